@@ -1,0 +1,78 @@
+package firewall
+
+// ChecksumState is what is known of a packet's outer TCP checksum when it
+// reaches the firewall.
+type ChecksumState uint8
+
+const (
+	// ChecksumUnverified: nobody looked; the firewall verifies it.
+	ChecksumUnverified ChecksumState = iota
+	// ChecksumGood: the kernel or the network card found it right.
+	ChecksumGood
+	// ChecksumPartial: an offload still has to finish it; the field holds
+	// the pseudo-header sum alone.
+	ChecksumPartial
+)
+
+// Packet is one outer IP packet on its way through the firewall.
+type Packet struct {
+	// ID names the packet in its verdict. The firewall never looks into it.
+	ID uint64
+	// Data is the packet from its outer IP header on. Borrowed until
+	// [Firewall.Process] returns.
+	Data []byte
+	// Length is the length of the packet on the wire in bytes; more than
+	// len(Data) where the kernel copied only a part.
+	Length int
+	// Checksum is what is known of the outer TCP checksum.
+	Checksum ChecksumState
+	// GSO: the packet is a super-segment that the kernel cuts up when it leaves.
+	GSO bool
+}
+
+// Action is what happens to a packet. The zero value drops it.
+type Action uint8
+
+const (
+	// Drop: the packet does not leave.
+	Drop Action = iota
+	// Accept: the packet leaves.
+	Accept
+)
+
+// String returns "drop" or "accept".
+func (a Action) String() string {
+	if a == Accept {
+		return "accept"
+	}
+	return "drop"
+}
+
+// Verdict decides one packet.
+type Verdict struct {
+	// ID is that of the [Packet].
+	ID uint64
+	// Action says whether the packet leaves.
+	Action Action
+	// Payload, if not nil, leaves in the packet's place, from the outer IP
+	// header on. Valid until [Verdicts.Reset].
+	Payload []byte
+}
+
+// Verdicts collects verdicts in the order in which the packets must leave.
+// The zero value is ready. One goroutine at a time.
+type Verdicts struct {
+	// List holds the verdicts since the last Reset.
+	List []Verdict
+
+	arena []byte
+}
+
+// Reset forgets all verdicts and takes the memory of their payloads back.
+func (v *Verdicts) Reset() {
+	v.List = v.List[:0]
+	v.arena = v.arena[:0]
+}
+
+func (v *Verdicts) drop(id uint64)   { v.List = append(v.List, Verdict{ID: id}) }
+func (v *Verdicts) accept(id uint64) { v.List = append(v.List, Verdict{ID: id, Action: Accept}) }
