@@ -51,6 +51,8 @@ const (
 	FrameLengthChanged
 	// SourcePortChanged: segments of one frame have different source ports.
 	SourcePortChanged
+	// DestinationPortChanged: segments of one frame go to different ports.
+	DestinationPortChanged
 	// FrameTimeout: the frame did not become whole in time.
 	FrameTimeout
 	// FrameIncomplete: the firewall or the capture ended before the frame was whole.

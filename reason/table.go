@@ -18,7 +18,7 @@ var table = [Count]entry{
 		"raise the MTU between the endpoints, or lower the endpoints' tunnel MTU"},
 	OuterIPChecksum: {"outer_ip_checksum", "the outer IPv4 header checksum is wrong",
 		"capture at the sender; a device on the path damages packets"},
-	EndpointUnknown: {"endpoint_unknown", "the outer source or destination is not in settings.endpoints",
+	EndpointUnknown: {"endpoint_unknown", "the outer source is not in settings.endpoints",
 		"add the tunnel endpoint to settings.endpoints if it is yours; else someone forges tunnel packets"},
 
 	SegmentMalformed: {"segment_malformed", "the segment header is cut off, or its data offset is not 5",
@@ -42,6 +42,8 @@ var table = [Count]entry{
 		"two senders share an address, or someone splices frames; look at who sent it"},
 	SourcePortChanged: {"source_port_changed", "segments of one frame have different source ports",
 		"a NAT on the path rewrites ports, or two senders share an address"},
+	DestinationPortChanged: {"destination_port_changed", "segments of one frame go to different STT ports",
+		"real endpoints never send this; look at who did"},
 	FrameTimeout: {"frame_timeout", "the frame did not become whole in time",
 		"segments are lost before the firewall: look at interface drops and queue overruns"},
 	FrameIncomplete: {"frame_incomplete", "the firewall or the capture ended before the frame was whole",
