@@ -1,0 +1,148 @@
+package inspect
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"sttwall/reason"
+)
+
+const (
+	ethernetLen = 14
+	snapLen     = 8     // LLC and SNAP headers together
+	minType     = 0x600 // below it the ethertype field is an 802.3 length
+	maxLength   = 1500
+	arpLen      = 28 // ARP for Ethernet and IPv4, RFC 826
+)
+
+// Decode parses data, the first len(data) bytes of a frame that is length bytes
+// long; data is shorter where the kernel copied only a part, and what it holds
+// beyond length is not looked at. tunnelTCI is the tunnel header's 802.1Q TCI,
+// and counts as the outermost tag if tagged says so. data is borrowed until the
+// call returns; nothing of it is kept.
+//
+// The reason is [reason.None], one of the Inner reasons, or
+// [reason.CopyTooShort] if data ends before the headers do and the frame does
+// not. What a shorter copy decodes to is what the whole frame decodes to, or
+// CopyTooShort.
+func (f *Frame) Decode(data []byte, length int, tunnelTCI uint16, tagged Tagged) reason.Reason {
+	*f = Frame{L4Offset: -1}
+	if len(data) > length {
+		data = data[:max(length, 0)]
+	}
+	if length < ethernetLen {
+		return reason.InnerTruncated
+	}
+	if len(data) < ethernetLen {
+		return reason.CopyTooShort
+	}
+	f.EthDst = [6]byte(data[0:6])
+	f.EthSrc = [6]byte(data[6:12])
+	f.HeaderBytes = ethernetLen
+	if tagged {
+		f.Tags[0] = tunnelTCI
+		f.TagCount = 1
+	}
+
+	f.EtherType = binary.BigEndian.Uint16(data[12:])
+	f.L3Offset = ethernetLen
+	for isTag(f.EtherType) {
+		if r := f.decodeTag(data, length); r != reason.None {
+			return r
+		}
+	}
+	// end is where the frame's contents end; only 802.3 tells more than length.
+	end := length
+	if f.EtherType < minType {
+		end = f.L3Offset + int(f.EtherType)
+		if r := f.decodeSNAP(data, length); r != reason.None {
+			return r
+		}
+	}
+	f.PayloadOffset = f.L3Offset
+
+	switch f.EtherType {
+	case EtherTypeIPv4:
+		return f.decodeIPv4(data, end)
+	case EtherTypeIPv6:
+		return f.decodeIPv6(data, end)
+	case EtherTypeARP:
+		return f.decodeARP(data, end)
+	}
+	return reason.None
+}
+
+func isTag(etherType uint16) bool {
+	return etherType == EtherTypeVLAN || etherType == EtherTypeQinQ || etherType == EtherTypeVMAN
+}
+
+// decodeTag reads a TCI and the ethertype behind it. (The tag's own ethertype
+// was read as that of the frame.)
+func (f *Frame) decodeTag(data []byte, length int) reason.Reason {
+	off := f.L3Offset
+	if length < off+4 {
+		return reason.InnerTruncated
+	}
+	if len(data) < off+4 {
+		return reason.CopyTooShort
+	}
+	f.Tags[f.TagCount] = binary.BigEndian.Uint16(data[off:])
+	f.TagCount++
+	if f.TagCount > MaxTags {
+		return reason.InnerVLANDepth
+	}
+	f.EtherType = binary.BigEndian.Uint16(data[off+2:])
+	f.L3Offset = off + 4
+	f.HeaderBytes = off + 4
+	return reason.None
+}
+
+// decodeSNAP reads LLC and SNAP behind an 802.3 length (RFC 1042). Only the
+// encapsulated-Ethernet OUI names ethertypes. A VLAN tag inside is refused: for
+// one receiver it is a tag, for another the payload.
+func (f *Frame) decodeSNAP(data []byte, length int) reason.Reason {
+	off, size := f.L3Offset, int(f.EtherType)
+	if size < snapLen || size > maxLength {
+		return reason.InnerLLC
+	}
+	if size > length-off {
+		return reason.InnerLength
+	}
+	if len(data) < off+snapLen {
+		return reason.CopyTooShort
+	}
+	// DSAP and SSAP are SNAP, unnumbered information, OUI 00-00-00.
+	if [6]byte(data[off:off+6]) != [6]byte{0xaa, 0xaa, 0x03} {
+		return reason.InnerLLC
+	}
+	etherType := binary.BigEndian.Uint16(data[off+6:])
+	if etherType < minType || isTag(etherType) {
+		return reason.InnerLLC
+	}
+	f.SNAP = true
+	f.EtherType = etherType
+	f.L3Offset = off + snapLen
+	f.HeaderBytes = off + snapLen
+	return reason.None
+}
+
+func (f *Frame) decodeARP(data []byte, end int) reason.Reason {
+	off := f.L3Offset
+	if end-off < arpLen {
+		return reason.InnerARP
+	}
+	if len(data) < off+arpLen {
+		return reason.CopyTooShort
+	}
+	b := data[off : off+arpLen]
+	// Hardware Ethernet, protocol IPv4, and the address lengths of these.
+	if [6]byte(b[0:6]) != [6]byte{0, 1, 8, 0, 6, 4} {
+		return reason.InnerARP
+	}
+	f.ARPOperation = binary.BigEndian.Uint16(b[6:])
+	f.Src = netip.AddrFrom4([4]byte(b[14:18]))
+	f.Dst = netip.AddrFrom4([4]byte(b[24:28]))
+	f.PayloadOffset = off + arpLen
+	f.HeaderBytes = off + arpLen
+	return reason.None
+}

@@ -1,0 +1,117 @@
+package inspect
+
+import (
+	"encoding/binary"
+
+	"sttwall/reason"
+)
+
+const (
+	tcpLen    = 20 // without options
+	udpLen    = 8
+	sctpLen   = 12
+	icmpLen   = 8
+	icmpv6Len = 4 // RFC 4443 section 2.1; all known messages have eight or more
+)
+
+// decodeL4 reads the upper-layer header at PayloadOffset: that of a whole
+// packet or of a first fragment, which must hold all of it.
+func (f *Frame) decodeL4(data []byte) reason.Reason {
+	off := f.PayloadOffset
+	size := f.IPEnd - off
+	var need int
+	switch f.Protocol {
+	case ProtocolTCP:
+		need = tcpLen
+	case ProtocolUDP:
+		need = udpLen
+	case ProtocolSCTP:
+		need = sctpLen
+	case ProtocolICMP:
+		need = icmpLen
+	case ProtocolICMPv6:
+		// The four bytes behind a short header belong to it if they are there.
+		need = min(max(size, icmpv6Len), icmpLen)
+	case protocolESP, protocolNoNextHeader:
+		return reason.None
+	default:
+		if size > 0 {
+			f.L4Offset = off
+		}
+		return reason.None
+	}
+	if size < need {
+		return f.headerCut()
+	}
+	if len(data) < off+need {
+		return reason.CopyTooShort
+	}
+	f.L4Offset = off
+	f.PayloadOffset = off + need
+	f.HeaderBytes = off + need
+	b := data[off : off+need]
+	switch f.Protocol {
+	case ProtocolICMP, ProtocolICMPv6:
+		f.HasICMP = true
+		f.ICMPType, f.ICMPCode = b[0], b[1]
+		return reason.None
+	}
+	f.HasPorts = true
+	f.SrcPort = binary.BigEndian.Uint16(b[0:])
+	f.DstPort = binary.BigEndian.Uint16(b[2:])
+	switch f.Protocol {
+	case ProtocolTCP:
+		return f.decodeTCP(data, b)
+	case ProtocolUDP:
+		// A first fragment has the length of the whole datagram.
+		length := int(binary.BigEndian.Uint16(b[4:]))
+		if length < udpLen || length > size && !f.Fragmented {
+			return reason.InnerLength
+		}
+	}
+	return reason.None
+}
+
+// headerCut is the reason for a packet that ends inside its L4 header.
+func (f *Frame) headerCut() reason.Reason {
+	if f.Fragmented {
+		return reason.InnerFragment
+	}
+	return reason.InnerTruncated
+}
+
+// decodeTCP reads what only TCP has. b is the fixed part of the header.
+func (f *Frame) decodeTCP(data, b []byte) reason.Reason {
+	headerLen := int(b[12]>>4) * 4
+	if headerLen < tcpLen {
+		return reason.InnerTCPOffset
+	}
+	if headerLen > f.IPEnd-f.L4Offset {
+		if f.Fragmented {
+			return reason.InnerFragment
+		}
+		return reason.InnerTCPOffset
+	}
+	if len(data) < f.L4Offset+headerLen {
+		return reason.CopyTooShort
+	}
+	f.HasTCP = true
+	f.TCPFlags = (uint16(b[12])<<8 | uint16(b[13])) & 0x1ff
+	f.PayloadOffset = f.L4Offset + headerLen
+	f.HeaderBytes = f.L4Offset + headerLen
+	if impossibleFlags(f.TCPFlags) {
+		return reason.InnerTCPFlags
+	}
+	return reason.None
+}
+
+// impossibleFlags reports a combination that no stack sends: neither SYN, RST
+// nor ACK (RFC 9293 section 3.10.7.4 drops it; scans without any flag, with FIN
+// alone and with FIN, PSH and URG are such), or two of SYN, FIN and RST.
+func impossibleFlags(flags uint16) bool {
+	if flags&(SYN|RST|ACK) == 0 {
+		return true
+	}
+	three := flags & (SYN | FIN | RST)
+	return three&(three-1) != 0
+}
