@@ -1,0 +1,24 @@
+// Package reassembly puts the segments of STT frames together, within bounds.
+//
+//	Segment ──Add──> whole in one packet ───────────────────> Frame (not copied)
+//	                 part of a frame ──> held ──> last one ──> Frame
+//	                   contradiction, timeout, no room ──────> Dropped, tombstone
+//	                 of a key with a tombstone ──────────────> Dropped, late
+//
+// A frame is known by its [Key]: source, destination and frame ID, as its
+// receivers know it. Nothing of it is handed out before all of it is there.
+// Receivers disagree about segments that overlap or contradict each other, so
+// any such segment drops the whole frame, and a tombstone drops what comes
+// later under its key. Every packet that goes in comes out once: in
+// [Frame.Packets] or in [Dropped.Packets].
+//
+// Everything is bounded, in total and for each outer source; [Config] says
+// what happens at each bound. A source that is over its share loses its own
+// oldest frame. When the total is full, the source that holds most loses one.
+//
+// What is not here: the headers of a packet (package stt), what is inside a
+// frame (package inspect), verdicts (package firewall), and the time, which
+// the caller gives.
+//
+// A [Reassembler] is for one goroutine at a time; a worker has its own.
+package reassembly
