@@ -1,0 +1,45 @@
+# `make check` is what CI runs, no more and no less.
+
+FUZZTIME ?= 10s
+COUNT    ?= 1
+
+.PHONY: check build format vet staticcheck tidy test race fuzz bench newcomer docs
+
+check: format vet staticcheck tidy race fuzz newcomer
+
+build:
+	go build -o sttwall ./cmd/sttwall
+
+# gofmt prints the files that it would change; there must be none.
+format:
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
+
+vet:
+	go vet ./...
+
+staticcheck:
+	go tool staticcheck ./...
+
+tidy:
+	go mod tidy -diff
+
+test:
+	go test -count=$(COUNT) ./...
+
+race:
+	go test -race -count=$(COUNT) ./...
+
+# Every fuzz target of every package, one after the other.
+fuzz:
+	./scripts/fuzz $(FUZZTIME)
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+# The commands of the README in a fresh clone, as root and as an ordinary user.
+newcomer:
+	./scripts/newcomer
+
+# What is generated: docs/reasons.md from the table of reasons.
+docs:
+	go test ./reason -run TestDocs -update
