@@ -1,0 +1,128 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// contextMap finds the tenant of a context ID. The claims of all tenants, which
+// may be nested, are resolved into sorted intervals that do not overlap.
+type contextMap struct {
+	lo, hi []uint64 // both inclusive
+	tenant []int32
+}
+
+// find returns the index of the tenant that has the most specific claim on id,
+// or -1.
+func (m *contextMap) find(id uint64) int32 {
+	// The last interval that starts at or before id.
+	i, j := 0, len(m.lo)
+	for i < j {
+		h := int(uint(i+j) >> 1)
+		if m.lo[h] <= id {
+			i = h + 1
+		} else {
+			j = h
+		}
+	}
+	if i == 0 || id > m.hi[i-1] {
+		return -1
+	}
+	return m.tenant[i-1]
+}
+
+func (m *contextMap) add(lo, hi uint64, tenant int32) {
+	// Neighbours of one tenant become one interval.
+	if n := len(m.lo); n > 0 && m.tenant[n-1] == tenant && m.hi[n-1]+1 == lo {
+		m.hi[n-1] = hi
+		return
+	}
+	m.lo = append(m.lo, lo)
+	m.hi = append(m.hi, hi)
+	m.tenant = append(m.tenant, tenant)
+}
+
+// claim is one entry of a context_ids list: the IDs from lo to hi, inclusive.
+type claim struct {
+	lo, hi uint64
+	tenant int32
+	at     hcl.Range
+}
+
+// conflict is a pair of claims that are equal, or cross: neither is inside the
+// other, so neither is more specific.
+type conflict struct{ earlier, later claim }
+
+// resolveClaims flattens claims into a contextMap in which the most specific
+// claim (the innermost) wins. Claims that conflict are returned and left out.
+// It sorts claims in place.
+func resolveClaims(claims []claim) (contextMap, []conflict) {
+	slices.SortStableFunc(claims, func(a, b claim) int {
+		return cmp.Or(cmp.Compare(a.lo, b.lo), cmp.Compare(b.hi, a.hi))
+	})
+	var (
+		m         contextMap
+		conflicts []conflict
+		open      []claim // nested claims around the sweep's position, outermost first
+		next      uint64  // the first ID that is not yet given to a tenant
+	)
+	// closeTop gives what is left of the innermost claim to its tenant.
+	closeTop := func() {
+		top := open[len(open)-1]
+		open = open[:len(open)-1]
+		if next <= top.hi {
+			m.add(next, top.hi, top.tenant)
+			next = top.hi + 1 // wraps only behind the largest ID, where every claim around ends too
+			if next == 0 {
+				open = open[:0]
+			}
+		}
+	}
+	for _, c := range claims {
+		for len(open) > 0 && open[len(open)-1].hi < c.lo {
+			closeTop()
+		}
+		if len(open) > 0 {
+			top := open[len(open)-1]
+			if c.hi > top.hi || c.lo == top.lo && c.hi == top.hi {
+				conflicts = append(conflicts, newConflict(top, c))
+				continue
+			}
+			if next < c.lo {
+				m.add(next, c.lo-1, top.tenant)
+			}
+		}
+		open = append(open, c)
+		next = c.lo
+	}
+	for len(open) > 0 {
+		closeTop()
+	}
+	return m, conflicts
+}
+
+// newConflict orders the two claims as they stand in the file.
+func newConflict(a, b claim) conflict {
+	if a.at.Start.Byte > b.at.Start.Byte {
+		a, b = b, a
+	}
+	return conflict{a, b}
+}
+
+// unreachable returns the tenants out of n that have claims but no interval:
+// more specific claims of others take all of their context IDs.
+func (m *contextMap) unreachable(n int) []int32 {
+	reached := make([]bool, n)
+	for _, t := range m.tenant {
+		reached[t] = true
+	}
+	var out []int32
+	for t, ok := range reached {
+		if !ok {
+			out = append(out, int32(t))
+		}
+	}
+	return out
+}

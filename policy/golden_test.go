@@ -1,0 +1,106 @@
+package policy
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/hcl/v2"
+)
+
+var update = flag.Bool("update", false, "write testdata/rules/broken/*.want anew")
+
+const rulesDir = "../testdata/rules"
+
+// printed loads a file under its base name and returns what a command prints.
+func printed(t *testing.T, path string) (*Policy, hcl.Diagnostics, string) {
+	t.Helper()
+	src, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, file, diags := load(filepath.Base(path), src)
+	var b strings.Builder
+	files := map[string]*hcl.File{filepath.Base(path): file}
+	if err := WriteDiagnostics(&b, diags, Printout{Files: files}); err != nil {
+		t.Fatal(err)
+	}
+	return p, diags, b.String()
+}
+
+func TestBrokenRulesSayWhereAndWhatWasExpected(t *testing.T) {
+	files, err := filepath.Glob(rulesDir + "/broken/*.hcl")
+	if err != nil || len(files) < 24 {
+		t.Fatalf("%d broken rules files, %v; want at least 24", len(files), err)
+	}
+	for _, path := range files {
+		name := strings.TrimSuffix(filepath.Base(path), ".hcl")
+		t.Run(name, func(t *testing.T) {
+			p, diags, got := printed(t, path)
+			if p != nil || !diags.HasErrors() {
+				t.Fatalf("loaded, with diagnostics\n%s", got)
+			}
+			for _, d := range diags {
+				if d.Subject == nil || d.Subject.Filename != name+".hcl" || d.Subject.Start.Line < 1 || d.Subject.Start.Column < 1 {
+					t.Errorf("%s: no place in the file: %v", d.Summary, d.Subject)
+				}
+				if d.Summary == "" || d.Detail == "" {
+					t.Errorf("%v says nothing", d)
+				}
+			}
+			if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + `\.hcl:\d+,\d+(-\d+(,\d+)?)?: error: \S`).MatchString(got) {
+				t.Errorf("no file:line,column in\n%s", got)
+			}
+			wantPath := strings.TrimSuffix(path, ".hcl") + ".want"
+			if *update {
+				if err := os.WriteFile(wantPath, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			want, err := os.ReadFile(wantPath)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("-want +got; run with -update if it is meant:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestGoodRulesLoadWithoutWarnings(t *testing.T) {
+	files, err := filepath.Glob(rulesDir + "/*.hcl")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no rules files: %v", err)
+	}
+	for _, path := range append(files, "../rules.example.hcl") {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			p, _, got := printed(t, path)
+			if p == nil || got != "" {
+				t.Errorf("%s", got)
+			}
+		})
+	}
+}
+
+// Every block marked as hcl in the reference is a whole rules file.
+func TestReferenceShowsRulesThatLoad(t *testing.T) {
+	text, err := os.ReadFile("../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```hcl\n(.*?)```").FindAllSubmatch(text, -1)
+	if len(blocks) == 0 {
+		t.Fatal("no hcl blocks in docs/rules.md")
+	}
+	for _, b := range blocks {
+		if _, diags := Load("rules.md", b[1]); len(diags) > 0 {
+			t.Errorf("%v in\n%s", diags, b[1])
+		}
+	}
+}

@@ -1,0 +1,257 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/hashicorp/hcl/v2"
+)
+
+func TestSettings(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		want       Settings
+	}{
+		{"defaults without a settings block", ``,
+			Settings{STTPorts: []uint16{7471}}},
+		{"defaults in an empty block", `settings {}`,
+			Settings{STTPorts: []uint16{7471}}},
+		{"any endpoint by name", `settings { endpoints = ["any"] }`,
+			Settings{STTPorts: []uint16{7471}}},
+		{"everything", "settings {\n stt_ports = [7472, 7471]\n endpoints = [\"10.47.0.0/16\", \"2001:db8::1\"]\n receivers = \"linux\"\n default_action = \"accept\"\n}",
+			Settings{
+				STTPorts:      []uint16{7472, 7471},
+				Endpoints:     []netip.Prefix{netip.MustParsePrefix("10.47.0.0/16"), netip.MustParsePrefix("2001:db8::1/128")},
+				Receivers:     ReceiversLinux,
+				DefaultAction: Accept,
+			}},
+		{"receivers any", `settings { receivers = "any" }`,
+			Settings{STTPorts: []uint16{7471}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := mustLoad(t, tt.text).Settings()
+			if diff := cmp.Diff(tt.want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWarningsComeWithAPolicy(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"an empty file lets nothing through", "",
+			[]string{"f.hcl:1,1-1: Any host may send STT", "f.hcl:1,1-1: No tenants"}},
+		{"settings without endpoints", "settings {}\ntenant \"a\" {\n context_ids = [1]\n}",
+			[]string{"f.hcl:1,1-9: Any host may send STT"}},
+		{"a tenant whose IDs are all others'", "settings {\n endpoints = [\"any\"]\n}\ntenant \"a\" {\n context_ids = [\"1-4\"]\n}\ntenant \"b\" {\n context_ids = [\"1-2\", \"3-4\"]\n}",
+			[]string{"f.hcl:4,1-11: Tenant never reached"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, diags := Load("f.hcl", []byte(tt.text))
+			if p == nil {
+				t.Fatalf("no policy: %v", diags)
+			}
+			var got []string
+			for _, d := range diags {
+				got = append(got, d.Subject.String()+": "+d.Summary)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLoadFileReportsAFileThatCannotBeRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "missing.hcl")
+	p, diags, _ := LoadFile(path)
+	if p != nil || !diags.HasErrors() || diags[0].Subject == nil || diags[0].Subject.Filename != path {
+		t.Fatalf("got %v, %v", p, diags)
+	}
+	if got, want := diags[0].Detail, "Expected a rules file that can be read: no such file or directory."; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if p, diags, _ := LoadFile(t.TempDir()); p != nil || !diags.HasErrors() {
+		t.Errorf("a directory loaded: %v", diags)
+	}
+}
+
+func TestLoadFileReturnsTheSourceForPrinting(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rules.hcl")
+	if err := os.WriteFile(path, []byte("tenant \"a\" {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, files := LoadFile(path)
+	if files[path] == nil || string(files[path].Bytes) != "tenant \"a\" {}\n" {
+		t.Errorf("got %v", files)
+	}
+}
+
+// Go's stack is bounded; a parser that calls itself for each of these would end
+// the program, and no recover could stop it.
+func TestDeepNestingIsRefused(t *testing.T) {
+	const n = 20_000
+	for name, text := range map[string]string{
+		"lists":             "a = " + strings.Repeat("[", n),
+		"lists with commas": "a = " + strings.Repeat("[1,", n),
+		"objects":           "a = " + strings.Repeat("{b=", n),
+		"blocks":            strings.Repeat("a {\n", n),
+		"parentheses":       "a = " + strings.Repeat("(", n),
+		"calls":             "a = " + strings.Repeat("f(1,", n),
+		"templates":         "a = " + strings.Repeat(`"${`, n),
+		"directives":        "a = \"" + strings.Repeat(`%{if x}`, n) + "\"",
+		"minus signs":       "a = " + strings.Repeat("-", n) + "1",
+		"not signs":         "a = " + strings.Repeat("!", n) + "b",
+		"sums":              "a = 1" + strings.Repeat("+1", n),
+		"conditions":        "a = " + strings.Repeat("b ? c : ", n) + "d",
+		"indexes":           "a = b" + strings.Repeat("[c]", n),
+		"splats":            "a = b" + strings.Repeat("[*]", n),
+		"attribute splats":  "a = b" + strings.Repeat(".*", n),
+		"wrong closers":     "a = " + strings.Repeat("[}", n),
+		"newlines in lists": "a = [" + strings.Repeat("-\n", n),
+		"dollars":           "a = \"" + strings.Repeat("$$", n) + "\"",
+		"lines":             "a = <<E\n" + strings.Repeat("b\n", n) + "E\n",
+		"for expressions":   "a = " + strings.Repeat("[for x in ", n),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, diags := Load("deep.hcl", []byte(text))
+			if p != nil || !diags.HasErrors() {
+				t.Fatal("loaded")
+			}
+			if got, want := diags[0].Summary, "Nested too deep"; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestMuchThatIsNotDeepIsFine(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("settings {\n endpoints = [\"any\"]\n}\naddress_group \"g\" {\n addresses = [\n")
+	for i := range 20_000 {
+		fmt.Fprintf(&b, "\"10.%d.%d.1\",\n", i/250, i%250)
+	}
+	b.WriteString("]\n}\ntenant \"t\" {\n context_ids = [1]\n")
+	for i := range 3000 {
+		fmt.Fprintf(&b, "rule \"r%d\" {\n action = \"drop\"\n source = [!address_group.g, \"!10.0.0.0/8\"]\n}\n", i)
+	}
+	b.WriteString("}\n")
+	p, diags := Load("large.hcl", []byte(b.String()))
+	if p == nil || len(diags) > 0 {
+		t.Fatal(diags)
+	}
+	if got := len(p.Rules()); got != 3000 {
+		t.Errorf("%d rules, want 3000", got)
+	}
+}
+
+func TestLargeFilesAreRefused(t *testing.T) {
+	for name, size := range map[string]int{"one byte over": MaxFileSize + 1, "20 MiB": 20 << 20} {
+		t.Run(name, func(t *testing.T) {
+			p, diags := Load("large.hcl", []byte(strings.Repeat("\n", size)))
+			if p != nil || len(diags) != 1 || diags[0].Summary != "File too large" {
+				t.Errorf("got %v, %v", p, diags)
+			}
+		})
+	}
+}
+
+func TestDiagnosticsAreBounded(t *testing.T) {
+	text := strings.Repeat("rule \"r\" {}\n", 5_000)
+	p, diags := Load("many.hcl", []byte(text))
+	if p != nil || !diags.HasErrors() {
+		t.Fatal("loaded")
+	}
+	if got, want := len(diags), maxDiagnostics+1; got != want {
+		t.Errorf("%d diagnostics, want %d", got, want)
+	}
+}
+
+func TestErrorsAreNotCrowdedOutByWarnings(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("tenant \"outer\" {\n context_ids = [\"0x0/0\"]\n}\n")
+	for i := range 3 * maxDiagnostics {
+		fmt.Fprintf(&b, "tenant \"t%d\" {\n context_ids = [\"%d-%d\"]\n}\ntenant \"a%d\" {\n context_ids = [%d]\n}\ntenant \"b%d\" {\n context_ids = [%d]\n}\n",
+			i, 2*i, 2*i+1, i, 2*i, i, 2*i+1)
+	}
+	p, diags := Load("warnings.hcl", []byte(b.String()))
+	if p == nil || len(diags) != maxDiagnostics+1 {
+		t.Fatalf("%d diagnostics: %v", len(diags), diags)
+	}
+	b.WriteString("tenant \"bad\" {\n context_ids = []\n}\n")
+	p, diags = Load("warnings.hcl", []byte(b.String()))
+	if p != nil || !diags.HasErrors() {
+		t.Fatalf("got %v, %v", p, diags)
+	}
+}
+
+func TestContextIDForms(t *testing.T) {
+	for _, tt := range []struct {
+		text   string
+		lo, hi uint64
+		ok     bool
+	}{
+		{"0", 0, 0, true},
+		{"18446744073709551615", 1<<64 - 1, 1<<64 - 1, true},
+		{"18446744073709551616", 0, 0, false},
+		{"0xffffffffffffffff", 1<<64 - 1, 1<<64 - 1, true},
+		{"0xFF", 255, 255, true},
+		{"0-18446744073709551615", 0, 1<<64 - 1, true},
+		{"10-0x10", 10, 16, true},
+		{"0x10-10", 0, 0, false},
+		{"7-7", 7, 7, true},
+		{"0x0000000000000000/0", 0, 1<<64 - 1, true},
+		{"0x8000000000000000/1", 1 << 63, 1<<64 - 1, true},
+		{"0xab00000000000000/8", 0xab << 56, 0xacd<<52 - 0xd<<52 - 1, true},
+		{"0x1/64", 1, 1, true},
+		{"0x2/63", 2, 3, true},
+		{"0x1/63", 0, 0, false},
+		{"0x0/65", 0, 0, false},
+		{"0x0/-1", 0, 0, false},
+		{"0x0/", 0, 0, false},
+		{"0/0", 0, 0, false},
+		{"1-2-3", 0, 0, false},
+		{"-1", 0, 0, false},
+		{"+1", 0, 0, false},
+		{"1_000", 0, 0, false},
+		{"0x", 0, 0, false},
+		{"0x-0x1", 0, 0, false},
+		{"ff", 0, 0, false},
+		{" 1", 0, 0, false},
+		{"", 0, 0, false},
+	} {
+		t.Run(tt.text, func(t *testing.T) {
+			lo, hi, problem := parseContextIDs(tt.text)
+			if ok := problem == ""; ok != tt.ok || lo != tt.lo || hi != tt.hi {
+				t.Errorf("got %#x-%#x, %q; want %#x-%#x, %t", lo, hi, problem, tt.lo, tt.hi, tt.ok)
+			}
+		})
+	}
+}
+
+// Numbers without quotes keep all 64 bits: floating point would round the last.
+func TestContextIDNumbersAreExact(t *testing.T) {
+	for _, id := range []uint64{0, 1<<53 + 1, 1<<63 - 1, 1<<63 + 1, 1<<64 - 2, 1<<64 - 1} {
+		p := mustLoad(t, fmt.Sprintf("tenant \"t\" {\n context_ids = [%d]\n}", id))
+		f := ports(6, 1, 2)
+		if p.Evaluate(id, f).Tenant != "t" || p.Evaluate(id-1, f).Tenant != "" || p.Evaluate(id+1, f).Tenant != "" {
+			t.Errorf("%d is not exact", id)
+		}
+	}
+}
+
+func TestEveryDiagnosticOfHCLGetsASubject(t *testing.T) {
+	diags := tidy(hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "x"}}, "f.hcl")
+	if diff := cmp.Diff(startOf("f.hcl"), diags[0].Subject, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

@@ -1,0 +1,8 @@
+settings {
+  endpoints = ["10.47.0.0/16"]
+}
+
+tenant "acme" {
+  context_ids = ["0x1fff-0x1000"]
+
+}

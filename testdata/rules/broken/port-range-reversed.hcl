@@ -1,0 +1,12 @@
+settings {
+  endpoints = ["10.47.0.0/16"]
+}
+
+tenant "acme" {
+  context_ids = [100]
+
+  rule "web" {
+    action = "accept"
+    services = ["tcp/2000-1000"]
+  }
+}

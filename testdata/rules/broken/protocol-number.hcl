@@ -1,0 +1,16 @@
+settings {
+  endpoints = ["10.47.0.0/16"]
+}
+
+service "app" {
+  protocol = 256
+}
+
+tenant "acme" {
+  context_ids = [100]
+
+  rule "web" {
+    action = "accept"
+    services = [service.app]
+  }
+}

@@ -1,0 +1,9 @@
+settings {
+  endpoints = ["any"]
+  receivers = "linx"
+}
+
+tenant "acme" {
+  context_ids = [100]
+
+}

@@ -1,0 +1,17 @@
+settings {
+  endpoints = ["10.47.0.0/16"]
+}
+
+service "https" {
+  protocol = "tcp"
+  ports    = [443]
+}
+
+tenant "acme" {
+  context_ids = [100]
+
+  rule "web" {
+    action = "accept"
+    services = [service.htps, service]
+  }
+}

@@ -1,0 +1,8 @@
+settings "main" {
+  endpoints = ["10.47.0.0/16"]
+}
+
+tenant "acme" {
+  context_ids = [100]
+
+}

@@ -1,0 +1,7 @@
+settings {
+  endpoints = ["any"]
+}
+
+tenant "acme" {
+  context_ids = [100]
+}
