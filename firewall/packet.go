@@ -1,5 +1,7 @@
 package firewall
 
+import "sttwall/stt"
+
 // ChecksumState is what is known of a packet's outer TCP checksum when it
 // reaches the firewall.
 type ChecksumState uint8
@@ -76,3 +78,10 @@ func (v *Verdicts) Reset() {
 
 func (v *Verdicts) drop(id uint64)   { v.List = append(v.List, Verdict{ID: id}) }
 func (v *Verdicts) accept(id uint64) { v.List = append(v.List, Verdict{ID: id, Action: Accept}) }
+
+// replace accepts the packet with new bytes in its place.
+func (v *Verdicts) replace(id uint64, path *stt.Path, piece *stt.Piece) {
+	start := len(v.arena)
+	v.arena = stt.AppendSegment(v.arena, path, piece)
+	v.List = append(v.List, Verdict{ID: id, Action: Accept, Payload: v.arena[start:len(v.arena):len(v.arena)]})
+}

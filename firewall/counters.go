@@ -1,0 +1,57 @@
+package firewall
+
+import (
+	"sync/atomic"
+
+	"sttwall/reason"
+)
+
+// Counters are what one [Firewall] has done since it was made. The firewall
+// alone writes them; anybody may read them at any time. Each is right by
+// itself; two of them read together may be a packet apart.
+type Counters struct {
+	// Packets counts packets in, and Bytes their length on the wire.
+	Packets, Bytes atomic.Uint64
+	// FramesAccepted and FramesDropped count decided frames; a dropped
+	// frame counts once, however many packets carried it.
+	FramesAccepted, FramesDropped atomic.Uint64
+	// FramesRewritten counts accepted frames that left with other bytes
+	// than they came with; FrameIDsReplaced those of them that got another
+	// frame ID.
+	FramesRewritten, FrameIDsReplaced atomic.Uint64
+	// PacketsAccepted and PacketsDropped count verdicts. Surplus packets of
+	// an accepted frame that was cut anew count as dropped.
+	PacketsAccepted, PacketsDropped atomic.Uint64
+	// Reasons counts dropped frames by reason, and dropped packets that
+	// belong to no frame.
+	Reasons [reason.Count]atomic.Uint64
+	// LatePackets counts packets of a frame that had been dropped before
+	// they came. They are not in Reasons again.
+	LatePackets atomic.Uint64
+}
+
+// Totals are the counters of several firewalls added up; see [Counters].
+type Totals struct {
+	Packets, Bytes                    uint64
+	FramesAccepted, FramesDropped     uint64
+	FramesRewritten, FrameIDsReplaced uint64
+	PacketsAccepted, PacketsDropped   uint64
+	Reasons                           [reason.Count]uint64
+	LatePackets                       uint64
+}
+
+// Add adds what c counts at the moment.
+func (t *Totals) Add(c *Counters) {
+	t.Packets += c.Packets.Load()
+	t.Bytes += c.Bytes.Load()
+	t.FramesAccepted += c.FramesAccepted.Load()
+	t.FramesDropped += c.FramesDropped.Load()
+	t.FramesRewritten += c.FramesRewritten.Load()
+	t.FrameIDsReplaced += c.FrameIDsReplaced.Load()
+	t.PacketsAccepted += c.PacketsAccepted.Load()
+	t.PacketsDropped += c.PacketsDropped.Load()
+	t.LatePackets += c.LatePackets.Load()
+	for i := range t.Reasons {
+		t.Reasons[i] += c.Reasons[i].Load()
+	}
+}

@@ -1,0 +1,57 @@
+package firewall
+
+import (
+	"net/netip"
+
+	"sttwall/inspect"
+	"sttwall/policy"
+	"sttwall/reason"
+	"sttwall/reassembly"
+	"sttwall/stt"
+)
+
+// FrameEvent tells an observer what became of a frame. It and everything in
+// it is valid until the observer returns.
+type FrameEvent struct {
+	// Time is when the first packet of the frame came, in ns on the
+	// caller's clock.
+	Time int64
+	// Src, Dst, SrcPort and FrameID name the frame on the outside.
+	Src, Dst netip.Addr
+	SrcPort  uint16
+	FrameID  uint32
+	// FrameLength is the length of the STT frame in bytes, as its segments
+	// say; Segments is how many packets of it came.
+	FrameLength, Segments int
+
+	// Incomplete: the frame never became whole.
+	Incomplete bool
+	// HasHeader: Header is valid.
+	HasHeader bool
+	Header    stt.FrameHeader
+	// HasInner: Inner is valid.
+	HasInner bool
+	Inner    inspect.Frame
+	// InnerData is the inner Ethernet frame as it came, as far as it was
+	// copied from the kernel; empty if the frame never became whole.
+	InnerData []byte
+
+	// Verdict is what happened to the frame.
+	Verdict Action
+	// Reason is None iff the verdict is Accept.
+	Reason reason.Reason
+	// Decision is that of the policy; its Tenant and Rule are empty where
+	// the frame did not get that far.
+	Decision policy.Decision
+	// Rewritten: the frame left with other bytes than it came with.
+	Rewritten bool
+}
+
+// begin resets e for a frame of which segments packets came, the first at
+// time first.
+func (e *FrameEvent) begin(key reassembly.Key, srcPort uint16, length, segments int, first int64) {
+	*e = FrameEvent{
+		Time: first, Src: key.Src, Dst: key.Dst, SrcPort: srcPort, FrameID: key.FrameID,
+		FrameLength: length, Segments: segments,
+	}
+}

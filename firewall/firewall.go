@@ -1,0 +1,299 @@
+package firewall
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/gaissmai/bart"
+
+	"sttwall/inspect"
+	"sttwall/policy"
+	"sttwall/reason"
+	"sttwall/reassembly"
+	"sttwall/stt"
+)
+
+// DefaultMSSFloor is the smallest MSS that a frame may ask its receiver to
+// cut inner TCP with, in bytes: what every IPv4 host must be able to take
+// (RFC 9293 section 3.7.1). Smaller ones make thousands of packets of a frame.
+const DefaultMSSFloor = 536
+
+// ethernetHeaderLen is the shortest inner frame in bytes.
+const ethernetHeaderLen = 14
+
+// Config makes a [Firewall].
+type Config struct {
+	// Policy decides. Required.
+	Policy *policy.Policy
+	// Reassembly bounds what is held. Its Listed is set by the firewall.
+	Reassembly reassembly.Config
+	// FrameIDs is shared by all workers. Required.
+	FrameIDs *FrameIDFilter
+	// Random is where new frame IDs come from. Required; it must not be
+	// guessable from outside, and is used by this firewall alone.
+	Random rand.Source
+	// MSSFloor is in bytes; 0 means [DefaultMSSFloor].
+	MSSFloor uint16
+	// Observer, if not nil, is told of every frame; see [FrameEvent]. It is
+	// called on the packet's way and must not block.
+	Observer func(*FrameEvent)
+}
+
+// Firewall takes packets and decides them. Not for concurrent use.
+type Firewall struct {
+	settings  policy.Settings
+	policy    *policy.Policy
+	endpoints *bart.Lite // nil: any
+	ids       *FrameIDFilter
+	random    rand.Source
+	mssFloor  uint16
+	observer  func(*FrameEvent)
+
+	reassembler *reassembly.Reassembler
+	counters    Counters
+
+	// Scratch, reset for every packet.
+	segment stt.Segment // the packet at hand
+	held    stt.Segment // a packet of the frame at hand
+	item    reassembly.Segment
+	event   FrameEvent
+	out     *Verdicts // where dropped frames leave their verdicts
+}
+
+// New makes a firewall. The error says which field is missing or out of bounds.
+func New(c Config) (*Firewall, error) {
+	switch {
+	case c.Policy == nil:
+		return nil, errors.New("firewall without a policy")
+	case c.FrameIDs == nil:
+		return nil, errors.New("firewall without a frame-ID filter")
+	case c.Random == nil:
+		return nil, errors.New("firewall without a random source")
+	}
+	if c.MSSFloor == 0 {
+		c.MSSFloor = DefaultMSSFloor
+	}
+	f := &Firewall{
+		settings: c.Policy.Settings(), policy: c.Policy, ids: c.FrameIDs,
+		random: c.Random, mssFloor: c.MSSFloor, observer: c.Observer,
+	}
+	if len(f.settings.Endpoints) > 0 {
+		f.endpoints = new(bart.Lite)
+		for _, p := range f.settings.Endpoints {
+			f.endpoints.Insert(p)
+		}
+	}
+	r, err := reassembly.New(c.Reassembly, f)
+	if err != nil {
+		return nil, fmt.Errorf("reassembly: %w", err)
+	}
+	f.reassembler = r
+	return f, nil
+}
+
+// Counters returns what f has done. The pointer stays valid.
+func (f *Firewall) Counters() *Counters { return &f.counters }
+
+// Held returns what is held for frames that are not whole yet.
+func (f *Firewall) Held() reassembly.Stats { return f.reassembler.Held() }
+
+// Process takes one packet at time now, in ns on a clock that never goes
+// back, and appends to out the verdicts that are known then. Every packet gets
+// exactly one verdict, at the latest from [Firewall.Flush].
+func (f *Firewall) Process(now int64, p *Packet, out *Verdicts) {
+	f.counters.Packets.Add(1)
+	f.counters.Bytes.Add(uint64(p.Length))
+	before := len(out.List)
+	f.out = out
+	if r := f.admit(p); r != reason.None {
+		f.refuse(now, p.ID, r)
+	} else {
+		f.reassemble(now, p)
+	}
+	f.countVerdicts(out.List[before:])
+}
+
+// Expire drops the frames whose time is over at now.
+func (f *Firewall) Expire(now int64, out *Verdicts) {
+	before := len(out.List)
+	f.out = out
+	f.reassembler.Expire(now)
+	f.countVerdicts(out.List[before:])
+}
+
+// NextDeadline returns when [Firewall.Expire] has to be called next; false if
+// nothing is held.
+func (f *Firewall) NextDeadline() (int64, bool) { return f.reassembler.NextDeadline() }
+
+// Flush drops all that is held.
+func (f *Firewall) Flush(out *Verdicts) {
+	before := len(out.List)
+	f.out = out
+	f.reassembler.Flush()
+	f.countVerdicts(out.List[before:])
+}
+
+// admit checks what a packet shows by itself.
+func (f *Firewall) admit(p *Packet) reason.Reason {
+	s := &f.segment
+	if r := s.Decode(p.Data, p.Length, f.settings.STTPorts); r != reason.None {
+		return r
+	}
+	if f.endpoints != nil && !f.endpoints.Contains(s.Src) {
+		return reason.EndpointUnknown
+	}
+	if p.Checksum == ChecksumUnverified {
+		// Before reassembly: a packet that receivers would not take must
+		// not spoil a frame that they would.
+		if !s.Whole() {
+			return reason.CopyTooShort
+		}
+		if !s.ChecksumGood(p.Data) {
+			return reason.SegmentChecksum
+		}
+	}
+	if !s.Whole() && !s.WholeFrame() {
+		return reason.CopyTooShort
+	}
+	return reason.None
+}
+
+// reassemble hands the segment at hand to reassembly, and decides the frame
+// that it completes.
+func (f *Firewall) reassemble(now int64, p *Packet) {
+	s := &f.segment
+	headerLen := s.HeaderLen + stt.SegmentHeaderLen
+	item := &f.item
+	item.Src, item.Dst, item.FrameID = s.Src, s.Dst, s.FrameID
+	item.SrcPort, item.DstPort = s.SrcPort, s.DstPort
+	item.FrameLength, item.Offset = int(s.FrameLength), int(s.Offset)
+	item.Payload = s.Payload
+	item.Packet.ID, item.Packet.GSO = p.ID, p.GSO
+	item.Packet.Length = s.PayloadLen
+	item.Packet.HeaderLen = uint8(copy(item.Packet.Header[:], p.Data[:headerLen]))
+	fr := f.reassembler.Add(now, item)
+	if fr == nil {
+		return
+	}
+	f.decide(now, fr)
+	fr.Release()
+}
+
+// decide judges a whole frame and appends the verdicts of its packets.
+func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
+	e := &f.event
+	e.begin(fr.Key, fr.SrcPort, fr.FrameLength, len(fr.Packets), fr.First)
+	cut := len(fr.Data) < fr.FrameLength
+	r := f.judge(fr)
+	if r == reason.None {
+		r = f.leave(now, fr, fr.Data, cut, f.out)
+	}
+	e.Reason = r
+	if r == reason.None {
+		e.Verdict = Accept
+		f.counters.FramesAccepted.Add(1)
+		if e.Rewritten {
+			f.counters.FramesRewritten.Add(1)
+		}
+	} else {
+		if e.Decision.Action == policy.Accept {
+			// The rule that accepted it is not why it was dropped.
+			e.Decision = policy.Decision{Tenant: e.Decision.Tenant, TenantIndex: e.Decision.TenantIndex, RuleIndex: -1, Reason: r}
+		}
+		f.dropFrame(fr.Packets, r)
+	}
+	if f.observer != nil {
+		f.observer(e)
+	}
+}
+
+// judge reads the frame header and the inner frame and asks the policy.
+func (f *Firewall) judge(fr *reassembly.Frame) reason.Reason {
+	e := &f.event
+	if fr.FrameLength < stt.FrameHeaderLen+ethernetHeaderLen {
+		return reason.FrameTooShort
+	}
+	if !e.Header.Decode(fr.Data) {
+		return reason.CopyTooShort
+	}
+	e.HasHeader = true
+	e.InnerData = fr.Data[stt.FrameHeaderLen:]
+	length := fr.FrameLength - stt.FrameHeaderLen
+	h := &e.Header
+	switch {
+	case h.Version != 0:
+		return reason.FrameVersion
+	case h.ChecksumPartial() && h.ChecksumVerified():
+		return reason.FrameFlags
+	}
+	if r := e.Inner.Decode(e.InnerData, length, h.TCI, inspect.Tagged(h.TCI != 0)); r != reason.None {
+		return r
+	}
+	e.HasInner = true
+	if r := e.Inner.Verify(e.InnerData, length, inspect.Offload{
+		Partial:  h.ChecksumPartial(),
+		IPv4:     h.Flags&stt.FlagIPv4 != 0,
+		TCP:      h.Flags&stt.FlagTCP != 0,
+		L4Offset: h.L4Offset, MSS: h.MSS, MSSFloor: f.mssFloor,
+	}); r != reason.None {
+		return r
+	}
+	e.Decision = f.policy.Evaluate(h.ContextID, &e.Inner)
+	return e.Decision.Reason
+}
+
+// refuse drops a packet that never reached reassembly.
+func (f *Firewall) refuse(now int64, id uint64, r reason.Reason) {
+	f.out.drop(id)
+	f.counters.Reasons[r].Add(1)
+	s := &f.segment
+	if !s.WholeFrame() {
+		return // the rest of its frame will be missed
+	}
+	f.counters.FramesDropped.Add(1)
+	if f.observer != nil {
+		e := &f.event
+		e.begin(reassembly.Key{Src: s.Src, Dst: s.Dst, FrameID: s.FrameID}, s.SrcPort, int(s.FrameLength), 1, now)
+		e.Reason = r
+		f.observer(e)
+	}
+}
+
+// Dropped takes a frame that reassembly gave up; it implements [reassembly.Sink].
+func (f *Firewall) Dropped(d *reassembly.Dropped) {
+	if d.Late {
+		for i := range d.Packets {
+			f.out.drop(d.Packets[i].ID)
+		}
+		f.counters.LatePackets.Add(uint64(len(d.Packets)))
+		return
+	}
+	f.dropFrame(d.Packets, d.Reason)
+	if f.observer == nil {
+		return
+	}
+	e := &f.event
+	e.begin(d.Key, d.SrcPort, d.FrameLength, len(d.Packets), d.First)
+	e.Incomplete, e.Reason = true, d.Reason
+	f.observer(e)
+}
+
+func (f *Firewall) dropFrame(packets []reassembly.Packet, r reason.Reason) {
+	for i := range packets {
+		f.out.drop(packets[i].ID)
+	}
+	f.counters.FramesDropped.Add(1)
+	f.counters.Reasons[r].Add(1)
+}
+
+func (f *Firewall) countVerdicts(list []Verdict) {
+	var accepted uint64
+	for i := range list {
+		if list[i].Action == Accept {
+			accepted++
+		}
+	}
+	f.counters.PacketsAccepted.Add(accepted)
+	f.counters.PacketsDropped.Add(uint64(len(list)) - accepted)
+}

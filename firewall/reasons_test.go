@@ -1,0 +1,284 @@
+package firewall
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"sttwall/reason"
+	"sttwall/reassembly"
+	"sttwall/stt"
+)
+
+// provoke holds for every reason packets that are dropped for it.
+var provoke = map[reason.Reason]func(t *testing.T) *bench{
+	reason.NotSTT: packetCase(func(b []byte) []byte { return remake(b, func(b []byte) { b[22]++ }) }),
+	reason.CopyTooShort: func(t *testing.T) *bench {
+		b := newBench(t, benchConfig{})
+		data := onePacket(t)
+		b.sendAll(Packet{ID: 1, Data: data[:100], Length: len(data)})
+		return b
+	},
+	reason.OuterMalformed:  packetCase(func(b []byte) []byte { return b[:len(b)-1] }),
+	reason.OuterOptions:    packetCase(withOptions),
+	reason.OuterFragment:   packetCase(func(b []byte) []byte { return remake(b, func(b []byte) { b[6] = 0x20 }) }),
+	reason.OuterIPChecksum: packetCase(func(b []byte) []byte { b[10]++; return b }),
+	reason.EndpointUnknown: packetCase(func(b []byte) []byte { return remake(b, func(b []byte) { b[12] = 203 }) }),
+
+	reason.SegmentMalformed: packetCase(func(b []byte) []byte { return remake(b, func(b []byte) { b[32] = 0x60 }) }),
+	reason.SegmentFlags:     packetCase(func(b []byte) []byte { return remake(b, func(b []byte) { b[33] |= stt.FlagSYN }) }),
+	reason.SegmentChecksum:  packetCase(func(b []byte) []byte { b[36]++; return b }),
+	reason.SegmentEmpty:     piecesCase([2]int{0, 0}),
+	reason.SegmentPastEnd: packetCase(func(b []byte) []byte {
+		return remake(b, func(b []byte) { binary.BigEndian.PutUint16(b[24:], uint16(len(b)-41)) })
+	}),
+	reason.SegmentTooSmall: piecesCase([2]int{5, 100}),
+
+	reason.SegmentDuplicate: piecesCase([2]int{0, 100}, [2]int{0, 100}),
+	reason.SegmentOverlap:   piecesCase([2]int{0, 100}, [2]int{99, 160}),
+	reason.FrameLengthChanged: func(t *testing.T) *bench {
+		b := newBench(t, benchConfig{})
+		f := sttFrame(stt.FrameHeader{ContextID: 100}, innerUDP(t, 100))
+		b.send(cut(path(), 5, f, 100)[0], cut(path(), 5, append(f, 0), 100)[1])
+		return b
+	},
+	reason.SourcePortChanged: func(t *testing.T) *bench {
+		b := newBench(t, benchConfig{})
+		f := sttFrame(stt.FrameHeader{ContextID: 100}, innerUDP(t, 100))
+		other := path()
+		other.SrcPort++
+		b.send(cut(path(), 5, f, 100)[0], cut(other, 5, f, 100)[1])
+		return b
+	},
+	reason.DestinationPortChanged: func(t *testing.T) *bench {
+		b := newBench(t, benchConfig{rules: "settings {\n  stt_ports = [7471, 7472]\n}\n" + tenantAll})
+		f := sttFrame(stt.FrameHeader{ContextID: 100}, innerUDP(t, 100))
+		other := path()
+		other.DstPort++
+		b.send(cut(path(), 5, f, 100)[0], cut(other, 5, f, 100)[1])
+		return b
+	},
+	reason.FrameTimeout: func(t *testing.T) *bench {
+		b := piecesCase([2]int{0, 100})(t)
+		deadline, ok := b.fw.NextDeadline()
+		if !ok {
+			t.Fatal("nothing is held")
+		}
+		b.fw.Expire(deadline, &b.out)
+		return b
+	},
+	reason.FrameIncomplete: func(t *testing.T) *bench {
+		b := piecesCase([2]int{0, 100})(t)
+		b.fw.Flush(&b.out)
+		return b
+	},
+	reason.SourceShareFull: func(t *testing.T) *bench {
+		b := newBench(t, benchConfig{reassembly: reassembly.Config{Frames: 4, SourceFrames: 1}})
+		f := sttFrame(stt.FrameHeader{ContextID: 100}, innerUDP(t, 100))
+		b.send(cut(path(), 5, f, 100)[0], cut(path(), 6, f, 100)[0])
+		b.fw.Flush(&b.out)
+		return b
+	},
+	reason.ReassemblyFull: func(t *testing.T) *bench {
+		b := newBench(t, benchConfig{reassembly: reassembly.Config{Frames: 2, SourceFrames: 2}})
+		f := sttFrame(stt.FrameHeader{ContextID: 100}, innerUDP(t, 100))
+		back := path()
+		back.Src, back.Dst = back.Dst, back.Src
+		b.send(cut(path(), 5, f, 100)[0], cut(path(), 6, f, 100)[0], cut(back, 7, f, 100)[0])
+		b.fw.Flush(&b.out)
+		return b
+	},
+
+	reason.FrameTooShort: frameCase(stt.FrameHeader{ContextID: 100}, func(t *testing.T) []byte { return make([]byte, 13) }),
+	reason.FrameVersion:  frameCase(stt.FrameHeader{ContextID: 100, Version: 1}, udp),
+	reason.FrameFlags: frameCase(stt.FrameHeader{ContextID: 100, L4Offset: 34,
+		Flags: stt.FlagChecksumPartial | stt.FlagChecksumVerified | stt.FlagIPv4}, udp),
+	reason.L4OffsetMismatch: frameCase(stt.FrameHeader{ContextID: 100, L4Offset: 35}, udp),
+	reason.PartialFlags:     partialCase(func(h *stt.FrameHeader, _ []byte) { h.Flags ^= stt.FlagTCP }),
+	reason.PartialLength:    partialCase(func(_ *stt.FrameHeader, b []byte) { b[39]-- }),
+	reason.PartialChecksum:  partialCase(func(_ *stt.FrameHeader, b []byte) { b[41]++ }),
+	reason.MSSInvalid:       partialCase(func(h *stt.FrameHeader, _ []byte) { h.MSS = 1000 }),
+
+	reason.InnerTruncated: innerCase(func(b []byte) []byte { return b[:30] }),
+	reason.InnerVLANDepth: innerCase(func(b []byte) []byte {
+		tag := []byte{0x81, 0, 0, 1}
+		return bytes.Join([][]byte{b[:12], tag, tag, tag, b[12:]}, nil)
+	}),
+	reason.InnerLLC:      innerCase(func(b []byte) []byte { b[12], b[13] = 0, 60; return b }),
+	reason.InnerIPHeader: innerCase(func(b []byte) []byte { b[14] = 0x44; return b }),
+	reason.InnerLength:   innerCase(func(b []byte) []byte { b[16] = 0xff; return b }),
+	reason.InnerExtension: innerCase(func(b []byte) []byte {
+		// IPv6 whose destination options are longer than the packet.
+		b[12], b[13] = 0x86, 0xdd
+		b[14], b[18], b[19], b[20] = 0x60, 0, 16, 60
+		b[55] = 200
+		return b
+	}),
+	reason.InnerFragment:  innerCase(func(b []byte) []byte { b[16], b[17], b[20] = 0, 36, 0x20; return b[:14+36] }),
+	reason.InnerTCPOffset: innerCase(func(b []byte) []byte { b[46] = 0x40; return b }),
+	reason.InnerTCPFlags:  innerCase(func(b []byte) []byte { b[47] = 0x03; return b }),
+	reason.InnerARP:       frameCase(stt.FrameHeader{ContextID: 100}, func(t *testing.T) []byte { return innerARP(t)[:30] }),
+
+	reason.ContextUnknown: frameCase(stt.FrameHeader{ContextID: 999}, udp),
+	reason.RuleDrop:       frameCase(stt.FrameHeader{ContextID: 200}, func(t *testing.T) []byte { return innerTCP(t, 1, 22, 10) }),
+	reason.TenantDefault:  frameCase(stt.FrameHeader{ContextID: 200}, udp),
+
+	reason.FrameIDExhausted: func(t *testing.T) *bench {
+		b := newBench(t, benchConfig{bits: minFrameIDBits})
+		for i := range b.fw.ids.maps[1] {
+			b.fw.ids.maps[1][i].Store(^uint64(0))
+		}
+		b.send(cut(path(), 5, sttFrame(stt.FrameHeader{ContextID: 100}, innerUDP(t, 100)), 100)...)
+		return b
+	},
+}
+
+func TestEveryReasonIsProvokedCountedOnceAndLetsNothingOut(t *testing.T) {
+	for r := reason.None + 1; r < reason.Count; r++ {
+		t.Run(r.String(), func(t *testing.T) {
+			make, ok := provoke[r]
+			if !ok {
+				t.Fatal("no packet provokes it")
+			}
+			b := make(t)
+			c := b.fw.Counters()
+			if got := c.Reasons[r].Load(); got != 1 {
+				for other := range reason.Count {
+					if n := c.Reasons[other].Load(); n > 0 {
+						t.Logf("%v: %d", other, n)
+					}
+				}
+				t.Fatalf("counted %d times, want 1", got)
+			}
+			for _, v := range b.out.List {
+				if v.Action != Drop {
+					t.Errorf("packet %d left", v.ID)
+				}
+			}
+			if c.PacketsAccepted.Load() != 0 || c.FramesAccepted.Load() != 0 || len(b.out.List) == 0 ||
+				c.PacketsDropped.Load() != uint64(len(b.out.List)) {
+				t.Errorf("accepted %d frames; dropped %d of %d packets", c.FramesAccepted.Load(), c.PacketsDropped.Load(), len(b.out.List))
+			}
+		})
+	}
+}
+
+func TestSegmentsBehindADroppedFrameAreLateNotCountedAgain(t *testing.T) {
+	b := piecesCase([2]int{0, 100}, [2]int{50, 120})(t)
+	late := b.send(cut(path(), 5, sttFrame(stt.FrameHeader{ContextID: 100}, innerUDP(t, 100)), 100)[1])
+	c := b.fw.Counters()
+	if len(late) != 1 || late[0].Action != Drop || c.LatePackets.Load() != 1 || c.Reasons[reason.SegmentOverlap].Load() != 1 {
+		t.Errorf("verdicts %v, late %d, overlaps %d", late, c.LatePackets.Load(), c.Reasons[reason.SegmentOverlap].Load())
+	}
+}
+
+func TestABadChecksumDoesNotSpoilTheFrame(t *testing.T) {
+	b := newBench(t, benchConfig{})
+	packets := cut(path(), 5, sttFrame(stt.FrameHeader{ContextID: 100}, innerUDP(t, 100)), 100)
+	bad := bytes.Clone(packets[1])
+	bad[len(bad)-1]++
+	verdicts := b.send(packets[0], bad, packets[1])
+	if left := leaving([][]byte{packets[0], bad, packets[1]}, verdicts); !equal(left, packets) {
+		t.Errorf("%d packets left", len(left))
+	}
+}
+
+func TestACutPacketLeavesOnlyAsItCame(t *testing.T) {
+	whole := onePacket(t)
+	short := whole[:40+stt.FrameHeaderLen+42]
+	for _, tt := range []struct {
+		name  string
+		edit  func(b []byte)
+		sum   ChecksumState
+		guard time.Duration
+		gso   bool
+		want  reason.Reason
+	}{
+		{"verified by the kernel", nil, ChecksumGood, 0, false, reason.None},
+		{"with a checksum that an offload finishes", nil, ChecksumPartial, 0, false, reason.None},
+		{"with a checksum that nobody verified", nil, ChecksumUnverified, 0, false, reason.CopyTooShort},
+		{"that would need another header", func(b []byte) { b[40+3] = 1 }, ChecksumGood, 0, false, reason.CopyTooShort},
+		{"that would need another frame ID", nil, ChecksumPartial, time.Minute, true, reason.CopyTooShort},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, benchConfig{guard: tt.guard})
+			data := bytes.Clone(short)
+			if tt.edit != nil {
+				tt.edit(data)
+			}
+			v := b.sendAll(Packet{ID: 1, Data: data, Length: len(whole), Checksum: tt.sum, GSO: tt.gso})
+			if len(v) != 1 || (v[0].Action == Accept) != (tt.want == reason.None) || v[0].Payload != nil {
+				t.Fatalf("verdicts %v", v)
+			}
+			if tt.want != reason.None && b.fw.Counters().Reasons[tt.want].Load() != 1 {
+				t.Errorf("not counted as %v", tt.want)
+			}
+		})
+	}
+}
+
+func onePacket(t *testing.T) []byte {
+	return cut(path(), 5, sttFrame(stt.FrameHeader{ContextID: 100}, innerUDP(t, 100)), 0)[0]
+}
+
+func packetCase(edit func(b []byte) []byte) func(t *testing.T) *bench {
+	return func(t *testing.T) *bench {
+		b := newBench(t, benchConfig{})
+		b.send(edit(bytes.Clone(onePacket(t))))
+		return b
+	}
+}
+
+// piecesCase sends parts of one frame.
+func piecesCase(pieces ...[2]int) func(t *testing.T) *bench {
+	return func(t *testing.T) *bench {
+		b := newBench(t, benchConfig{})
+		frame := sttFrame(stt.FrameHeader{ContextID: 100}, innerUDP(t, 200))
+		p := path()
+		var packets [][]byte
+		for _, piece := range pieces {
+			packets = append(packets, stt.AppendSegment(nil, &p, &stt.Piece{
+				FrameID: 5, FrameLength: len(frame), Offset: piece[0], Payload: frame[piece[0]:piece[1]],
+			}))
+		}
+		b.send(packets...)
+		return b
+	}
+}
+
+func frameCase(h stt.FrameHeader, inner func(t *testing.T) []byte) func(t *testing.T) *bench {
+	return func(t *testing.T) *bench {
+		b := newBench(t, benchConfig{})
+		b.send(cut(path(), 5, sttFrame(h, inner(t)), 0)...)
+		return b
+	}
+}
+
+func innerCase(edit func(b []byte) []byte) func(t *testing.T) *bench {
+	return func(t *testing.T) *bench {
+		b := newBench(t, benchConfig{})
+		b.send(cut(path(), 5, sttFrame(stt.FrameHeader{ContextID: 100}, edit(innerTCP(t, 1, 80, 100))), 0)...)
+		return b
+	}
+}
+
+// partialCase is a UDP packet with a partial checksum and something wrong.
+func partialCase(edit func(h *stt.FrameHeader, inner []byte)) func(t *testing.T) *bench {
+	return func(t *testing.T) *bench {
+		b := newBench(t, benchConfig{})
+		frame, h := partial(innerUDP(t, 100), 100, 0)
+		edit(&h, frame)
+		b.send(cut(path(), 5, sttFrame(h, frame), 0)...)
+		return b
+	}
+}
+
+func udp(t *testing.T) []byte { return innerUDP(t, 100) }
+
+func withOptions(b []byte) []byte {
+	b = append(bytes.Clone(b[:20]), append([]byte{1, 1, 1, 0}, b[20:]...)...)
+	b[0] = 0x46
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
+	return b
+}

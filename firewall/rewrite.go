@@ -1,0 +1,142 @@
+package firewall
+
+import (
+	"sttwall/reason"
+	"sttwall/reassembly"
+	"sttwall/stt"
+)
+
+// leave decides how an accepted frame leaves, and appends its verdicts: as it
+// came, or encoded anew. cut says that only a part of its single packet was
+// copied from the kernel. A reason other than None means that there is no
+// safe way to let it out; no verdict is appended then.
+func (f *Firewall) leave(now int64, fr *reassembly.Frame, data []byte, cut bool, out *Verdicts) reason.Reason {
+	e := &f.event
+	header := canonicalHeader(&e.Header, &e.Inner, f.settings.Receivers)
+	// Receivers read the headers from the packet at offset 0 before they
+	// know the rest.
+	needed := stt.FrameHeaderLen + e.Inner.HeaderBytes
+	recut := fr.Packets[0].Length < needed
+	if recut && !canRecut(fr.Packets, needed) {
+		return reason.SegmentTooSmall
+	}
+	rewrite := recut || header != e.Header || !f.canonicalPackets(fr.Packets)
+	if rewrite && cut {
+		return reason.CopyTooShort
+	}
+
+	id := fr.FrameID
+	if len(fr.Packets) > 1 || fr.Packets[0].GSO {
+		fresh, ok := f.ids.fresh(now, fr.Src, fr.Dst, fr.FrameID, f.random)
+		switch {
+		case !ok:
+			return reason.FrameIDExhausted
+		case fresh != fr.FrameID && cut:
+			return reason.CopyTooShort
+		case fresh != fr.FrameID:
+			rewrite = true
+			id = fresh
+			f.counters.FrameIDsReplaced.Add(1)
+		}
+	}
+
+	switch {
+	case !rewrite:
+		for i := range fr.Packets {
+			out.accept(fr.Packets[i].ID)
+		}
+	case recut:
+		f.recut(fr, data, id, &header, out)
+	default:
+		f.reencode(fr, data, id, &header, out)
+	}
+	e.Rewritten = rewrite
+	return reason.None
+}
+
+// canRecut reports whether the frame can leave in packets none of which is
+// larger than the largest that came, the first holding the needed bytes.
+// Super-segments cannot be recut: how the kernel cuts them is not known here.
+func canRecut(packets []reassembly.Packet, needed int) bool {
+	largest := 0
+	for i := range packets {
+		if packets[i].GSO {
+			return false
+		}
+		largest = max(largest, packets[i].Length)
+	}
+	return largest >= needed
+}
+
+// reencode writes each packet of the frame anew, cut as it came.
+func (f *Firewall) reencode(fr *reassembly.Frame, data []byte, id uint32, header *stt.FrameHeader, out *Verdicts) {
+	plain, ce := f.survey(fr.Packets)
+	var first uint16
+	for i := range fr.Packets {
+		p := &fr.Packets[i]
+		path := f.canonicalPath(p, ce)
+		if i == 0 {
+			first = path.ID
+		}
+		if plain {
+			path.ID = first + uint16(i)
+		}
+		piece := stt.Piece{
+			FrameID: id, FrameLength: fr.FrameLength,
+			Offset: p.Offset, Payload: data[p.Offset : p.Offset+p.Length],
+		}
+		if i == 0 {
+			piece.Header = header
+		}
+		if p.GSO {
+			// The kernel computes the checksum of every piece that it cuts.
+			piece.Checksum = stt.ChecksumPartial
+		}
+		out.replace(p.ID, &path, &piece)
+	}
+}
+
+// recut spreads the frame over its packets from the first on, each as large
+// as the largest that came; packets that are left over are dropped.
+func (f *Firewall) recut(fr *reassembly.Frame, data []byte, id uint32, header *stt.FrameHeader, out *Verdicts) {
+	_, ce := f.survey(fr.Packets)
+	size := 0
+	for i := range fr.Packets {
+		size = max(size, fr.Packets[i].Length)
+	}
+	path := f.canonicalPath(&fr.Packets[0], ce)
+	at := 0
+	for i := range fr.Packets {
+		if at >= fr.FrameLength {
+			out.drop(fr.Packets[i].ID)
+			continue
+		}
+		piece := stt.Piece{
+			FrameID: id, FrameLength: fr.FrameLength,
+			Offset: at, Payload: data[at:min(at+size, fr.FrameLength)],
+		}
+		if at == 0 {
+			piece.Header = header
+		}
+		out.replace(fr.Packets[i].ID, &path, &piece)
+		path.ID++
+		at += size
+	}
+}
+
+// survey reports whether no packet is a super-segment, whose pieces would use
+// up IP IDs of their own, and whether any carries congestion experienced.
+func (f *Firewall) survey(packets []reassembly.Packet) (plain, ce bool) {
+	plain = true
+	for i := range packets {
+		plain = plain && !packets[i].GSO
+		ce = ce || f.outerHeader(&packets[i]).CongestionExperienced()
+	}
+	return plain, ce
+}
+
+func (f *Firewall) canonicalPath(p *reassembly.Packet, ce bool) stt.Path {
+	path := stt.PathOf(f.outerHeader(p))
+	path.TOS = canonicalTOS(path.TOS, &f.event.Inner, f.settings.Receivers, ce)
+	return path
+}
