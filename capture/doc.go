@@ -1,0 +1,21 @@
+// Package capture reads packets out of pcap and pcapng files and writes them
+// into pcapng files, with a comment on each packet if there is one to make.
+//
+//	file or stdin -> gunzip -> pcap | pcapng -> link header -> Packet -> caller
+//	caller -> Record -> pcapng (one interface for each link type) -> file
+//
+// [Open] and [NewReader] find out by the first bytes what a file is. For each
+// packet, [Reader.Next] gives the time, the link header with the VLAN tags in
+// it, and the IP packet, if there is one; [Writer.Write] puts the same parts
+// back. Damage is an [Error] that names file, packet and what was wrong; the
+// packets in front of the damage have been handed out by then.
+//
+// Classic pcap is read by gopacket's pcapgo, inside the bounds that pcap.go
+// puts around it. pcapng is read here: pcapgo's reader keeps eight bits of the
+// link type (Linux cooked v2 has nine), allocates whatever a block claims, and
+// rounds binary time resolutions.
+//
+// Nothing here looks behind the link header: it knows neither IP nor STT.
+//
+// A Reader and a Writer belong to one goroutine at a time.
+package capture
