@@ -1,0 +1,220 @@
+package nfq
+
+import (
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"sttwall/firewall"
+	"sttwall/policy"
+	"sttwall/reassembly"
+)
+
+// InlineConfig is a whole firewall on one host: queues, a worker and a core
+// for each, and the table that feeds them.
+type InlineConfig struct {
+	// Policy decides, and names the STT ports and the endpoints.
+	Policy *policy.Policy
+	// Queue is the first queue; the others have the numbers behind it and are
+	// otherwise alike.
+	Queue Config
+	// Queues is how many there are; 1 to 256.
+	Queues int
+	// Table says whether the table is installed.
+	Table TableMode
+	// FailOpenAbsent lets STT pass while nobody listens on its queue.
+	FailOpenAbsent bool
+	// PassOtherTunnels: see [TableConfig].
+	PassOtherTunnels bool
+
+	// Reassembly bounds what all workers hold together; each gets its part.
+	// The zero value has the defaults of [reassembly.Config].
+	Reassembly reassembly.Config
+	// FrameIDBits sizes the frame-ID filter; see [firewall.FrameIDConfig].
+	FrameIDBits int
+	// StartupGuard: see [firewall.FrameIDConfig]. 0 means no guard.
+	StartupGuard time.Duration
+	// MSSFloor: see [firewall.Config].
+	MSSFloor uint16
+	// Observer, if not nil, is told of every frame, from every worker at once.
+	Observer func(*firewall.FrameEvent)
+	// Wrap, if not nil, stands between a worker and its core.
+	Wrap func(*firewall.Firewall) Core
+}
+
+// TableMode says who installs the nftables table.
+type TableMode uint8
+
+const (
+	// TableInstalled: the table is installed, and stays at the end.
+	TableInstalled TableMode = iota
+	// TableForeign: somebody else queues the packets.
+	TableForeign
+)
+
+// Inline is a firewall between a kernel and itself. Its methods may be called
+// from any goroutine.
+type Inline struct {
+	queues    []Queue
+	workers   []*Worker
+	firewalls []*firewall.Firewall
+	table     *Table
+}
+
+// StartInline opens the queues and then installs the table, so that no packet
+// passes uninspected and none is lost for want of a listener. Nothing is left
+// open after an error, and no table installed. Packets wait in the queues
+// until [Inline.Run].
+func StartInline(c InlineConfig) (*Inline, error) {
+	settings, err := c.validate()
+	if err != nil {
+		return nil, err
+	}
+	in := &Inline{}
+	if err := in.open(c); err != nil {
+		in.closeQueues()
+		return nil, err
+	}
+	if c.Table == TableForeign {
+		return in, nil
+	}
+	in.table, err = InstallTable(TableConfig{
+		NetNS: c.Queue.NetNS, Ports: settings.STTPorts, Endpoints: settings.Endpoints,
+		FirstQueue: c.Queue.Number, Queues: c.Queues,
+		FailOpenAbsent: c.FailOpenAbsent, PassOtherTunnels: c.PassOtherTunnels,
+	})
+	if err != nil {
+		in.closeQueues()
+		return nil, err
+	}
+	return in, nil
+}
+
+// validate checks what can be checked before anything is touched.
+func (c *InlineConfig) validate() (policy.Settings, error) {
+	if c.Policy == nil {
+		return policy.Settings{}, errors.New("firewall without a policy")
+	}
+	settings := c.Policy.Settings()
+	table := TableConfig{Ports: settings.STTPorts, Endpoints: settings.Endpoints, FirstQueue: c.Queue.Number, Queues: c.Queues}
+	if err := table.Validate(); err != nil {
+		return settings, err
+	}
+	if err := c.Queue.Validate(); err != nil {
+		return settings, err
+	}
+	per, err := share(c.Reassembly, c.Queues)
+	if err != nil {
+		return settings, fmt.Errorf("reassembly: %w", err)
+	}
+	return settings, c.Queue.ValidateHolding(per.Packets)
+}
+
+// share returns one worker's part of the bounds.
+func share(c reassembly.Config, workers int) (reassembly.Config, error) {
+	c, err := c.WithDefaults()
+	if err != nil {
+		return c, err
+	}
+	for _, bound := range []*int{
+		&c.Memory, &c.SourceMemory, &c.Frames, &c.SourceFrames,
+		&c.Packets, &c.SourcePackets, &c.Tombstones, &c.SourceTombstones,
+	} {
+		*bound /= workers
+	}
+	if c, err = c.WithDefaults(); err != nil {
+		return c, fmt.Errorf("divided by %d workers: %w", workers, err)
+	}
+	return c, nil
+}
+
+func (in *Inline) open(c InlineConfig) error {
+	clock := Clock()
+	ids, err := firewall.NewFrameIDFilter(firewall.FrameIDConfig{
+		Bits: c.FrameIDBits, StartupGuard: c.StartupGuard, Start: clock(),
+	})
+	if err != nil {
+		return err
+	}
+	per, err := share(c.Reassembly, c.Queues)
+	if err != nil {
+		return fmt.Errorf("reassembly: %w", err)
+	}
+	for i := range c.Queues {
+		var seed [32]byte
+		crand.Read(seed[:]) // never fails
+		core, err := firewall.New(firewall.Config{
+			Policy: c.Policy, Reassembly: per, FrameIDs: ids, Random: rand.NewChaCha8(seed),
+			MSSFloor: c.MSSFloor, Observer: c.Observer,
+		})
+		if err != nil {
+			return err
+		}
+		config := c.Queue
+		config.Number += uint16(i)
+		queue, err := Open(config)
+		if err != nil {
+			return err
+		}
+		in.queues = append(in.queues, queue)
+		var wrapped Core = core
+		if c.Wrap != nil {
+			wrapped = c.Wrap(core)
+		}
+		worker, err := NewWorker(WorkerConfig{Queue: queue, Core: wrapped, Clock: clock})
+		if err != nil {
+			return err
+		}
+		in.workers = append(in.workers, worker)
+		in.firewalls = append(in.firewalls, core)
+	}
+	return nil
+}
+
+func (in *Inline) closeQueues() {
+	for _, q := range in.queues {
+		q.Close() // what led here is the error that counts
+	}
+}
+
+// Run decides packets until ctx ends or a queue fails; then what is held is
+// dropped and all queues are closed. The table stays. The error is nil if ctx
+// ended.
+func (in *Inline) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make([]error, len(in.workers))
+	var running sync.WaitGroup
+	for i, w := range in.workers {
+		running.Go(func() {
+			defer stop() // one that fails takes the others along
+			errs[i] = w.Run(ctx)
+		})
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+// Totals returns what all workers have counted together.
+func (in *Inline) Totals() (t firewall.Totals) {
+	for _, f := range in.firewalls {
+		t.Add(f.Counters())
+	}
+	return t
+}
+
+// QueueStats returns what each queue has counted.
+func (in *Inline) QueueStats() []Stats {
+	stats := make([]Stats, len(in.queues))
+	for i, q := range in.queues {
+		stats[i] = q.Stats()
+	}
+	return stats
+}
+
+// Table returns the table; nil with [TableForeign].
+func (in *Inline) Table() *Table { return in.table }

@@ -1,0 +1,177 @@
+package nfq
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// Family is an IP version.
+type Family uint8
+
+const (
+	// IPv4 is for iptables.
+	IPv4 Family = 4
+	// IPv6 is for ip6tables.
+	IPv6 Family = 6
+)
+
+// Chains in the raw table of xtables.
+const (
+	xtMain    = "STTWALL"
+	xtSTT     = "STTWALL-STT"
+	xtFirst   = "STTWALL-FIRST"
+	xtFrom    = "STTWALL-FROM"
+	xtSource  = "STTWALL-SOURCE"
+	xtDest    = "STTWALL-DEST"
+	xtBetween = "STTWALL-BETWEEN"
+)
+
+// AppendIPTables appends the rules of the table as a file for `iptables-restore
+// --noflush` (or ip6tables-restore), for hosts that manage their rules so. A
+// comment in it says what differs from the nftables table.
+func AppendIPTables(dst []byte, c TableConfig, f Family) ([]byte, error) {
+	if err := c.Validate(); err != nil {
+		return dst, err
+	}
+	if f != IPv4 && f != IPv6 {
+		return dst, fmt.Errorf("iptables rules: no such IP version: %d", f)
+	}
+	return c.appendIPTables(dst, f), nil
+}
+
+func (c TableConfig) appendIPTables(dst []byte, f Family) []byte {
+	command := "iptables"
+	if f == IPv6 {
+		command = "ip6tables"
+	}
+	restricted := len(c.Endpoints) > 0
+	endpoints := c.endpoints(f == IPv4)
+
+	dst = fmt.Appendf(dst, `# STT to the sttwall firewall, IPv%[1]d. Load once, while sttwall listens:
+#   %[2]s-restore --noflush FILE
+# Take away:
+#   %[2]s -t raw -D PREROUTING -j %[3]s
+# What differs from the nftables table:
+# - IPv4 and IPv6 are loaded one after the other, and not in the place of rules
+#   loaded before.
+# - Queues share the packets by the lowest eight bits of the source port instead
+#   of a hash of it: senders that use few ports spread less evenly.
+# - Counters are per rule (%[2]s -t raw -vL), without names.
+`, f, command, xtMain)
+	if c.FailOpenAbsent {
+		dst = append(dst, "# Without a listener STT passes uninspected (--queue-bypass).\n"...)
+	} else {
+		dst = append(dst, "# Without a listener the kernel drops STT.\n"...)
+	}
+	dst = append(dst, "*raw\n"...)
+	chains := []string{xtMain, xtSTT}
+	if f == IPv6 {
+		chains = append(chains, xtFirst)
+	}
+	if restricted {
+		chains = append(chains, xtFrom, xtSource, xtDest, xtBetween)
+	}
+	for _, chain := range chains {
+		dst = fmt.Appendf(dst, ":%s - [0:0]\n", chain)
+	}
+	add := func(format string, args ...any) {
+		dst = fmt.Appendf(append(dst, "-A "...), format+"\n", args...)
+	}
+
+	add("PREROUTING -j %s", xtMain)
+	for _, p := range c.ports() {
+		add("%s %s-p tcp --dport %d -j %s", xtMain, notLater(f), p, xtSTT)
+	}
+	if f == IPv6 {
+		add("%s -m frag --fragfirst -j %s", xtMain, xtFirst)
+	}
+	if restricted {
+		add("%s -j %s", xtMain, xtSource)
+	}
+
+	add("%s -j CT --notrack", xtSTT)
+	if f == IPv4 {
+		add(`%s -m u32 --u32 "4&0x2000=0x2000" -j DROP`, xtSTT) // more fragments
+	} else {
+		add("%s -m frag --fragfirst -j DROP", xtSTT)
+		add("%s -m frag -j RETURN", xtSTT) // no port was in it
+	}
+	if restricted {
+		add("%s -j %s", xtSTT, xtFrom)
+	}
+	for i := range c.Queues {
+		add("%s%s -j NFQUEUE --queue-num %d%s", xtSTT, sourcePortShare(f, i, c.Queues), int(c.FirstQueue)+i, c.bypass())
+	}
+	add("%s -j DROP", xtSTT)
+
+	if f == IPv6 {
+		// Whatever hides its protocol or its port matches neither.
+		add("%s ! -p tcp -j RETURN", xtFirst)
+		add("%s -p tcp --dport 0:65535 -j RETURN", xtFirst)
+		add("%s -j DROP", xtFirst)
+	}
+	if restricted {
+		c.appendBetween(add, endpoints, f)
+	}
+	return append(dst, "COMMIT\n"...)
+}
+
+// appendBetween adds the rules that know the endpoints.
+func (c TableConfig) appendBetween(add func(string, ...any), endpoints []netip.Prefix, f Family) {
+	for _, p := range endpoints {
+		add("%s -s %s -j RETURN", xtFrom, p)
+	}
+	add("%s -j DROP", xtFrom)
+	for _, p := range endpoints {
+		add("%s -s %s -g %s", xtSource, p, xtDest)
+	}
+	for _, p := range endpoints {
+		add("%s -d %s -g %s", xtDest, p, xtBetween)
+	}
+	if !c.PassOtherTunnels {
+		for _, p := range tunnelProtocols() {
+			add("%s -p %d -j DROP", xtBetween, p)
+		}
+		for _, p := range tunnelPorts() {
+			add("%s %s-p udp --dport %d -j DROP", xtBetween, notLater(f), p)
+		}
+	}
+	if f == IPv4 {
+		add("%s -p tcp -f -j DROP", xtBetween)
+		return
+	}
+	add("%s -m frag --fragfirst -j RETURN", xtBetween)
+	add("%s ! -p tcp -j RETURN", xtBetween)
+	add("%s -m frag -j DROP", xtBetween)
+}
+
+func (c TableConfig) bypass() string {
+	if c.FailOpenAbsent {
+		return " --queue-bypass"
+	}
+	return ""
+}
+
+// notLater leaves out later IPv4 fragments, in whose payload iptables on nftables
+// reads for ports.
+func notLater(f Family) string {
+	if f == IPv4 {
+		return "! -f "
+	}
+	return ""
+}
+
+// sourcePortShare matches the share of the source ports that goes to queue i of
+// n. The u32 match reads 32 bits, of which the source port is the upper half:
+// IPv4 finds them behind the header length, IPv6 behind the fixed header
+// (packets with extension headers go to any queue: they are dropped there).
+func sourcePortShare(f Family, i, n int) string {
+	if n == 1 {
+		return ""
+	}
+	at := "0>>22&0x3C@0>>16&0xFF"
+	if f == IPv6 {
+		at = "40>>16&0xFF"
+	}
+	return fmt.Sprintf(` -m u32 --u32 "%s=%d:%d"`, at, i*256/n, (i+1)*256/n-1)
+}

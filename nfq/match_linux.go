@@ -1,0 +1,244 @@
+package nfq
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
+	"golang.org/x/sys/unix"
+)
+
+// part is a piece of a rule, as text of the nft command and as the kernel's
+// expressions.
+type part struct {
+	text  string
+	exprs []expr.Any
+}
+
+// Where the ports stand in a transport header, bytes.
+const (
+	offsetSourcePort = 0
+	offsetDestPort   = 2
+)
+
+// version is what tells IPv4 and IPv6 apart in a rule.
+type version struct {
+	name                     string
+	set                      string // of endpoints
+	family                   byte
+	source, destination, len uint32 // of the addresses in the IP header, bytes
+}
+
+func v4() version { return version{"ip", setEndpoints4, unix.NFPROTO_IPV4, 12, 16, 4} }
+func v6() version { return version{"ip6", setEndpoints6, unix.NFPROTO_IPV6, 8, 24, 16} }
+
+// side is the end of a packet's way whose address is meant.
+type side bool
+
+const (
+	source      side = false
+	destination side = true
+)
+
+// wanted says whether a match wants a value in a set or out of it.
+type wanted bool
+
+const (
+	in    wanted = true
+	notIn wanted = false
+)
+
+func compare(op expr.CmpOp, data ...byte) expr.Any {
+	return &expr.Cmp{Op: op, Register: 1, Data: data}
+}
+
+func protocol(op expr.CmpOp, number byte) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, compare(op, number)}
+}
+
+func family(number byte) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, compare(expr.CmpOpEq, number)}
+}
+
+func port(offset uint32) expr.Any {
+	return &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2}
+}
+
+// sttPort matches TCP to one of the STT ports, or to none of them. A port that
+// cannot be read matches neither.
+func sttPort(w wanted) part {
+	text := "tcp dport @" + setPorts
+	if w == notIn {
+		text = "tcp dport != @" + setPorts
+	}
+	return part{text, append(protocol(expr.CmpOpEq, unix.IPPROTO_TCP),
+		port(offsetDestPort), &expr.Lookup{SourceRegister: 1, SetName: setPorts, Invert: w == notIn})}
+}
+
+// notTCP matches packets whose protocol can be read and is another one.
+func notTCP() part {
+	return part{"meta l4proto != 6", protocol(expr.CmpOpNeq, unix.IPPROTO_TCP)}
+}
+
+func ipv4TCP() part {
+	return part{"ip protocol 6", append(family(unix.NFPROTO_IPV4),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 9, Len: 1}, compare(expr.CmpOpEq, unix.IPPROTO_TCP))}
+}
+
+// ipv4Fragment matches IPv4 packets with any of the bits of mask in the word of
+// flags (0x2000 more fragments) and fragment offset.
+func ipv4Fragment(text string, mask uint16) part {
+	return part{"ip frag-off & " + text + " != 0", append(family(unix.NFPROTO_IPV4),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 6, Len: 2},
+		masked(mask), compare(expr.CmpOpNeq, 0, 0))}
+}
+
+func masked(mask uint16) expr.Any {
+	return &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 2, Mask: binary.BigEndian.AppendUint16(nil, mask), Xor: []byte{0, 0}}
+}
+
+// ipv6Fragment matches IPv6 packets with a fragment header.
+func ipv6Fragment() part {
+	return part{"exthdr frag exists", append(family(unix.NFPROTO_IPV6),
+		&expr.Exthdr{DestRegister: 1, Type: unix.IPPROTO_FRAGMENT, Len: 1, Flags: unix.NFT_EXTHDR_F_PRESENT, Op: expr.ExthdrOpIpv6},
+		compare(expr.CmpOpEq, 1))}
+}
+
+// ipv6LaterFragment matches IPv6 fragments with an offset.
+func ipv6LaterFragment() part {
+	return part{"frag frag-off != 0", append(family(unix.NFPROTO_IPV6),
+		&expr.Exthdr{DestRegister: 1, Type: unix.IPPROTO_FRAGMENT, Offset: 2, Len: 2, Op: expr.ExthdrOpIpv6},
+		masked(0xfff8), compare(expr.CmpOpNeq, 0, 0))}
+}
+
+// endpoint matches packets of one IP version whose address on one side is in
+// the set of endpoints, or is not.
+func endpoint(v version, s side, w wanted) part {
+	field, offset := " saddr ", v.source
+	if s == destination {
+		field, offset = " daddr ", v.destination
+	}
+	if w == notIn {
+		field += "!= "
+	}
+	return part{v.name + field + "@" + v.set, append(family(v.family),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: v.len},
+		&expr.Lookup{SourceRegister: 1, SetName: v.set, Invert: w == notIn})}
+}
+
+func notrack() part { return part{"notrack", []expr.Any{&expr.Notrack{}}} }
+
+func drop() part { return part{"drop", []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}}} }
+
+func jump(kind expr.VerdictKind, chain string) part {
+	text := "return"
+	switch kind {
+	case expr.VerdictGoto:
+		text = "goto " + chain
+	case expr.VerdictJump:
+		text = "jump " + chain
+	}
+	return part{text, []expr.Any{&expr.Verdict{Kind: kind, Chain: chain}}}
+}
+
+func count(name string) part {
+	return part{fmt.Sprintf("counter name %q", name), []expr.Any{&expr.Objref{Type: int(nftables.ObjTypeCounter), Name: name}}}
+}
+
+// dropAs drops and counts.
+func dropAs(counter string) part {
+	c, d := count(counter), drop()
+	return part{c.text + " " + d.text, append(c.exprs, d.exprs...)}
+}
+
+// ownSet is a lookup in a set that belongs to the rule: install adds the set
+// first and completes the lookup.
+type ownSet struct {
+	expr.Any // the lookup
+	lookup   *expr.Lookup
+	set      *nftables.Set
+	elements []nftables.SetElement
+}
+
+func lookUp(l *expr.Lookup, s *nftables.Set, elements []nftables.SetElement) expr.Any {
+	s.Anonymous, s.Constant = s.Name == "", s.Name == ""
+	return &ownSet{Any: l, lookup: l, set: s, elements: elements}
+}
+
+func tunnelProtocol() part {
+	text, elements := "", []nftables.SetElement(nil)
+	for _, p := range tunnelProtocols() {
+		text += fmt.Sprintf(", %d", p)
+		elements = append(elements, nftables.SetElement{Key: []byte{p}})
+	}
+	return part{"meta l4proto { " + text[2:] + " }", []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		lookUp(&expr.Lookup{SourceRegister: 1}, &nftables.Set{KeyType: nftables.TypeInetProto}, elements),
+	}}
+}
+
+func tunnelPort() part {
+	text, elements := "", []nftables.SetElement(nil)
+	for _, p := range tunnelPorts() {
+		text += fmt.Sprintf(", %d", p)
+		elements = append(elements, nftables.SetElement{Key: binary.BigEndian.AppendUint16(nil, p)})
+	}
+	return part{"udp dport { " + text[2:] + " }", append(protocol(expr.CmpOpEq, unix.IPPROTO_UDP), port(offsetDestPort),
+		lookUp(&expr.Lookup{SourceRegister: 1}, &nftables.Set{KeyType: nftables.TypeInetService}, elements))}
+}
+
+// spread sends a packet to one of n queue chains by a hash of its source port,
+// with a seed that the kernel draws. The kernel's map has a name, since the
+// library says of the keys of nameless ones that they are in network byte order,
+// and nft would list them so.
+func spread(n int) part {
+	text, elements := "", []nftables.SetElement(nil)
+	for i := range n {
+		text += fmt.Sprintf(", %d : goto %s", i, chainQueue(i))
+		elements = append(elements, nftables.SetElement{
+			Key:         binary.NativeEndian.AppendUint32(nil, uint32(i)),
+			VerdictData: &expr.Verdict{Kind: expr.VerdictGoto, Chain: chainQueue(i)},
+		})
+	}
+	return part{fmt.Sprintf("jhash tcp sport mod %d vmap { %s }", n, text[2:]), append(protocol(expr.CmpOpEq, unix.IPPROTO_TCP),
+		port(offsetSourcePort),
+		&expr.Hash{SourceRegister: 1, DestRegister: 1, Length: 2, Modulus: uint32(n), Type: expr.HashTypeJenkins},
+		lookUp(&expr.Lookup{SourceRegister: 1, IsDestRegSet: true},
+			&nftables.Set{
+				Name: mapQueues, IsMap: true, KeyType: nftables.TypeInteger, KeyByteOrder: binaryutil.NativeEndian,
+				DataType: nftables.TypeVerdict,
+			}, elements))}
+}
+
+// queue hands a packet to a queue; with bypass it goes on where nobody listens.
+func queue(t Target, number uint16, bypass bool) part {
+	text := fmt.Sprintf("queue num %d", number)
+	if bypass {
+		text = fmt.Sprintf("queue flags bypass to %d", number)
+	}
+	switch t {
+	case TargetXTables:
+		// struct xt_NFQ_info_v3: queue number, number of queues, flags, each in
+		// the machine's byte order, padded to a multiple of 8.
+		info := make(xt.Unknown, 0, 8)
+		info = binary.NativeEndian.AppendUint16(info, number)
+		info = binary.NativeEndian.AppendUint16(info, 1)
+		var flags uint16
+		if bypass {
+			flags = 1 // NFQ_FLAG_BYPASS
+		}
+		info = binary.NativeEndian.AppendUint16(info, flags)
+		info = binary.NativeEndian.AppendUint16(info, 0)
+		return part{text, []expr.Any{&expr.Target{Name: "NFQUEUE", Rev: 3, Info: &info}}}
+	case targetDrop:
+		return drop()
+	}
+	q := &expr.Queue{Num: number, Total: 1}
+	if bypass {
+		q.Flag = expr.QueueFlagBypass
+	}
+	return part{text, []expr.Any{q}}
+}

@@ -1,0 +1,178 @@
+package nfq
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/google/nftables/expr"
+
+	"sttwall/reason"
+)
+
+// Chains, sets and counters of the table.
+const (
+	chainUntracked     = "untracked"
+	chainGuard         = "guard"
+	chainSTT           = "stt"
+	chainIPv6Fragments = "fragments6"
+	chainBetween       = "between"
+	mapQueues          = "queues"
+	setPorts           = "stt_ports"
+	setEndpoints4      = "endpoints4"
+	setEndpoints6      = "endpoints6"
+	counterQueued      = "queued"
+	counterTunnel      = "other_tunnel"
+)
+
+func chainQueue(i int) string { return fmt.Sprintf("queue_%d", i) }
+
+// Target is how a rule hands a packet to a queue.
+type Target uint8
+
+const (
+	// TargetNative is nftables' own queue statement (CONFIG_NFT_QUEUE).
+	TargetNative Target = iota + 1
+	// TargetXTables is the NFQUEUE target of xtables, through nft_compat.
+	TargetXTables
+
+	targetDrop // in place of a queue where only the other rules are tested
+)
+
+// String returns "queue" or "xt NFQUEUE".
+func (t Target) String() string {
+	switch t {
+	case TargetNative:
+		return "queue"
+	case TargetXTables:
+		return "xt NFQUEUE"
+	}
+	return "drop"
+}
+
+// rule is one rule: the chain it stands in, a comment that stays with it in the
+// kernel, and its pieces.
+type rule struct {
+	chain   string
+	comment string
+	parts   []part
+}
+
+// rules returns all rules of the table, chain by chain in the order of chains.
+//
+// Of a packet in fragments only the first one has a port, and without it no
+// receiver can put the packet together: dropping first fragments is enough.
+// Later ones are dropped too where both ends are known to be endpoints. IPv6
+// can hide the port of a first fragment behind extension headers (RFC 7112):
+// such fragments are dropped. In later fragments the kernel reads payload for
+// ports (its fast path for payload expressions does not ask for the offset;
+// seen on Linux 6.18), so that no port counts in them.
+func (c TableConfig) rules(t Target) []rule {
+	list := slices.Concat(c.guardRules(), c.sttRules(), c.ipv6FragmentRules(), c.betweenRules())
+	for i := range c.Queues {
+		number := c.FirstQueue + uint16(i)
+		list = append(list, rule{chainQueue(i), "", []part{queue(t, number, c.FailOpenAbsent)}})
+	}
+	return list
+}
+
+// restricted reports whether the endpoints are listed.
+func (c TableConfig) restricted() bool { return len(c.Endpoints) > 0 }
+
+// guardRules are those of the two base chains.
+func (c TableConfig) guardRules() []rule {
+	list := []rule{
+		{chainUntracked, "STT has no connections to track", []part{sttPort(in), notrack()}},
+		{chainGuard, "", []part{sttPort(in), jump(expr.VerdictJump, chainSTT)}},
+		{chainGuard, "", []part{ipv6Fragment(), jump(expr.VerdictJump, chainIPv6Fragments)}},
+	}
+	if c.restricted() {
+		for _, v := range []version{v4(), v6()} {
+			list = append(list, rule{chainGuard, "", []part{endpoint(v, source, in), endpoint(v, destination, in), jump(expr.VerdictGoto, chainBetween)}})
+		}
+	}
+	return list
+}
+
+// sttRules are for packets with an STT port, or in whose payload one was read.
+func (c TableConfig) sttRules() []rule {
+	list := []rule{
+		{chainSTT, "no port is in it", []part{ipv4Fragment("0x1fff", 0x1fff), jump(expr.VerdictReturn, "")}},
+		{chainSTT, "a first fragment of STT", []part{ipv4Fragment("0x2000", 0x2000), dropAs(reason.OuterFragment.String())}},
+		{chainSTT, "", []part{ipv6Fragment(), jump(expr.VerdictReturn, "")}},
+	}
+	if c.restricted() {
+		for _, v := range []version{v4(), v6()} {
+			list = append(list, rule{chainSTT, "not a listed endpoint", []part{endpoint(v, source, notIn), dropAs(reason.EndpointUnknown.String())}})
+		}
+	}
+	list = append(list, rule{chainSTT, "", []part{count(counterQueued)}})
+	if c.Queues == 1 {
+		list = append(list, rule{chainSTT, "", []part{jump(expr.VerdictGoto, chainQueue(0))}})
+	} else {
+		list = append(list, rule{chainSTT, "all segments of a frame have one source port", []part{spread(c.Queues)}})
+	}
+	return append(list, rule{chainSTT, "not reached", []part{drop()}})
+}
+
+// ipv6FragmentRules are for packets with an IPv6 fragment header. A protocol or
+// a port that cannot be read matches no rule but the last.
+func (c TableConfig) ipv6FragmentRules() []rule {
+	fragment := dropAs(reason.OuterFragment.String())
+	list := []rule{{chainIPv6Fragments, "", []part{notTCP(), jump(expr.VerdictReturn, "")}}}
+	if c.restricted() {
+		list = append(list,
+			rule{chainIPv6Fragments, "", []part{ipv6LaterFragment(), endpoint(v6(), source, notIn), jump(expr.VerdictReturn, "")}},
+			rule{chainIPv6Fragments, "", []part{ipv6LaterFragment(), endpoint(v6(), destination, notIn), jump(expr.VerdictReturn, "")}},
+			rule{chainIPv6Fragments, "may be a fragment of STT", []part{ipv6LaterFragment(), fragment}},
+		)
+	} else {
+		list = append(list, rule{chainIPv6Fragments, "", []part{ipv6LaterFragment(), jump(expr.VerdictReturn, "")}})
+	}
+	return append(list,
+		rule{chainIPv6Fragments, "", []part{sttPort(notIn), jump(expr.VerdictReturn, "")}},
+		rule{chainIPv6Fragments, "may be a fragment of STT", []part{fragment}},
+	)
+}
+
+// betweenRules are for packets from one listed endpoint to another that are not
+// whole STT.
+func (c TableConfig) betweenRules() []rule {
+	if !c.restricted() {
+		return nil
+	}
+	list := []rule{{chainBetween, "may be a fragment of STT", []part{ipv4TCP(), ipv4Fragment("0x1fff", 0x1fff), dropAs(reason.OuterFragment.String())}}}
+	if c.PassOtherTunnels {
+		return list
+	}
+	return append(list,
+		rule{chainBetween, "IPv4 in IP, IPv6 in IP, GRE", []part{tunnelProtocol(), dropAs(counterTunnel)}},
+		rule{chainBetween, "no port is in it", []part{ipv4Fragment("0x1fff", 0x1fff), jump(expr.VerdictReturn, "")}},
+		rule{chainBetween, "no port is in it", []part{ipv6LaterFragment(), jump(expr.VerdictReturn, "")}},
+		rule{chainBetween, "VXLAN, Geneve", []part{tunnelPort(), dropAs(counterTunnel)}},
+	)
+}
+
+// chains returns the chains in their order in the table; base chains first.
+func (c TableConfig) chains() []string {
+	list := []string{chainUntracked, chainGuard, chainSTT, chainIPv6Fragments}
+	if c.restricted() {
+		list = append(list, chainBetween)
+	}
+	for i := range c.Queues {
+		list = append(list, chainQueue(i))
+	}
+	return list
+}
+
+// counters returns the names of the table's counters.
+func (c TableConfig) counters() []string {
+	return []string{counterQueued, reason.OuterFragment.String(), reason.EndpointUnknown.String(), counterTunnel}
+}
+
+// tunnelProtocols lead a packet around the firewall: IPv4 in IP, IPv6 in IP, GRE
+// (NVGRE with it).
+func tunnelProtocols() []uint8 { return []uint8{4, 41, 47} }
+
+// tunnelPorts are UDP destination ports that do: VXLAN, Geneve, and VXLAN as
+// Linux first had it.
+func tunnelPorts() []uint16 { return []uint16{4789, 6081, 8472} }

@@ -1,0 +1,124 @@
+package nfq
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// TableName is the name of our nftables table, of family inet.
+const TableName = "sttwall"
+
+const (
+	maxQueues    = 256
+	maxPorts     = 64
+	maxEndpoints = 65536
+)
+
+// TableConfig says what the nftables table sends to the queues, and what it
+// drops itself.
+type TableConfig struct {
+	// NetNS is where the table is installed.
+	NetNS NetNS
+	// Ports are the TCP destination ports that carry STT: 1 to 64 of them.
+	Ports []uint16
+	// FirstQueue is the lowest queue number.
+	FirstQueue uint16
+	// Queues is how many queues, from FirstQueue on, share the packets by
+	// source port: 1 to 256.
+	Queues int
+	// Endpoints are the outer addresses that may send STT, up to 65,536
+	// prefixes; others are dropped and counted. Empty means any address, and
+	// then the rules for what passes between endpoints are left out.
+	Endpoints []netip.Prefix
+	// PassOtherTunnels leaves VXLAN, Geneve, GRE, IP in IP and IPv6 in IP alone
+	// between two Endpoints. Else they are dropped and counted, since they
+	// would lead around the firewall.
+	PassOtherTunnels bool
+	// FailOpenAbsent lets STT pass uninspected while nobody listens on its
+	// queue. Else the kernel drops it.
+	FailOpenAbsent bool
+}
+
+// Validate reports the first mistake.
+func (c TableConfig) Validate() error {
+	switch {
+	case len(c.Ports) == 0:
+		return errors.New("table: no STT port")
+	case len(c.Ports) > maxPorts:
+		return fmt.Errorf("table: %d STT ports: at most %d", len(c.Ports), maxPorts)
+	case slices.Contains(c.Ports, 0):
+		return errors.New("table: STT port 0 is no port")
+	case c.Queues < 1 || c.Queues > maxQueues:
+		return fmt.Errorf("table: %d queues: 1 to %d", c.Queues, maxQueues)
+	case int(c.FirstQueue)+c.Queues > 65536:
+		return fmt.Errorf("table: %d queues from number %d: the last number is 65535", c.Queues, c.FirstQueue)
+	case len(c.Endpoints) > maxEndpoints:
+		return fmt.Errorf("table: %d endpoints: at most %d", len(c.Endpoints), maxEndpoints)
+	}
+	for _, p := range c.Endpoints {
+		if !p.IsValid() {
+			return fmt.Errorf("table: endpoint %v is no prefix", p)
+		}
+		if p.Addr().Is4In6() {
+			return fmt.Errorf("table: endpoint %v is an IPv4 address in IPv6 form: write it as IPv4", p)
+		}
+	}
+	return nil
+}
+
+// ports returns the ports, sorted, each once.
+func (c TableConfig) ports() []uint16 {
+	p := slices.Clone(c.Ports)
+	slices.Sort(p)
+	return slices.Compact(p)
+}
+
+// endpoints returns the IPv4 or the IPv6 prefixes, sorted, without those that
+// lie in another one: the kernel's interval sets refuse overlaps.
+func (c TableConfig) endpoints(v4 bool) []netip.Prefix {
+	var list []netip.Prefix
+	for _, p := range c.Endpoints {
+		if p.Addr().Is4() == v4 {
+			list = append(list, p.Masked())
+		}
+	}
+	slices.SortFunc(list, func(a, b netip.Prefix) int {
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	})
+	disjoint := list[:0]
+	for _, p := range list {
+		// Sorted so, whatever contains p stands before it, last among the kept.
+		if n := len(disjoint); n > 0 && disjoint[n-1].Contains(p.Addr()) {
+			continue
+		}
+		disjoint = append(disjoint, p)
+	}
+	return disjoint
+}
+
+// afterLast returns the first address behind p; false if p reaches to the end
+// of the address space.
+func afterLast(p netip.Prefix) (netip.Addr, bool) {
+	b := p.Addr().AsSlice()
+	for i := p.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	last, _ := netip.AddrFromSlice(b)
+	next := last.Next()
+	return next, next.IsValid()
+}
+
+// TableCounters are packets counted by the table since it was installed.
+type TableCounters struct {
+	// Queued went to a queue, or past it where the table fails open.
+	Queued uint64
+	// OuterFragment were fragments of STT packets (reason outer_fragment).
+	OuterFragment uint64
+	// EndpointUnknown came from a source not in Endpoints (reason endpoint_unknown).
+	EndpointUnknown uint64
+	// OtherTunnel were packets of other tunnels between two Endpoints.
+	OtherTunnel uint64
+}

@@ -1,0 +1,178 @@
+package nfq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"sttwall/firewall"
+)
+
+// Core decides packets. [firewall.Firewall] is one. Times are in nanoseconds of
+// a clock that never goes back.
+type Core interface {
+	// Process appends the verdicts that p makes known, in the order of leaving.
+	// p.Data is borrowed until it returns.
+	Process(now int64, p *firewall.Packet, out *firewall.Verdicts)
+	// Expire appends the verdicts of packets held for too long.
+	Expire(now int64, out *firewall.Verdicts)
+	// NextDeadline is when Expire has something to do; false if never.
+	NextDeadline() (int64, bool)
+	// Flush appends drops for all packets held.
+	Flush(out *firewall.Verdicts)
+}
+
+const (
+	// DefaultBatch is the default of [WorkerConfig.Batch] in packets.
+	DefaultBatch = 64
+	maxBatch     = 4096
+
+	// minWait keeps a deadline that has just passed from turning the worker's
+	// waiting into spinning.
+	minWait = time.Millisecond
+)
+
+// WorkerConfig joins a queue to a core.
+type WorkerConfig struct {
+	// Queue is used by this worker alone; the worker closes it.
+	Queue Queue
+	// Core is used by this worker alone.
+	Core Core
+	// Clock returns nanoseconds and never goes back; nil means [Clock].
+	Clock func() int64
+	// Batch is how many packets are taken from the queue before their verdicts
+	// are sent: 1 to 4096; zero means [DefaultBatch].
+	Batch int
+	// Affinity pins the worker's thread to a processor.
+	Affinity Affinity
+}
+
+// Affinity is the processor that a worker's thread is pinned to. The zero value
+// pins to none.
+type Affinity int
+
+// CPU returns the affinity to processor n, counted from 0.
+func CPU(n int) Affinity { return Affinity(n + 1) }
+
+// Worker takes packets from one queue through one core, in one goroutine on an
+// operating system thread of its own.
+type Worker struct {
+	queue    Queue
+	core     Core
+	clock    func() int64
+	affinity Affinity
+	now      int64 // when the last packets came; asking the time is not cheap everywhere
+	batch    []firewall.Packet
+	verdicts firewall.Verdicts
+}
+
+// NewWorker returns a worker that does nothing until Run.
+func NewWorker(c WorkerConfig) (*Worker, error) {
+	switch {
+	case c.Queue == nil:
+		return nil, errors.New("worker: no queue")
+	case c.Core == nil:
+		return nil, errors.New("worker: no core")
+	case c.Batch < 0 || c.Batch > maxBatch:
+		return nil, fmt.Errorf("worker: batch of %d packets: 1 to %d, or 0 for %d", c.Batch, maxBatch, DefaultBatch)
+	case c.Affinity < 0:
+		return nil, fmt.Errorf("worker: processor %d: must not be negative", c.Affinity-1)
+	}
+	if c.Clock == nil {
+		c.Clock = Clock()
+	}
+	if c.Batch == 0 {
+		c.Batch = DefaultBatch
+	}
+	return &Worker{
+		queue:    c.Queue,
+		core:     c.Core,
+		clock:    c.Clock,
+		affinity: c.Affinity,
+		batch:    make([]firewall.Packet, c.Batch),
+	}, nil
+}
+
+// Clock returns a clock that starts at the wall clock's time, in nanoseconds
+// since 1970, and never goes back. Workers that share state share one.
+func Clock() func() int64 {
+	start := time.Now()
+	base := start.UnixNano()
+	return func() int64 { return base + int64(time.Since(start)) }
+}
+
+// Run decides packets until ctx ends or the queue fails. Either way it drops
+// the packets that the core still holds and closes the queue before it returns.
+// The error is nil if ctx ended.
+func (w *Worker) Run(ctx context.Context) error {
+	result := make(chan error, 1)
+	go func() {
+		// Never unlocked: a pinned thread is of no use to other goroutines and
+		// ends with this one.
+		runtime.LockOSThread()
+		result <- w.run(ctx)
+	}()
+	return <-result
+}
+
+func (w *Worker) run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, w.queue.Wake)
+	defer stop()
+	err := pin(w.affinity)
+	w.now = w.clock()
+	for err == nil && ctx.Err() == nil {
+		err = w.step()
+	}
+	if cerr := w.close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// step waits for packets or for the core's next deadline, and answers.
+func (w *Worker) step() error {
+	n, err := w.queue.Receive(w.batch, w.wait())
+	if err != nil {
+		return err
+	}
+	w.now = w.clock()
+	w.verdicts.Reset()
+	// What is overdue goes first: a late packet must not complete it.
+	if deadline, ok := w.core.NextDeadline(); ok && deadline <= w.now {
+		w.core.Expire(w.now, &w.verdicts)
+	}
+	for i := range n {
+		w.core.Process(w.now, &w.batch[i], &w.verdicts)
+	}
+	return w.answer()
+}
+
+// wait is how long the queue may stay silent until the core wants to be asked.
+func (w *Worker) wait() time.Duration {
+	deadline, ok := w.core.NextDeadline()
+	if !ok {
+		return -1
+	}
+	return max(time.Duration(deadline-w.now), minWait)
+}
+
+func (w *Worker) answer() error {
+	if len(w.verdicts.List) == 0 {
+		return nil
+	}
+	return w.queue.SetVerdicts(w.verdicts.List)
+}
+
+// close drops what is held and gives the queue up. After a failure of the
+// queue the verdicts may not arrive; then closing it makes the kernel drop.
+func (w *Worker) close() error {
+	w.verdicts.Reset()
+	w.core.Flush(&w.verdicts)
+	err := w.answer()
+	if cerr := w.queue.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
