@@ -1,0 +1,114 @@
+package endpoint
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// guard is the endpoint's nftables table. The packet sockets see packets
+// before it. It keeps the host's own stack from
+//
+//   - answering segments with TCP resets: to it they are TCP to a closed port;
+//   - taking part in tenants' networks through the endpoint's ends of veth pairs.
+type guard struct {
+	conn  *nftables.Conn
+	table *nftables.Table
+}
+
+// guardName is the table's name: stable, so that the next start replaces the
+// table of a run that was killed, and one for each underlay and port.
+func guardName(underlay string, port uint16) string {
+	name := []byte(underlay)
+	for i, c := range name {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			name[i] = '_'
+		}
+	}
+	return fmt.Sprintf("sttwall_endpoint_%s_%d", name, port)
+}
+
+// newGuard installs the table in the network namespace of the calling thread,
+// in one transaction.
+func newGuard(cfg *Config, packetPorts []string) (*guard, error) {
+	conn, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return nil, fmt.Errorf("nftables: %w", err)
+	}
+	g := &guard{conn: conn, table: &nftables.Table{Family: nftables.TableFamilyINet, Name: guardName(cfg.Underlay, cfg.STTPort)}}
+	// Adding comes first because deleting what is not there is an error.
+	conn.AddTable(g.table)
+	conn.DelTable(g.table)
+	conn.AddTable(g.table)
+	in := conn.AddChain(&nftables.Chain{
+		Name: "prerouting", Table: g.table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRaw,
+	})
+	out := conn.AddChain(&nftables.Chain{
+		Name: "output", Table: g.table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityRaw,
+	})
+	g.drop(in, append(isInterface(expr.MetaKeyIIFNAME, cfg.Underlay), isSTT(cfg.Local, cfg.STTPort)...))
+	for _, name := range packetPorts {
+		g.drop(in, isInterface(expr.MetaKeyIIFNAME, name))
+		g.drop(out, isInterface(expr.MetaKeyOIFNAME, name))
+	}
+	if err := conn.Flush(); err != nil {
+		_ = conn.CloseLasting()
+		return nil, fmt.Errorf("nftables table %s: %w", g.table.Name, err)
+	}
+	return g, nil
+}
+
+func (g *guard) drop(chain *nftables.Chain, match []expr.Any) {
+	g.conn.AddRule(&nftables.Rule{
+		Table: g.table, Chain: chain,
+		Exprs: append(match, &expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop}),
+	})
+}
+
+func isInterface(key expr.MetaKey, name string) []expr.Any {
+	padded := make([]byte, unix.IFNAMSIZ)
+	copy(padded, name)
+	return []expr.Any{
+		&expr.Meta{Key: key, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: padded},
+	}
+}
+
+// isSTT matches TCP to address and port. A fragment that does not hold the
+// port passes, and is never completed: the first one is dropped.
+func isSTT(address netip.Addr, port uint16) []expr.Any {
+	family, at := byte(unix.NFPROTO_IPV4), uint32(16)
+	if address.Is6() {
+		family, at = unix.NFPROTO_IPV6, 24
+	}
+	bytes := address.AsSlice()
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: at, Len: uint32(len(bytes))},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: bytes},
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{protocolTCP}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(port)},
+	}
+}
+
+// remove takes the table away.
+func (g *guard) remove() error {
+	g.conn.DelTable(g.table)
+	err := g.conn.Flush()
+	if closeErr := g.conn.CloseLasting(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return fmt.Errorf("remove nftables table %s: %w", g.table.Name, err)
+	}
+	return nil
+}
