@@ -1,0 +1,124 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestCheckNamesFileLineColumnAndWhatWasExpected(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/rules/broken/*.hcl")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d broken rules files, %v; want 20 at least", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			status, out, stderr := sttwall("check", file)
+			if status != statusRefused || out != "" {
+				t.Errorf("got status %d, %q", status, out)
+			}
+			place := regexp.MustCompile(regexp.QuoteMeta(file) + `:\d+,\d+(-[\d,]+)?: `)
+			if !place.MatchString(stderr) {
+				t.Errorf("no file, line and column:\n%s", stderr)
+			}
+		})
+	}
+}
+
+func TestCheckGoesOnBehindABrokenFile(t *testing.T) {
+	status, out, stderr := sttwall("check", "../../testdata/rules/broken/action-allow.hcl", "../../rules.example.hcl")
+	if status != statusRefused || !strings.Contains(out, "rules.example.hcl: fine: ") || stderr == "" {
+		t.Errorf("got status %d\n%s\n%s", status, out, stderr)
+	}
+}
+
+func TestTheExampleIsFineWithoutAWarning(t *testing.T) {
+	if status, out, stderr := sttwall("check", "../../rules.example.hcl"); status != statusFine || stderr != "" {
+		t.Errorf("got status %d\n%s\n%s", status, out, stderr)
+	}
+}
+
+func TestCheckWarnsOfAMissingListOfEndpoints(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "open.hcl")
+	if err := os.WriteFile(file, []byte("tenant \"a\" {\n  context_ids = [1]\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := sttwall("check", file); status != statusFine || !strings.Contains(stderr, "warning: Any host may send STT") {
+		t.Errorf("got status %d\n%s", status, stderr)
+	}
+}
+
+func TestNFTPrintsTheTableOfTheRules(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want []string
+	}{
+		{nil, []string{"table inet sttwall", "7471", "notrack", "10.47."}},
+		{[]string{"--queue", "5", "--queues", "1", "--fail-open=absent"}, []string{"bypass"}},
+		{[]string{"--iptables", "4"}, []string{"*raw", "NFQUEUE", "COMMIT"}},
+		{[]string{"--iptables", "6"}, []string{"*raw", "NFQUEUE", "COMMIT"}},
+	} {
+		status, out, stderr := sttwall(append([]string{"nft", "--rules", "../../rules.example.hcl"}, test.args...)...)
+		if status != statusFine {
+			t.Errorf("%v: status %d, %s", test.args, status, stderr)
+		}
+		for _, w := range test.want {
+			if !strings.Contains(out, w) {
+				t.Errorf("%v: no %q in\n%s", test.args, w, out)
+			}
+		}
+	}
+}
+
+func TestMistakesOnTheCommandLineHaveStatus2(t *testing.T) {
+	for _, args := range [][]string{
+		{"nonsense"}, {"check"}, {"--nonsense"}, {"nft"}, {"nft", "--rules", acceptAll, "--iptables", "5"},
+		{"nft", "--remove", "--rules", acceptAll}, {"demo", "more"}, {"version", "more"}, {"replay"},
+		{"endpoint"}, {"endpoint", "--local", "10.0.0.1", "--remote", "x"},
+		{"endpoint", "--local", "10.0.0.1", "--remote", "10.0.0.2", "--port", "name=x"},
+		{"endpoint", "--local", "10.0.0.1", "--segmentation", "y"},
+	} {
+		if status, _, stderr := sttwall(args...); status != statusUsage || !strings.Contains(stderr, "--help'") {
+			t.Errorf("%v: status %d, %s", args, status, stderr)
+		}
+	}
+}
+
+func TestHelpVersionAndCompletionAreFine(t *testing.T) {
+	for _, args := range [][]string{
+		nil, {"--help"}, {"help", "run"}, {"version"}, {"completion", "bash"}, {"completion", "zsh"}, {"completion", "fish"},
+		{"run", "--help"}, {"replay", "--help"}, {"check", "--help"}, {"nft", "--help"}, {"demo", "--help"}, {"endpoint", "--help"},
+	} {
+		if status, out, stderr := sttwall(args...); status != statusFine || out == "" || stderr != "" {
+			t.Errorf("%v: status %d, %q, %s", args, status, out, stderr)
+		}
+	}
+}
+
+// The README tells newcomers to type these.
+func TestTheReadmeShowsRulesThatLoad(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(readme), "## Writing tenant rules")
+	if !ok {
+		t.Fatal("README.md has no section on tenant rules")
+	}
+	rest, _, _ = strings.Cut(rest, "\n## ")
+	var rules strings.Builder
+	for line := range strings.SplitSeq(rest, "\n") {
+		if code, ok := strings.CutPrefix(line, "    "); ok {
+			rules.WriteString(code + "\n")
+		}
+	}
+	file := filepath.Join(t.TempDir(), "readme.hcl")
+	if err := os.WriteFile(file, []byte(rules.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, out, stderr := sttwall("check", file); status != statusFine || !strings.Contains(out, "1 tenants, 2 rules") {
+		t.Errorf("status %d\n%s%s", status, out, stderr)
+	}
+}

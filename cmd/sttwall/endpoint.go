@@ -1,0 +1,75 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+
+	"github.com/spf13/cobra"
+
+	"sttwall/endpoint"
+)
+
+func newEndpointCommand(s streams) *cobra.Command {
+	var (
+		config              endpoint.Config
+		local, segmentation string
+		remotes, ports      []string
+	)
+	cmd := &cobra.Command{
+		Use:   "endpoint --underlay IF --local ADDR --remote ADDR --port name=IF,context=ID",
+		Short: "Run a user-space STT tunnel endpoint",
+		Long: "endpoint is a tunnel endpoint for labs and tests, and for hosts without Open vSwitch's STT: frames\n" +
+			"that come in on a port leave as STT under its Context ID, and the other way round. A port is a TAP\n" +
+			"that is made, or an interface that is there (one end of a veth pair). It runs until SIGTERM or ^C.",
+		Example: "  sttwall endpoint --underlay eth0 --local 10.0.0.1 --remote 10.0.0.2 --port name=acme0,context=100",
+		Args:    arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if config.Local, err = netip.ParseAddr(local); err != nil {
+				return usageError{fmt.Errorf("--local: %w", err)}
+			}
+			if config.Segmentation, err = endpoint.ParseSegmentation(segmentation); err != nil {
+				return usageError{fmt.Errorf("--segmentation: %w", err)}
+			}
+			for _, text := range remotes {
+				remote, err := endpoint.ParseRemote(text)
+				if err != nil {
+					return usageError{err}
+				}
+				config.Remotes = append(config.Remotes, remote)
+			}
+			for _, text := range ports {
+				port, err := endpoint.ParsePort(text)
+				if err != nil {
+					return usageError{err}
+				}
+				config.Ports = append(config.Ports, port)
+			}
+			log := slog.New(slog.NewTextHandler(s.err, nil))
+			config.Logger = log
+			if err := config.Validate(); err != nil {
+				return usageError{err}
+			}
+			e, err := endpoint.New(config)
+			if err != nil {
+				return err
+			}
+			for _, p := range e.Ports() {
+				log.Info("port is open", "name", p.Name, "kind", p.Kind.String())
+			}
+			return errors.Join(e.Run(cmd.Context()), e.Close())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&config.Underlay, "underlay", "", "`interface` of the outer packets")
+	flags.StringVar(&local, "local", "", "outer `address` of this endpoint")
+	flags.StringArrayVar(&remotes, "remote", nil, "another endpoint: `address`, or addr=ADDRESS,context=ID; may be repeated")
+	flags.StringArrayVar(&ports, "port", nil, "a tenant's `port`: name=IF,context=ID and any of kind=auto|tap|packet, peer=IF, vlan=N, tci=N, mtu=N; may be repeated")
+	flags.Uint16Var(&config.STTPort, "stt-port", 0, "TCP port of STT; 0 is 7471")
+	flags.IntVar(&config.MTU, "mtu", 0, "MTU of the path in `bytes`; 0 is that of the route")
+	flags.StringVar(&segmentation, "segmentation", "gso", "who cuts large frames: gso (the kernel or the network card) or mtu (the endpoint)")
+	flags.Uint8Var(&config.TTL, "ttl", 0, "TTL of outer packets; 0 is 64")
+	return cmd
+}

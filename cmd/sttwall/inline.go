@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"sttwall/nfq"
+	"sttwall/reassembly"
+)
+
+const (
+	// defaultQueue is the number of the first queue: that of the STT port, far
+	// from the 0 with which other programs begin.
+	defaultQueue = 7471
+	// mostQueues is as many queues as are opened unless told otherwise.
+	mostQueues = 8
+	// startupGuard is as long as receivers may hold pieces of frames that an
+	// earlier instance let out (DESIGN 4).
+	startupGuard = 90 * time.Second
+)
+
+// inlineFlags are the flags that make a [nfq.InlineConfig].
+type inlineFlags struct {
+	queue, queues int
+	failOpen      []string
+	otherTunnels  string
+	noNFT         bool
+	guard         time.Duration
+	into          nfq.InlineConfig
+}
+
+// addTable adds the flags that the nftables table depends on.
+func (f *inlineFlags) addTable(flags *pflag.FlagSet) {
+	flags.IntVar(&f.queue, "queue", defaultQueue, "number of the first queue")
+	flags.IntVar(&f.queues, "queues", min(runtime.NumCPU(), mostQueues), "how many queues, each with a worker of its own")
+	flags.StringSliceVar(&f.failOpen, "fail-open", nil, "let STT pass uninspected in these `cases`: absent (no sttwall listens), overload (the queue is full)")
+	flags.StringVar(&f.otherTunnels, "other-tunnels", "drop", "VXLAN, Geneve, GRE and IP in IP between the endpoints in the rules: drop or pass")
+}
+
+// addRun adds the flags of a running firewall.
+func (f *inlineFlags) addRun(flags *pflag.FlagSet) {
+	f.addTable(flags)
+	flags.BoolVar(&f.noNFT, "no-nft", false, "do not install the nftables table; see 'sttwall nft'")
+	q := &f.into.Queue
+	flags.IntVar(&q.Length, "queue-length", nfq.DefaultLength, "how many packets each queue takes in the kernel, held ones included")
+	flags.IntVar(&q.ReceiveBuffer, "receive-buffer", nfq.DefaultReceiveBuffer, "receive buffer of each queue in `bytes`")
+	flags.IntVar(&q.CopyRange, "copy-range", 0, "how many `bytes` of each packet are copied from the kernel; 0 is all")
+	r := &f.into.Reassembly
+	flags.IntVar(&r.Packets, "max-held", reassembly.DefaultPackets, "how many packets of unfinished frames are held, all queues together")
+	flags.IntVar(&r.Memory, "reassembly-memory", reassembly.DefaultMemory, "memory for unfinished frames in `bytes`, all queues together")
+	flags.IntVar(&r.SourceMemory, "reassembly-source-memory", 0, "the part of it in `bytes` that one endpoint may hold; 0 is a quarter")
+	flags.IntVar(&r.Frames, "reassembly-frames", reassembly.DefaultFrames, "how many unfinished frames are held, all queues together")
+	flags.DurationVar(&r.Timeout, "reassembly-timeout", reassembly.DefaultTimeout, "how long a frame may take to become whole")
+	flags.IntVar(&f.into.FrameIDBits, "frame-id-filter", 26, "size of the frame-ID filter: two bitmaps of 2^`N` bits")
+	flags.DurationVar(&f.guard, "startup-guard", startupGuard, "how long after the start frames of several packets get new frame IDs")
+	flags.Uint16Var(&f.into.MSSFloor, "mss-floor", 0, "smallest MSS in `bytes` that a frame may ask for; 0 is 536")
+}
+
+// config returns what the flags say.
+func (f *inlineFlags) config() (nfq.InlineConfig, error) {
+	c := f.into
+	c.StartupGuard = f.guard
+	if f.queue < 0 || f.queue > 65535 {
+		return c, fmt.Errorf("--queue %d: want 0 to 65535", f.queue)
+	}
+	c.Queue.Number, c.Queues = uint16(f.queue), f.queues
+	for _, flag := range []struct {
+		name  string
+		value int64
+	}{
+		{"--startup-guard", int64(f.guard)}, {"--max-held", int64(c.Reassembly.Packets)},
+		{"--reassembly-memory", int64(c.Reassembly.Memory)}, {"--reassembly-source-memory", int64(c.Reassembly.SourceMemory)},
+		{"--reassembly-frames", int64(c.Reassembly.Frames)}, {"--reassembly-timeout", int64(c.Reassembly.Timeout)},
+	} {
+		if flag.value < 0 {
+			return c, fmt.Errorf("%s must not be negative", flag.name)
+		}
+	}
+	if f.noNFT {
+		c.Table = nfq.TableForeign
+	}
+	for _, word := range f.failOpen {
+		switch strings.TrimSpace(word) {
+		case "absent":
+			c.FailOpenAbsent = true
+		case "overload":
+			c.Queue.FailOpenOverload = true
+		case "exception":
+			return c, fmt.Errorf("--fail-open=exception: it is about a full flow table, and this version has none; want absent, overload")
+		default:
+			return c, fmt.Errorf("--fail-open=%s: want absent, overload", word)
+		}
+	}
+	switch f.otherTunnels {
+	case "drop":
+	case "pass":
+		c.PassOtherTunnels = true
+	default:
+		return c, fmt.Errorf("--other-tunnels=%s: want drop or pass", f.otherTunnels)
+	}
+	return c, nil
+}

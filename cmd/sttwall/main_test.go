@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"sttwall/internal/lab"
+)
+
+// asProgram makes the test binary be sttwall: tests start it as a process of
+// its own where signals, rights or a kernel's refusals matter.
+const asProgram = "STTWALL_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	lab.MaybeChild()
+	if how := os.Getenv(asProgram); how != "" {
+		os.Unsetenv(asProgram)
+		if how == withoutNetfilter {
+			forbidNetfilterSockets()
+		}
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// sttwall runs the command line as main does, in this process.
+func sttwall(args ...string) (status int, out, err string) {
+	var stdout, stderr bytes.Buffer
+	status = execute(context.Background(), args, streams{strings.NewReader(""), &stdout, &stderr})
+	return status, stdout.String(), stderr.String()
+}
+
+// program is sttwall as a process of its own.
+func program(t *testing.T, how string, args ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe, args...)
+	cmd.Env = append(os.Environ(), asProgram+"="+how)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// output runs a program to its end.
+func output(t *testing.T, cmd *exec.Cmd) (status int, stderr string) {
+	t.Helper()
+	var b bytes.Buffer
+	cmd.Stderr = &b
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), b.String()
+}
+
+// running is a firewall that has said that it runs.
+type running struct {
+	cmd  *exec.Cmd
+	rest chan string // what it says after that
+}
+
+func start(t *testing.T, args ...string) *running {
+	t.Helper()
+	r := &running{cmd: program(t, "plain", append([]string{"run", "--rules", acceptAll}, args...)...), rest: make(chan string, 1)}
+	stderr, err := r.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	var said strings.Builder
+	for lines.Scan() {
+		said.WriteString(lines.Text() + "\n")
+		if strings.Contains(lines.Text(), "the firewall runs") {
+			go func() {
+				var rest strings.Builder
+				for lines.Scan() {
+					rest.WriteString(lines.Text() + "\n")
+				}
+				r.rest <- rest.String()
+			}()
+			return r
+		}
+	}
+	t.Fatalf("it does not run: %v\n%s", r.cmd.Wait(), said.String())
+	return nil
+}
+
+// stop sends a signal and returns the exit status and what was said since the start.
+func (r *running) stop(t *testing.T, signal syscall.Signal) (status int, said string) {
+	t.Helper()
+	if err := r.cmd.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+	said = <-r.rest
+	if err := r.cmd.Wait(); err != nil && r.cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return r.cmd.ProcessState.ExitCode(), said
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"sttwall/nfq"
+)
+
+func newNFTCommand(s streams) *cobra.Command {
+	var (
+		rules    string
+		remove   bool
+		iptables int
+		inline   inlineFlags
+	)
+	cmd := &cobra.Command{
+		Use:   "nft --rules FILE | --remove",
+		Short: "Print the packet-filter rules that 'run' installs, or remove them",
+		Long: "nft prints the nftables table that 'run' installs, for those who keep it in a ruleset of their\n" +
+			"own and use 'run --no-nft'; with --iptables the like for iptables-restore. With --remove it takes\n" +
+			"away the table that a firewall left behind: from then on STT passes uninspected.",
+		Example: "  sttwall nft --rules rules.hcl > /etc/nftables.d/sttwall.nft\n" +
+			"  sttwall nft --rules rules.hcl --iptables 4 | iptables-restore --noflush\n" +
+			"  sttwall nft --remove",
+		Args: arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if remove {
+				if cmd.Flags().NFlag() > 1 {
+					return usageError{errors.New("--remove stands alone")}
+				}
+				return nfq.RemoveTable(0)
+			}
+			if rules == "" {
+				return usageError{errors.New("--rules is missing")}
+			}
+			if iptables != 0 && iptables != 4 && iptables != 6 {
+				return usageError{fmt.Errorf("--iptables %d: want 4 or 6", iptables)}
+			}
+			config, err := inline.config()
+			if err != nil {
+				return usageError{err}
+			}
+			policy, err := loadPolicy(s, rules)
+			if err != nil {
+				return err
+			}
+			settings := policy.Settings()
+			table := nfq.TableConfig{
+				Ports: settings.STTPorts, Endpoints: settings.Endpoints,
+				FirstQueue: config.Queue.Number, Queues: config.Queues,
+				FailOpenAbsent: config.FailOpenAbsent, PassOtherTunnels: config.PassOtherTunnels,
+			}
+			var text []byte
+			if iptables == 0 {
+				text, err = nfq.AppendNFT(nil, table)
+			} else {
+				text, err = nfq.AppendIPTables(nil, table, nfq.Family(iptables))
+			}
+			if err != nil {
+				return err
+			}
+			_, err = s.out.Write(text)
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&rules, "rules", "", "rules `file`: its STT ports and endpoints are what the table is made of")
+	flags.BoolVar(&remove, "remove", false, "take away the table that a firewall left")
+	flags.IntVar(&iptables, "iptables", 0, "print rules for iptables-restore (4) or ip6tables-restore (6)")
+	inline.addTable(flags)
+	return cmd
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// Exit statuses.
+const (
+	statusFine    = 0
+	statusRefused = 1
+	statusUsage   = 2
+)
+
+// errFindings ends a command with status 1 without a further message: what
+// there is to say was printed already.
+var errFindings = errors.New("findings")
+
+// usageError marks a mistake on the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// execute runs the command line and returns the exit status.
+func execute(ctx context.Context, args []string, s streams) int {
+	root := newRootCommand(s)
+	root.SetArgs(args)
+	command, err := root.ExecuteContextC(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return statusFine
+	case errors.Is(err, errFindings):
+		return statusRefused
+	case errors.As(err, &usage):
+		fmt.Fprintf(s.err, "sttwall: %v\nTry '%s --help'.\n", err, command.CommandPath())
+		return statusUsage
+	}
+	fmt.Fprintf(s.err, "sttwall: %v\n", err)
+	return statusRefused
+}
+
+func newRootCommand(s streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sttwall",
+		Short: "A firewall for STT overlay networks",
+		Long: "sttwall sits inline between the tunnel endpoints of an STT overlay, takes their packets\n" +
+			"from NFQUEUE, puts the frames together, and lets pass what the rules of each tenant allow.\n\n" +
+			"Begin with 'sttwall demo': it needs no set-up.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q", args[0])}
+			}
+			return nil
+		},
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		newRunCommand(s),
+		newReplayCommand(s),
+		newCheckCommand(s),
+		newNFTCommand(s),
+		newDemoCommand(s),
+		newEndpointCommand(s),
+		newVersionCommand(s),
+	)
+	return root
+}
+
+// arguments turns a mistake in the number of arguments into a usage error.
+func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
+}
+
+// colour reports whether out is a terminal that wants colour.
+func colour(out any) bool {
+	if os.Getenv("NO_COLOR") != "" {
+		return false
+	}
+	return terminal(out)
+}
+
+func terminal(out any) bool {
+	file, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return err == nil
+}
