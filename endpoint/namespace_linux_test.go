@@ -33,7 +33,7 @@ func isolate(t *testing.T) bool {
 	if os.Getenv(inUserNamespace) != "" {
 		t.Fatal("no root in the user namespace")
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=5m")
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=9m")
 	cmd.Env = append(os.Environ(), inUserNamespace+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
@@ -149,6 +149,26 @@ func (ns namespace) address(t testing.TB, name string, addresses ...string) {
 			}
 		}
 		return netlink.LinkSetUp(link)
+	})
+}
+
+// running waits until veth interfaces carry frames. Before, the kernel drops
+// them without a word.
+func (ns namespace) running(t testing.TB, names ...string) {
+	t.Helper()
+	eventually(t, func() error {
+		return ns.run(func() error {
+			for _, name := range names {
+				link, err := netlink.LinkByName(name)
+				if err != nil {
+					return err
+				}
+				if state := link.Attrs().OperState; link.Type() == "veth" && state != netlink.OperUp {
+					return fmt.Errorf("%s is %v", name, state)
+				}
+			}
+			return nil
+		})
 	})
 }
 

@@ -76,6 +76,10 @@ func TestTenantsTagsCrossTheTunnel(t *testing.T) {
 				for _, p := range endpoints[i].Ports() {
 					hosts[i].give(t, p.Tenant, tenants[i])
 					tenants[i].address(t, p.Tenant)
+					tenants[i].running(t, p.Tenant)
+					if p.Kind == KindPacket {
+						hosts[i].running(t, p.Name)
+					}
 					wires[p.Name] = newWire(t, tenants[i], p.Tenant)
 				}
 			}
@@ -167,6 +171,8 @@ func TestAnEndpointLearnsWhoIsBehindWhom(t *testing.T) {
 		})
 		host.give(t, tenantName, tenant)
 		tenant.address(t, tenantName)
+		tenant.running(t, tenantName)
+		host.running(t, "port0")
 		wires[i] = newWire(t, tenant, tenantName)
 	}
 	for _, e := range endpoints {

@@ -37,6 +37,8 @@ func TestTheEndpointTakesWhatTheKernelModuleTakes(t *testing.T) {
 	host.give(t, tenantName, tenant)
 	tenant.address(t, tenantName)
 	run(t, e)
+	other.running(t, underlayName)
+	host.running(t, underlayName, "port0")
 	sender, receiver := newWire(t, other, underlayName), newWire(t, tenant, tenantName)
 	to := newWire(t, host, underlayName).mac
 

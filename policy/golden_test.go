@@ -2,6 +2,7 @@ package policy
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -97,6 +98,18 @@ func TestReferenceShowsRulesThatLoad(t *testing.T) {
 	blocks := regexp.MustCompile("(?s)```hcl\n(.*?)```").FindAllSubmatch(text, -1)
 	if len(blocks) == 0 {
 		t.Fatal("no hcl blocks in docs/rules.md")
+	}
+	for protocol, names := range icmpTypes {
+		for name, number := range names {
+			if want := fmt.Sprintf("%s %d", name, number); !strings.Contains(string(text), want) {
+				t.Errorf("docs/rules.md has no ICMP type %q of protocol %d", want, protocol)
+			}
+		}
+		for name, number := range icmpCodes[protocol] {
+			if want := fmt.Sprintf("%s %d", name, number); !strings.Contains(string(text), want) {
+				t.Errorf("docs/rules.md has no ICMP code %q of protocol %d", want, protocol)
+			}
+		}
 	}
 	for _, b := range blocks {
 		if _, diags := Load("rules.md", b[1]); len(diags) > 0 {

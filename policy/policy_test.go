@@ -46,6 +46,10 @@ service "ephemeral" {
   ports        = [443]
   source_ports = ["1024-65535"]
 }
+service "neighbouring-ports" {
+  protocol = "tcp"
+  ports    = [83, 81, 80, "88-89", "90-99", "91-92"]
+}
 service "ping" {
   protocol  = "icmp"
   icmp_type = "echo-request"
@@ -154,6 +158,9 @@ func TestRuleMatches(t *testing.T) {
 		{"SCTP has ports", `services = ["sctp/1000-2000"]`, ports(132, 5, 999), false},
 		{"port 0 is a port", `services = ["udp/0"]`, ports(17, 5, 0), true},
 		{"a service block has several ports", `services = [service.web]`, ports(6, 5, 8450), true},
+		{"the ports between those of a block are not in it", `services = [service.neighbouring-ports]`, ports(6, 5, 82), false},
+		{"ports of a block that touch or overlap are all in it", `services = [service.neighbouring-ports]`, ports(6, 5, 89), true},
+		{"a wide range in a block holds the narrow ones inside", `services = [service.neighbouring-ports]`, ports(6, 5, 99), true},
 		{"replies come from the service's port", `services = [service.web-replies]`, ports(6, 443, 50000), true},
 		{"what goes to the port is no reply", `services = [service.web-replies]`, ports(6, 50000, 443), false},
 		{"source and destination ports both count", `services = [service.ephemeral]`, ports(6, 1023, 443), false},

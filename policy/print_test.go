@@ -32,8 +32,8 @@ func TestTabsAndWideTextKeepTheMarkInPlace(t *testing.T) {
 	}
 }
 
-func TestALineOfAMegabyteIsCutAroundTheMistake(t *testing.T) {
-	src := "settings {\n endpoints = [" + strings.Repeat("\"10.0.0.0/8\", ", 50_000) + "\"wrong\"]\n}\n"
+func TestALongLineIsCutAroundTheMistake(t *testing.T) {
+	src := "settings {\n endpoints = [" + strings.Repeat("\"10.0.0.0/8\", ", 5000) + "\"wrong\"]\n}\n"
 	for _, width := range []uint{0, 1, 40, 80, 200} {
 		got := printOut(t, src, Printout{Width: width})
 		if !strings.Contains(got, `"wrong"`) {
