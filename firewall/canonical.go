@@ -54,6 +54,14 @@ func canonicalTOS(tos uint8, inner *inspect.Frame, receivers policy.Receivers, c
 // the outer header that it came with.
 func (f *Firewall) canonicalPackets(packets []reassembly.Packet) bool {
 	for i := range packets {
+		if packets[i].Unfinished {
+			// Whoever made it on this host said where the checksum is to be
+			// written, and the device that sends it on will write there:
+			// perhaps into a field that the decision rested on. A
+			// super-segment is safe: the kernel refuses one whose checksum is
+			// not that of its TCP header.
+			return false
+		}
 		s := f.outerHeader(&packets[i])
 		if !s.Canonical() || canonicalTOS(s.TOS, &f.event.Inner, f.settings.Receivers, false) != s.TOS {
 			return false

@@ -247,6 +247,33 @@ func TestASuperSegmentIsRewrittenWithAPartialChecksum(t *testing.T) {
 	}
 }
 
+// A sender on the firewall's own host says where an unfinished checksum is to
+// be written, and a device obeys when the packet leaves.
+func TestAnUnfinishedChecksumIsFinishedHere(t *testing.T) {
+	p := path()
+	frame := sttFrame(stt.FrameHeader{ContextID: 100}, innerTCP(t, 1, 80, 2000))
+	for _, size := range []int{len(frame), 1000} {
+		b := newBench(t, benchConfig{})
+		var packets []Packet
+		for at := 0; at < len(frame); at += size {
+			data := stt.AppendSegment(nil, &p, &stt.Piece{
+				FrameID: 5, FrameLength: len(frame), Offset: at, Payload: frame[at:min(at+size, len(frame))], Checksum: stt.ChecksumPartial,
+			})
+			packets = append(packets, Packet{ID: uint64(len(packets) + 1), Data: data, Length: len(data), Checksum: ChecksumPartial})
+		}
+		verdicts := b.sendAll(packets...)
+		if len(verdicts) != len(packets) {
+			t.Fatalf("%d verdicts for %d packets", len(verdicts), len(packets))
+		}
+		for _, v := range verdicts {
+			var s stt.Segment
+			if v.Action != Accept || s.Decode(v.Payload, len(v.Payload), []uint16{stt.Port}) != reason.None || !s.ChecksumGood(v.Payload) || s.FrameID != 5 {
+				t.Errorf("packet %d of %d left as %x", v.ID, len(packets), v.Payload)
+			}
+		}
+	}
+}
+
 func packetOf(id uint64, data []byte, gso bool) Packet {
 	p := Packet{ID: id, Data: data, Length: len(data), GSO: gso}
 	if gso {

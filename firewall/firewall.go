@@ -26,7 +26,7 @@ const ethernetHeaderLen = 14
 type Config struct {
 	// Policy decides. Required.
 	Policy *policy.Policy
-	// Reassembly bounds what is held. Its Listed is set by the firewall.
+	// Reassembly bounds what is held.
 	Reassembly reassembly.Config
 	// FrameIDs is shared by all workers. Required.
 	FrameIDs *FrameIDFilter
@@ -170,6 +170,7 @@ func (f *Firewall) reassemble(now int64, p *Packet) {
 	item.FrameLength, item.Offset = int(s.FrameLength), int(s.Offset)
 	item.Payload = s.Payload
 	item.Packet.ID, item.Packet.GSO = p.ID, p.GSO
+	item.Packet.Unfinished = p.Checksum == ChecksumPartial && !p.GSO
 	item.Packet.Length = s.PayloadLen
 	item.Packet.HeaderLen = uint8(copy(item.Packet.Header[:], p.Data[:headerLen]))
 	fr := f.reassembler.Add(now, item)

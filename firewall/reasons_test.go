@@ -115,6 +115,13 @@ var provoke = map[reason.Reason]func(t *testing.T) *bench{
 		b[55] = 200
 		return b
 	}),
+	reason.InnerSourceRoute: innerCase(func(b []byte) []byte {
+		// A loose source route with one address to go.
+		b = bytes.Join([][]byte{b[:34], {131, 7, 4, 10, 9, 9, 9, 0}, b[34:]}, nil)
+		b[14] = 0x47
+		binary.BigEndian.PutUint16(b[16:], uint16(len(b)-14))
+		return b
+	}),
 	reason.InnerFragment:  innerCase(func(b []byte) []byte { b[16], b[17], b[20] = 0, 36, 0x20; return b[:14+36] }),
 	reason.InnerTCPOffset: innerCase(func(b []byte) []byte { b[46] = 0x40; return b }),
 	reason.InnerTCPFlags:  innerCase(func(b []byte) []byte { b[47] = 0x03; return b }),
@@ -196,7 +203,8 @@ func TestACutPacketLeavesOnlyAsItCame(t *testing.T) {
 		want  reason.Reason
 	}{
 		{"verified by the kernel", nil, ChecksumGood, 0, false, reason.None},
-		{"with a checksum that an offload finishes", nil, ChecksumPartial, 0, false, reason.None},
+		{"a super-segment", nil, ChecksumPartial, 0, true, reason.None},
+		{"with a checksum that is still to be written", nil, ChecksumPartial, 0, false, reason.CopyTooShort},
 		{"with a checksum that nobody verified", nil, ChecksumUnverified, 0, false, reason.CopyTooShort},
 		{"that would need another header", func(b []byte) { b[40+3] = 1 }, ChecksumGood, 0, false, reason.CopyTooShort},
 		{"that would need another frame ID", nil, ChecksumPartial, time.Minute, true, reason.CopyTooShort},

@@ -76,6 +76,14 @@ func extension(next uint8, size int) gopacket.Payload {
 	return b
 }
 
+// routing is a routing header (RFC 8200 section 4.4) with that many segments
+// left.
+func routing(next uint8, size int, left uint8) gopacket.Payload {
+	b := extension(next, size)
+	b[2], b[3] = 253, left // a type for experiments
+	return b
+}
+
 // authentication is an AH of size bytes.
 func authentication(next uint8, size int) gopacket.Payload {
 	b := make([]byte, size)

@@ -20,8 +20,8 @@
 // What is not here: the tunnel's own header (packages of the tunnel), rules
 // (policy), state and the putting together of inner fragments. Inner checksums
 // are the endpoints' business, save the pseudo-header sum that an offload
-// builds on. Bodies of ICMP errors, TCP options and IP options are passed over,
-// not read.
+// builds on. Bodies of ICMP errors and TCP options are passed over,
+// and of IPv4 options only source routes are read.
 //
 // Nothing in the package is shared: each goroutine uses a Frame of its own.
 package inspect

@@ -28,8 +28,8 @@ const (
 	headerDestination = 60
 )
 
-// decodeIPv4 reads an IPv4 header (RFC 791) and what follows. Options are
-// passed over. The reserved flag is ignored, as receivers ignore it, and
+// decodeIPv4 reads an IPv4 header (RFC 791) and what follows. Options other
+// than source routes are passed over. The reserved flag is ignored, as receivers ignore it, and
 // fragments may carry DF, as Linux sends them at times.
 func (f *Frame) decodeIPv4(data []byte, end int) reason.Reason {
 	l3 := f.L3Offset
@@ -53,6 +53,9 @@ func (f *Frame) decodeIPv4(data []byte, end int) reason.Reason {
 	}
 	if len(data) < l3+headerLen {
 		return reason.CopyTooShort
+	}
+	if headerLen > ipv4Len && sourceRouted(data[l3+ipv4Len:l3+headerLen]) {
+		return reason.InnerSourceRoute
 	}
 	f.IP = 4
 	f.TOS = b[1]
@@ -78,6 +81,32 @@ func (f *Frame) decodeIPv4(data []byte, end int) reason.Reason {
 		}
 	}
 	return f.decodeL4(data)
+}
+
+// sourceRouted reports whether IPv4 options hold a loose or strict source route
+// (RFC 791 section 3.1) with addresses to go, or cannot be read to their end:
+// the packet may then go to another destination than its header names.
+func sourceRouted(options []byte) bool {
+	const end, noOperation, loose, strict = 0, 1, 131, 137
+	for len(options) > 0 {
+		switch options[0] {
+		case end:
+			return false
+		case noOperation:
+			options = options[1:]
+			continue
+		}
+		if len(options) < 2 || options[1] < 2 || int(options[1]) > len(options) {
+			return true
+		}
+		size := int(options[1])
+		// The pointer counts from 1; behind the end nothing is left to go.
+		if kind := options[0]; (kind == loose || kind == strict) && (size < 3 || int(options[2]) <= size) {
+			return true
+		}
+		options = options[size:]
+	}
+	return false
 }
 
 // decodeIPv6 reads an IPv6 header (RFC 8200), its extension headers and what
@@ -165,6 +194,11 @@ func (f *Frame) walkExtensions(data []byte) reason.Reason {
 				cut = reason.InnerFragment
 			}
 			continue
+		case headerRouting:
+			// Segments left: the header's destination is only the next one.
+			if b[3] != 0 {
+				return reason.InnerSourceRoute
+			}
 		case headerAH:
 			// Counted in words of four bytes; twelve are fixed (RFC 4302).
 			size = (int(b[1]) + 2) * 4

@@ -24,6 +24,12 @@ func ipv4Refusals(t testing.TB) []refusal {
 		{name: "IPv4 total length inside of the header", frame: put16(whole(), 16, 19), want: reason.InnerLength},
 		{name: "IPv4 total length inside of the options", frame: at(put16(whole(), 16, 20), 14, 0x46), want: reason.InnerLength},
 
+		{name: "a loose source route with a hop to go", frame: optioned(t, 131, 7, 4, 10, 0, 0, 1, 0), want: reason.InnerSourceRoute},
+		{name: "a strict source route with a hop to go", frame: optioned(t, 1, 137, 7, 4, 10, 0, 0, 1), want: reason.InnerSourceRoute},
+		{name: "a source route without a pointer", frame: optioned(t, 131, 2, 0, 0), want: reason.InnerSourceRoute},
+		{name: "options that cannot be read to the source route behind", frame: optioned(t, 68, 1, 131, 7, 4, 10, 0, 0), want: reason.InnerSourceRoute},
+		{name: "an option past the end of the options", frame: optioned(t, 7, 9, 4, 0), want: reason.InnerSourceRoute},
+
 		{name: "a first fragment with half a TCP header",
 			frame: build(t, ethernet(typeIPv4), fragment4(6, 0, true), raw(16)), want: reason.InnerFragment},
 		{name: "a first fragment that ends inside the TCP options",
@@ -70,6 +76,7 @@ func ipv6Refusals(t testing.TB) []refusal {
 			frame: chain(ipv6(60), extension(0, 8), extension(17, 8), udp()), want: reason.InnerExtension},
 		{name: "hop-by-hop options twice",
 			frame: chain(ipv6(0), extension(0, 8), extension(17, 8), udp()), want: reason.InnerExtension},
+		{name: "a routing header with a segment left", frame: chain(ipv6(43), routing(17, 24, 1), udp()), want: reason.InnerSourceRoute},
 		{name: "an extension header cut", frame: chain(ipv6(60), raw(7)), want: reason.InnerExtension},
 		{name: "an extension header past the end", frame: at(chain(ipv6(60), extension(17, 16)), 55, 2), want: reason.InnerExtension},
 		{name: "an extension header one byte past the end", frame: chain(ipv6(60), extension(59, 16)[:15]), want: reason.InnerExtension},
@@ -123,16 +130,26 @@ func with(f inspect.Frame, change func(*inspect.Frame)) inspect.Frame {
 	return f
 }
 
+// optioned is an IPv4 packet with these option bytes, a multiple of four.
+func optioned(t testing.TB, options ...byte) []byte {
+	b := build(t, ethernet(typeIPv4), ipv4(17), udp(), raw(8))
+	b = append(append(append([]byte(nil), b[:34]...), options...), b[34:]...)
+	b[14] += byte(len(options) / 4)
+	return put16(b, 16, uint16(len(b)-14))
+}
+
 func ipv4Acceptances(t testing.TB) []acceptance {
 	options := ipv4(17)
-	options.Options = []layers.IPv4Option{{OptionType: 131, OptionLength: 7, OptionData: []byte{4, 10, 0, 0, 1}}}
+	options.Options = []layers.IPv4Option{{OptionType: 131, OptionLength: 7, OptionData: []byte{8, 10, 0, 0, 1}}}
 	dscp := ipv4(17)
 	dscp.TOS = 0xb9
 	long := fragment4(17, 0, true)
 	long.Flags |= layers.IPv4DontFragment
 	return []acceptance{
-		{name: "IPv4 with a source route",
+		{name: "IPv4 with a source route that is done",
 			frame: build(t, ethernet(typeIPv4), options, udp(), raw(8)), want: udp4(42, 58)},
+		{name: "IPv4 with other options, and what looks like a source route behind their end",
+			frame: optioned(t, 148, 4, 0, 0, 1, 0, 131, 7), want: udp4(42, 58)},
 		{name: "IPv4 with DSCP and ECN", frame: build(t, ethernet(typeIPv4), dscp, udp(), raw(8)),
 			want: with(udp4(34, 50), func(f *inspect.Frame) { f.TOS = 0xb9 })},
 		{name: "IPv4 with the reserved flag and DF",
@@ -177,7 +194,7 @@ func ipv6Acceptances(t testing.TB) []acceptance {
 		{name: "IPv6 with padding behind",
 			frame: pad(build(t, ethernet(typeIPv6), ipv6(17), udp(), raw(8)), 3), want: udp6(54, 70)},
 		{name: "hop-by-hop, routing, destination and authentication headers",
-			frame: build(t, ethernet(typeIPv6), ipv6(0), extension(43, 8), extension(60, 24), extension(51, 16),
+			frame: build(t, ethernet(typeIPv6), ipv6(0), extension(43, 8), routing(60, 24, 0), extension(51, 16),
 				authentication(17, 24), udp(), raw(8)), want: udp6(126, 142)},
 		{name: "eight extension headers", frame: build(t, eight...), want: udp6(118, 134)},
 		{name: "an atomic fragment", frame: build(t, ethernet(typeIPv6), ipv6(44), fragment6(17, 0, false), udp(), raw(8)),

@@ -144,6 +144,9 @@ func (p *plan) drawIPv6() {
 		case 51:
 			size := 12 + 4*p.rng.IntN(20)
 			p.add(authentication(next, size), size)
+		case 43:
+			size := 8 + 8*p.rng.IntN(20)
+			p.add(routing(next, size, 0), size)
 		default:
 			size := 8 + 8*p.rng.IntN(20)
 			p.add(extension(next, size), size)

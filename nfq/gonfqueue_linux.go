@@ -28,6 +28,7 @@ type goNFQueue struct {
 	sock   *socket
 	sender *sender // for SetVerdicts
 	proc   *procQueue
+	last   atomic.Pointer[KernelStats] // the kernel's view when the queue was closed
 
 	packets chan firewall.Packet
 	wake    chan struct{}
@@ -382,7 +383,11 @@ func (q *goNFQueue) Stats() Stats {
 		OtherErrors:    q.count.otherErrors.Load(),
 		ReceiveBuffer:  q.sock.receiveBuffer,
 	}
-	s.Kernel, s.KernelKnown = q.proc.read()
+	if last := q.last.Load(); last != nil {
+		s.Kernel, s.KernelKnown = *last, true
+	} else {
+		s.Kernel, s.KernelKnown = q.proc.read()
+	}
 	return s
 }
 
@@ -391,6 +396,9 @@ func (q *goNFQueue) Close() error {
 	q.closeOnce.Do(func() {
 		close(q.closing)
 		q.finish(fmt.Errorf("queue %d: %w", q.number, ErrClosed))
+		if stats, ok := q.proc.read(); ok {
+			q.last.Store(&stats)
+		}
 		if err := q.nf.Close(); err != nil {
 			q.closeErr = fmt.Errorf("queue %d: close: %w", q.number, err)
 		}

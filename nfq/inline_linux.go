@@ -11,6 +11,7 @@ import (
 
 	"sttwall/firewall"
 	"sttwall/policy"
+	"sttwall/reason"
 	"sttwall/reassembly"
 )
 
@@ -126,8 +127,14 @@ func share(c reassembly.Config, workers int) (reassembly.Config, error) {
 	} {
 		*bound /= workers
 	}
+	// A share below this would stop large frames for good, without a word.
+	c.SourceMemory = min(max(c.SourceMemory, reassembly.LargestBuffer), c.Memory)
 	if c, err = c.WithDefaults(); err != nil {
 		return c, fmt.Errorf("divided by %d workers: %w", workers, err)
+	}
+	if c.SourceMemory < reassembly.LargestBuffer {
+		return c, fmt.Errorf("memory: the part of each of %d workers is %d bytes and has no room for the largest frame: "+
+			"want at least %d in all, or fewer queues", workers, c.Memory, workers*reassembly.LargestBuffer)
 	}
 	return c, nil
 }
@@ -143,6 +150,10 @@ func (in *Inline) open(c InlineConfig) error {
 	per, err := share(c.Reassembly, c.Queues)
 	if err != nil {
 		return fmt.Errorf("reassembly: %w", err)
+	}
+	cpus, err := allowedCPUs()
+	if err != nil {
+		return err
 	}
 	for i := range c.Queues {
 		var seed [32]byte
@@ -165,7 +176,10 @@ func (in *Inline) open(c InlineConfig) error {
 		if c.Wrap != nil {
 			wrapped = c.Wrap(core)
 		}
-		worker, err := NewWorker(WorkerConfig{Queue: queue, Core: wrapped, Clock: clock})
+		worker, err := NewWorker(WorkerConfig{
+			Queue: queue, Core: wrapped, Clock: clock, Affinity: cpus[i%len(cpus)],
+			CopiesTooShort: core.Counters().Reasons[reason.CopyTooShort].Load,
+		})
 		if err != nil {
 			return err
 		}

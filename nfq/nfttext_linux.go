@@ -19,8 +19,9 @@ func AppendNFT(dst []byte, c TableConfig) ([]byte, error) {
 
 func (c TableConfig) appendNFT(dst []byte, target Target) []byte {
 	dst = append(dst, `#!/usr/sbin/nft -f
-# STT to the sttwall firewall. Load it while sttwall listens: without a listener
-# the kernel drops what it queues`...)
+# STT to the sttwall firewall. It needs the kernel's queue statement
+# (CONFIG_NFT_QUEUE); without that, use sttwall nft --iptables 4 and 6.
+# Load it while sttwall listens: without a listener the kernel drops what it queues`...)
 	if c.FailOpenAbsent {
 		dst = append(dst, ", but here \"bypass\" lets it pass uninspected"...)
 	}

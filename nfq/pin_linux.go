@@ -18,3 +18,18 @@ func pin(a Affinity) error {
 	}
 	return nil
 }
+
+// allowedCPUs returns the processors that this process may run on, at least one.
+func allowedCPUs() ([]Affinity, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return nil, fmt.Errorf("worker: ask for the allowed processors: %w", err)
+	}
+	var cpus []Affinity
+	for n := 0; len(cpus) < set.Count(); n++ {
+		if set.IsSet(n) {
+			cpus = append(cpus, CPU(n))
+		}
+	}
+	return cpus, nil
+}

@@ -47,6 +47,10 @@ type WorkerConfig struct {
 	Batch int
 	// Affinity pins the worker's thread to a processor.
 	Affinity Affinity
+	// CopiesTooShort, if not nil, counts the packets that the core dropped
+	// because the kernel had copied too little of them. When it grows, the
+	// worker has whole packets copied from then on.
+	CopiesTooShort func() uint64
 }
 
 // Affinity is the processor that a worker's thread is pinned to. The zero value
@@ -63,7 +67,8 @@ type Worker struct {
 	core     Core
 	clock    func() int64
 	affinity Affinity
-	now      int64 // when the last packets came; asking the time is not cheap everywhere
+	tooShort func() uint64 // nil once whole packets are copied
+	now      int64         // when the last packets came; asking the time is not cheap everywhere
 	batch    []firewall.Packet
 	verdicts firewall.Verdicts
 }
@@ -91,6 +96,7 @@ func NewWorker(c WorkerConfig) (*Worker, error) {
 		core:     c.Core,
 		clock:    c.Clock,
 		affinity: c.Affinity,
+		tooShort: c.CopiesTooShort,
 		batch:    make([]firewall.Packet, c.Batch),
 	}, nil
 }
@@ -146,7 +152,19 @@ func (w *Worker) step() error {
 	for i := range n {
 		w.core.Process(w.now, &w.batch[i], &w.verdicts)
 	}
-	return w.answer()
+	if err := w.answer(); err != nil {
+		return err
+	}
+	return w.widen()
+}
+
+// widen asks for whole packets when a copy has been too short.
+func (w *Worker) widen() error {
+	if w.tooShort == nil || w.tooShort() == 0 {
+		return nil
+	}
+	w.tooShort = nil
+	return w.queue.SetCopyRange(0)
 }
 
 // wait is how long the queue may stay silent until the core wants to be asked.

@@ -19,6 +19,7 @@ type scriptQueue struct {
 	wake     chan struct{}
 	waits    []time.Duration
 	verdicts []firewall.Verdict
+	ranges   []int // that were set
 	sends    int
 	closed   int
 	end      func() // called when the script is over
@@ -58,8 +59,12 @@ func (q *scriptQueue) SetVerdicts(list []firewall.Verdict) error {
 	return q.refusal
 }
 
-func (q *scriptQueue) SetCopyRange(int) error { return nil }
-func (q *scriptQueue) Stats() Stats           { return Stats{} }
+func (q *scriptQueue) SetCopyRange(bytes int) error {
+	q.ranges = append(q.ranges, bytes)
+	return nil
+}
+
+func (q *scriptQueue) Stats() Stats { return Stats{} }
 
 func (q *scriptQueue) Wake() {
 	select {
@@ -294,5 +299,33 @@ func BenchmarkWorkerStep(b *testing.B) {
 				must(b, w.step())
 			}
 		})
+	}
+}
+
+func TestWorkerAsksForWholePacketsWhenACopyWasTooShort(t *testing.T) {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	q := newScriptQueue([]firewall.Packet{{ID: 0}}, []firewall.Packet{{ID: 2}}, []firewall.Packet{{ID: 4}})
+	q.end = stop
+	var tooShort uint64
+	core := &pairCore{held: map[uint64]int64{}, lifetime: time.Hour, process: func(p *firewall.Packet) {
+		if p.ID == 2 {
+			if len(q.ranges) != 0 {
+				t.Error("it asked before a copy was too short")
+			}
+			tooShort++
+		}
+	}}
+	w, err := NewWorker(WorkerConfig{Queue: q, Core: core, CopiesTooShort: func() uint64 { return tooShort }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopping := context.AfterFunc(ctx, q.Wake)
+	defer stopping()
+	if err := w.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(q.ranges, []int{0}); diff != "" {
+		t.Errorf("copy ranges (-got +want):\n%s", diff)
 	}
 }

@@ -95,6 +95,8 @@ const (
 	InnerLength
 	// InnerExtension: the inner IPv6 extension headers cannot be walked.
 	InnerExtension
+	// InnerSourceRoute: the inner packet names its destination elsewhere than in the IP header.
+	InnerSourceRoute
 	// InnerFragment: an impossible inner fragment, or a first one without the whole L4 header.
 	InnerFragment
 	// InnerTCPOffset: the inner TCP data offset is below 5 or past the end.

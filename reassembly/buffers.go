@@ -4,7 +4,12 @@ package reassembly
 // next frame: 1, 1.5, 2, 3, 4, 6, ... 48, 64 KiB.
 const (
 	// MinMemory is the size of the smallest buffer in bytes.
-	MinMemory     = 1 << 10
+	MinMemory = 1 << 10
+	// LargestBuffer is the size in bytes of the buffer for the longest frame
+	// there is ([stt.MaxFrameLen]). A source whose SourceMemory is below it
+	// cannot send frames of every length in several packets.
+	LargestBuffer = 64 << 10
+
 	bufferClasses = 13
 )
 

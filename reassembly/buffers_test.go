@@ -1,6 +1,11 @@
 package reassembly
 
-import "testing"
+import (
+	"testing"
+
+	"sttwall/reason"
+	"sttwall/stt"
+)
 
 func TestBufferSizesHoldEveryFrameAndWasteLittle(t *testing.T) {
 	for n := 1; n <= 65536; n++ {
@@ -9,8 +14,25 @@ func TestBufferSizesHoldEveryFrameAndWasteLittle(t *testing.T) {
 			t.Fatalf("%d bytes get a buffer of %d", n, size)
 		}
 	}
-	if got := bufferSize(65536); got != 65536 {
-		t.Errorf("the largest buffer has %d bytes, want 65536", got)
+}
+
+func TestTheLargestBufferIsThatOfTheLongestFrame(t *testing.T) {
+	if got := bufferSize(stt.MaxFrameLen); got != LargestBuffer {
+		t.Errorf("the longest frame gets a buffer of %d bytes, want %d", got, LargestBuffer)
+	}
+	if got := classSize(bufferClasses - 1); got != LargestBuffer {
+		t.Errorf("the last class has buffers of %d bytes, want %d", got, LargestBuffer)
+	}
+	for _, tt := range []struct {
+		share int
+		want  reason.Reason
+	}{{LargestBuffer, reason.None}, {LargestBuffer - 1, reason.SourceShareFull}} {
+		g := newRig(t, Config{SourceMemory: tt.share})
+		g.add(0, pieceOf(1, stt.MaxFrameLen, 0, 1000))
+		out := g.add(0, pieceOf(2, stt.MaxFrameLen, 1000, stt.MaxFrameLen))
+		if len(out) != 1 || out[0].Reason != tt.want {
+			t.Errorf("a share of %d bytes: got %v, want %v", tt.share, out, tt.want)
+		}
 	}
 }
 

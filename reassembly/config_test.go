@@ -11,7 +11,7 @@ func TestConfigDefaults(t *testing.T) {
 	full := Config{
 		Memory: 64 << 20, SourceMemory: 16 << 20, Frames: 4096, SourceFrames: 1024,
 		Packets: 8192, SourcePackets: 2048, Tombstones: 8192, SourceTombstones: 2048,
-		Timeout: 5 * time.Second, TombstoneLife: time.Minute,
+		Timeout: 2 * time.Second, TombstoneLife: 10 * time.Second,
 	}
 	change := func(change func(*Config)) Config {
 		c := full

@@ -3,7 +3,7 @@
 //	Segment ──Add──> whole in one packet ───────────────────> Frame (not copied)
 //	                 part of a frame ──> held ──> last one ──> Frame
 //	                   contradiction, timeout, no room ──────> Dropped, tombstone
-//	                 of a key with a tombstone ──────────────> Dropped, late
+//	                 under a key with a tombstone ───────────> Dropped, late
 //
 // A frame is known by its [Key]: source, destination and frame ID, as its
 // receivers know it. Nothing of it is handed out before all of it is there.
@@ -12,9 +12,17 @@
 // later under its key. Every packet that goes in comes out once: in
 // [Frame.Packets] or in [Dropped.Packets].
 //
+// A segment that is a whole frame by itself is looked up under no key, as in
+// receivers (the Linux stt.c returns it at once): neither a frame that is held
+// under the same key nor a tombstone has a say in it, nor it in them. Senders
+// use their frame IDs again within seconds, and one lost segment must not cost
+// them whole frames. An empty segment drops a frame that is held; where none
+// is, it leaves no tombstone.
+//
 // Everything is bounded, in total and for each outer source; [Config] says
 // what happens at each bound. A source that is over its share loses its own
-// oldest frame. When the total is full, the source that holds most loses one.
+// oldest frame. When a total is full, the oldest frame of all is lost: honest
+// ones are whole within microseconds, those that never will be wait for seconds.
 //
 // What is not here: the headers of a packet (package stt), what is inside a
 // frame (package inspect), verdicts (package firewall), and the time, which

@@ -43,15 +43,9 @@ func (r *Reassembler) tell() {
 // enter makes an entry for the key of s, to become a frame or a tombstone.
 func (r *Reassembler) enter(s *Segment, src *source) *entry {
 	e := r.pool.getEntry()
-	e.key, e.src = s.key(), src
-	r.stamp(e)
+	e.key, e.src, e.at = s.key(), src, r.now
 	r.keys[e.key] = e
 	return e
-}
-
-func (r *Reassembler) stamp(e *entry) {
-	r.order++
-	e.order, e.at = r.order, r.now
 }
 
 // bury makes e, which holds nothing any more, a tombstone.
@@ -61,10 +55,9 @@ func (r *Reassembler) bury(e *entry, why reason.Reason) {
 	case e.src.used[tombstones] >= l.share[tombstones]:
 		r.forget(e.src.tombstones.head)
 	case l.used[tombstones] >= l.total[tombstones]:
-		r.forget(l.victim(e.src, tombstones).tombstones.head)
+		r.forget(r.tombstones.head)
 	}
-	r.stamp(e)
-	e.why = why
+	e.at, e.why = r.now, why
 	r.tombstones.push(e)
 	e.src.tombstones.push(e)
 	l.charge(e.src, tombstones, 1)

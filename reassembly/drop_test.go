@@ -75,15 +75,15 @@ func TestTombstonesAreBoundedForEachSource(t *testing.T) {
 	g.wantLate(1, 13, 14)
 }
 
-func TestWhenTombstonesAreFullTheOneThatHasMostForgets(t *testing.T) {
+func TestWhenTombstonesAreFullTheOldestOfAllIsForgotten(t *testing.T) {
 	g := newRig(t, Config{Tombstones: 5, SourceTombstones: 5})
 	for id, source := range []byte{3, 1, 1, 2, 2} {
 		g.add(0, refused(source, uint64(id)))
 	}
-	g.add(0, refused(3, 10)) // of 1 and 2, 1 has its oldest longest
-	g.wantForgotten(1, 1)
-	g.add(0, refused(3, 11)) // 3 has as many as 2
+	g.add(0, refused(3, 10))
 	g.wantForgotten(3, 0)
+	g.add(0, refused(3, 11))
+	g.wantForgotten(1, 1)
 	g.wantLate(3, 10, 11)
 	g.wantLate(2, 3, 4)
 	g.wantLate(1, 2)
@@ -91,8 +91,11 @@ func TestWhenTombstonesAreFullTheOneThatHasMostForgets(t *testing.T) {
 	for id, source := range []byte{4, 5, 6} {
 		g.add(0, refused(source, uint64(100+id)))
 	}
-	if got := g.r.Held(); got.Tombstones != 5 || got.Sources != 5 {
-		t.Errorf("held %+v, want 5 tombstones of 5 sources", got)
+	g.wantForgotten(1, 2)
+	g.wantForgotten(2, 3)
+	g.wantForgotten(2, 4)
+	if got := g.r.Held(); got.Tombstones != 5 || got.Sources != 4 {
+		t.Errorf("held %+v, want 5 tombstones of 4 sources", got)
 	}
 }
 

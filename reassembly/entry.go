@@ -12,8 +12,7 @@ type entry struct {
 	key   Key
 	src   *source
 	links [memberships]link
-	order uint64 // of all frames and tombstones, by when they became that
-	at    int64  // when it became that, in ns
+	at    int64 // when it became what it is, in ns
 	why   reason.Reason
 
 	// Valid iff why is None.

@@ -24,20 +24,11 @@ type source struct {
 	frames     fifo
 	tombstones fifo
 
-	rank    [resources]int // 1 + the index in the ranking; 0: holds nothing of it
-	leaving bool           // in ledger.leaving
+	leaving bool // in ledger.leaving
 }
 
 func newSource() *source {
 	return &source{frames: fifo{by: ofSource}, tombstones: fifo{by: ofSource}}
-}
-
-// oldest returns what the source would lose first of a resource that it holds.
-func (s *source) oldest(res resource) *entry {
-	if res == tombstones {
-		return s.tombstones.head
-	}
-	return s.frames.head
 }
 
 // ledger says who holds what. Its sources are those that hold something, so
@@ -45,7 +36,6 @@ func (s *source) oldest(res resource) *entry {
 type ledger struct {
 	total, share usage // the bounds
 	used         usage
-	rankings     [resources]ranking
 	listed       func(netip.Addr) bool
 	sources      map[netip.Addr]*source
 	unlisted     *source
@@ -55,17 +45,13 @@ type ledger struct {
 }
 
 func newLedger(c *Config) ledger {
-	l := ledger{
+	return ledger{
 		total:    usage{c.Memory, c.Frames, c.Packets, c.Tombstones},
 		share:    usage{c.SourceMemory, c.SourceFrames, c.SourcePackets, c.SourceTombstones},
 		listed:   c.Listed,
 		sources:  make(map[netip.Addr]*source),
 		unlisted: newSource(),
 	}
-	for res := range l.rankings {
-		l.rankings[res].res = resource(res)
-	}
-	return l
 }
 
 // source returns the one that an address belongs to. It lasts until settle if
@@ -90,13 +76,10 @@ func (l *ledger) source(addr netip.Addr) *source {
 	return s
 }
 
-// charge adds n, which may be negative, to what s holds. Entries are in the
-// source's lists before they are charged, and out of them before they are
-// taken off.
+// charge adds n, which may be negative, to what s holds.
 func (l *ledger) charge(s *source, res resource, n int) {
 	s.used[res] += n
 	l.used[res] += n
-	l.rankings[res].update(s)
 	if s.used == (usage{}) {
 		l.leave(s)
 	}
@@ -120,84 +103,4 @@ func (l *ledger) settle() {
 		}
 	}
 	l.leaving = l.leaving[:0]
-}
-
-// victim returns who has to make room when the total of a resource is full
-// and s wants more: who holds most, and s itself if nobody holds more than it.
-// Among those who hold the same, it is who holds it longest, so that a source
-// that is just starting gets in even if all the others hold as little.
-func (l *ledger) victim(s *source, res resource) *source {
-	most := l.rankings[res].sources[0]
-	if s.used[res] >= most.used[res] {
-		return s
-	}
-	return most
-}
-
-// ranking is a heap of the sources that hold something of a resource; the
-// first one holds most.
-type ranking struct {
-	res     resource
-	sources []*source
-}
-
-func (k *ranking) before(a, b *source) bool {
-	if a.used[k.res] != b.used[k.res] {
-		return a.used[k.res] > b.used[k.res]
-	}
-	return a.oldest(k.res).order < b.oldest(k.res).order
-}
-
-// update puts s where it belongs after what it holds has changed.
-func (k *ranking) update(s *source) {
-	i := s.rank[k.res] - 1
-	switch {
-	case s.used[k.res] == 0 && i >= 0:
-		last := len(k.sources) - 1
-		k.place(i, k.sources[last])
-		k.sources[last] = nil
-		k.sources = k.sources[:last]
-		s.rank[k.res] = 0
-		if i < last {
-			k.sift(i)
-		}
-	case s.used[k.res] > 0 && i < 0:
-		k.sources = append(k.sources, s)
-		k.sift(len(k.sources) - 1)
-	case i >= 0:
-		k.sift(i)
-	}
-}
-
-func (k *ranking) place(i int, s *source) {
-	k.sources[i] = s
-	s.rank[k.res] = i + 1
-}
-
-// sift moves the source at i up or down, whichever it needs.
-func (k *ranking) sift(i int) {
-	s := k.sources[i]
-	for i > 0 {
-		parent := (i - 1) / 2
-		if !k.before(s, k.sources[parent]) {
-			break
-		}
-		k.place(i, k.sources[parent])
-		i = parent
-	}
-	for {
-		child := 2*i + 1
-		if child >= len(k.sources) {
-			break
-		}
-		if child+1 < len(k.sources) && k.before(k.sources[child+1], k.sources[child]) {
-			child++
-		}
-		if !k.before(k.sources[child], s) {
-			break
-		}
-		k.place(i, k.sources[child])
-		i = child
-	}
-	k.place(i, s)
 }

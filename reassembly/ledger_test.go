@@ -97,8 +97,8 @@ func TestTheLastPacketOfAFrameNeedsNoRoom(t *testing.T) {
 	}
 }
 
-// TestWhenAllIsFullTheOneThatHoldsMostLosesItsOldest has a total of six.
-func TestWhenAllIsFullTheOneThatHoldsMostLosesItsOldest(t *testing.T) {
+// TestWhenAllIsFullTheOldestFrameOfAllIsLost has a total of six.
+func TestWhenAllIsFullTheOldestFrameOfAllIsLost(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		c      Config
@@ -114,17 +114,76 @@ func TestWhenAllIsFullTheOneThatHoldsMostLosesItsOldest(t *testing.T) {
 			for i, source := range []byte{3, 1, 1, 1, 2, 2} {
 				g.wantLost(open(source, uint64(i)))
 			}
-			g.wantLost(open(3, 10), "1/1 reassembly_full") // 3 2, 1 2, 2 2
-			// All hold the same: who adds holds as much as anybody, and pays.
-			g.wantLost(open(2, 11), "2/4 reassembly_full")
-			// A newcomer takes from the one that holds its frame longest.
-			g.wantLost(open(4, 12), "3/0 reassembly_full") // 3 1, 1 2, 2 2, 4 1
-			g.wantLost(open(4, 13), "1/2 reassembly_full") // 3 1, 1 1, 2 2, 4 2
-			g.wantLost(open(4, 14), "4/12 reassembly_full")
-			g.wantLost(open(5, 15), "2/5 reassembly_full") // 3 1, 1 1, 2 1, 4 2, 5 1
-			g.wantLost(open(6, 16), "4/13 reassembly_full")
-			// One each.
-			g.wantLost(open(7, 17), "1/3 reassembly_full")
+			// Whoever adds, and whoever holds most.
+			g.wantLost(open(3, 10), "3/0 reassembly_full")
+			g.wantLost(open(2, 11), "1/1 reassembly_full")
+			g.wantLost(open(4, 12), "1/2 reassembly_full")
+			g.wantLost(open(4, 13), "1/3 reassembly_full")
+			g.wantLost(open(1, 14), "2/4 reassembly_full")
+			g.wantLost(open(5, 15), "2/5 reassembly_full")
+			g.wantLost(open(6, 16), "3/10 reassembly_full")
+		})
+	}
+}
+
+func TestTheFrameThatNeedsRoomCanBeTheOldestItself(t *testing.T) {
+	g := newRig(t, Config{Packets: 3, SourcePackets: 3})
+	a := opening(1, 1, 200)
+	g.wantLost(a)
+	g.wantLost(opening(2, 2, 100))
+	g.wantLost(more(a, 3, 50))
+	g.wantLost(more(a, 4, 70), "1/1 reassembly_full", "1/3 reassembly_full", "1/4 reassembly_full")
+	// What it held is free, and the other frame is still there.
+	b := opening(2, 2, 100)
+	g.wantLost(more(b, 5, 40))
+	g.wantLost(more(b, 6, 60))
+	if got := g.r.Held(); got.Frames != 1 || got.Packets != 3 {
+		t.Errorf("held %+v, want 3 packets of one frame", got)
+	}
+}
+
+// TestManySourcesCannotPushOutAnHonestOne: each of them holds less than it
+// does, but for longer.
+func TestManySourcesCannotPushOutAnHonestOne(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		c     Config
+		ahead int // frames that the honest source begins before it ends the first
+	}{
+		{"frames, one at a time", Config{Frames: 64}, 1},
+		{"frames, several at a time", Config{Frames: 64}, 8},
+		{"packets", Config{Packets: 64}, 8},
+		{"memory", Config{Memory: 128 << 10}, 8},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := newRig(t, tt.c)
+			honest := func(i int, id uint64, from, to int) []outcome {
+				s := pieceOf(id, 1500, from, to)
+				s.FrameID = uint32(i)
+				return g.add(0, s)
+			}
+			lost := 0
+			for i := range 1000 {
+				ghost := opening(0, uint64(10+3*i), 1500)
+				ghost.Src = netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
+				for _, o := range append(honest(i, uint64(11+3*i), 0, 1000), g.add(0, ghost)...) {
+					lost++
+					if o.Key.Src == endpointA || o.Reason != reason.ReassemblyFull {
+						t.Fatalf("step %d: got %v, want another source to lose", i, o)
+					}
+				}
+				ends := i + 1 - tt.ahead
+				if ends < 0 {
+					continue
+				}
+				out := honest(ends, uint64(12+3*ends), 1000, 1500)
+				if len(out) != 1 || out[0].Reason != reason.None || out[0].Data != string(numbered(1500)) {
+					t.Fatalf("step %d: got %v, want the honest frame", i, out)
+				}
+			}
+			if lost < 900 {
+				t.Errorf("%d frames lost, want all that found no room", lost)
+			}
 		})
 	}
 }
@@ -136,8 +195,8 @@ func TestAFrameThatWantsMoreThanOthersHoldGetsIn(t *testing.T) {
 	}
 	g.wantLost(opening(9, 9, 4000), "0/0 reassembly_full", "1/1 reassembly_full",
 		"2/2 reassembly_full", "3/3 reassembly_full")
-	// It holds most now.
-	g.wantLost(opening(9, 10, 1000), "9/9 reassembly_full")
+	// It holds most now, but is the youngest.
+	g.wantLost(opening(9, 10, 1000), "4/4 reassembly_full")
 }
 
 // TestOneOffenderCannotPushOutOthers: whatever one source sends, frames of
@@ -160,8 +219,8 @@ func TestOneOffenderCannotPushOutOthers(t *testing.T) {
 		}},
 		{"addresses that are not listed", Config{Frames: 16, Listed: func(a netip.Addr) bool { return a.As4()[3] < 10 }},
 			func(id uint64) Segment { return opening(byte(10+id%200), id, 100) }},
-		{"everything at its largest, with totals alone",
-			Config{Frames: 8, SourceFrames: 8, Packets: 16, SourcePackets: 16, Memory: 512 << 10, SourceMemory: 512 << 10},
+		{"everything at its largest",
+			Config{Frames: 8, Packets: 16, Memory: 512 << 10},
 			func(id uint64) Segment { return opening(66, id, 65535) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

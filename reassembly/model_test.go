@@ -78,33 +78,18 @@ func (m *model) oldestOf(a netip.Addr) *modelFrame {
 	return nil
 }
 
-// most returns the source that holds most of a resource, and of those the one
-// whose oldest frame is oldest.
-func (m *model) most(res int) (a netip.Addr, n int) {
-	for _, f := range m.frames {
-		if b := m.share(f.first.Src); m.usedBy(b)[res] > n {
-			a, n = b, m.usedBy(b)[res]
-		}
-	}
-	return a, n
-}
-
 func (m *model) room(a netip.Addr, need [3]int, own *modelFrame, s Segment) bool {
 	totals := [3]int{m.c.Memory, m.c.Frames, m.c.Packets}
 	shares := [3]int{m.c.SourceMemory, m.c.SourceFrames, m.c.SourcePackets}
 	for res, n := range need {
 		for n > 0 {
-			victim, why := a, reason.SourceShareFull
+			f, why := m.oldestOf(a), reason.SourceShareFull
 			if m.usedBy(a)[res]+n <= shares[res] {
 				if m.usedByAll()[res]+n <= totals[res] {
 					break
 				}
-				why = reason.ReassemblyFull
-				if b, most := m.most(res); most > m.usedBy(a)[res] {
-					victim = b
-				}
+				f, why = m.frames[0], reason.ReassemblyFull
 			}
-			f := m.oldestOf(victim)
 			if f == own {
 				m.drop(f, why, &s)
 				return false
@@ -125,27 +110,12 @@ func (m *model) bury(k Key, why reason.Reason) {
 		return n
 	}
 	a := m.share(k.Src)
-	victim := netip.Addr{}
-	full := true
 	switch {
 	case count(a) >= m.c.SourceTombstones:
-		victim = a
-	case len(m.tombstones) >= m.c.Tombstones:
-		most := 0
-		for _, t := range m.tombstones {
-			if b := m.share(t.key.Src); count(b) > most {
-				victim, most = b, count(b)
-			}
-		}
-		if count(a) >= most {
-			victim = a
-		}
-	default:
-		full = false
-	}
-	if full {
-		i := slices.IndexFunc(m.tombstones, func(t *modelTombstone) bool { return m.share(t.key.Src) == victim })
+		i := slices.IndexFunc(m.tombstones, func(t *modelTombstone) bool { return m.share(t.key.Src) == a })
 		m.tombstones = slices.Delete(m.tombstones, i, i+1)
+	case len(m.tombstones) >= m.c.Tombstones:
+		m.tombstones = m.tombstones[1:]
 	}
 	m.tombstones = append(m.tombstones, &modelTombstone{k, why, m.now})
 }
@@ -225,6 +195,10 @@ func (m *model) flush() []outcome {
 func (m *model) add(now int64, s Segment) []outcome {
 	m.expire(now)
 	s.Payload = slices.Clone(s.Payload)
+	if s.Offset == 0 && s.length() == s.FrameLength && m.judge(nil, s) == reason.None {
+		m.out = append(m.out, outcome{Key: s.key(), IDs: []uint64{s.Packet.ID}, Data: string(s.Payload), First: m.now})
+		return m.out
+	}
 	for _, t := range m.tombstones {
 		if t.key == s.key() {
 			m.refuse(s, t.why, true)
@@ -238,8 +212,7 @@ func (m *model) add(now int64, s Segment) []outcome {
 		}
 	}
 	why := m.judge(f, s)
-	if why == reason.None && f == nil && s.length() < s.FrameLength &&
-		(&modelFrame{first: s}).size() > m.c.SourceMemory {
+	if why == reason.None && f == nil && (&modelFrame{first: s}).size() > m.c.SourceMemory {
 		why = reason.SourceShareFull
 	}
 	switch {
@@ -247,7 +220,9 @@ func (m *model) add(now int64, s Segment) []outcome {
 		m.drop(f, why, &s)
 		return m.out
 	case why != reason.None:
-		m.bury(s.key(), why)
+		if why != reason.SegmentEmpty {
+			m.bury(s.key(), why)
+		}
 		m.refuse(s, why, false)
 		return m.out
 	}

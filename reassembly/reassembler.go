@@ -12,8 +12,7 @@ type Reassembler struct {
 	sink          Sink
 	timeout, life int64 // ns: how long frames wait, and tombstones last
 
-	now   int64
-	order uint64 // of the entry made last
+	now int64
 
 	keys       map[Key]*entry
 	frames     fifo
@@ -126,12 +125,17 @@ func (r *Reassembler) advance(now int64) {
 }
 
 func (r *Reassembler) add(s *Segment) *Frame {
+	why := s.check()
+	if why == reason.None && s.whole() {
+		// Receivers look it up nowhere either, and of a frame that is held
+		// or was dropped under its key they have nothing.
+		return r.whole(s)
+	}
 	e := r.keys[s.key()]
 	if e != nil && e.tombstone() {
 		r.refuse(s, e.why, true)
 		return nil
 	}
-	why := s.check()
 	at := 0
 	if e != nil && why == reason.None {
 		at, why = e.fit(s)
@@ -140,11 +144,14 @@ func (r *Reassembler) add(s *Segment) *Frame {
 	case why != reason.None && e != nil:
 		r.drop(e, why, s)
 		return nil
+	case why == reason.SegmentEmpty:
+		// It may be a stray acknowledgment of real TCP, which says nothing
+		// of a frame.
+		r.refuse(s, why, false)
+		return nil
 	case why != reason.None:
 		r.refuseKey(s, why)
 		return nil
-	case e == nil && s.whole():
-		return r.whole(s)
 	case e == nil:
 		if e = r.begin(s); e == nil {
 			return nil
@@ -205,15 +212,15 @@ func (r *Reassembler) makeRoom(src *source, need usage, e *entry, s *Segment) bo
 			continue
 		}
 		for src.used[res]+n > l.share[res] || l.used[res]+n > l.total[res] {
-			victim, why := src, reason.SourceShareFull
+			victim, why := src.frames.head, reason.SourceShareFull
 			if src.used[res]+n <= l.share[res] {
-				victim, why = l.victim(src, res), reason.ReassemblyFull
+				victim, why = r.frames.head, reason.ReassemblyFull
 			}
-			if victim.frames.head == e {
+			if victim == e {
 				r.drop(e, why, s)
 				return false
 			}
-			r.drop(victim.frames.head, why, nil)
+			r.drop(victim, why, nil)
 		}
 	}
 	return true

@@ -175,7 +175,7 @@ func (g *rig) audit() {
 		var last *entry
 		for e := l.head; e != nil; last, e = e, e.links[l.by].next {
 			n++
-			if last != nil && (e.order <= last.order || e.at < last.at) {
+			if last != nil && e.at < last.at {
 				g.t.Errorf("%v is behind a younger one", e.key)
 			}
 			if e.links[l.by].prev != last {
@@ -209,17 +209,6 @@ func (g *rig) audit() {
 			all[res] += n
 			if n > r.ledger.share[res] {
 				g.t.Errorf("source %v holds %d of resource %d, its share is %d", s.addr, n, res, r.ledger.share[res])
-			}
-			if i := s.rank[res] - 1; (i >= 0) != (n > 0) || i >= 0 && r.ledger.rankings[res].sources[i] != s {
-				g.t.Errorf("source %v: wrong place %d in ranking %d", s.addr, i, res)
-			}
-		}
-	}
-	for res := range r.ledger.rankings {
-		k := &r.ledger.rankings[res]
-		for i := 1; i < len(k.sources); i++ {
-			if k.before(k.sources[i], k.sources[(i-1)/2]) {
-				g.t.Errorf("ranking %d: source %d is before its parent", res, i)
 			}
 		}
 	}

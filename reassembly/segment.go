@@ -51,6 +51,9 @@ type Packet struct {
 	HeaderLen uint8
 	// GSO: the packet is a super-segment that the kernel cuts up when it leaves.
 	GSO bool
+	// Unfinished: the checksum of a packet that is not cut up is still to be
+	// written by whatever sends it on.
+	Unfinished bool
 }
 
 // Frame is a frame that is whole. It and all that it points to are valid until

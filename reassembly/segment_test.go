@@ -28,10 +28,9 @@ func TestASegmentThatContradictsItsFrameDropsAllOfIt(t *testing.T) {
 		{"one byte into the next", held, piece(9, 30, 41), reason.SegmentOverlap},
 		{"one byte into the one before", held, piece(9, 59, 70), reason.SegmentOverlap},
 		{"over two segments and the gap", held, piece(9, 19, 80), reason.SegmentOverlap},
-		{"the whole frame when a part is there", held, piece(9, 0, 100), reason.SegmentOverlap},
+		{"all but the last byte when a part is there", held, piece(9, 0, 99), reason.SegmentOverlap},
 		{"a longer frame", held, pieceOf(9, 101, 60, 101), reason.FrameLengthChanged},
 		{"a shorter frame", held, pieceOf(9, 99, 60, 99), reason.FrameLengthChanged},
-		{"a whole frame of another length", held, pieceOf(9, 30, 0, 30), reason.FrameLengthChanged},
 		{"another source port", held,
 			with(piece(9, 60, 70), func(s *Segment) { s.SrcPort++ }), reason.SourcePortChanged},
 		{"another destination port", held,
@@ -49,7 +48,6 @@ func TestASegmentThatContradictsItsFrameDropsAllOfIt(t *testing.T) {
 		{"a start at its last byte", held, piece(9, 17, 20), reason.SegmentTooSmall},
 		{"an end in the frame header", held, piece(9, 0, 17), reason.SegmentTooSmall},
 
-		{"first of all, no payload", nil, piece(9, 20, 20), reason.SegmentEmpty},
 		{"first of all, past the end", nil,
 			with(piece(9, 60, 100), func(s *Segment) { s.Offset++ }), reason.SegmentPastEnd},
 		{"first of all, a frame of no length", nil, pieceOf(9, 0, 0, 20), reason.SegmentPastEnd},
@@ -80,14 +78,80 @@ func TestASegmentThatContradictsItsFrameDropsAllOfIt(t *testing.T) {
 			if diff := cmp.Diff(append(want, 9), out[0].IDs); diff != "" {
 				t.Errorf("packets dropped (-want +got):\n%s", diff)
 			}
-			// The rest of the frame meets the tombstone, whole or not.
-			for i, s := range []Segment{piece(20, 60, 80), piece(21, 0, 100), piece(22, 3, 3)} {
+			// The rest of the frame meets the tombstone, in order or not.
+			for i, s := range []Segment{piece(20, 60, 80), piece(21, 0, 99), piece(22, 3, 3)} {
 				out := g.add(2, s)
 				if len(out) != 1 || out[0].Reason != tt.want || !out[0].Late || len(out[0].IDs) != 1 {
 					t.Errorf("late segment %d: got %v, want it dropped as %v", i, out, tt.want)
 				}
 			}
 			g.flush()
+		})
+	}
+}
+
+// TestAnEmptySegmentWithNothingHeldLeavesNoTombstone: it may be an
+// acknowledgment of real TCP.
+func TestAnEmptySegmentWithNothingHeldLeavesNoTombstone(t *testing.T) {
+	g := newRig(t, Config{})
+	for i, s := range []Segment{piece(1, 0, 0), piece(2, 20, 20), pieceOf(3, 0, 0, 0)} {
+		out := g.add(0, s)
+		if len(out) != 1 || out[0].Reason != reason.SegmentEmpty || out[0].Late {
+			t.Errorf("empty segment %d: got %v, want it refused", i, out)
+		}
+	}
+	if got := g.r.Held(); got != (Stats{}) {
+		t.Errorf("held %+v, want nothing", got)
+	}
+	if out := g.add(0, piece(4, 0, 50)); out != nil {
+		t.Errorf("got %v, want the segment held", out)
+	}
+	if out := g.add(0, piece(5, 50, 100)); len(out) != 1 || out[0].Reason != reason.None {
+		t.Errorf("got %v, want the frame", out)
+	}
+}
+
+func TestAFrameInOnePacketComesOutWhateverIsUnderItsKey(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		whole Segment
+	}{
+		{"of the same length", piece(9, 0, 100)},
+		{"of another length", pieceOf(9, 30, 0, 30)},
+		{"shorter than a frame header", pieceOf(9, 12, 0, 12)},
+		{"of other ports", with(piece(9, 0, 100), func(s *Segment) { s.SrcPort, s.DstPort = 1, 2 })},
+		{"copied in part", with(piece(9, 0, 100), func(s *Segment) { s.Payload, s.Packet.Length = s.Payload[:40], 100 })},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := newRig(t, Config{})
+			comesOut := func(now int64) {
+				t.Helper()
+				before := g.r.Held()
+				out := g.add(now, tt.whole)
+				if len(out) != 1 || out[0].Reason != reason.None || out[0].First != now ||
+					out[0].Data != string(tt.whole.Payload) || !cmp.Equal(out[0].IDs, []uint64{9}) {
+					t.Errorf("got %v, want the frame of packet 9 alone", out)
+				}
+				if got := g.r.Held(); got != before {
+					t.Errorf("held %+v, before that %+v: want no change", got, before)
+				}
+			}
+			g.add(0, piece(1, 0, 50))
+			comesOut(7)
+			// The frame that was held goes on.
+			out := g.add(8, piece(2, 50, 100))
+			if len(out) != 1 || out[0].Reason != reason.None || out[0].First != 0 ||
+				out[0].Data != string(numbered(100)) || !cmp.Equal(out[0].IDs, []uint64{1, 2}) {
+				t.Errorf("got %v, want the frame of packets 1 and 2", out)
+			}
+
+			g.add(8, piece(3, 0, 50))
+			g.add(8, piece(4, 40, 60))
+			comesOut(8)
+			// The tombstone is still there for all other segments.
+			if out := g.add(8, piece(5, 50, 100)); len(out) != 1 || !out[0].Late || out[0].Reason != reason.SegmentOverlap {
+				t.Errorf("got %v, want it late", out)
+			}
 		})
 	}
 }

@@ -148,9 +148,12 @@ func (r *run) packet(p *capture.Packet) {
 	unfinished := item.Checksum == firewall.ChecksumPartial
 	if unfinished {
 		r.summary.Unfinished++
-		// It is not finished and longer than an Ethernet carries: the
-		// kernel or the network card cut it up behind the capture.
+		// The kernel or the network card finished it behind the capture, and
+		// cut it up if it is longer than an Ethernet carries.
 		item.GSO = r.segment.TotalLen > ethernetMTU
+		if !item.GSO {
+			item.Checksum = firewall.ChecksumGood
+		}
 	}
 	item.ID = r.held.arrive(p, r.clock, unfinished)
 	r.firewall.Process(r.clock, &item, &r.verdicts)

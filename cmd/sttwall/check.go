@@ -13,7 +13,7 @@ func newCheckCommand(s streams) *cobra.Command {
 		Long: "check loads rules files as 'run' would and says what is wrong with them: file, line, column,\n" +
 			"the source line, and what was expected. The exit status is 1 if a file does not load.",
 		Example: "  sttwall check /etc/sttwall/rules.hcl",
-		Args:    arguments(cobra.MinimumNArgs(1)),
+		Args:    atLeastOne("rules file"),
 		RunE: func(_ *cobra.Command, files []string) error {
 			var failed bool
 			for _, file := range files {

@@ -26,6 +26,9 @@ func newEndpointCommand(s streams) *cobra.Command {
 		Example: "  sttwall endpoint --underlay eth0 --local 10.0.0.1 --remote 10.0.0.2 --port name=acme0,context=100",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if local == "" {
+				return usageError{errors.New("--local is missing")}
+			}
 			var err error
 			if config.Local, err = netip.ParseAddr(local); err != nil {
 				return usageError{fmt.Errorf("--local: %w", err)}
@@ -59,17 +62,19 @@ func newEndpointCommand(s streams) *cobra.Command {
 			for _, p := range e.Ports() {
 				log.Info("port is open", "name", p.Name, "kind", p.Kind.String())
 			}
-			return errors.Join(e.Run(cmd.Context()), e.Close())
+			err = errors.Join(e.Run(cmd.Context()), e.Close())
+			log.Info("the endpoint has stopped")
+			return err
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&config.Underlay, "underlay", "", "`interface` of the outer packets")
 	flags.StringVar(&local, "local", "", "outer `address` of this endpoint")
 	flags.StringArrayVar(&remotes, "remote", nil, "another endpoint: `address`, or addr=ADDRESS,context=ID; may be repeated")
-	flags.StringArrayVar(&ports, "port", nil, "a tenant's `port`: name=IF,context=ID and any of kind=auto|tap|packet, peer=IF, vlan=N, tci=N, mtu=N; may be repeated")
+	flags.StringArrayVar(&ports, "port", nil, "a tenant's `port`: name=IF,context=ID and, if wanted, vlan=N (a tag in the\nframe header) or tci=N (all 16 bits of it), mtu=N, kind=tap|packet|auto\n(packet: IF exists, or peer=IF names the other end of a veth pair to make;\nauto, the default: what exists, else a TAP); may be repeated")
 	flags.Uint16Var(&config.STTPort, "stt-port", 0, "TCP port of STT; 0 is 7471")
 	flags.IntVar(&config.MTU, "mtu", 0, "MTU of the path in `bytes`; 0 is that of the route")
-	flags.StringVar(&segmentation, "segmentation", "gso", "who cuts large frames: gso (the kernel or the network card) or mtu (the endpoint)")
+	flags.StringVar(&segmentation, "segmentation", "gso", "who cuts large frames: gso (the kernel or the network card)\nor mtu (the endpoint)")
 	flags.Uint8Var(&config.TTL, "ttl", 0, "TTL of outer packets; 0 is 64")
 	return cmd
 }

@@ -18,6 +18,9 @@ const (
 	defaultQueue = 7471
 	// mostQueues is as many queues as are opened unless told otherwise.
 	mostQueues = 8
+	// minCopyRange holds the outer headers, the frame header and the inner
+	// headers of all but contrived packets.
+	minCopyRange = 256
 	// startupGuard is as long as receivers may hold pieces of frames that an
 	// earlier instance let out (DESIGN 4).
 	startupGuard = 90 * time.Second
@@ -37,8 +40,8 @@ type inlineFlags struct {
 func (f *inlineFlags) addTable(flags *pflag.FlagSet) {
 	flags.IntVar(&f.queue, "queue", defaultQueue, "number of the first queue")
 	flags.IntVar(&f.queues, "queues", min(runtime.NumCPU(), mostQueues), "how many queues, each with a worker of its own")
-	flags.StringSliceVar(&f.failOpen, "fail-open", nil, "let STT pass uninspected in these `cases`: absent (no sttwall listens), overload (the queue is full)")
-	flags.StringVar(&f.otherTunnels, "other-tunnels", "drop", "VXLAN, Geneve, GRE and IP in IP between the endpoints in the rules: drop or pass")
+	flags.StringSliceVar(&f.failOpen, "fail-open", nil, "let STT pass uninspected in these `cases`:\nabsent (no sttwall listens), overload (the queue is full)")
+	flags.StringVar(&f.otherTunnels, "other-tunnels", "drop", "drop or pass VXLAN, Geneve, GRE and IP in IP\nbetween the endpoints in the rules")
 }
 
 // addRun adds the flags of a running firewall.
@@ -46,17 +49,17 @@ func (f *inlineFlags) addRun(flags *pflag.FlagSet) {
 	f.addTable(flags)
 	flags.BoolVar(&f.noNFT, "no-nft", false, "do not install the nftables table; see 'sttwall nft'")
 	q := &f.into.Queue
-	flags.IntVar(&q.Length, "queue-length", nfq.DefaultLength, "how many packets each queue takes in the kernel, held ones included")
+	flags.IntVar(&q.Length, "queue-length", nfq.DefaultLength, "how many packets each queue takes in the kernel, held ones included;\n0 is 65536")
 	flags.IntVar(&q.ReceiveBuffer, "receive-buffer", nfq.DefaultReceiveBuffer, "receive buffer of each queue in `bytes`")
-	flags.IntVar(&q.CopyRange, "copy-range", 0, "how many `bytes` of each packet are copied from the kernel; 0 is all")
+	flags.IntVar(&q.CopyRange, "copy-range", 0, "how many `bytes` of each packet are copied from the kernel, 256 at least;\n0 is all; when a copy was too short, all are copied from then on")
 	r := &f.into.Reassembly
-	flags.IntVar(&r.Packets, "max-held", reassembly.DefaultPackets, "how many packets of unfinished frames are held, all queues together")
-	flags.IntVar(&r.Memory, "reassembly-memory", reassembly.DefaultMemory, "memory for unfinished frames in `bytes`, all queues together")
-	flags.IntVar(&r.SourceMemory, "reassembly-source-memory", 0, "the part of it in `bytes` that one endpoint may hold; 0 is a quarter")
+	flags.IntVar(&r.Packets, "max-held", reassembly.DefaultPackets, "how many packets of unfinished frames are held,\nall queues together")
+	flags.IntVar(&r.Memory, "reassembly-memory", reassembly.DefaultMemory, "memory for unfinished frames in `bytes`,\nall queues together")
+	flags.IntVar(&r.SourceMemory, "reassembly-source-memory", 0, "the part of it in `bytes` that one endpoint may hold;\n0 is a quarter")
 	flags.IntVar(&r.Frames, "reassembly-frames", reassembly.DefaultFrames, "how many unfinished frames are held, all queues together")
 	flags.DurationVar(&r.Timeout, "reassembly-timeout", reassembly.DefaultTimeout, "how long a frame may take to become whole")
 	flags.IntVar(&f.into.FrameIDBits, "frame-id-filter", 26, "size of the frame-ID filter: two bitmaps of 2^`N` bits")
-	flags.DurationVar(&f.guard, "startup-guard", startupGuard, "how long after the start frames of several packets get new frame IDs")
+	flags.DurationVar(&f.guard, "startup-guard", startupGuard, "how long after the start frames of several packets\nget new frame IDs")
 	flags.Uint16Var(&f.into.MSSFloor, "mss-floor", 0, "smallest MSS in `bytes` that a frame may ask for; 0 is 536")
 }
 
@@ -66,6 +69,12 @@ func (f *inlineFlags) config() (nfq.InlineConfig, error) {
 	c.StartupGuard = f.guard
 	if f.queue < 0 || f.queue > 65535 {
 		return c, fmt.Errorf("--queue %d: want 0 to 65535", f.queue)
+	}
+	if f.queues < 1 || f.queues > 256 {
+		return c, fmt.Errorf("--queues %d: want 1 to 256", f.queues)
+	}
+	if n := c.Queue.CopyRange; n != 0 && (n < minCopyRange || n > 65535) {
+		return c, fmt.Errorf("--copy-range %d: want %d to 65535 bytes, or 0 for all", n, minCopyRange)
 	}
 	c.Queue.Number, c.Queues = uint16(f.queue), f.queues
 	for _, flag := range []struct {

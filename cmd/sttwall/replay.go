@@ -28,7 +28,7 @@ func newReplayCommand(s streams) *cobra.Command {
 		Example: "  sttwall replay --rules rules.hcl tunnel.pcap\n" +
 			"  sttwall replay --rules rules.hcl --json --write left.pcapng tunnel.pcapng.gz\n" +
 			"  tcpdump -i eth0 -U -w - 'tcp dst port 7471' | sttwall replay --rules rules.hcl -",
-		Args: arguments(cobra.MinimumNArgs(1)),
+		Args: atLeastOne("capture, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			config.Inputs = args

@@ -80,7 +80,7 @@ func TestReplayRefuses(t *testing.T) {
 		want   string
 	}{
 		{"no rules", []string{dnsCapture}, statusUsage, "sttwall: --rules is missing\nTry 'sttwall replay --help'.\n"},
-		{"no capture", []string{"--rules", acceptAll}, statusUsage, "requires at least 1 arg"},
+		{"no capture", []string{"--rules", acceptAll}, statusUsage, "name a capture"},
 		{"a flag that is none", []string{"--rule", acceptAll, dnsCapture}, statusUsage, "unknown flag: --rule"},
 		{"a word for checksums that is none", []string{"--rules", acceptAll, "--checksums", "some", dnsCapture}, statusUsage, `--checksums: "some": want auto, require or ignore`},
 		{"to write where it reads", []string{"--rules", acceptAll, "--write", dnsCapture, dnsCapture}, statusUsage, "--write: " + dnsCapture + " is an input"},

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
 	"sttwall/firewall"
 	"sttwall/nfq"
+	"sttwall/policy"
 	"sttwall/reason"
 )
 
@@ -22,6 +24,12 @@ type reporter struct {
 	frames chan firewall.FrameEvent
 	missed atomic.Uint64
 	last   totals
+
+	// Dropped frames by rule and, where none matched, by tenant: by the
+	// indexes of the policy.
+	ruleNames, tenantNames []string
+	rules, tenants         []atomic.Uint64
+	lastRules, lastTenants []uint64
 }
 
 // totals are sums over all workers and queues.
@@ -29,15 +37,30 @@ type totals struct {
 	firewall.Totals
 	overruns, refused, late  uint64
 	kernelFull, kernelBuffer uint64
+	otherErrors              uint64
+	table                    nfq.TableCounters
 	missed                   uint64
 }
 
-func newReporter(log *slog.Logger) *reporter {
-	return &reporter{log: log, frames: make(chan firewall.FrameEvent, logBacklog)}
+func newReporter(log *slog.Logger, rules *policy.Policy) *reporter {
+	r := &reporter{
+		log: log, frames: make(chan firewall.FrameEvent, logBacklog),
+		ruleNames: rules.Rules(), tenantNames: rules.Tenants(),
+	}
+	r.rules, r.lastRules = make([]atomic.Uint64, len(r.ruleNames)), make([]uint64, len(r.ruleNames))
+	r.tenants, r.lastTenants = make([]atomic.Uint64, len(r.tenantNames)), make([]uint64, len(r.tenantNames))
+	return r
 }
 
 // observe takes a frame from a worker and never waits.
 func (r *reporter) observe(e *firewall.FrameEvent) {
+	if e.Verdict == firewall.Drop && e.Reason == e.Decision.Reason {
+		if d := &e.Decision; d.RuleIndex >= 0 {
+			r.rules[d.RuleIndex].Add(1)
+		} else if d.TenantIndex >= 0 {
+			r.tenants[d.TenantIndex].Add(1)
+		}
+	}
 	if !e.Decision.Log {
 		return
 	}
@@ -65,7 +88,10 @@ func (r *reporter) run(ctx context.Context, inline *nfq.Inline, every time.Durat
 		case <-tick:
 			r.losses(r.sum(inline))
 		case <-ctx.Done():
-			r.last = totals{}
+			for len(r.frames) > 0 {
+				e := <-r.frames
+				r.frame(&e)
+			}
 			now := r.sum(inline)
 			r.losses(now)
 			r.log.Info("the firewall has stopped", "accepted", now.FramesAccepted, "rewritten", now.FramesRewritten, "dropped", now.FramesDropped)
@@ -76,9 +102,19 @@ func (r *reporter) run(ctx context.Context, inline *nfq.Inline, every time.Durat
 
 func (r *reporter) frame(e *firewall.FrameEvent) {
 	in := &e.Inner
-	r.log.Info("frame", "verdict", e.Verdict.String(), "tenant", e.Decision.Tenant, "rule", e.Decision.Rule,
-		"context", e.Header.ContextID, "outer_src", e.Src, "outer_dst", e.Dst,
-		"src", in.Src, "src_port", in.SrcPort, "dst", in.Dst, "dst_port", in.DstPort, "protocol", in.Protocol)
+	fields := []any{"verdict", e.Verdict.String(), "tenant", e.Decision.Tenant, "rule", e.Decision.Rule,
+		"context", fmt.Sprintf("0x%016x", e.Header.ContextID), "outer_src", e.Src, "outer_dst", e.Dst,
+		"ethertype", fmt.Sprintf("0x%04x", in.EtherType)}
+	if in.IP != 0 {
+		fields = append(fields, "protocol", in.Protocol, "src", in.Src, "dst", in.Dst)
+	}
+	if in.HasPorts {
+		fields = append(fields, "src_port", in.SrcPort, "dst_port", in.DstPort)
+	}
+	if in.HasICMP {
+		fields = append(fields, "icmp_type", in.ICMPType, "icmp_code", in.ICMPCode)
+	}
+	r.log.Info("frame", fields...)
 }
 
 func (r *reporter) sum(inline *nfq.Inline) totals {
@@ -87,18 +123,45 @@ func (r *reporter) sum(inline *nfq.Inline) totals {
 		t.overruns += q.Overruns
 		t.refused += q.PayloadRefused + q.VerdictsLost + q.Unreadable
 		t.late += q.Late
+		t.otherErrors += q.OtherErrors
 		t.kernelFull += uint64(q.Kernel.DroppedFull)
 		t.kernelBuffer += uint64(q.Kernel.DroppedBuffer)
+	}
+	if table := inline.Table(); table != nil {
+		// Somebody may have removed it; then there is nothing to tell.
+		if counted, err := table.Counters(); err == nil {
+			t.table = counted
+		}
 	}
 	return t
 }
 
 // losses logs what was dropped and lost since the last time.
 func (r *reporter) losses(now totals) {
+	// What cannot be read any more has not gone down.
+	now.kernelFull, now.kernelBuffer = max(now.kernelFull, r.last.kernelFull), max(now.kernelBuffer, r.last.kernelBuffer)
+	if now.table.Queued < r.last.table.Queued {
+		now.table = r.last.table
+	}
 	for i := range now.Reasons {
 		if n := now.Reasons[i] - r.last.Reasons[i]; n > 0 {
 			why := reason.Reason(i)
 			r.log.Info("dropped", "reason", why.String(), "count", n, "remedy", why.Remedy())
+		}
+	}
+	r.drops("rule", r.ruleNames, r.rules, r.lastRules)
+	r.drops("tenant", r.tenantNames, r.tenants, r.lastTenants)
+	for _, drop := range []struct {
+		what      string
+		now, then uint64
+	}{
+		{reason.OuterFragment.String(), now.table.OuterFragment, r.last.table.OuterFragment},
+		{reason.EndpointUnknown.String(), now.table.EndpointUnknown, r.last.table.EndpointUnknown},
+		{"other_tunnel", now.table.OtherTunnel, r.last.table.OtherTunnel},
+		{"late segments of dropped frames", now.LatePackets, r.last.LatePackets},
+	} {
+		if drop.now > drop.then {
+			r.log.Info("packets dropped", "reason", drop.what, "count", drop.now-drop.then)
 		}
 	}
 	for _, loss := range []struct {
@@ -109,11 +172,24 @@ func (r *reporter) losses(now totals) {
 		{"packets lost: the queue was full", now.kernelFull, r.last.kernelFull},
 		{"packets dropped: the kernel could not carry their verdict", now.refused, r.last.refused},
 		{"verdicts came too late: the kernel had dropped the packets", now.late, r.last.late},
+		{"errors on the queue's socket", now.otherErrors, r.last.otherErrors},
 		{"frames not logged: too many at once", now.missed, r.last.missed},
 	} {
-		if n := loss.now - loss.then; n > 0 {
-			r.log.Warn(loss.what, "at_least", n)
+		if loss.now > loss.then {
+			r.log.Warn(loss.what, "at_least", loss.now-loss.then)
 		}
 	}
 	r.last = now
+}
+
+// drops logs which rules, or which tenants' defaults, have dropped since the
+// last time.
+func (r *reporter) drops(what string, names []string, counts []atomic.Uint64, last []uint64) {
+	for i := range counts {
+		now := counts[i].Load()
+		if now > last[i] {
+			r.log.Info("dropped by "+what, what, names[i], "count", now-last[i])
+		}
+		last[i] = now
+	}
 }

@@ -88,6 +88,16 @@ func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+// atLeastOne wants an argument, and says what is to be named.
+func atLeastOne(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usageError{fmt.Errorf("name a %s", what)}
+		}
+		return nil
+	}
+}
+
 // colour reports whether out is a terminal that wants colour.
 func colour(out any) bool {
 	if os.Getenv("NO_COLOR") != "" {

@@ -53,7 +53,7 @@ func newRunCommand(s streams) *cobra.Command {
 }
 
 func run(ctx context.Context, config nfq.InlineConfig, log *slog.Logger, every time.Duration) error {
-	watch := newReporter(log)
+	watch := newReporter(log, config.Policy)
 	config.Observer = watch.observe
 	inline, err := nfq.StartInline(config)
 	if err != nil {

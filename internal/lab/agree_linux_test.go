@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -18,39 +19,7 @@ import (
 
 // mixedRules accept some of what is in the captures and stop the rest, for
 // every reason that a policy has.
-const mixedRules = `
-settings {
-  endpoints = ["10.47.0.0/16"]
-}
-tenant "hundred" {
-  context_ids    = [100]
-  default_action = "drop"
-  rule "no-dns" {
-    action   = "drop"
-    services = ["udp/53"]
-  }
-  rule "up" {
-    action      = "accept"
-    destination = ["192.168.100.2"]
-  }
-  rule "arp" {
-    action   = "accept"
-    services = ["arp"]
-  }
-}
-tenant "rest" {
-  context_ids    = ["0x0000000000000000/0"]
-  default_action = "accept"
-  rule "no-ping" {
-    action   = "drop"
-    services = ["icmp", "icmpv6/echo-request"]
-  }
-  rule "no-web" {
-    action   = "drop"
-    services = ["tcp/80"]
-  }
-}
-`
+const mixedRules = "../../testdata/rules/captures.hcl"
 
 // judged is what replay and the real queue must say alike.
 type judged struct {
@@ -77,11 +46,15 @@ func TestTheRealQueueGivesTheVerdictsOfReplay(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no captures: %v", err)
 	}
-	rules, diagnostics := policy.Load("mixed.hcl", []byte(mixedRules))
+	text, err := os.ReadFile(mixedRules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, diagnostics := policy.Load(mixedRules, text)
 	if rules == nil {
 		t.Fatal(diagnostics)
 	}
-	l := newLab(t, Config{Rules: []byte(mixedRules), RulesName: "mixed.hcl", Without: Endpoints})
+	l := newLab(t, Config{Rules: text, RulesName: mixedRules, Without: Endpoints})
 	reasons := map[string]int{}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {

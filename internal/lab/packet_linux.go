@@ -128,6 +128,9 @@ type Offload struct {
 	// Partial: the TCP checksum holds the pseudo-header sum and has to be
 	// finished.
 	Partial bool
+	// ChecksumAt, if not 0, is where Partial says that the checksum is to be
+	// written, in bytes from the IP header on: a lie.
+	ChecksumAt int
 	// SegmentSize, if not 0, makes a GSO packet that is cut into pieces with
 	// so many bytes of TCP payload where a link asks for it. It needs Partial.
 	SegmentSize int
@@ -147,6 +150,10 @@ func (in *injector) inject(packet []byte, o Offload) error {
 		b[0] = vnetNeedsChecksum
 		binary.NativeEndian.PutUint16(b[6:], uint16(etherHeaderLen+ipLen))
 		binary.NativeEndian.PutUint16(b[8:], 16) // the checksum's place in the TCP header
+		if o.ChecksumAt > 0 {
+			binary.NativeEndian.PutUint16(b[6:], uint16(etherHeaderLen+o.ChecksumAt))
+			binary.NativeEndian.PutUint16(b[8:], 0)
+		}
 	}
 	if o.SegmentSize > 0 {
 		b[1] = kind

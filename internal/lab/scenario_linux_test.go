@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"net/netip"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"sttwall/endpoint"
 	"sttwall/policy"
 	"sttwall/reason"
+	"sttwall/stt"
 )
 
 func TestDemoRulesLoadWithoutAWarning(t *testing.T) {
@@ -122,5 +124,44 @@ func TestTenantsTalkWhileEveryLargeFrameIsRewritten(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A sender that says where its checksum is to be written could have a field
+// changed that the firewall decided on, when the packet leaves.
+func TestAnUnfinishedChecksumIsWrittenByTheFirewallWhereItBelongs(t *testing.T) {
+	if !Inside(t) {
+		return
+	}
+	s := newTestScenario(t, Config{Without: Endpoints})
+	payload, marker := s.mark(largePayload)
+	c, err := s.craft(portSink, payload[:1000])
+	if err != nil {
+		t.Fatal(err)
+	}
+	packets, err := c.packets()
+	if err != nil || len(packets) != 1 {
+		t.Fatalf("%d packets, %v", len(packets), err)
+	}
+	// Outer headers, frame header, inner Ethernet and IP header: at the inner
+	// destination port.
+	const innerPort = 20 + stt.SegmentHeaderLen + stt.FrameHeaderLen + 14 + 20 + 2
+	if err := s.lab.Inject(EndpointA, packets[0], Offload{Partial: true, ChecksumAt: innerPort}); err != nil {
+		t.Fatal(err)
+	}
+	came, err := s.far.WaitFor(bounded(t), "the packet", marker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := came.Data[14:]
+	var segment stt.Segment
+	if r := segment.Decode(got, len(got), []uint16{stt.Port}); r != reason.None || !segment.ChecksumGood(got) {
+		t.Errorf("its checksum is not written: %v", r)
+	}
+	if !bytes.Equal(segment.Payload, packets[0][40:]) {
+		t.Error("it is not the frame that the firewall decided on")
+	}
+	if totals := s.lab.Totals(); totals.FramesRewritten == 0 {
+		t.Error("it left as it came")
 	}
 }

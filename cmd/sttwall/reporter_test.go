@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"sttwall/firewall"
+	"sttwall/nfq"
+	"sttwall/policy"
+	"sttwall/reason"
+)
+
+func newTestReporter(t *testing.T) (*reporter, *bytes.Buffer) {
+	t.Helper()
+	rules, diagnostics, _ := policy.LoadFile("../../testdata/rules/captures.hcl")
+	if rules == nil {
+		t.Fatal(diagnostics)
+	}
+	var out bytes.Buffer
+	return newReporter(slog.New(slog.NewTextHandler(&out, nil)), rules), &out
+}
+
+func TestReporterNamesTheRulesAndTenantsThatDropped(t *testing.T) {
+	r, out := newTestReporter(t)
+	for _, d := range []policy.Decision{
+		{RuleIndex: 0, TenantIndex: 0, Reason: reason.RuleDrop},
+		{RuleIndex: 0, TenantIndex: 0, Reason: reason.RuleDrop},
+		{RuleIndex: -1, TenantIndex: 0, Reason: reason.TenantDefault},
+		{RuleIndex: -1, TenantIndex: -1, Reason: reason.ContextUnknown},
+	} {
+		r.observe(&firewall.FrameEvent{Verdict: firewall.Drop, Reason: d.Reason, Decision: d})
+	}
+	r.observe(&firewall.FrameEvent{Verdict: firewall.Accept, Decision: policy.Decision{RuleIndex: 1}})
+	r.losses(totals{})
+	for _, want := range []string{"rule=acme/no-dns count=2", "tenant=acme count=1"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+	}
+	if n := strings.Count(out.String(), "\n"); n != 2 {
+		t.Errorf("got %d lines, want 2:\n%s", n, out)
+	}
+	out.Reset()
+	if r.losses(totals{}); out.Len() > 0 {
+		t.Errorf("it says it twice:\n%s", out)
+	}
+}
+
+func TestReporterTellsWhatIsNewAndNothingElse(t *testing.T) {
+	r, out := newTestReporter(t)
+	now := totals{kernelFull: 5, kernelBuffer: 7, table: nfq.TableCounters{Queued: 100, OtherTunnel: 3}}
+	now.Reasons[reason.SegmentOverlap] = 2
+	now.LatePackets = 4
+	r.losses(now)
+	for _, want := range []string{"reason=segment_overlap count=2", "at_least=5", "at_least=7", "reason=other_tunnel count=3", "count=4", "remedy="} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+	}
+
+	out.Reset()
+	r.losses(now)
+	// The kernel's counters and the table cannot be read any more.
+	gone := now
+	gone.kernelFull, gone.kernelBuffer, gone.table = 0, 0, nfq.TableCounters{}
+	r.losses(gone)
+	if out.Len() > 0 {
+		t.Errorf("nothing is new, but it says\n%s", out)
+	}
+
+	now.kernelFull++
+	r.losses(now)
+	if !strings.Contains(out.String(), "at_least=1\n") {
+		t.Errorf("one more is lost, but it says\n%s", out)
+	}
+}
+
+func TestReporterTakesFramesThatARuleLogsAndCountsThoseItCannot(t *testing.T) {
+	r, out := newTestReporter(t)
+	e := firewall.FrameEvent{Verdict: firewall.Accept, InnerData: []byte{1}, Decision: policy.Decision{Tenant: "acme", Rule: "acme/web"}}
+	r.observe(&e)
+	if len(r.frames) != 0 {
+		t.Error("it took a frame that no rule logs")
+	}
+	e.Decision.Log = true
+	for range logBacklog + 3 {
+		r.observe(&e)
+	}
+	if len(r.frames) != logBacklog || r.missed.Load() != 3 {
+		t.Errorf("%d wait, %d missed", len(r.frames), r.missed.Load())
+	}
+	got := <-r.frames
+	if got.InnerData != nil {
+		t.Error("it keeps bytes that it had borrowed")
+	}
+	r.frame(&got)
+	if !strings.Contains(out.String(), "verdict=accept tenant=acme rule=acme/web") {
+		t.Errorf("it says\n%s", out)
+	}
+}

@@ -1,0 +1,70 @@
+package nfq
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"sttwall/policy"
+	"sttwall/reassembly"
+)
+
+func inlinePolicy(t *testing.T) *policy.Policy {
+	t.Helper()
+	p, diagnostics := policy.Load("test.hcl", []byte("settings {\n  endpoints = [\"any\"]\n}\ntenant \"a\" {\n  context_ids = [1]\n}\n"))
+	if p == nil {
+		t.Fatal(diagnostics)
+	}
+	return p
+}
+
+func TestEachWorkerGetsItsPartOfTheBounds(t *testing.T) {
+	whole, err := reassembly.Config{}.WithDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, workers := range []int{1, 2, 8} {
+		part, err := share(reassembly.Config{}, workers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if part.Memory != whole.Memory/workers || part.Packets != whole.Packets/workers || part.Frames != whole.Frames/workers ||
+			part.Timeout != whole.Timeout {
+			t.Errorf("%d workers: got %+v of %+v", workers, part, whole)
+		}
+	}
+}
+
+func TestAPartAlwaysHasRoomForTheLargestFrame(t *testing.T) {
+	part, err := share(reassembly.Config{Memory: 1 << 20}, 8)
+	if err != nil || part.SourceMemory < reassembly.LargestBuffer {
+		t.Errorf("got %d bytes for a source, %v", part.SourceMemory, err)
+	}
+	if _, err := share(reassembly.Config{Memory: 1 << 18}, 8); err == nil || !strings.Contains(err.Error(), "largest frame") {
+		t.Errorf("parts without room: got %v", err)
+	}
+}
+
+func TestAQueueThatCannotBeOpenedLeavesNothingBehind(t *testing.T) {
+	ns := enterNS(t)
+	taken, err := Open(Config{NetNS: ns, Number: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := InlineConfig{Policy: inlinePolicy(t), Queue: Config{NetNS: ns, Number: 0}, Queues: 3, FrameIDBits: 10}
+	if _, err := StartInline(config); !errors.Is(err, ErrQueueTaken) {
+		t.Fatalf("got %v, want %v", err, ErrQueueTaken)
+	}
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// Queues 0 and 1 were opened before, and must be free again.
+	in, err := StartInline(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.closeQueues()
+	if err := in.Table().Remove(); err != nil {
+		t.Error(err)
+	}
+}
