@@ -58,7 +58,7 @@ func RunDemo(ctx context.Context, o Options, w io.Writer) (bool, error) {
 	if o.Stderr == nil {
 		o.Stderr = os.Stderr
 	}
-	p := &printer{w: w, json: o.JSON, widths: columnWidths(plan(o))}
+	p := &printer{w: w, json: o.JSON, widths: columnWidths(plan(o)), columns: terminalColumns(w)}
 	if isTerminal(o.Stderr) {
 		p.progress = o.Stderr
 	}
@@ -114,6 +114,7 @@ type printer struct {
 	progress io.Writer // nil: none
 	json     bool
 	widths   [3]int
+	columns  int // of the terminal; 0 if it is none
 	rows     int
 	failed   int
 	err      error // the first from w
@@ -134,8 +135,14 @@ func (p *printer) printf(format string, args ...any) {
 	}
 }
 
+// narrow reports whether a row has no place in one line of the terminal.
+func (p *printer) narrow() bool {
+	const numberVerdictAndGaps, happened = 16, 60
+	return p.columns > 0 && p.columns < p.widths[0]+p.widths[1]+p.widths[2]+numberVerdictAndGaps+happened
+}
+
 func (p *printer) header() {
-	if !p.json {
+	if !p.json && !p.narrow() {
 		p.printf(" #        %-*s  %-*s  %-*s  %s\n", p.widths[0], "tried", p.widths[1], "tenant", p.widths[2], "expected", "happened")
 	}
 }
@@ -164,6 +171,11 @@ func (p *printer) receive(m message) {
 		}
 		return
 	}
+	if p.narrow() {
+		p.printf("%2d %-6s %s\n          tenant %s, expected %s\n          %s\n", p.rows, verdict,
+			m.Row.What, m.Row.Tenant, m.Row.Expected, m.Row.Happened)
+		return
+	}
 	p.printf("%2d %-6s %-*s  %-*s  %-*s  %s\n", p.rows, verdict,
 		p.widths[0], m.Row.What, p.widths[1], m.Row.Tenant, p.widths[2], m.Row.Expected, m.Row.Happened)
 }
@@ -189,4 +201,17 @@ func isTerminal(w io.Writer) bool {
 	}
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
+}
+
+// terminalColumns returns the width of the terminal that w is, or 0.
+func terminalColumns(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
 }

@@ -51,3 +51,16 @@ func TestTheTableIsAlignedAndSaysWhatFailed(t *testing.T) {
 		t.Errorf("got %s, want %s", got, wantLine)
 	}
 }
+
+func TestARowTakesSeveralLinesOnANarrowTerminal(t *testing.T) {
+	var out bytes.Buffer
+	p := &printer{w: &out, widths: columnWidths(plan(Options{})), columns: 80}
+	p.receive(message{Row: &Row{What: "ping", Tenant: "acme", Expected: "passes", Happened: "passed", OK: true}})
+	want := " 1 ok     ping\n          tenant acme, expected passes\n          passed\n"
+	if got := out.String(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if wide := (&printer{widths: p.widths, columns: 200}); wide.narrow() {
+		t.Error("200 columns are not enough")
+	}
+}
