@@ -94,6 +94,11 @@ type Frame struct {
 	// HasICMP: ICMP or ICMPv6, whole or in a first fragment.
 	HasICMP            bool
 	ICMPType, ICMPCode uint8
+	// HasICMPID: ICMPID is the identifier of an echo, timestamp, information or
+	// address mask message (RFC 792, RFC 950; RFC 4443 section 4). An ICMPv6
+	// echo that is too short to have one has none.
+	HasICMPID bool
+	ICMPID    uint16
 
 	// ARPOperation is valid iff EtherType is ARP.
 	ARPOperation uint16

@@ -97,6 +97,11 @@ func checkOffsets(t *testing.T, f *inspect.Frame, copied, length int) {
 	if f.HasPorts || f.HasICMP {
 		ok = ok && f.L4Offset != -1
 	}
+	if f.HasICMPID {
+		ok = ok && f.HasICMP && f.HeaderBytes >= f.L4Offset+8
+	} else {
+		ok = ok && f.ICMPID == 0
+	}
 	if f.Fragmented {
 		ok = ok && !f.Atomic && (f.Fragment.Offset == 0 || f.L4Offset == -1) && f.Fragment.Bytes > 0
 	}

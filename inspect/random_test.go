@@ -3,6 +3,7 @@ package inspect_test
 import (
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -229,7 +230,14 @@ func (p *plan) drawHeader(payload int) int {
 		p.add(&layers.SCTP{SrcPort: layers.SCTPPort(src), DstPort: layers.SCTPPort(dst)}, size)
 	case 1, 58:
 		w.HasICMP, w.ICMPType, w.ICMPCode = true, uint8(p.rng.Uint32()), uint8(p.rng.Uint32())
-		p.add(gopacket.Payload{w.ICMPType, w.ICMPCode, 0, 0, 1, 2, 3, 4}, size)
+		queries := map[uint8]string{1: "\x00\x08\x0d\x0e\x0f\x10\x11\x12", 58: "\x80\x81"}[w.Protocol]
+		if p.rng.IntN(2) == 0 {
+			w.ICMPType = queries[p.rng.IntN(len(queries))]
+		}
+		if strings.IndexByte(queries, w.ICMPType) >= 0 {
+			w.HasICMPID, w.ICMPID = true, uint16(p.rng.Uint32())
+		}
+		p.add(gopacket.Payload{w.ICMPType, w.ICMPCode, 0, 0, byte(w.ICMPID >> 8), byte(w.ICMPID), 3, 4}, size)
 	case 47:
 		if payload > 0 {
 			w.L4Offset = at

@@ -54,6 +54,10 @@ func (f *Frame) decodeL4(data []byte) reason.Reason {
 	case ProtocolICMP, ProtocolICMPv6:
 		f.HasICMP = true
 		f.ICMPType, f.ICMPCode = b[0], b[1]
+		if need == icmpLen && hasIdentifier(f.Protocol, f.ICMPType) {
+			f.HasICMPID = true
+			f.ICMPID = binary.BigEndian.Uint16(b[4:])
+		}
 		return reason.None
 	}
 	f.HasPorts = true
@@ -70,6 +74,16 @@ func (f *Frame) decodeL4(data []byte) reason.Reason {
 		}
 	}
 	return reason.None
+}
+
+// hasIdentifier reports whether ICMP messages of a type have an identifier
+// behind the checksum: queries and the replies to them.
+func hasIdentifier(protocol, kind uint8) bool {
+	if protocol == ProtocolICMPv6 {
+		return kind == 128 || kind == 129 // echo
+	}
+	// Echo, timestamp, information, address mask.
+	return kind == 0 || kind == 8 || 13 <= kind && kind <= 18
 }
 
 // headerCut is the reason for a packet that ends inside its L4 header.

@@ -72,6 +72,10 @@ func transportAcceptances(t testing.TB) []acceptance {
 		return inspect.Frame{EtherType: etherType, IP: ip, Protocol: protocol, HasICMP: true, ICMPType: typ, ICMPCode: code,
 			L3Offset: 14, L4Offset: l4, PayloadOffset: l4 + header, HeaderBytes: l4 + header, IPEnd: end}
 	}
+	withID := func(f inspect.Frame, id uint16) inspect.Frame {
+		f.HasICMPID, f.ICMPID = true, id
+		return f
+	}
 	return []acceptance{
 		{name: "TCP without payload", frame: build(t, ethernet(typeIPv4), ipv4(6), syn()),
 			want: tcp4(34, 54, inspect.SYN)},
@@ -103,6 +107,17 @@ func transportAcceptances(t testing.TB) []acceptance {
 		{name: "a neighbour solicitation", frame: build(t, ethernet(typeIPv6), ipv6(58),
 			gopacket.Payload{135, 0, 0, 0, 0, 0, 0, 0}, raw(16)),
 			want: icmp(0x86dd, 6, 58, 135, 0, 54, 8, 78)},
+		{name: "an echo request", frame: build(t, ethernet(typeIPv4), ipv4(1), gopacket.Payload{8, 0, 0, 0, 0x12, 0x34, 0, 1}, raw(16)),
+			want: withID(icmp(0x0800, 4, 1, 8, 0, 34, 8, 58), 0x1234)},
+		{name: "a timestamp reply", frame: build(t, ethernet(typeIPv4), ipv4(1), gopacket.Payload{14, 0, 0, 0, 0x12, 0x34, 0, 1}, raw(12)),
+			want: withID(icmp(0x0800, 4, 1, 14, 0, 34, 8, 54), 0x1234)},
+		{name: "an ICMPv6 echo reply", frame: build(t, ethernet(typeIPv6), ipv6(58), gopacket.Payload{129, 0, 0, 0, 0x12, 0x34, 0, 1}),
+			want: withID(icmp(0x86dd, 6, 58, 129, 0, 54, 8, 62), 0x1234)},
+		{name: "an ICMPv6 echo request cut off behind its identifier has none",
+			frame: build(t, ethernet(typeIPv6), ipv6(58), gopacket.Payload{128, 0, 0, 0, 0x12, 0x34}),
+			want:  icmp(0x86dd, 6, 58, 128, 0, 54, 6, 60)},
+		{name: "the type of an IPv4 echo request in ICMPv6", frame: build(t, ethernet(typeIPv6), ipv6(58), gopacket.Payload{8, 0, 0, 0, 0x12, 0x34, 0, 1}),
+			want: icmp(0x86dd, 6, 58, 8, 0, 54, 8, 62)},
 		{name: "an ICMPv6 message without a body", frame: build(t, ethernet(typeIPv6), ipv6(58), gopacket.Payload{200, 1, 0, 0}),
 			want: icmp(0x86dd, 6, 58, 200, 1, 54, 4, 58)},
 		{name: "a protocol that is not read", frame: build(t, ethernet(typeIPv4), ipv4(47), raw(4)),
