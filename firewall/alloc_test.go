@@ -19,9 +19,11 @@ type load struct {
 func newLoad(t testing.TB, inner []byte, size int, h stt.FrameHeader, shuffle bool) *load {
 	t.Helper()
 	ids := newFilter(t, FrameIDConfig{Bits: 20})
-	fw, err := New(Config{
-		Policy: compile(t, testRules), FrameIDs: ids, Random: rand.NewPCG(1, 2), Observer: func(*FrameEvent) {},
-	})
+	shared, err := NewShared(compile(t, testRules), ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fw, err := New(Config{Shared: shared, Random: rand.NewPCG(1, 2), Observer: func(*FrameEvent) {}})
 	if err != nil {
 		t.Fatal(err)
 	}

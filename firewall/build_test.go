@@ -64,9 +64,12 @@ func compile(t testing.TB, rules string) *policy.Policy {
 type bench struct {
 	t      testing.TB
 	fw     *Firewall
+	shared *Shared
 	now    int64
 	out    Verdicts
 	events []FrameEvent
+
+	primed uint64 // frames that were meant to pass, before what a test is about
 }
 
 type benchConfig struct {
@@ -89,8 +92,11 @@ func newBench(t testing.TB, c benchConfig) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if b.shared, err = NewShared(compile(t, c.rules), ids); err != nil {
+		t.Fatal(err)
+	}
 	b.fw, err = New(Config{
-		Policy: compile(t, c.rules), Reassembly: c.reassembly, FrameIDs: ids,
+		Shared: b.shared, Reassembly: c.reassembly,
 		Random: rand.NewPCG(1, 2),
 		Observer: func(e *FrameEvent) {
 			kept := *e

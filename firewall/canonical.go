@@ -63,7 +63,7 @@ func (f *Firewall) canonicalPackets(packets []reassembly.Packet) bool {
 			return false
 		}
 		s := f.outerHeader(&packets[i])
-		if !s.Canonical() || canonicalTOS(s.TOS, &f.event.Inner, f.settings.Receivers, false) != s.TOS {
+		if !s.Canonical() || canonicalTOS(s.TOS, &f.event.Inner, f.standing.settings.Receivers, false) != s.TOS {
 			return false
 		}
 	}
@@ -73,6 +73,6 @@ func (f *Firewall) canonicalPackets(packets []reassembly.Packet) bool {
 // outerHeader decodes the headers of a packet that was decoded before.
 func (f *Firewall) outerHeader(p *reassembly.Packet) *stt.Segment {
 	header := p.Header[:p.HeaderLen]
-	f.held.Decode(header, int(p.HeaderLen)+p.Length, f.settings.STTPorts)
+	f.held.Decode(header, int(p.HeaderLen)+p.Length, f.standing.settings.STTPorts)
 	return &f.held
 }

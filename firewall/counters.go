@@ -28,6 +28,12 @@ type Counters struct {
 	// LatePackets counts packets of a frame that had been dropped before
 	// they came. They are not in Reasons again.
 	LatePackets atomic.Uint64
+	// RejectsSent counts answers to rejected frames; RejectsLimited those that
+	// the limit on answers kept back, RejectsRefused frames that nobody answers.
+	RejectsSent, RejectsLimited, RejectsRefused atomic.Uint64
+	// FramesAudited counts accepted frames that would have been dropped but for
+	// audit mode.
+	FramesAudited atomic.Uint64
 }
 
 // Totals are the counters of several firewalls added up; see [Counters].
@@ -38,6 +44,9 @@ type Totals struct {
 	PacketsAccepted, PacketsDropped   uint64
 	Reasons                           [reason.Count]uint64
 	LatePackets                       uint64
+
+	RejectsSent, RejectsLimited, RejectsRefused uint64
+	FramesAudited                               uint64
 }
 
 // Add adds what c counts at the moment.
@@ -51,6 +60,10 @@ func (t *Totals) Add(c *Counters) {
 	t.PacketsAccepted += c.PacketsAccepted.Load()
 	t.PacketsDropped += c.PacketsDropped.Load()
 	t.LatePackets += c.LatePackets.Load()
+	t.RejectsSent += c.RejectsSent.Load()
+	t.RejectsLimited += c.RejectsLimited.Load()
+	t.RejectsRefused += c.RejectsRefused.Load()
+	t.FramesAudited += c.FramesAudited.Load()
 	for i := range t.Reasons {
 		t.Reasons[i] += c.Reasons[i].Load()
 	}

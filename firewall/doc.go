@@ -1,7 +1,7 @@
 // Package firewall is the core of sttwall: packets in, verdicts out.
 //
 //	Packet -> stt.Segment -> reassembly -> stt.FrameHeader -> inspect.Frame
-//	       -> policy.Decision -> canonical encoding -> Verdicts
+//	       -> conntrack.Result, policy.Decision -> canonical encoding -> Verdicts
 //
 // [Firewall.Process] takes one outer packet and appends the verdicts that are
 // known by then: for a packet that completes a frame those of all packets
@@ -16,7 +16,11 @@
 // that came in canonical form leaves as it came, without a copy; see
 // canonical.go for what that is and rewrite.go for how others are brought to it.
 //
-// One goroutine drives a [Firewall]. Workers share nothing but the
-// [FrameIDFilter] and the policy, both of which may be used by all at once;
-// [Counters] may be read by anybody.
+// A rejected frame is answered besides (reject.go), and a rule may change what it
+// accepts (state.go).
+//
+// One goroutine drives a [Firewall]. Workers share what is in [Shared]: the
+// policy in force, the flow table, the limits and the [FrameIDFilter], all of
+// which may be used by all at once; [Counters] and [Firewall.Tallies] may be read
+// by anybody.
 package firewall

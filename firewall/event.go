@@ -3,6 +3,7 @@ package firewall
 import (
 	"net/netip"
 
+	"sttwall/conntrack"
 	"sttwall/inspect"
 	"sttwall/policy"
 	"sttwall/reason"
@@ -43,6 +44,10 @@ type FrameEvent struct {
 	// Decision is that of the policy; its Tenant and Rule are empty where
 	// the frame did not get that far.
 	Decision policy.Decision
+	// State is what the frame was to the flow table; Begins says that it begins a
+	// flow.
+	State  conntrack.State
+	Begins bool
 	// Rewritten: the frame left with other bytes than it came with.
 	Rewritten bool
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"github.com/gaissmai/bart"
-
 	"sttwall/inspect"
 	"sttwall/policy"
 	"sttwall/reason"
@@ -24,12 +22,10 @@ const ethernetHeaderLen = 14
 
 // Config makes a [Firewall].
 type Config struct {
-	// Policy decides. Required.
-	Policy *policy.Policy
+	// Shared is what the workers of one firewall have in common. Required.
+	Shared *Shared
 	// Reassembly bounds what is held.
 	Reassembly reassembly.Config
-	// FrameIDs is shared by all workers. Required.
-	FrameIDs *FrameIDFilter
 	// Random is where new frame IDs come from. Required; it must not be
 	// guessable from outside, and is used by this firewall alone.
 	Random rand.Source
@@ -42,13 +38,12 @@ type Config struct {
 
 // Firewall takes packets and decides them. Not for concurrent use.
 type Firewall struct {
-	settings  policy.Settings
-	policy    *policy.Policy
-	endpoints *bart.Lite // nil: any
-	ids       *FrameIDFilter
-	random    rand.Source
-	mssFloor  uint16
-	observer  func(*FrameEvent)
+	shared   *Shared
+	standing *standing // what holds for the packet at hand
+	ids      *FrameIDFilter
+	random   rand.Source
+	mssFloor uint16
+	observer func(*FrameEvent)
 
 	reassembler *reassembly.Reassembler
 	counters    Counters
@@ -59,15 +54,16 @@ type Firewall struct {
 	item    reassembly.Segment
 	event   FrameEvent
 	out     *Verdicts // where dropped frames leave their verdicts
+	device  int       // that the packet at hand came in on
+	packetScratch
+	tallies tallies
 }
 
 // New makes a firewall. The error says which field is missing or out of bounds.
 func New(c Config) (*Firewall, error) {
 	switch {
-	case c.Policy == nil:
-		return nil, errors.New("firewall without a policy")
-	case c.FrameIDs == nil:
-		return nil, errors.New("firewall without a frame-ID filter")
+	case c.Shared == nil:
+		return nil, errors.New("firewall without what its workers share")
 	case c.Random == nil:
 		return nil, errors.New("firewall without a random source")
 	}
@@ -75,14 +71,8 @@ func New(c Config) (*Firewall, error) {
 		c.MSSFloor = DefaultMSSFloor
 	}
 	f := &Firewall{
-		settings: c.Policy.Settings(), policy: c.Policy, ids: c.FrameIDs,
+		shared: c.Shared, standing: c.Shared.current.Load(), ids: c.Shared.frameIDs,
 		random: c.Random, mssFloor: c.MSSFloor, observer: c.Observer,
-	}
-	if len(f.settings.Endpoints) > 0 {
-		f.endpoints = new(bart.Lite)
-		for _, p := range f.settings.Endpoints {
-			f.endpoints.Insert(p)
-		}
 	}
 	r, err := reassembly.New(c.Reassembly, f)
 	if err != nil {
@@ -106,6 +96,8 @@ func (f *Firewall) Process(now int64, p *Packet, out *Verdicts) {
 	f.counters.Bytes.Add(uint64(p.Length))
 	before := len(out.List)
 	f.out = out
+	f.standing = f.shared.look(now)
+	f.device = p.Device
 	if r := f.admit(p); r != reason.None {
 		f.refuse(now, p.ID, r)
 	} else {
@@ -137,10 +129,10 @@ func (f *Firewall) Flush(out *Verdicts) {
 // admit checks what a packet shows by itself.
 func (f *Firewall) admit(p *Packet) reason.Reason {
 	s := &f.segment
-	if r := s.Decode(p.Data, p.Length, f.settings.STTPorts); r != reason.None {
+	if r := s.Decode(p.Data, p.Length, f.standing.settings.STTPorts); r != reason.None {
 		return r
 	}
-	if f.endpoints != nil && !f.endpoints.Contains(s.Src) {
+	if e := f.standing.endpoints; e != nil && !e.Contains(s.Src) {
 		return reason.EndpointUnknown
 	}
 	if p.Checksum == ChecksumUnverified {
@@ -186,14 +178,17 @@ func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
 	e := &f.event
 	e.begin(fr.Key, fr.SrcPort, fr.FrameLength, len(fr.Packets), fr.First)
 	cut := len(fr.Data) < fr.FrameLength
-	r := f.judge(fr)
+	r := f.judge(now, fr)
 	if r == reason.None {
-		r = f.leave(now, fr, fr.Data, cut, f.out)
+		r = f.release(now, fr, cut)
 	}
 	e.Reason = r
 	if r == reason.None {
 		e.Verdict = Accept
 		f.counters.FramesAccepted.Add(1)
+		if e.Decision.Audit {
+			f.counters.FramesAudited.Add(1)
+		}
 		if e.Rewritten {
 			f.counters.FramesRewritten.Add(1)
 		}
@@ -203,14 +198,31 @@ func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
 			e.Decision = policy.Decision{Tenant: e.Decision.Tenant, TenantIndex: e.Decision.TenantIndex, RuleIndex: -1, Reason: r}
 		}
 		f.dropFrame(fr.Packets, r)
+		if e.Decision.Action == policy.Reject {
+			f.reject(now, fr, f.out)
+		}
 	}
+	f.countDecision(now)
 	if f.observer != nil {
 		f.observer(e)
 	}
 }
 
+// release lets an accepted frame out, with what its rule changes in it.
+func (f *Firewall) release(now int64, fr *reassembly.Frame, cut bool) reason.Reason {
+	data := fr.Data
+	set := f.setOf(&f.event.Decision)
+	if set != nil {
+		if cut {
+			return reason.CopyTooShort
+		}
+		data = f.change(set, data, stt.FrameHeaderLen)
+	}
+	return f.leave(now, fr, data, cut, set != nil, f.out)
+}
+
 // judge reads the frame header and the inner frame and asks the policy.
-func (f *Firewall) judge(fr *reassembly.Frame) reason.Reason {
+func (f *Firewall) judge(now int64, fr *reassembly.Frame) reason.Reason {
 	e := &f.event
 	if fr.FrameLength < stt.FrameHeaderLen+ethernetHeaderLen {
 		return reason.FrameTooShort
@@ -240,8 +252,7 @@ func (f *Firewall) judge(fr *reassembly.Frame) reason.Reason {
 	}); r != reason.None {
 		return r
 	}
-	e.Decision = f.policy.Evaluate(h.ContextID, &e.Inner)
-	return e.Decision.Reason
+	return f.judgePolicy(now, fr)
 }
 
 // refuse drops a packet that never reached reassembly.

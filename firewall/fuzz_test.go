@@ -35,7 +35,7 @@ func allowed(p *policy.Policy, frame []byte) bool {
 	inner := frame[stt.FrameHeaderLen:]
 	var f inspect.Frame
 	return f.Decode(inner, len(inner), h.TCI, inspect.Tagged(h.TCI != 0)) == reason.None &&
-		p.Evaluate(h.ContextID, &f).Action == policy.Accept
+		p.Evaluate(&policy.Packet{ContextID: h.ContextID, Frame: &f}).Action == policy.Accept
 }
 
 // FuzzFirewall sends packets that the input makes out of a few frames, whole,

@@ -30,6 +30,8 @@ type Packet struct {
 	Checksum ChecksumState
 	// GSO: the packet is a super-segment that the kernel cuts up when it leaves.
 	GSO bool
+	// Device is the index of the network device that it came in on; 0 if unknown.
+	Device int
 }
 
 // Action is what happens to a packet. The zero value drops it.
@@ -66,6 +68,8 @@ type Verdict struct {
 type Verdicts struct {
 	// List holds the verdicts since the last Reset.
 	List []Verdict
+	// Answers holds the packets to be sent besides, since the last Reset.
+	Answers []Answer
 
 	arena []byte
 }
@@ -73,6 +77,7 @@ type Verdicts struct {
 // Reset forgets all verdicts and takes the memory of their payloads back.
 func (v *Verdicts) Reset() {
 	v.List = v.List[:0]
+	v.Answers = v.Answers[:0]
 	v.arena = v.arena[:0]
 }
 

@@ -127,6 +127,21 @@ var provoke = map[reason.Reason]func(t *testing.T) *bench{
 	reason.InnerTCPFlags:  innerCase(func(b []byte) []byte { b[47] = 0x03; return b }),
 	reason.InnerARP:       frameCase(stt.FrameHeader{ContextID: 100}, func(t *testing.T) []byte { return innerARP(t)[:30] }),
 
+	reason.ContextReserved: stateCase(deny{context: 1<<63 | 7}, "udp 10.0.0.1:1 > 10.0.0.2:2"),
+	reason.TenantEndpoint:  stateCase(deny{context: 500}, "udp 10.0.0.1:1 > 10.0.0.2:2 from 192.0.2.9"),
+	reason.RuleReject:      stateCase(deny{context: 400}, "tcp 10.0.0.1:1 > 10.0.0.2:113 syn"),
+	reason.RateLimit:       stateCase(deny{context: 400}, "udp 10.0.0.1:1 > 10.0.0.2:10", "udp 10.0.0.1:2 > 10.0.0.2:10"),
+	reason.StateInvalid:    stateCase(deny{context: 400}, "tcp 10.0.0.1:1 > 10.0.0.2:80 ack"),
+	reason.FlowEndpoint: stateCase(deny{context: 400}, "udp 10.0.0.1:1 > 10.0.0.2:53 from 192.0.2.1 to 192.0.2.2",
+		"udp 10.0.0.2:53 > 10.0.0.1:1 from 192.0.2.3"),
+	reason.TCPWindow:     stateCase(deny{context: 400}, "tcp 10.0.0.1:1 > 10.0.0.2:80 syn seq 1 from 192.0.2.1 to 192.0.2.2", "tcp 10.0.0.2:80 > 10.0.0.1:1 syn ack seq 9 ack-number 7 from 192.0.2.2 to 192.0.2.1"),
+	reason.TCPReset:      stateCase(deny{context: 400}, "tcp 10.0.0.1:1 > 10.0.0.2:80 syn seq 1", "tcp 10.0.0.1:1 > 10.0.0.2:80 rst seq 77"),
+	reason.TCPSyn:        stateCase(deny{context: 400}, "tcp 10.0.0.1:1 > 10.0.0.2:80 syn seq 1 from 192.0.2.1 to 192.0.2.2", "tcp 10.0.0.2:80 > 10.0.0.1:1 syn ack seq 9 ack-number 2 from 192.0.2.2 to 192.0.2.1", "tcp 10.0.0.1:1 > 10.0.0.2:80 ack seq 2 ack-number 10 from 192.0.2.1 to 192.0.2.2", "tcp 10.0.0.1:1 > 10.0.0.2:80 syn seq 99 from 192.0.2.1 to 192.0.2.2"),
+	reason.TenantFlows:   stateCase(deny{context: 600}, "udp 10.0.0.1:1 > 10.0.0.2:1", "udp 10.0.0.2:1 > 10.0.0.3:1", "tcp 10.0.0.3:1 > 10.0.0.4:1 syn", "udp 10.0.0.4:1 > 10.0.0.3:1"),
+	reason.SourceFlows:   stateCase(deny{context: 600}, "udp 10.0.0.1:1 > 10.0.0.2:1", "udp 10.0.0.1:2 > 10.0.0.3:1"),
+	reason.HalfOpenLimit: stateCase(deny{context: 600}, "tcp 10.0.0.1:1 > 10.0.0.2:1 syn", "tcp 10.0.0.2:1 > 10.0.0.3:1 syn"),
+	reason.FlowTableFull: stateCase(deny{context: 400, flows: 1}, "udp 10.0.0.1:1 > 10.0.0.2:53 from 192.0.2.1 to 192.0.2.2", "udp 10.0.0.2:53 > 10.0.0.1:1 from 192.0.2.2 to 192.0.2.1", "udp 10.0.0.1:2 > 10.0.0.2:53"),
+
 	reason.ContextUnknown: frameCase(stt.FrameHeader{ContextID: 999}, udp),
 	reason.RuleDrop:       frameCase(stt.FrameHeader{ContextID: 200}, func(t *testing.T) []byte { return innerTCP(t, 1, 22, 10) }),
 	reason.TenantDefault:  frameCase(stt.FrameHeader{ContextID: 200}, udp),
@@ -163,7 +178,7 @@ func TestEveryReasonIsProvokedCountedOnceAndLetsNothingOut(t *testing.T) {
 					t.Errorf("packet %d left", v.ID)
 				}
 			}
-			if c.PacketsAccepted.Load() != 0 || c.FramesAccepted.Load() != 0 || len(b.out.List) == 0 ||
+			if c.PacketsAccepted.Load() != b.primed || c.FramesAccepted.Load() != b.primed || len(b.out.List) == 0 ||
 				c.PacketsDropped.Load() != uint64(len(b.out.List)) {
 				t.Errorf("accepted %d frames; dropped %d of %d packets", c.FramesAccepted.Load(), c.PacketsDropped.Load(), len(b.out.List))
 			}

@@ -8,19 +8,19 @@ import (
 
 // leave decides how an accepted frame leaves, and appends its verdicts: as it
 // came, or encoded anew. cut says that only a part of its single packet was
-// copied from the kernel. A reason other than None means that there is no
+// copied from the kernel, changed that data is not what came. A reason other than None means that there is no
 // safe way to let it out; no verdict is appended then.
-func (f *Firewall) leave(now int64, fr *reassembly.Frame, data []byte, cut bool, out *Verdicts) reason.Reason {
+func (f *Firewall) leave(now int64, fr *reassembly.Frame, data []byte, cut, changed bool, out *Verdicts) reason.Reason {
 	e := &f.event
-	header := canonicalHeader(&e.Header, &e.Inner, f.settings.Receivers)
+	header := canonicalHeader(&e.Header, &e.Inner, f.standing.settings.Receivers)
 	// Receivers read the headers from the packet at offset 0 before they
 	// know the rest.
-	needed := stt.FrameHeaderLen + e.Inner.HeaderBytes
+	needed := stt.FrameHeaderLen + max(e.Inner.HeaderBytes, f.result.HeaderBytes)
 	recut := fr.Packets[0].Length < needed
 	if recut && !canRecut(fr.Packets, needed) {
 		return reason.SegmentTooSmall
 	}
-	rewrite := recut || header != e.Header || !f.canonicalPackets(fr.Packets)
+	rewrite := changed || recut || header != e.Header || !f.canonicalPackets(fr.Packets)
 	if rewrite && cut {
 		return reason.CopyTooShort
 	}
@@ -137,6 +137,6 @@ func (f *Firewall) survey(packets []reassembly.Packet) (plain, ce bool) {
 
 func (f *Firewall) canonicalPath(p *reassembly.Packet, ce bool) stt.Path {
 	path := stt.PathOf(f.outerHeader(p))
-	path.TOS = canonicalTOS(path.TOS, &f.event.Inner, f.settings.Receivers, ce)
+	path.TOS = canonicalTOS(path.TOS, &f.event.Inner, f.standing.settings.Receivers, ce)
 	return path
 }

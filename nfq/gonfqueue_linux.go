@@ -238,6 +238,9 @@ func packetOf(a *nfqueue.Attribute, p *firewall.Packet) bool {
 	}
 	p.Checksum = checksumState(info)
 	p.GSO = info&infoGSO != 0
+	if a.InDev != nil {
+		p.Device = int(*a.InDev)
+	}
 	return true
 }
 

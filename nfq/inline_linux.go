@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"sttwall/firewall"
 	"sttwall/policy"
@@ -63,7 +67,10 @@ type Inline struct {
 	queues    []Queue
 	workers   []*Worker
 	firewalls []*firewall.Firewall
-	table     *Table
+	injectors []*Injector
+	shared    *firewall.Shared
+	clock     func() int64
+	table     atomic.Pointer[Table] // nil: somebody else's
 }
 
 // StartInline opens the queues and then installs the table, so that no packet
@@ -83,7 +90,7 @@ func StartInline(c InlineConfig) (*Inline, error) {
 	if c.Table == TableForeign {
 		return in, nil
 	}
-	in.table, err = InstallTable(TableConfig{
+	table, err := InstallTable(TableConfig{
 		NetNS: c.Queue.NetNS, Ports: settings.STTPorts, Endpoints: settings.Endpoints,
 		FirstQueue: c.Queue.Number, Queues: c.Queues,
 		FailOpenAbsent: c.FailOpenAbsent, PassOtherTunnels: c.PassOtherTunnels,
@@ -92,6 +99,7 @@ func StartInline(c InlineConfig) (*Inline, error) {
 		in.closeQueues()
 		return nil, err
 	}
+	in.table.Store(table)
 	return in, nil
 }
 
@@ -141,10 +149,14 @@ func share(c reassembly.Config, workers int) (reassembly.Config, error) {
 
 func (in *Inline) open(c InlineConfig) error {
 	clock := Clock()
+	in.clock = clock
 	ids, err := firewall.NewFrameIDFilter(firewall.FrameIDConfig{
 		Bits: c.FrameIDBits, StartupGuard: c.StartupGuard, Start: clock(),
 	})
 	if err != nil {
+		return err
+	}
+	if in.shared, err = firewall.NewShared(c.Policy, ids); err != nil {
 		return err
 	}
 	per, err := share(c.Reassembly, c.Queues)
@@ -159,7 +171,7 @@ func (in *Inline) open(c InlineConfig) error {
 		var seed [32]byte
 		crand.Read(seed[:]) // never fails
 		core, err := firewall.New(firewall.Config{
-			Policy: c.Policy, Reassembly: per, FrameIDs: ids, Random: rand.NewChaCha8(seed),
+			Shared: in.shared, Reassembly: per, Random: rand.NewChaCha8(seed),
 			MSSFloor: c.MSSFloor, Observer: c.Observer,
 		})
 		if err != nil {
@@ -176,8 +188,12 @@ func (in *Inline) open(c InlineConfig) error {
 		if c.Wrap != nil {
 			wrapped = c.Wrap(core)
 		}
+		send, err := in.openInjector(c.Queue.NetNS)
+		if err != nil {
+			return err
+		}
 		worker, err := NewWorker(WorkerConfig{
-			Queue: queue, Core: wrapped, Clock: clock, Affinity: cpus[i%len(cpus)],
+			Queue: queue, Core: wrapped, Send: send, Clock: clock, Affinity: cpus[i%len(cpus)],
 			CopiesTooShort: core.Counters().Reasons[reason.CopyTooShort].Load,
 		})
 		if err != nil {
@@ -193,6 +209,7 @@ func (in *Inline) closeQueues() {
 	for _, q := range in.queues {
 		q.Close() // what led here is the error that counts
 	}
+	in.closeInjectors()
 }
 
 // Run decides packets until ctx ends or a queue fails; then what is held is
@@ -210,8 +227,67 @@ func (in *Inline) Run(ctx context.Context) error {
 		})
 	}
 	running.Wait()
+	in.closeInjectors()
 	return errors.Join(errs...)
 }
+
+// openInjector returns what a worker sends answers with; nil without the right
+// to, which stops no packet that rules accept.
+func (in *Inline) openInjector(ns NetNS) (send func(packet []byte, device int), err error) {
+	injector, err := NewInjector(ns)
+	if errors.Is(err, unix.EPERM) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	in.injectors = append(in.injectors, injector)
+	return injector.Send, nil
+}
+
+// Answers reports whether rejected frames can be answered: that takes
+// CAP_NET_RAW.
+func (in *Inline) Answers() bool { return len(in.injectors) > 0 }
+
+func (in *Inline) closeInjectors() {
+	for _, i := range in.injectors {
+		i.Close()
+	}
+}
+
+// Reload puts another policy in force without losing a packet, and judges the
+// flows by it; it returns how many of them ended. The table follows the
+// settings. After an error the policy that was in force still is. Another size
+// of the flow table waits for the next start.
+func (in *Inline) Reload(p *policy.Policy) (ended int, err error) {
+	settings := p.Settings()
+	if table := in.table.Load(); table != nil {
+		config := table.config
+		config.Ports, config.Endpoints = settings.STTPorts, settings.Endpoints
+		if !slices.Equal(config.Ports, table.config.Ports) || !slices.Equal(config.Endpoints, table.config.Endpoints) {
+			next, err := InstallTable(config)
+			if err != nil {
+				return 0, err
+			}
+			in.table.Store(next)
+		}
+	}
+	in.shared.SetPolicy(p)
+	return in.shared.Rejudge(in.clock()), nil
+}
+
+// Tallies returns what all workers have counted together, by rule
+// ("tenant/rule") and by tenant.
+func (in *Inline) Tallies() (rules, tenants map[string]firewall.Tally) {
+	rules, tenants = make(map[string]firewall.Tally), make(map[string]firewall.Tally)
+	for _, f := range in.firewalls {
+		f.Tallies(rules, tenants)
+	}
+	return rules, tenants
+}
+
+// Shared returns what the workers have in common.
+func (in *Inline) Shared() *firewall.Shared { return in.shared }
 
 // Totals returns what all workers have counted together.
 func (in *Inline) Totals() (t firewall.Totals) {
@@ -231,4 +307,4 @@ func (in *Inline) QueueStats() []Stats {
 }
 
 // Table returns the table; nil with [TableForeign].
-func (in *Inline) Table() *Table { return in.table }
+func (in *Inline) Table() *Table { return in.table.Load() }

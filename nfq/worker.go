@@ -47,6 +47,9 @@ type WorkerConfig struct {
 	Batch int
 	// Affinity pins the worker's thread to a processor.
 	Affinity Affinity
+	// Send, if not nil, sends a packet of the core's own out of the device with
+	// that index. It must not wait; the packet is borrowed until it returns.
+	Send func(packet []byte, device int)
 	// CopiesTooShort, if not nil, counts the packets that the core dropped
 	// because the kernel had copied too little of them. When it grows, the
 	// worker has whole packets copied from then on.
@@ -67,8 +70,9 @@ type Worker struct {
 	core     Core
 	clock    func() int64
 	affinity Affinity
-	tooShort func() uint64 // nil once whole packets are copied
-	now      int64         // when the last packets came; asking the time is not cheap everywhere
+	send     func(packet []byte, device int) // nil: nobody does
+	tooShort func() uint64                   // nil once whole packets are copied
+	now      int64                           // when the last packets came; asking the time is not cheap everywhere
 	batch    []firewall.Packet
 	verdicts firewall.Verdicts
 }
@@ -96,6 +100,7 @@ func NewWorker(c WorkerConfig) (*Worker, error) {
 		core:     c.Core,
 		clock:    c.Clock,
 		affinity: c.Affinity,
+		send:     c.Send,
 		tooShort: c.CopiesTooShort,
 		batch:    make([]firewall.Packet, c.Batch),
 	}, nil
@@ -176,7 +181,14 @@ func (w *Worker) wait() time.Duration {
 	return max(time.Duration(deadline-w.now), minWait)
 }
 
+// answer gives the verdicts, and sends what is sent besides.
 func (w *Worker) answer() error {
+	if w.send != nil {
+		for i := range w.verdicts.Answers {
+			a := &w.verdicts.Answers[i]
+			w.send(a.Data, a.Device)
+		}
+	}
 	if len(w.verdicts.List) == 0 {
 		return nil
 	}

@@ -2,160 +2,139 @@ package policy
 
 import (
 	"cmp"
-	"encoding/binary"
 	"net/netip"
 	"slices"
+
+	"sttwall/policy/classify"
 )
 
-// uint128 is an IPv6 address as a number.
-type uint128 struct{ hi, lo uint64 }
+// The sets of addresses that rules are compiled to, [classify.Addresses]: sorted
+// ranges that neither overlap nor touch. IPv4 and IPv6 are two families that
+// never meet: an IPv4-mapped IPv6 address is IPv6.
 
-func (a uint128) less(b uint128) bool { return a.hi < b.hi || a.hi == b.hi && a.lo < b.lo }
+var (
+	lastV6 = [2]uint64{^uint64(0), ^uint64(0)}
+	allV4  = classify.Range4{Lo: 0, Hi: ^uint32(0)}
+	allV6  = classify.Range6{Hi: lastV6}
+)
 
-func (a uint128) compare(b uint128) int {
-	return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo))
-}
-
-// next returns a+1; the caller knows that a is not the largest.
-func (a uint128) next() uint128 {
-	a.lo++
-	if a.lo == 0 {
-		a.hi++
-	}
-	return a
-}
-
-// addressKey is an address in the form that sets are searched with. IPv4 and
-// IPv6 are two families that never meet: an IPv4-mapped IPv6 address is IPv6.
-type addressKey struct {
-	family uint8 // 4, 6; 0: the frame has no such address
-	v4     uint32
-	v6     uint128
-}
-
-func keyOf(a netip.Addr) addressKey {
-	switch {
-	case a.Is4():
-		b := a.As4()
-		return addressKey{family: 4, v4: binary.BigEndian.Uint32(b[:])}
-	case a.Is6():
-		b := a.As16()
-		return addressKey{family: 6, v6: uint128{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}}
-	}
-	return addressKey{}
-}
-
-type range4 struct{ lo, hi uint32 }
-
-type range6 struct{ lo, hi uint128 }
-
-// addressSet is a set of addresses: sorted ranges that neither overlap nor
-// touch, both ends inclusive. It is complete only after finish.
-type addressSet struct {
-	v4 []range4
-	v6 []range6
-}
-
-// add puts the addresses from lo to hi, of one family, into the set.
-func (s *addressSet) add(lo, hi netip.Addr) {
-	a, b := keyOf(lo), keyOf(hi)
-	if a.family == 4 {
-		s.v4 = append(s.v4, range4{a.v4, b.v4})
+// addRange puts the addresses from lo to hi, of one family, into the set. It is
+// complete only after finish.
+func addRange(s *classify.Addresses, lo, hi netip.Addr) {
+	a, b := halves(lo), halves(hi)
+	if lo.Is4() {
+		s.V4 = append(s.V4, classify.Range4{Lo: uint32(a[1]), Hi: uint32(b[1])})
 		return
 	}
-	s.v6 = append(s.v6, range6{a.v6, b.v6})
+	s.V6 = append(s.V6, classify.Range6{Lo: a, Hi: b})
+}
+
+func addSet(s, t *classify.Addresses) {
+	s.V4 = append(s.V4, t.V4...)
+	s.V6 = append(s.V6, t.V6...)
 }
 
 // finish sorts the ranges and joins those that overlap or touch.
-func (s *addressSet) finish() {
-	slices.SortFunc(s.v4, func(a, b range4) int { return cmp.Compare(a.lo, b.lo) })
-	out4 := s.v4[:0]
-	for _, r := range s.v4 {
-		if n := len(out4); n > 0 && (out4[n-1].hi == ^uint32(0) || r.lo <= out4[n-1].hi+1) {
-			out4[n-1].hi = max(out4[n-1].hi, r.hi)
+func finish(s *classify.Addresses) {
+	slices.SortFunc(s.V4, func(a, b classify.Range4) int { return cmp.Compare(a.Lo, b.Lo) })
+	out4 := s.V4[:0]
+	for _, r := range s.V4 {
+		if n := len(out4); n > 0 && (out4[n-1].Hi == ^uint32(0) || r.Lo <= out4[n-1].Hi+1) {
+			out4[n-1].Hi = max(out4[n-1].Hi, r.Hi)
 			continue
 		}
 		out4 = append(out4, r)
 	}
-	s.v4 = slices.Clip(out4)
+	s.V4 = slices.Clip(out4)
 
-	last := uint128{^uint64(0), ^uint64(0)}
-	slices.SortFunc(s.v6, func(a, b range6) int { return a.lo.compare(b.lo) })
-	out6 := s.v6[:0]
-	for _, r := range s.v6 {
-		if n := len(out6); n > 0 && (out6[n-1].hi == last || !out6[n-1].hi.next().less(r.lo)) {
-			if out6[n-1].hi.less(r.hi) {
-				out6[n-1].hi = r.hi
+	slices.SortFunc(s.V6, func(a, b classify.Range6) int {
+		return cmp.Or(cmp.Compare(a.Lo[0], b.Lo[0]), cmp.Compare(a.Lo[1], b.Lo[1]))
+	})
+	out6 := s.V6[:0]
+	for _, r := range s.V6 {
+		if n := len(out6); n > 0 && (out6[n-1].Hi == lastV6 || !less(next(out6[n-1].Hi), r.Lo)) {
+			if less(out6[n-1].Hi, r.Hi) {
+				out6[n-1].Hi = r.Hi
 			}
 			continue
 		}
 		out6 = append(out6, r)
 	}
-	s.v6 = slices.Clip(out6)
+	s.V6 = slices.Clip(out6)
 }
 
-func (s *addressSet) empty() bool { return len(s.v4) == 0 && len(s.v6) == 0 }
-
-// contains searches for the last range that starts at or before the address.
-func (s *addressSet) contains(k *addressKey) bool {
-	i, j := 0, 0
-	switch k.family {
-	case 4:
-		for j = len(s.v4); i < j; {
-			if h := int(uint(i+j) >> 1); s.v4[h].lo <= k.v4 {
-				i = h + 1
-			} else {
-				j = h
+// subtract returns what is in s and not in t; both are finished.
+func subtract(s, t *classify.Addresses) *classify.Addresses {
+	out := new(classify.Addresses)
+	i := 0
+	for _, r := range s.V4 {
+		for i < len(t.V4) && t.V4[i].Hi < r.Lo {
+			i++
+		}
+		lo, rest := r.Lo, true
+		for j := i; j < len(t.V4) && t.V4[j].Lo <= r.Hi; j++ {
+			x := t.V4[j]
+			if x.Lo > lo {
+				out.V4 = append(out.V4, classify.Range4{Lo: lo, Hi: x.Lo - 1})
 			}
-		}
-		return i > 0 && k.v4 <= s.v4[i-1].hi
-	case 6:
-		for j = len(s.v6); i < j; {
-			if h := int(uint(i+j) >> 1); !k.v6.less(s.v6[h].lo) {
-				i = h + 1
-			} else {
-				j = h
+			if x.Hi >= r.Hi {
+				rest = false
+				break
 			}
+			lo = x.Hi + 1
 		}
-		return i > 0 && !s.v6[i-1].hi.less(k.v6)
+		if rest {
+			out.V4 = append(out.V4, classify.Range4{Lo: lo, Hi: r.Hi})
+		}
 	}
-	return false
+	i = 0
+	for _, r := range s.V6 {
+		for i < len(t.V6) && less(t.V6[i].Hi, r.Lo) {
+			i++
+		}
+		lo, rest := r.Lo, true
+		for j := i; j < len(t.V6) && !less(r.Hi, t.V6[j].Lo); j++ {
+			x := t.V6[j]
+			if less(lo, x.Lo) {
+				out.V6 = append(out.V6, classify.Range6{Lo: lo, Hi: previous(x.Lo)})
+			}
+			if !less(x.Hi, r.Hi) {
+				rest = false
+				break
+			}
+			lo = next(x.Hi)
+		}
+		if rest {
+			out.V6 = append(out.V6, classify.Range6{Lo: lo, Hi: r.Hi})
+		}
+	}
+	return out
 }
 
-// addressMatch is a compiled source or destination list. The sets of named
-// groups are shared with every other list that names them. The zero value, a
-// list that the rule leaves out, matches everything.
-type addressMatch struct {
-	any      bool          // "any" is in the list
-	sets     []*addressSet // what the list names
-	excluded []*addressSet // what it names with "!"
+// next returns a+1; the caller knows that a is not the largest.
+func next(a [2]uint64) [2]uint64 {
+	a[1]++
+	if a[1] == 0 {
+		a[0]++
+	}
+	return a
 }
 
-// everything reports whether the list matches frames whatever their address, and
-// so also frames that have none.
-func (m *addressMatch) everything() bool { return len(m.sets) == 0 && len(m.excluded) == 0 }
+// previous returns a-1; the caller knows that a is not 0.
+func previous(a [2]uint64) [2]uint64 {
+	if a[1] == 0 {
+		a[0]--
+	}
+	a[1]--
+	return a
+}
 
-// match reports whether some positive entry matches (or there is none) and no
-// negated one does.
-func (m *addressMatch) match(k *addressKey) bool {
-	if m.everything() {
-		return true
+// prefixSet returns the addresses of prefixes.
+func prefixSet(prefixes []netip.Prefix) *classify.Addresses {
+	s := new(classify.Addresses)
+	for _, p := range prefixes {
+		addRange(s, p.Addr(), lastOf(p))
 	}
-	if k.family == 0 {
-		return false
-	}
-	for _, s := range m.excluded {
-		if s.contains(k) {
-			return false
-		}
-	}
-	if m.any || len(m.sets) == 0 {
-		return true
-	}
-	for _, s := range m.sets {
-		if s.contains(k) {
-			return true
-		}
-	}
-	return false
+	finish(s)
+	return s
 }

@@ -9,58 +9,36 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"sttwall/policy/classify"
 )
 
 const addressExample = `["10.0.0.0/8", "2001:db8::1", "10.0.0.1-10.0.0.9"]`
 
-// group compiles an address_group block.
-func (l *loader) group(b *hclsyntax.Block) *addressSet {
-	l.check(b.Body, b.DefRange(), &groupSchema)
-	set := new(addressSet)
-	a := b.Body.Attributes["addresses"]
-	if a == nil {
-		return set
-	}
-	for _, e := range l.list(a, addressExample, "A group without addresses would match nothing.") {
-		v := l.value(e)
-		switch {
-		case v.kind == kindReference:
-			l.errorf(v.at, "Reference in a group", "Expected addresses; groups do not hold groups. Name both groups in the rule.")
-		case v.kind != kindString:
-			l.badAddress(&v)
-		case v.text == "any":
-			l.errorf(v.at, "Invalid address", `Expected addresses, as in %s; "any" is for rules.`, addressExample)
-		case strings.HasPrefix(v.text, "!"):
-			l.errorf(v.at, "Invalid address", `Expected addresses, as in %s; "!" is for rules.`, addressExample)
-		default:
-			if r, problem := parseAddresses(v.text); problem != "" {
-				l.errorf(v.at, "Invalid address", "%s", problem)
-			} else {
-				set.add(r.lo, r.hi)
-			}
-		}
-	}
-	set.finish()
-	return set
+// addresses compiles a source or destination list of a rule. nil is everything,
+// also frames without addresses. A list that is one group shares its set.
+func (l *loader) addresses(a *hclsyntax.Attribute) *classify.Addresses {
+	return l.addressList(l.list(a, addressExample, "Leave "+a.Name+" out to match any address."))
 }
 
-// addresses compiles a source or destination list of a rule. The addresses that
-// are written out share one set; each group keeps its own.
-func (l *loader) addresses(a *hclsyntax.Attribute) addressMatch {
-	var m addressMatch
-	own, excluded := new(addressSet), new(addressSet)
-	for _, e := range l.list(a, addressExample, "Leave "+a.Name+" out to match any address.") {
-		v := l.value(e)
+func (l *loader) addressList(items []value) *classify.Addresses {
+	var (
+		own, excluded      classify.Addresses
+		groups             []*classify.Addresses
+		positive, everyone bool
+	)
+	for i := range items {
+		v := &items[i]
 		switch v.kind {
 		case kindReference:
-			set := l.groupReference(&v)
-			if set == nil {
-				continue
-			}
-			if v.negated {
-				m.excluded = append(m.excluded, set)
-			} else {
-				m.sets = append(m.sets, set)
+			set := l.groupReference(v)
+			switch {
+			case set == nil:
+			case v.negated:
+				addSet(&excluded, set)
+			default:
+				positive = true
+				groups = append(groups, set)
 			}
 		case kindString:
 			text, negated := strings.CutPrefix(v.text, "!")
@@ -68,7 +46,7 @@ func (l *loader) addresses(a *hclsyntax.Attribute) addressMatch {
 				if negated {
 					l.errorf(v.at, "Matches nothing", `Expected an address behind "!"; no packet is outside of "any".`)
 				}
-				m.any = true
+				everyone = true
 				continue
 			}
 			r, problem := parseAddresses(text)
@@ -76,28 +54,39 @@ func (l *loader) addresses(a *hclsyntax.Attribute) addressMatch {
 			case problem != "":
 				l.errorf(v.at, "Invalid address", "%s", problem)
 			case negated:
-				excluded.add(r.lo, r.hi)
+				addRange(&excluded, r.lo, r.hi)
 			default:
-				own.add(r.lo, r.hi)
+				positive = true
+				addRange(&own, r.lo, r.hi)
 			}
 		default:
-			l.badAddress(&v)
+			l.badAddress(v)
 		}
 	}
-	if own.finish(); !own.empty() {
-		m.sets = append(m.sets, own)
+	restricts := len(excluded.V4)+len(excluded.V6) > 0
+	if everyone || !positive {
+		if !restricts {
+			return nil
+		}
+		own = classify.Addresses{V4: []classify.Range4{allV4}, V6: []classify.Range6{allV6}}
+	} else {
+		if len(groups) == 1 && !restricts && len(own.V4)+len(own.V6) == 0 {
+			return groups[0]
+		}
+		for _, g := range groups {
+			addSet(&own, g)
+		}
+		finish(&own)
 	}
-	if excluded.finish(); !excluded.empty() {
-		m.excluded = append(m.excluded, excluded)
+	if !restricts {
+		return &own
 	}
-	if m.any {
-		m.sets = nil
-	}
-	return m
+	finish(&excluded)
+	return subtract(&own, &excluded)
 }
 
 // groupReference returns the group that v names, or nil.
-func (l *loader) groupReference(v *value) *addressSet {
+func (l *loader) groupReference(v *value) *classify.Addresses {
 	kind, name, ok := v.reference()
 	switch root := v.traversal.RootName(); {
 	case ok && kind == "service":
@@ -114,11 +103,52 @@ func (l *loader) groupReference(v *value) *addressSet {
 		l.errorf(v.at, "Invalid reference", "Expected address_group.NAME, or an address in quotes; this is %s.%s", v.source, hint)
 		return nil
 	}
-	set := l.groups[name]
-	if set == nil {
-		l.errorf(v.at, "Unknown address_group", "Expected the name of an address_group of this file; there is no %q.%s", clip(name), didYouMean(name, names(l.groups)))
+	if l.groupBlocks[name] == nil {
+		l.errorf(v.at, "Unknown address_group", "Expected the name of an address_group of this file; there is no %q.%s", clip(name), didYouMean(name, names(l.groupBlocks)))
+		return nil
 	}
-	return set
+	l.used["address_group."+name] = true
+	return l.group(name, v.at)
+}
+
+// prefixes compiles a list of outer addresses; ["any"] is an empty one.
+func (l *loader) prefixes(a *hclsyntax.Attribute) []netip.Prefix {
+	const example = `["10.47.0.0/16"]`
+	var prefixes []netip.Prefix
+	items := l.list(a, example, `Write ["any"] if every host is meant.`)
+	for i := range items {
+		v := &items[i]
+		if v.kind != kindString {
+			l.errorf(v.at, "Invalid endpoint", "Expected an outer address or CIDR in quotes, such as %s; this is %s. Address groups are for inner addresses.", example, v.describe())
+			continue
+		}
+		if v.text == "any" {
+			if len(items) > 1 {
+				l.errorf(v.at, "Not alone", `Expected "any" as the only entry, or none of it.`)
+			}
+			continue
+		}
+		r, problem := parseAddresses(v.text)
+		switch {
+		case problem != "":
+			l.errorf(v.at, "Invalid endpoint", "%s", problem)
+		case r.form == formRange:
+			l.errorf(v.at, "Invalid endpoint", "Expected an outer address or CIDR, such as %s; ranges are for inner addresses.", example)
+		case r.lo.Is4In6():
+			l.errorf(v.at, "Invalid endpoint", "Expected an IPv4 or IPv6 address; %q is IPv4-mapped and on no wire. Write it as IPv4.", v.text)
+		default:
+			prefixes = append(prefixes, netip.PrefixFrom(r.lo, r.bits))
+		}
+	}
+	return prefixes
+}
+
+// endpointSet is prefixes as a set; nil is any.
+func (l *loader) endpointSet(a *hclsyntax.Attribute) *classify.Addresses {
+	if p := l.prefixes(a); len(p) > 0 {
+		return prefixSet(p)
+	}
+	return nil
 }
 
 func (l *loader) badAddress(v *value) {
@@ -206,7 +236,7 @@ func maskLength(s string) (int, bool) {
 	if err != nil || !a.Is4() {
 		return 0, false
 	}
-	n := bits.LeadingZeros32(^keyOf(a).v4)
+	n := bits.LeadingZeros32(^uint32(halves(a)[1]))
 	return n, netip.PrefixFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), n).Masked().Addr() == a
 }
 

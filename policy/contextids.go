@@ -14,8 +14,7 @@ const contextExample = `[100, "0x1000-0x1fff", "0xab00000000000000/8"]`
 
 // contextIDs compiles a context_ids list into claims of the tenant.
 func (l *loader) contextIDs(a *hclsyntax.Attribute, tenant int32) {
-	for _, e := range l.list(a, contextExample, "A tenant without context IDs would never be met.") {
-		v := l.value(e)
+	for _, v := range l.list(a, contextExample, "A tenant without context IDs would never be met.") {
 		switch v.kind {
 		case kindNumber:
 			n, ok := v.uint(math.MaxUint64)

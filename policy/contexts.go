@@ -12,11 +12,16 @@ import (
 type contextMap struct {
 	lo, hi []uint64 // both inclusive
 	tenant []int32
+	wide   []bool // by a claim of more IDs than a datapath has
 }
 
+// wideClaim is how many context IDs a claim may have and still be more specific
+// than an OVN datapath, which has one for each pair of ports.
+const wideClaim = 1 << 31
+
 // find returns the index of the tenant that has the most specific claim on id,
-// or -1.
-func (m *contextMap) find(id uint64) int32 {
+// or -1, and whether that claim is less specific than one on a datapath.
+func (m *contextMap) find(id uint64) (tenant int32, wide bool) {
 	// The last interval that starts at or before id.
 	i, j := 0, len(m.lo)
 	for i < j {
@@ -28,20 +33,23 @@ func (m *contextMap) find(id uint64) int32 {
 		}
 	}
 	if i == 0 || id > m.hi[i-1] {
-		return -1
+		return -1, false
 	}
-	return m.tenant[i-1]
+	return m.tenant[i-1], m.wide[i-1]
 }
 
-func (m *contextMap) add(lo, hi uint64, tenant int32) {
+// add gives the IDs from lo to hi to the tenant of claim c.
+func (m *contextMap) add(lo, hi uint64, c *claim) {
+	wide := c.hi-c.lo >= wideClaim
 	// Neighbours of one tenant become one interval.
-	if n := len(m.lo); n > 0 && m.tenant[n-1] == tenant && m.hi[n-1]+1 == lo {
+	if n := len(m.lo); n > 0 && m.tenant[n-1] == c.tenant && m.wide[n-1] == wide && m.hi[n-1]+1 == lo {
 		m.hi[n-1] = hi
 		return
 	}
 	m.lo = append(m.lo, lo)
 	m.hi = append(m.hi, hi)
-	m.tenant = append(m.tenant, tenant)
+	m.tenant = append(m.tenant, c.tenant)
+	m.wide = append(m.wide, wide)
 }
 
 // claim is one entry of a context_ids list: the IDs from lo to hi, inclusive.
@@ -73,7 +81,7 @@ func resolveClaims(claims []claim) (contextMap, []conflict) {
 		top := open[len(open)-1]
 		open = open[:len(open)-1]
 		if next <= top.hi {
-			m.add(next, top.hi, top.tenant)
+			m.add(next, top.hi, &top)
 			next = top.hi + 1 // wraps only behind the largest ID, where every claim around ends too
 			if next == 0 {
 				open = open[:0]
@@ -91,7 +99,7 @@ func resolveClaims(claims []claim) (contextMap, []conflict) {
 				continue
 			}
 			if next < c.lo {
-				m.add(next, c.lo-1, top.tenant)
+				m.add(next, c.lo-1, &top)
 			}
 		}
 		open = append(open, c)
@@ -109,20 +117,4 @@ func newConflict(a, b claim) conflict {
 		a, b = b, a
 	}
 	return conflict{a, b}
-}
-
-// unreachable returns the tenants out of n that have claims but no interval:
-// more specific claims of others take all of their context IDs.
-func (m *contextMap) unreachable(n int) []int32 {
-	reached := make([]bool, n)
-	for _, t := range m.tenant {
-		reached[t] = true
-	}
-	var out []int32
-	for t, ok := range reached {
-		if !ok {
-			out = append(out, int32(t))
-		}
-	}
-	return out
 }

@@ -75,7 +75,7 @@ func TestContextLookupWithManyTenants(t *testing.T) {
 	for i := range tenants {
 		lo := uint64(i) << 40
 		for id, want := range map[uint64]int32{lo: int32(i), lo + 1<<39: int32(i), lo + 1<<39 + 1: -1} {
-			if got := m.find(id); got != want {
+			if got, _ := m.find(id); got != want {
 				t.Fatalf("find(%#x): got %d, want %d", id, got, want)
 			}
 		}

@@ -4,19 +4,24 @@
 //
 //	rules text ──guard──▶ HCL syntax tree ──loader──▶ Policy (never changed again)
 //	                          │                          │
-//	                      diagnostics          Evaluate(context ID, frame)
+//	                      diagnostics             Evaluate(packet)
 //	                                                     │
-//	           contextMap: context ID ─▶ tenant ─▶ matcher: first rule that matches
-//	                                                     │
+//	   contextMap, datapathMap: context ID ─▶ tenant ─▶ lists of rules: the first
+//	                                                     │        that matches
 //	                                                 Decision
 //
-// Nothing is half-loaded: [Load] returns either a whole [Policy] or errors.
-// What the language is to have later (state, reject, limits, OVN layout, test
-// blocks) is refused by name, never read over.
+// Nothing is half-loaded: [Load] returns either a whole [Policy] or errors. The
+// words of the language are in tables.go, and nowhere else; what it is to have
+// later is refused by name, never read over.
+//
+// [Policy.Evaluate] decides about a packet as the first of its flow;
+// [Policy.Find], [Policy.Admit] and [Policy.Decide] are its steps, for the core,
+// which has the state of flows between them. [Policy.Explain] shows the way.
 //
 // What is not here: parsing packets (package inspect), whose [inspect.Frame] is
-// the only thing about a packet that a rule sees; flow state; anything about the
-// tunnel but the 64-bit context ID. docs/rules.md is the reference of the language.
+// what a rule sees of a packet; flow state (package conntrack); running the file's
+// test blocks (package ruletest); anything about the tunnel but the 64-bit context
+// ID and the outer addresses. docs/rules.md is the reference of the language.
 //
 // A [Policy] may be used from any number of goroutines at once.
 package policy

@@ -53,7 +53,7 @@ func ExamplePolicy_Evaluate() {
 		DstPort:   443,
 	}
 	for _, contextID := range []uint64{0x1234, 0x2000} {
-		d := p.Evaluate(contextID, &frame)
+		d := p.Evaluate(&policy.Packet{ContextID: contextID, Frame: &frame})
 		fmt.Printf("%#x: %s %q %s\n", contextID, d.Action, d.Rule, d.Reason)
 	}
 	// Output:

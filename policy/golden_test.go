@@ -24,9 +24,10 @@ func printed(t *testing.T, path string) (*Policy, hcl.Diagnostics, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, file, diags := load(filepath.Base(path), src)
+	p, diags, files := load(filepath.Base(path), src, func(name string) ([]byte, error) {
+		return openAddressFile(filepath.Join(filepath.Dir(path), name))
+	})
 	var b strings.Builder
-	files := map[string]*hcl.File{filepath.Base(path): file}
 	if err := WriteDiagnostics(&b, diags, Printout{Files: files}); err != nil {
 		t.Fatal(err)
 	}

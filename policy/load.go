@@ -8,14 +8,18 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"sttwall/conntrack"
+	"sttwall/limit"
 )
 
-// LoadFile reads a rules file and compiles it as [Load] does. A file that cannot
-// be read is a diagnostic too. The map holds the file by name, for
-// [Printout.Files].
+// LoadFile reads a rules file, and the address files that it names, and
+// compiles it as [Load] does. A file that cannot be read is a diagnostic too.
+// The map holds the files by name, for [Printout.Files].
 func LoadFile(path string) (*Policy, hcl.Diagnostics, map[string]*hcl.File) {
 	src, err := readFile(path)
 	if err != nil {
@@ -26,8 +30,7 @@ func LoadFile(path string) (*Policy, hcl.Diagnostics, map[string]*hcl.File) {
 			Subject:  startOf(path),
 		}}, nil
 	}
-	p, file, diags := load(path, src)
-	return p, diags, map[string]*hcl.File{path: file}
+	return load(path, src, openAddressFile)
 }
 
 // readFile reads one byte more than is allowed at most, so that load refuses
@@ -53,48 +56,57 @@ func plainError(err error) error {
 	return err
 }
 
-// Load compiles the text of a rules file. filename is for diagnostics alone; src
-// is borrowed until the call returns. The policy is nil iff the diagnostics hold
-// an error; with a policy they may hold warnings. Every diagnostic has a Subject
-// and says what was expected; they stand in the order of the file, and there are
-// at most about a hundred.
+// Load compiles the text of a rules file. filename is for diagnostics, and for
+// finding the files of addresses_from; src is borrowed until the call returns.
+// The policy is nil iff the diagnostics hold an error; with a policy they may
+// hold warnings. Every diagnostic has a Subject and says what was expected; they
+// stand in the order of the file, and there are at most about a hundred.
 func Load(filename string, src []byte) (*Policy, hcl.Diagnostics) {
-	p, _, diags := load(filename, src)
+	p, diags, _ := load(filename, src, openAddressFile)
 	return p, diags
 }
 
-func load(filename string, src []byte) (*Policy, *hcl.File, hcl.Diagnostics) {
+// load compiles src; open reads address files.
+func load(filename string, src []byte, open func(string) ([]byte, error)) (*Policy, hcl.Diagnostics, map[string]*hcl.File) {
+	files := map[string]*hcl.File{filename: {Bytes: src}}
 	if diags := guard(filename, src); diags.HasErrors() {
-		return nil, &hcl.File{Bytes: src}, diags
+		return nil, diags, files
 	}
 	file, diags := hclsyntax.ParseConfig(src, filename, hcl.InitialPos)
+	files[filename] = file
 	if diags.HasErrors() {
 		// What follows from a syntax error would only hide it.
-		return nil, file, tidy(diags, filename)
+		return nil, tidy(diags, filename), files
 	}
 	body, ok := file.Body.(*hclsyntax.Body)
 	if !ok {
-		return nil, file, hcl.Diagnostics{{
+		return nil, hcl.Diagnostics{{
 			Severity: hcl.DiagError,
 			Summary:  "Not HCL",
 			Detail:   "Expected HCL's native syntax.",
 			Subject:  startOf(filename),
-		}}
+		}}, files
 	}
 	l := loader{
-		filename: filename,
-		src:      src,
-		diags:    diags,
-		policy:   &Policy{},
-		groups:   make(map[string]*addressSet),
-		services: make(map[string]*service),
+		filename:      filename,
+		src:           src,
+		open:          open,
+		diags:         diags,
+		policy:        &Policy{source: &source{filename: filename, text: string(src)}},
+		groups:        make(map[string]*addressGroup),
+		groupBlocks:   make(map[string]*hclsyntax.Block),
+		services:      make(map[string]*serviceGroup),
+		serviceBlocks: make(map[string]*hclsyntax.Block),
+		used:          make(map[string]bool),
+		addressFiles:  files,
 	}
 	l.file(body)
 	diags = tidy(l.diags, filename)
 	if diags.HasErrors() {
-		return nil, file, diags
+		return nil, diags, files
 	}
-	return l.policy, file, diags
+	l.policy.compile(l.buckets)
+	return l.policy, diags, files
 }
 
 // loader turns a syntax tree into a policy. It goes on after a mistake, to
@@ -102,12 +114,26 @@ func load(filename string, src []byte) (*Policy, *hcl.File, hcl.Diagnostics) {
 type loader struct {
 	filename string
 	src      []byte
+	open     func(string) ([]byte, error)
 	diags    hcl.Diagnostics
-	policy   *Policy
-	groups   map[string]*addressSet
-	services map[string]*service
-	claims   []claim
 	errors   int
+	policy   *Policy
+
+	// What rules can name: the blocks, and what has been compiled of them.
+	groupBlocks   map[string]*hclsyntax.Block
+	groups        map[string]*addressGroup
+	serviceBlocks map[string]*hclsyntax.Block
+	services      map[string]*serviceGroup
+	used          map[string]bool // "address_group.web"
+	path          []string        // groups under way
+	addressFiles  map[string]*hcl.File
+
+	claims         []claim
+	datapathClaims []datapathClaim
+	buckets        []limit.Rate
+
+	scope    *hcl.EvalContext // of expressions; made at the first
+	computed int              // values that the expression at hand may still give
 }
 
 func (l *loader) errorf(at hcl.Range, summary, format string, args ...any) {
@@ -133,137 +159,70 @@ func (l *loader) report(s hcl.DiagnosticSeverity, at hcl.Range, summary, format 
 
 // file compiles the whole file: first what rules refer to, then the tenants.
 func (l *loader) file(body *hclsyntax.Body) {
-	l.check(body, *startOf(l.filename), &fileSchema)
-	l.policy.settings = Settings{STTPorts: []uint16{DefaultSTTPort}}
+	l.check(body, *startOf(l.filename), fileSchema)
+	l.policy.settings = defaultSettings()
 
-	var settings *hclsyntax.Block
-	groups, services := make(map[string]hcl.Range), make(map[string]hcl.Range)
 	for _, b := range body.Blocks {
-		switch b.Type {
-		case "settings":
-			if settings != nil {
-				l.errorf(b.TypeRange, "Duplicate settings", "Expected one settings block; the first is at %s.", settings.TypeRange)
-				continue
-			}
-			settings = b
-			l.settings(b)
-		case "address_group":
-			if name, ok := l.name(b); ok && l.declare(groups, b.Type, name, b.LabelRanges[0]) {
-				l.groups[name] = l.group(b)
-			}
-		case "service":
-			if name, ok := l.name(b); ok && l.declare(services, b.Type, name, b.LabelRanges[0]) {
-				l.services[name] = l.service(b)
-			}
+		if b.Type != "address_group" && b.Type != "service" {
+			continue
 		}
+		blocks := l.groupBlocks
+		if b.Type == "service" {
+			blocks = l.serviceBlocks
+		}
+		name, ok := l.name(b)
+		if !ok {
+			continue
+		}
+		if first := blocks[name]; first != nil {
+			l.errorf(b.LabelRanges[0], "Duplicate name", "Expected another name: %s %q is at %s already.", b.Type, name, first.LabelRanges[0])
+			continue
+		}
+		blocks[name] = b
+	}
+	settings := l.single(body, settingsSchema)
+	if settings != nil {
+		l.settings(settings)
 	}
 	if settings == nil || settings.Body.Attributes["endpoints"] == nil {
 		l.warnNoEndpoints(settings)
 	}
-	l.tenants(body)
-}
-
-// tenants compiles the tenant blocks and resolves who owns which context ID.
-func (l *loader) tenants(body *hclsyntax.Body) {
-	names := make(map[string]hcl.Range)
-	var headers []hcl.Range
+	// Groups that no rule names are compiled too, for their mistakes.
 	for _, b := range body.Blocks {
-		if b.Type != "tenant" {
+		if len(b.Labels) != 1 {
 			continue
 		}
-		name, ok := l.name(b)
-		if ok {
-			l.declare(names, b.Type, name, b.LabelRanges[0])
+		switch name := b.Labels[0]; {
+		case b.Type == "address_group" && l.groupBlocks[name] == b:
+			l.group(name, b.DefRange())
+		case b.Type == "service" && l.serviceBlocks[name] == b:
+			l.service(name, b.DefRange())
 		}
-		// A tenant without a usable name is compiled all the same, for its other
-		// mistakes.
-		l.tenant(b, name)
-		headers = append(headers, b.DefRange())
 	}
-	if len(headers) == 0 && l.errors == 0 {
-		l.warnf(*startOf(l.filename), "No tenants", "Expected a tenant block; without one, %s is the answer to every frame.", l.policy.settings.DefaultAction)
+	clear(l.used) // by groups; from here on by rules
+	l.everyTenant(body, beforeSchema, &l.policy.before)
+	l.tenants(body)
+	l.everyTenant(body, afterSchema, &l.policy.after)
+	l.tests(body)
+}
+
+// everyTenant compiles before_tenants or after_tenants.
+func (l *loader) everyTenant(body *hclsyntax.Body, s *schema, out *ruleList) {
+	b := l.single(body, s)
+	if b == nil {
 		return
 	}
-	contexts, conflicts := resolveClaims(l.claims)
-	for _, c := range conflicts {
-		l.reportConflict(c)
-	}
-	l.policy.contexts = contexts
-	if l.errors == 0 {
-		for _, t := range contexts.unreachable(len(l.policy.tenants)) {
-			l.warnf(headers[t], "Tenant never reached",
-				"Expected some context ID that is tenant %q's alone; more specific claims of other tenants take all of them.", l.policy.tenants[t].name)
-		}
-	}
+	l.check(b.Body, b.DefRange(), s)
+	*out = l.ruleBlocks(b.Body, b.Type, true)
 }
 
-func (l *loader) reportConflict(c conflict) {
-	first, second := l.policy.tenants[c.earlier.tenant].name, l.policy.tenants[c.later.tenant].name
-	how := "cross"
-	if c.earlier.lo == c.later.lo && c.earlier.hi == c.later.hi {
-		how = "are equal"
+func defaultSettings() Settings {
+	return Settings{
+		STTPorts:   []uint16{DefaultSTTPort},
+		Flows:      DefaultFlows,
+		Timeouts:   conntrack.DefaultTimeouts(),
+		RejectRate: limit.Rate{Events: 100, Per: time.Second, Burst: 100},
 	}
-	l.errorf(c.later.at, "Context IDs claimed twice",
-		"Tenant %q claims %s here, tenant %q claims %s at %s, and the two %s. Expected claims apart from each other, or one inside the other: then the inner one wins.",
-		second, l.text(c.later.at), first, l.text(c.earlier.at), c.earlier.at, how)
-}
-
-// tenant compiles one tenant block and its rules.
-func (l *loader) tenant(b *hclsyntax.Block, name string) {
-	l.check(b.Body, b.DefRange(), &tenantSchema)
-	index := int32(len(l.policy.tenants))
-	t := tenant{
-		name:          name,
-		defaultAction: l.policy.settings.DefaultAction,
-		firstRule:     int32(len(l.policy.rules)),
-	}
-	if a := b.Body.Attributes["context_ids"]; a != nil {
-		l.contextIDs(a, index)
-	}
-	if a := b.Body.Attributes["default_action"]; a != nil {
-		t.defaultAction = l.action(a)
-	}
-	names := make(map[string]hcl.Range)
-	for _, rb := range b.Body.Blocks {
-		if rb.Type != "rule" {
-			continue
-		}
-		ruleName, ok := l.name(rb)
-		if ok {
-			l.declare(names, "rule", ruleName, rb.LabelRanges[0])
-		}
-		t.matcher.rules = append(t.matcher.rules, l.rule(rb))
-		l.policy.rules = append(l.policy.rules, name+"/"+ruleName)
-	}
-	l.policy.tenants = append(l.policy.tenants, t)
-}
-
-// rule compiles one rule block.
-func (l *loader) rule(b *hclsyntax.Block) rule {
-	l.check(b.Body, b.DefRange(), &ruleSchema)
-	var r rule
-	for _, a := range sortedAttributes(b.Body) {
-		switch a.Name {
-		case "action":
-			r.action = l.action(a)
-		case "source":
-			r.source = l.addresses(a)
-		case "destination":
-			r.destination = l.addresses(a)
-		case "services":
-			r.services = l.serviceList(a)
-		case "log":
-			r.log = l.truth(a)
-		}
-	}
-	for _, s := range r.services {
-		if s.kind == serviceEtherType && !(r.source.everything() && r.destination.everything()) {
-			l.errorf(b.Body.Attributes["services"].Expr.Range(), "Service without addresses",
-				"Expected no source or destination in a rule with an ethertype service: such frames have no addresses. Write a rule of its own for %s.", s.etherTypeName())
-			break
-		}
-	}
-	return r
 }
 
 // tidy sorts diagnostics by place, fills in a missing subject, and keeps the

@@ -13,26 +13,32 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
+// settingsWith is the defaults with a change.
+func settingsWith(change func(*Settings)) Settings {
+	s := defaultSettings()
+	change(&s)
+	return s
+}
+
 func TestSettings(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
 		want       Settings
 	}{
 		{"defaults without a settings block", ``,
-			Settings{STTPorts: []uint16{7471}}},
+			defaultSettings()},
 		{"defaults in an empty block", `settings {}`,
-			Settings{STTPorts: []uint16{7471}}},
+			defaultSettings()},
 		{"any endpoint by name", `settings { endpoints = ["any"] }`,
-			Settings{STTPorts: []uint16{7471}}},
+			defaultSettings()},
 		{"everything", "settings {\n stt_ports = [7472, 7471]\n endpoints = [\"10.47.0.0/16\", \"2001:db8::1\"]\n receivers = \"linux\"\n default_action = \"accept\"\n}",
-			Settings{
-				STTPorts:      []uint16{7472, 7471},
-				Endpoints:     []netip.Prefix{netip.MustParsePrefix("10.47.0.0/16"), netip.MustParsePrefix("2001:db8::1/128")},
-				Receivers:     ReceiversLinux,
-				DefaultAction: Accept,
-			}},
+			settingsWith(func(s *Settings) {
+				s.STTPorts = []uint16{7472, 7471}
+				s.Endpoints = []netip.Prefix{netip.MustParsePrefix("10.47.0.0/16"), netip.MustParsePrefix("2001:db8::1/128")}
+				s.Receivers, s.DefaultAction = ReceiversLinux, Accept
+			})},
 		{"receivers any", `settings { receivers = "any" }`,
-			Settings{STTPorts: []uint16{7471}}},
+			defaultSettings()},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := mustLoad(t, tt.text).Settings()
@@ -243,7 +249,7 @@ func TestContextIDNumbersAreExact(t *testing.T) {
 	for _, id := range []uint64{0, 1<<53 + 1, 1<<63 - 1, 1<<63 + 1, 1<<64 - 2, 1<<64 - 1} {
 		p := mustLoad(t, fmt.Sprintf("tenant \"t\" {\n context_ids = [%d]\n}", id))
 		f := ports(6, 1, 2)
-		if p.Evaluate(id, f).Tenant != "t" || p.Evaluate(id-1, f).Tenant != "" || p.Evaluate(id+1, f).Tenant != "" {
+		if evaluate(p, id, f).Tenant != "t" || evaluate(p, id-1, f).Tenant != "" || evaluate(p, id+1, f).Tenant != "" {
 			t.Errorf("%d is not exact", id)
 		}
 	}

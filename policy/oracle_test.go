@@ -41,6 +41,8 @@ type modelTenant struct {
 	claims        []modelClaim
 	defaultAction string // "": left out
 	rules         []modelRule
+
+	neighborsByRule bool
 }
 
 type model struct {
@@ -122,6 +124,10 @@ func (m *model) evaluate(id uint64, f *inspect.Frame) (want Decision) {
 		index += int32(len(t.rules))
 	}
 	t := m.tenants[want.TenantIndex]
+	if arp, nd := f.IP == 0 && f.EtherType == 0x0806, f.IP == 6 && f.Protocol == 58 && f.HasICMP && 133 <= f.ICMPType && f.ICMPType <= 137; !t.neighborsByRule && (arp || nd) {
+		want.Action, want.Neighbor, want.Stateless = Accept, true, true
+		return want
+	}
 	for i, r := range t.rules {
 		matches := f.IP != 0
 		if r.services != nil {
@@ -170,6 +176,9 @@ func (m *model) text() string {
 		fmt.Fprintf(&b, "tenant %q {\n", t.name)
 		if t.defaultAction != "" {
 			fmt.Fprintf(&b, " default_action = %q\n", t.defaultAction)
+		}
+		if t.neighborsByRule {
+			b.WriteString(" neighbor_discovery = \"rules\"\n")
 		}
 		b.WriteString(" context_ids = [")
 		for i, c := range t.claims {
@@ -229,7 +238,7 @@ func TestEvaluateSaysWhatThePlainReadingOfTheRulesSays(t *testing.T) {
 		loaded++
 		for range frames {
 			f, id := randomFrame(r), randomContext(r, m)
-			got, want := p.Evaluate(id, f), m.evaluate(id, f)
+			got, want := evaluate(p, id, f), m.evaluate(id, f)
 			if got != want {
 				t.Fatalf("context %#x, frame %+v:\n got %+v\nwant %+v\n%s", id, f, got, want, text)
 			}

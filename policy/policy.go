@@ -2,20 +2,23 @@ package policy
 
 import (
 	"net/netip"
-	"slices"
 
+	"sttwall/conntrack"
 	"sttwall/inspect"
+	"sttwall/limit"
+	"sttwall/policy/classify"
 	"sttwall/reason"
+	"sttwall/rewrite"
 )
 
 // Action is what a rule or a default says about a frame. The zero value drops.
 type Action uint8
 
-// The actions. Answering with a reject is not in this version: the loader
-// refuses the word.
+// The actions.
 const (
-	Drop Action = iota
-	Accept
+	Drop   Action = iota
+	Accept        // let it out
+	Reject        // drop it and answer the sender inside the tunnel
 )
 
 // String returns the word that the rules language has for the action.
@@ -25,6 +28,8 @@ func (a Action) String() string {
 		return "drop"
 	case Accept:
 		return "accept"
+	case Reject:
+		return "reject"
 	}
 	return "unknown"
 }
@@ -49,9 +54,14 @@ func (r Receivers) String() string {
 	return "unknown"
 }
 
-// DefaultSTTPort is the destination port of STT unless settings.stt_ports says
-// otherwise (IANA; draft-davie-stt-08 section 8).
-const DefaultSTTPort = 7471
+// Defaults of the settings block.
+const (
+	// DefaultSTTPort is the destination port of STT (IANA; draft-davie-stt-08
+	// section 8).
+	DefaultSTTPort = 7471
+	// DefaultFlows is how many flows are remembered at once.
+	DefaultFlows = 262144
+)
 
 // Settings is the settings block, with defaults in place of what it left out.
 type Settings struct {
@@ -59,71 +69,93 @@ type Settings struct {
 	Endpoints     []netip.Prefix // outer addresses that may send STT; empty: any
 	Receivers     Receivers      // whom the encoding must protect
 	DefaultAction Action         // for contexts no tenant claims, and tenants without a default of their own
+	TCPLoose      bool           // flows may be picked up in the middle
+	Flows         int            // bound on the flow table
+	Timeouts      conntrack.Timeouts
+	RejectRate    limit.Rate
 }
 
-// Policy is a compiled rules file. It is made by [Load] or [LoadFile], is never
-// changed afterwards, and must not be copied by dereferencing.
+// Policy is a compiled rules file. It is made by [Load] or [LoadFile] and is
+// never changed afterwards, but for the token buckets of its limits. It must
+// not be copied by dereferencing.
 type Policy struct {
-	settings Settings
-	contexts contextMap
-	tenants  []tenant
-	rules    []string // "tenant/rule" by rule index
+	settings  Settings
+	contexts  contextMap
+	datapaths datapathMap
+	tenants   []tenant
+	rules     []rule         // of all lists: before, the tenants', after, temporary
+	rates     []limit.Rate   // of the limits
+	buckets   []limit.Bucket // by the same index
+	windows   []*timeCondition
+	tests     []Test
+
+	before, after, first ruleList // first: temporary rules
+
+	source *source
 }
 
-// tenant is one compiled tenant block.
-type tenant struct {
-	name          string
-	defaultAction Action
-	firstRule     int32 // index of its first rule in Policy.rules
-	matcher       matcher
+// ruleList is a run of rules that are tried in order.
+type ruleList struct {
+	start, end int32 // in Policy.rules
+	matcher    *classify.Matcher
+}
+
+// Packet is what rules see of a frame. All of it is borrowed.
+type Packet struct {
+	ContextID uint64
+	Frame     *inspect.Frame
+	From, To  netip.Addr // outer source and destination; a rule about an endpoint does not match one that is not valid
+	Wall      int64      // seconds since 1970 UTC, for time windows
+	Now       int64      // ns on the clock of limits; see Peek
+	// Peek leaves the token buckets of limits alone and takes them for full:
+	// for explanations.
+	Peek bool
+
+	check check // of the evaluation under way, so that it needs no memory of its own
 }
 
 // Decision is what the policy says about one frame.
 type Decision struct {
 	Action Action
 	Log    bool          // the rule that decided has log = true
-	Reason reason.Reason // reason.None iff Action is Accept; else ContextUnknown, RuleDrop or TenantDefault
+	Reason reason.Reason // reason.None iff Action is Accept
 	Tenant string        // name of the tenant; "" if none claims the context ID
 	Rule   string        // "tenant/rule"; "" if no rule matched
+
+	// Audit: Action is Accept, but would be WouldBe, for the reason Would, if
+	// the rule or its tenant were not in audit mode.
+	Audit   bool
+	WouldBe Action
+	Would   reason.Reason
+
+	// Stateless: the decision is about this packet alone, not about its flow.
+	Stateless bool
+	// Neighbor: accepted as neighbour discovery, without a rule.
+	Neighbor bool
 
 	TenantIndex int32 // index into Tenants(), for counters; -1 if none
 	RuleIndex   int32 // index into Rules(), for counters; -1 if none
 }
 
-// Evaluate decides about frame f, which came with the given context ID. f must
-// have been decoded with [reason.None]; it is borrowed until the call returns.
-// The tenant is the one with the most specific claim on the context ID; its
-// first matching rule decides, else its default, else settings.default_action.
-// Evaluate allocates nothing and may be called from any goroutine.
-func (p *Policy) Evaluate(contextID uint64, f *inspect.Frame) Decision {
-	d := Decision{TenantIndex: -1, RuleIndex: -1}
-	index := p.contexts.find(contextID)
-	if index < 0 {
-		d.Action = p.settings.DefaultAction
-		d.Reason = dropReason(d.Action, reason.ContextUnknown)
-		return d
-	}
-	t := &p.tenants[index]
-	d.Tenant, d.TenantIndex = t.name, index
-	matched := t.matcher.first(f)
-	if matched < 0 {
-		d.Action = t.defaultAction
-		d.Reason = dropReason(d.Action, reason.TenantDefault)
-		return d
-	}
-	r := &t.matcher.rules[matched]
-	d.RuleIndex = t.firstRule + int32(matched)
-	d.Rule = p.rules[d.RuleIndex]
-	d.Action, d.Log = r.action, r.log
-	d.Reason = dropReason(d.Action, reason.RuleDrop)
-	return d
+// Tenant is what is known of a tenant beside its rules. The pointer that
+// [Policy.Tenant] returns is the policy's own and must not be changed.
+type Tenant struct {
+	Name          string
+	OVN           bool           // context IDs are in the OVN layout
+	Endpoints     []netip.Prefix // outer addresses that may carry it; empty: any
+	Audit         bool
+	AnyEndpoint   bool // pairing = "tenant"
+	TCPLoose      bool
+	DefaultAction Action
+	Limits        conntrack.Limits
 }
 
-func dropReason(a Action, why reason.Reason) reason.Reason {
-	if a == Accept {
-		return reason.None
-	}
-	return why
+// tenant is one compiled tenant block.
+type tenant struct {
+	Tenant
+	endpoints *classify.Addresses // Tenant.Endpoints; nil: any
+	neighbors bool                // neighbour discovery passes
+	rules     ruleList
 }
 
 // Settings returns the settings of the rules file. The slices in it are the
@@ -135,11 +167,47 @@ func (p *Policy) Settings() Settings { return p.settings }
 func (p *Policy) Tenants() []string {
 	names := make([]string, len(p.tenants))
 	for i := range p.tenants {
-		names[i] = p.tenants[i].name
+		names[i] = p.tenants[i].Name
 	}
 	return names
 }
 
-// Rules returns the names of all rules, "tenant/rule", in the order of the
-// file, the order of [Decision.RuleIndex]. The slice is the caller's.
-func (p *Policy) Rules() []string { return slices.Clone(p.rules) }
+// Tenant returns the tenant with that [Decision.TenantIndex].
+func (p *Policy) Tenant(index int32) *Tenant { return &p.tenants[index].Tenant }
+
+// Rules returns the names of all rules, "tenant/rule", in the order of
+// [Decision.RuleIndex]. The slice is the caller's.
+func (p *Policy) Rules() []string {
+	names := make([]string, len(p.rules))
+	for i := range p.rules {
+		names[i] = p.rules[i].name
+	}
+	return names
+}
+
+// RuleName returns "tenant/rule" of the rule with that [Decision.RuleIndex].
+func (p *Policy) RuleName(rule int32) string { return p.rules[rule].name }
+
+// Set returns what the rule with that index changes in an accepted packet; nil
+// for none.
+func (p *Policy) Set(rule int32) *rewrite.Set {
+	if rule < 0 {
+		return nil
+	}
+	return p.rules[rule].set
+}
+
+// Tests returns the test blocks of the file. The slice is the policy's own.
+func (p *Policy) Tests() []Test { return p.tests }
+
+// WindowsAt returns a number that is another one when other time windows are
+// open: what was decided before has to be judged again then. 0 without windows.
+func (p *Policy) WindowsAt(wall int64) uint64 {
+	var state uint64
+	for i, w := range p.windows {
+		if w.contains(wall) {
+			state ^= 0x9e3779b97f4a7c15 * uint64(i+1)
+		}
+	}
+	return state
+}

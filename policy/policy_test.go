@@ -67,6 +67,7 @@ service "ip" {
 }
 tenant "t" {
   context_ids = [1]
+  neighbor_discovery = "rules"
   rule "r" {
     action = "accept"
 `+lines+`
@@ -196,7 +197,7 @@ func TestRuleMatches(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := oneRule(t, tt.lines)
-			got := p.Evaluate(1, tt.frame)
+			got := evaluate(p, 1, tt.frame)
 			want := Decision{Action: Drop, Reason: reason.TenantDefault, Tenant: "t", RuleIndex: -1}
 			if tt.want {
 				want = Decision{Action: Accept, Tenant: "t", Rule: "t/r"}
@@ -248,31 +249,31 @@ func TestDecision(t *testing.T) {
 		want     Decision
 	}{
 		{"the first matching rule wins and says whether to log", "accept", 0xab00000000000000, tcp,
-			Decision{Drop, true, reason.RuleDrop, "outer", "outer/no-tcp", 0, 0}},
+			Decision{Action: Drop, Log: true, Reason: reason.RuleDrop, Tenant: "outer", Rule: "outer/no-tcp", TenantIndex: 0, RuleIndex: 0}},
 		{"without a matching rule and tenant default the settings decide", "accept", 0xabffffffffffffff, udp,
-			Decision{Accept, false, reason.None, "outer", "", 0, -1}},
+			Decision{Action: Accept, Log: false, Reason: reason.None, Tenant: "outer", Rule: "", TenantIndex: 0, RuleIndex: -1}},
 		{"without a matching rule and tenant default the settings drop", "drop", 0xab00000000000020, udp,
-			Decision{Drop, false, reason.TenantDefault, "outer", "", 0, -1}},
+			Decision{Action: Drop, Log: false, Reason: reason.TenantDefault, Tenant: "outer", Rule: "", TenantIndex: 0, RuleIndex: -1}},
 		{"the largest context ID is exact", "drop", ^uint64(0), tcp,
-			Decision{Drop, true, reason.RuleDrop, "outer", "outer/no-tcp", 0, 0}},
+			Decision{Action: Drop, Log: true, Reason: reason.RuleDrop, Tenant: "outer", Rule: "outer/no-tcp", TenantIndex: 0, RuleIndex: 0}},
 		{"the one before it is nobody's", "drop", ^uint64(0) - 1, tcp,
-			Decision{Drop, false, reason.ContextUnknown, "", "", -1, -1}},
+			Decision{Action: Drop, Log: false, Reason: reason.ContextUnknown, Tenant: "", Rule: "", TenantIndex: -1, RuleIndex: -1}},
 		{"a context ID of nobody may be accepted", "accept", 1, tcp,
-			Decision{Accept, false, reason.None, "", "", -1, -1}},
+			Decision{Action: Accept, Log: false, Reason: reason.None, Tenant: "", Rule: "", TenantIndex: -1, RuleIndex: -1}},
 		{"the inner claim wins", "drop", 0xab00000000000010, tcp,
-			Decision{Accept, false, reason.None, "inner", "", 1, -1}},
+			Decision{Action: Accept, Log: false, Reason: reason.None, Tenant: "inner", Rule: "", TenantIndex: 1, RuleIndex: -1}},
 		{"a tenant's default takes what is not IP too", "drop", 0xab0000000000001f, ether(0x88cc),
-			Decision{Accept, false, reason.None, "inner", "", 1, -1}},
+			Decision{Action: Accept, Log: false, Reason: reason.None, Tenant: "inner", Rule: "", TenantIndex: 1, RuleIndex: -1}},
 		{"the innermost claim wins", "accept", 0xab00000000000018, tcp,
-			Decision{Drop, false, reason.TenantDefault, "strict", "", 2, -1}},
+			Decision{Action: Drop, Log: false, Reason: reason.TenantDefault, Tenant: "strict", Rule: "", TenantIndex: 2, RuleIndex: -1}},
 		{"rules are numbered through the file", "accept", 0xab00000000000018, udp,
-			Decision{Accept, false, reason.None, "strict", "strict/udp", 2, 2}},
+			Decision{Action: Accept, Log: false, Reason: reason.None, Tenant: "strict", Rule: "strict/udp", TenantIndex: 2, RuleIndex: 2}},
 		{"behind the innermost claim the one around it goes on", "drop", 0xab00000000000019, tcp,
-			Decision{Accept, false, reason.None, "inner", "", 1, -1}},
+			Decision{Action: Accept, Log: false, Reason: reason.None, Tenant: "inner", Rule: "", TenantIndex: 1, RuleIndex: -1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := mustLoad(t, decisionsText(tt.settings))
-			if got := p.Evaluate(tt.context, tt.frame); got != tt.want {
+			if got := evaluate(p, tt.context, tt.frame); got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
@@ -307,7 +308,7 @@ func TestAcceptAllAcceptsEverything(t *testing.T) {
 		arp("0.0.0.0", "10.0.0.1"), ether(0x88cc), ether(0x0600), ip("::ffff:10.0.0.1", "::1", 255),
 	} {
 		for _, id := range []uint64{0, 1, 1 << 63, ^uint64(0)} {
-			if got := p.Evaluate(id, f); got.Action != Accept || got.Tenant != "all" {
+			if got := evaluate(p, id, f); got.Action != Accept || got.Tenant != "all" {
 				t.Errorf("context %#x, frame %+v: got %+v", id, f, got)
 			}
 		}
@@ -317,12 +318,12 @@ func TestAcceptAllAcceptsEverything(t *testing.T) {
 func TestEvaluateFromManyGoroutines(t *testing.T) {
 	p := mustLoad(t, decisionsText("drop"))
 	frame := ports(17, 1, 2)
-	want := p.Evaluate(0xab00000000000018, frame)
+	want := evaluate(p, 0xab00000000000018, frame)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for range 1000 {
-				if got := p.Evaluate(0xab00000000000018, frame); got != want {
+				if got := evaluate(p, 0xab00000000000018, frame); got != want {
 					t.Errorf("got %+v, want %+v", got, want)
 					return
 				}
@@ -354,9 +355,10 @@ func TestEvaluateAllocatesNothing(t *testing.T) {
 		"LLDP":           ether(0x88cc),
 	} {
 		for _, id := range []uint64{0, 1, 100, 0x1000, 0x2000, 0xab00000000000001} {
+			var s steady
 			got := testing.AllocsPerRun(100, func() {
-				everyForm.Evaluate(id, f)
-				example.Evaluate(id, f)
+				s.evaluate(everyForm, id, f)
+				s.evaluate(example, id, f)
 			})
 			if got != 0 {
 				t.Errorf("%s, context %#x: %v allocations, want none", name, id, got)

@@ -11,8 +11,8 @@ import (
 
 func printOut(t *testing.T, src string, o Printout) string {
 	t.Helper()
-	_, file, diags := load("f.hcl", []byte(src))
-	o.Files = map[string]*hcl.File{"f.hcl": file}
+	_, diags, files := load("f.hcl", []byte(src), noFiles)
+	o.Files = files
 	var b strings.Builder
 	if err := WriteDiagnostics(&b, diags, o); err != nil {
 		t.Fatal(err)

@@ -150,7 +150,7 @@ func randomModel(r *rand.Rand) *model {
 		m.groups = append(m.groups, g)
 	}
 	for i := range 1 + r.IntN(5) {
-		t := modelTenant{name: fmt.Sprintf("t%d", i), defaultAction: []string{"", "accept", "drop"}[r.IntN(3)]}
+		t := modelTenant{name: fmt.Sprintf("t%d", i), defaultAction: []string{"", "accept", "drop"}[r.IntN(3)], neighborsByRule: r.IntN(3) > 0}
 		for range 1 + r.IntN(3) {
 			t.claims = append(t.claims, randomClaim(r))
 		}

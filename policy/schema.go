@@ -10,90 +10,96 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// schema says what may stand in a block.
+// schema says what may stand in a block. The tables in tables.go are the only
+// list of the language's words: the loader refuses what is not in them, and
+// docs/rules.md is tested against them.
 type schema struct {
-	where      string   // "in a rule"
-	attributes []string // all of them
-	required   []string // those of them that must be there
-	blocks     []string
+	block      string // how the block begins: `rule "NAME"`
+	where      string // "in a rule"
+	meaning    string
+	attributes []attribute
+	blocks     []*schema
 	later      []string // words that the language is to have, but this version has not
 }
 
-var (
-	fileSchema = schema{
-		where:  "at the top of a rules file",
-		blocks: []string{"settings", "address_group", "service", "tenant"},
-		later:  []string{"test", "before_tenants", "after_tenants"},
+// attribute describes one attribute for the loader's errors and for the
+// reference.
+type attribute struct {
+	name     string
+	form     string // the type, in the reader's words
+	fallback string // what holds where it is left out; "required" where it must be there
+	meaning  string
+	example  string // the right side of the "="
+}
+
+const required = "required"
+
+func (s *schema) names() (attributes, blocks []string) {
+	for i := range s.attributes {
+		attributes = append(attributes, s.attributes[i].name)
 	}
-	settingsSchema = schema{
-		where:      "in settings",
-		attributes: []string{"stt_ports", "endpoints", "receivers", "default_action"},
-		later:      []string{"forward", "startup_guard", "other_tunnels", "only_stt", "mss_floor"},
+	for _, b := range s.blocks {
+		blocks = append(blocks, b.blockType())
 	}
-	groupSchema = schema{
-		where:      "in an address_group",
-		attributes: []string{"addresses"},
-		required:   []string{"addresses"},
+	return attributes, blocks
+}
+
+func (s *schema) blockType() string {
+	word, _, _ := strings.Cut(s.block, " ")
+	return word
+}
+
+func (s *schema) attribute(name string) bool {
+	return slices.ContainsFunc(s.attributes, func(a attribute) bool { return a.name == name })
+}
+
+func (s *schema) child(blockType string) *schema {
+	for _, b := range s.blocks {
+		if b.blockType() == blockType {
+			return b
+		}
 	}
-	serviceSchema = schema{
-		where:      "in a service",
-		attributes: []string{"protocol", "ports", "source_ports", "icmp_type", "icmp_code"},
-		required:   []string{"protocol"},
-		later:      []string{"tcp_flags", "timeout"},
-	}
-	tenantSchema = schema{
-		where:      "in a tenant",
-		attributes: []string{"context_ids", "default_action"},
-		required:   []string{"context_ids"},
-		blocks:     []string{"rule"},
-		later:      []string{"context_layout", "datapaths", "endpoints", "mode", "pairing", "tcp_loose", "limit"},
-	}
-	ruleSchema = schema{
-		where:      "in a rule",
-		attributes: []string{"action", "source", "destination", "services", "log"},
-		required:   []string{"action"},
-		later: []string{"state", "mode", "limit", "set", "from_endpoint", "to_endpoint", "ethertype", "vlan", "pcp",
-			"source_mac", "destination_mac", "tcp_flags", "fragment", "time", "tcp_loose",
-			"datapath", "ingress_port", "egress_port"},
-	}
-)
+	return nil
+}
 
 // check reports everything in body that the schema does not know, and what it
 // misses. header is the range of the block's header.
 func (l *loader) check(body *hclsyntax.Body, header hcl.Range, s *schema) {
-	for _, a := range sortedAttributes(body) {
-		if slices.Contains(s.attributes, a.Name) {
+	for name, a := range body.Attributes {
+		if s.attribute(name) {
 			continue
 		}
-		if slices.Contains(s.blocks, a.Name) {
-			l.errorf(a.NameRange, "Not an argument", "Expected a block: %s { ... }, without \"=\".", blockForm(a.Name))
+		if b := s.child(name); b != nil {
+			l.errorf(a.NameRange, "Not an argument", "Expected a block: %s { ... }, without \"=\".", b.block)
 			continue
 		}
-		l.unknown(a.NameRange, "argument", a.Name, s)
+		l.unknown(a.NameRange, "argument", name, s)
 	}
 	for _, b := range body.Blocks {
-		if slices.Contains(s.blocks, b.Type) {
+		if s.child(b.Type) != nil {
 			continue
 		}
-		if slices.Contains(s.attributes, b.Type) {
+		if s.attribute(b.Type) {
 			l.errorf(b.TypeRange, "Not a block", "Expected an argument: %s = ...", b.Type)
 			continue
 		}
 		l.unknown(b.TypeRange, "block", b.Type, s)
 	}
-	for _, name := range s.required {
-		if body.Attributes[name] == nil {
-			l.errorf(header, "Missing argument", "Expected %q %s.", name, s.where)
+	for i := range s.attributes {
+		if a := &s.attributes[i]; a.fallback == required && body.Attributes[a.name] == nil {
+			l.errorf(header, "Missing argument", "Expected %q %s.", a.name, s.where)
 		}
 	}
 }
 
 func (l *loader) unknown(at hcl.Range, kind, name string, s *schema) {
 	if slices.Contains(s.later, name) {
-		l.notYet(at, name)
+		l.errorf(at, "Not in this version",
+			"%q is part of the rules language, but this version of sttwall does not enforce it; take it out.", name)
 		return
 	}
-	known := slices.Concat(s.attributes, s.blocks)
+	known, blocks := s.names()
+	known = append(known, blocks...)
 	hint := didYouMean(name, known)
 	if hint == "" {
 		hint = elsewhere(name, s)
@@ -103,44 +109,69 @@ func (l *loader) unknown(at hcl.Range, kind, name string, s *schema) {
 
 // elsewhere says where a word belongs that stands in the wrong block.
 func elsewhere(name string, s *schema) string {
-	for _, other := range []*schema{&fileSchema, &settingsSchema, &groupSchema, &serviceSchema, &tenantSchema, &ruleSchema} {
-		if other != s && (slices.Contains(other.attributes, name) || slices.Contains(other.blocks, name)) {
+	for _, other := range allSchemas {
+		if other != s && (other.attribute(name) || other.child(name) != nil) {
 			return fmt.Sprintf(" It belongs %s.", other.where)
 		}
 	}
 	return ""
 }
 
-// notYet refuses a word of the language that this version does not enforce.
-func (l *loader) notYet(at hcl.Range, word string) {
-	l.errorf(at, "Not in this version",
-		"%q is part of the rules language, but this version of sttwall does not enforce it; take it out.", word)
+// single returns the one block of a type in body, or nil; a second one is an
+// error.
+func (l *loader) single(body *hclsyntax.Body, s *schema) *hclsyntax.Block {
+	var found *hclsyntax.Block
+	for _, b := range body.Blocks {
+		if b.Type != s.blockType() {
+			continue
+		}
+		l.noLabel(b)
+		if found != nil {
+			l.errorf(b.TypeRange, "Duplicate "+b.Type, "Expected one %s block; the first is at %s.", b.Type, found.TypeRange)
+			continue
+		}
+		found = b
+	}
+	return found
 }
 
-// blockForm is how a block of that type begins.
-func blockForm(blockType string) string {
-	if blockType == "settings" {
-		return blockType
+func (l *loader) noLabel(b *hclsyntax.Block) {
+	if len(b.Labels) > 0 {
+		l.errorf(b.LabelRanges[0], "Unexpected name", "Expected %s without a name: %s { ... }.", b.Type, b.Type)
 	}
-	return blockType + ` "NAME"`
 }
 
 // name returns the one label of a block.
 func (l *loader) name(b *hclsyntax.Block) (string, bool) {
 	if len(b.Labels) == 0 {
-		l.errorf(b.TypeRange, "Missing name", "Expected a name in quotes: %s { ... }.", blockForm(b.Type))
+		l.errorf(b.TypeRange, "Missing name", "Expected a name in quotes: %s \"NAME\" { ... }.", b.Type)
 		return "", false
 	}
 	if len(b.Labels) > 1 {
-		l.errorf(b.LabelRanges[1], "One name too many", "Expected one name: %s { ... }.", blockForm(b.Type))
+		l.errorf(b.LabelRanges[1], "One name too many", "Expected one name: %s \"NAME\" { ... }.", b.Type)
 		return "", false
 	}
-	if name := b.Labels[0]; validName(name) {
-		return name, true
+	name := b.Labels[0]
+	if !validName(name) {
+		l.errorf(b.LabelRanges[0], "Invalid name", "Expected a name of 1 to %d letters (a-z, A-Z), digits, \"_\" and \"-\" that begins with a letter or \"_\".", maxName)
+		return "", false
 	}
-	l.errorf(b.LabelRanges[0], "Invalid name", "Expected a name of 1 to %d letters (a-z, A-Z), digits, \"_\" and \"-\" that begins with a letter or \"_\".", maxName)
-	return "", false
+	if b.Type == "tenant" && slices.Contains(reservedTenants, name) {
+		l.errorf(b.LabelRanges[0], "Reserved name", "Expected another name: %q is how the rules of the %s block are called in counters and logs.", name, name)
+		return "", false
+	}
+	return name, true
 }
+
+// reservedTenants are the tenant's place in the names of rules that belong to
+// none.
+var reservedTenants = []string{beforeTenants, afterTenants, temporary}
+
+const (
+	beforeTenants = "before_tenants"
+	afterTenants  = "after_tenants"
+	temporary     = "temporary"
+)
 
 const maxName = 64
 

@@ -11,54 +11,69 @@ import (
 // parseService reads one entry of a services list, or says what is wrong and
 // what was expected:
 //
-//	any   arp   nd   PROTOCOL   PROTOCOL/PORT   PROTOCOL/PORT-PORT
+//	any   arp   nd   dhcp   bfd   vrrp   dns   PROTOCOL   PROTOCOL/PORT   PROTOCOL/PORT-PORT
 //	icmp/TYPE   icmp/TYPE/CODE   protocol/NUMBER   ethertype/0xHEX
-func parseService(s string) (out service, problem string) {
-	out.code = -1
+func parseService(s string) (out []service, problem string) {
 	head, rest, hasRest := strings.Cut(s, "/")
 	if n, ok := portProtocols[head]; ok {
-		out.kind, out.protocol = serviceProtocol, n
-		if hasRest {
-			var r portRange
-			r, problem = parsePorts(rest)
-			out.kind, out.destination = servicePorts, []portRange{r}
+		if !hasRest {
+			return []service{ofProtocol(n)}, ""
 		}
-		return out, problem
+		r, problem := parsePorts(rest)
+		return ofProtocol(n).withPorts(nil, []portRange{r}), problem
 	}
 	if n, ok := icmpProtocols[head]; ok {
-		out.kind, out.protocol = serviceProtocol, n
-		if hasRest {
-			problem = parseICMPService(rest, &out)
+		if !hasRest {
+			return []service{ofProtocol(n)}, ""
 		}
-		return out, problem
+		s, problem := parseICMPService(rest, n)
+		return []service{s}, problem
+	}
+	if builtin, ok := builtinServices[head]; ok {
+		if hasRest {
+			return nil, fmt.Sprintf("Expected %q alone, without what follows it in %q.", head, clip(s))
+		}
+		return builtin(), ""
 	}
 	switch head {
-	case "any", "arp", "nd":
-		if hasRest {
-			return out, fmt.Sprintf("Expected %q alone, without what follows it in %q.", head, clip(s))
-		}
-		switch head {
-		case "any":
-			out.kind = serviceAny
-		case "arp":
-			out.kind = serviceARP
-		case "nd":
-			out.kind, out.protocol, out.typeLo, out.typeHi = serviceICMP, inspect.ProtocolICMPv6, ndFirst, ndLast
-		}
-		return out, ""
 	case "protocol":
 		n, ok := parseDecimal(rest, 255)
 		if !ok {
-			return out, fmt.Sprintf("Expected a number from 0 to 255 behind \"protocol/\", such as \"protocol/89\"; this is %q.", clip(s))
+			return nil, fmt.Sprintf("Expected a number from 0 to 255 behind \"protocol/\", such as \"protocol/89\"; this is %q.", clip(s))
 		}
-		out.kind, out.protocol = serviceProtocol, uint8(n)
-		return out, ""
+		return []service{ofProtocol(uint8(n))}, ""
 	case "ethertype":
-		out.kind = serviceEtherType
-		out.etherType, problem = parseEtherType(rest)
-		return out, problem
+		n, problem := parseEtherType(rest)
+		return []service{ofEtherType(n)}, problem
 	}
-	return out, badService(s, head, rest)
+	return nil, badService(s, head, rest)
+}
+
+// builtinServices have a name because overlays need them to live.
+var builtinServices = map[string]func() []service{
+	"any": func() []service { return []service{anyPacket()} },
+	"arp": func() []service { return []service{ofEtherType(inspect.EtherTypeARP)} },
+	"nd":  func() []service { return []service{ofICMP(inspect.ProtocolICMPv6, ndFirst, ndLast, -1)} },
+	// RFC 2131 section 4.1 and RFC 8415 section 7.2, relays included.
+	"dhcp": func() []service {
+		return []service{
+			udp(68, 67), udp(67, 68), udp(67, 67),
+			udp(546, 547), udp(547, 546), udp(547, 547),
+		}
+	},
+	"bfd":  func() []service { return []service{udpTo(3784)} },     // RFC 5881 section 4
+	"vrrp": func() []service { return []service{ofProtocol(112)} }, // RFC 9568 section 5.1.1.4
+	"dns": func() []service {
+		return []service{udpTo(53), ofProtocol(inspect.ProtocolTCP).withPorts(nil, []portRange{{53, 53}})[0]}
+	},
+}
+
+func udp(source, destination uint16) service {
+	return ofProtocol(inspect.ProtocolUDP).withPorts([]portRange{{source, source}}, []portRange{{destination, destination}})[0]
+}
+
+func udpTo(port uint16) service {
+	return ofProtocol(inspect.ProtocolUDP).withPorts(nil, []portRange{{port, port}})[0]
 }
 
 // parseEtherType reads an ethertype of four hexadecimal digits.
@@ -78,21 +93,14 @@ func parseEtherType(s string) (uint16, string) {
 }
 
 // parseICMPService reads TYPE or TYPE/CODE.
-func parseICMPService(s string, out *service) (problem string) {
+func parseICMPService(s string, protocol uint8) (out service, problem string) {
 	icmpType, code, hasCode := strings.Cut(s, "/")
-	out.kind = serviceICMP
-	if out.typeLo, problem = parseICMP(icmpType, icmpTypes[out.protocol]); problem != "" {
-		return problem
+	n, problem := parseICMP(icmpType, icmpTypes[protocol])
+	if problem != "" || !hasCode {
+		return ofICMP(protocol, n, n, -1), problem
 	}
-	out.typeHi = out.typeLo
-	if hasCode {
-		n, problem := parseICMP(code, codesOf(out.protocol, out.typeLo))
-		if problem != "" {
-			return problem
-		}
-		out.code = int16(n)
-	}
-	return ""
+	c, problem := parseICMP(code, codesOf(protocol, n))
+	return ofICMP(protocol, n, n, int(c)), problem
 }
 
 // parseICMP reads a type or code, a number or one of names.
@@ -160,5 +168,5 @@ func badService(s, head, rest string) string {
 	if write, ok := namedServices[lower]; ok {
 		return problem + fmt.Sprintf(" This version has no %q; write %s.", clip(head), write)
 	}
-	return problem + didYouMean(head, []string{"any", "arp", "nd", "tcp", "udp", "sctp", "icmp", "icmpv6", "protocol", "ethertype"})
+	return problem + didYouMean(head, []string{"any", "arp", "nd", "dhcp", "bfd", "vrrp", "dns", "tcp", "udp", "sctp", "icmp", "icmpv6", "protocol", "ethertype"})
 }

@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"sttwall/inspect"
+	"sttwall/policy/classify"
 )
 
 const (
@@ -16,23 +18,22 @@ const (
 	portExample    = `[443, "8443-8450"]`
 )
 
-// serviceList compiles the services list of a rule.
+// serviceList compiles a services list.
 func (l *loader) serviceList(a *hclsyntax.Attribute) []service {
 	var out []service
-	for _, e := range l.list(a, serviceExample, "Leave services out to match any IP packet.") {
-		v := l.value(e)
+	items := l.list(a, serviceExample, "Leave services out to match any IP packet.")
+	for i := range items {
+		v := &items[i]
 		switch v.kind {
 		case kindReference:
-			if s := l.serviceReference(&v); s != nil {
-				out = append(out, *s)
-			}
+			out = append(out, l.serviceReference(v)...)
 		case kindString:
 			s, problem := parseService(v.text)
 			if problem != "" {
 				l.errorf(v.at, "Invalid service", "%s", problem)
 				continue
 			}
-			out = append(out, s)
+			out = append(out, s...)
 		default:
 			hint := ""
 			if n, ok := v.uint(65535); ok {
@@ -44,8 +45,8 @@ func (l *loader) serviceList(a *hclsyntax.Attribute) []service {
 	return out
 }
 
-// serviceReference returns the service block that v names, or nil.
-func (l *loader) serviceReference(v *value) *service {
+// serviceReference returns what the service block that v names stands for.
+func (l *loader) serviceReference(v *value) []service {
 	kind, name, ok := v.reference()
 	switch root := v.traversal.RootName(); {
 	case v.negated:
@@ -68,23 +69,76 @@ func (l *loader) serviceReference(v *value) *service {
 		l.errorf(v.at, "Invalid reference", "Expected service.NAME, or a service in quotes; this is %s.%s", v.source, hint)
 		return nil
 	}
-	s := l.services[name]
-	if s == nil {
-		l.errorf(v.at, "Unknown service", "Expected the name of a service block of this file; there is no %q.%s", clip(name), didYouMean(name, names(l.services)))
+	if l.serviceBlocks[name] == nil {
+		l.errorf(v.at, "Unknown service", "Expected the name of a service block of this file; there is no %q.%s", clip(name), didYouMean(name, names(l.serviceBlocks)))
+		return nil
 	}
-	return s
+	l.used["service."+name] = true
+	return l.service(name, v.at)
 }
 
-// service compiles a service block.
-func (l *loader) service(b *hclsyntax.Block) *service {
-	l.check(b.Body, b.DefRange(), &serviceSchema)
-	s := &service{code: -1}
-	a := b.Body.Attributes["protocol"]
-	if a == nil || !l.protocol(a, s) {
-		return s // what the rest means hangs on the protocol
+type serviceGroup struct {
+	state    groupState
+	services []service
+}
+
+// maxServices bounds what a group of groups of services can grow to.
+const maxServices = 4096
+
+// service returns what a declared service stands for, compiling it at its
+// first use. at is where it is named.
+func (l *loader) service(name string, at hcl.Range) []service {
+	g := l.services[name]
+	if g == nil {
+		g = new(serviceGroup)
+		l.services[name] = g
 	}
-	isPort := s.kind != serviceAny && hasPorts(s.protocol)
-	isICMP := s.kind != serviceAny && icmpTypes[s.protocol] != nil
+	switch g.state {
+	case groupDone:
+		return g.services
+	case groupUnderWay:
+		l.errorf(at, "Service in itself", "Expected services without a circle; this one is %s.", circle(l.path, name))
+		return nil
+	}
+	g.state = groupUnderWay
+	l.path = append(l.path, name)
+	g.services = l.compileService(l.serviceBlocks[name])
+	l.path = l.path[:len(l.path)-1]
+	if len(g.services) > maxServices {
+		l.errorf(at, "Too many services", "Expected a service that stands for at most %d protocols and ports; %q stands for %d.", maxServices, name, len(g.services))
+		g.services = nil
+	}
+	g.state = groupDone
+	return g.services
+}
+
+// compileService compiles a service block.
+func (l *loader) compileService(b *hclsyntax.Block) []service {
+	l.check(b.Body, b.DefRange(), serviceSchema)
+	group, protocol := b.Body.Attributes["services"], b.Body.Attributes["protocol"]
+	switch {
+	case group != nil:
+		for _, a := range sortedAttributes(b.Body) {
+			if a.Name != "services" && serviceSchema.attribute(a.Name) {
+				l.errorf(a.NameRange, "Not with services", "Expected no %s in a group of services; put it into a service of its own.", a.Name)
+			}
+		}
+		return l.serviceList(group)
+	case protocol == nil:
+		l.errorf(b.DefRange(), "Missing argument", `Expected "protocol" or "services" in a service.`)
+		return nil
+	}
+	number, anyProtocol, ok := l.protocol(protocol)
+	if !ok {
+		return nil // what the rest means hangs on the protocol
+	}
+	s := anyPacket()
+	if !anyProtocol {
+		s.box.KindLo, s.box.KindHi = uint32(number), uint32(number)
+	}
+	isPort := !anyProtocol && hasPorts(number)
+	isICMP := !anyProtocol && icmpTypes[number] != nil
+	var source, destination []portRange
 	for _, a := range sortedAttributes(b.Body) {
 		switch a.Name {
 		case "ports", "source_ports":
@@ -92,11 +146,10 @@ func (l *loader) service(b *hclsyntax.Block) *service {
 				l.errorf(a.NameRange, "No ports", `Expected %s only where the protocol is "tcp", "udp" or "sctp"; other protocols have no ports.`, a.Name)
 				continue
 			}
-			s.kind = servicePorts
 			if ports := l.ports(a); a.Name == "ports" {
-				s.destination = ports
+				destination = ports
 			} else {
-				s.source = ports
+				source = ports
 			}
 		case "icmp_type", "icmp_code":
 			if !isICMP {
@@ -104,34 +157,96 @@ func (l *loader) service(b *hclsyntax.Block) *service {
 				continue
 			}
 			if a.Name == "icmp_type" {
-				l.icmpType(a, s)
+				l.icmpType(a, number, &s)
 			}
+		case "tcp_flags":
+			if anyProtocol || number != inspect.ProtocolTCP {
+				l.errorf(a.NameRange, "Not TCP", `Expected tcp_flags only where the protocol is "tcp".`)
+				continue
+			}
+			s.flagMask, s.flagIs = l.tcpFlags(a)
 		}
 	}
 	// The code's names hang on the type, so it comes after it.
 	if a := b.Body.Attributes["icmp_code"]; a != nil && isICMP {
-		l.icmpCode(a, b.Body.Attributes["icmp_type"] != nil, s)
+		l.icmpCode(a, b.Body.Attributes["icmp_type"] != nil, number, &s)
+	}
+	return s.withPorts(source, destination)
+}
+
+// anyPacket is every IP packet.
+func anyPacket() service {
+	return service{box: classify.Service{KindHi: 255, SrcHi: classify.Absent, DstHi: classify.Absent}}
+}
+
+func ofProtocol(n uint8) service {
+	s := anyPacket()
+	s.box.KindLo, s.box.KindHi = uint32(n), uint32(n)
+	return s
+}
+
+// ofEtherType is every frame that is not IP and has that ethertype.
+func ofEtherType(n uint16) service {
+	s := anyPacket()
+	s.box.KindLo, s.box.KindHi = otherKind|uint32(n), otherKind|uint32(n)
+	return s
+}
+
+// ofICMP is the ICMP messages with types from lo to hi, or the one type with
+// the code, unless that is negative.
+func ofICMP(protocol, lo, hi uint8, code int) service {
+	s := ofProtocol(protocol)
+	s.box.DstLo, s.box.DstHi = uint32(lo)<<8, uint32(hi)<<8|0xff
+	if code >= 0 {
+		s.box.DstLo |= uint32(code)
+		s.box.DstHi = s.box.DstLo
 	}
 	return s
 }
 
+// withPorts is s with each pair of source and destination ports; nil is any
+// port, and no ports at all.
+func (s service) withPorts(source, destination []portRange) []service {
+	out := []service{s}
+	for i, ranges := range [2][]portRange{source, destination} {
+		if ranges == nil {
+			continue
+		}
+		var next []service
+		for _, o := range out {
+			for _, r := range ranges {
+				if i == 0 {
+					o.box.SrcLo, o.box.SrcHi = uint32(r.lo), uint32(r.hi)
+				} else {
+					o.box.DstLo, o.box.DstHi = uint32(r.lo), uint32(r.hi)
+				}
+				next = append(next, o)
+			}
+		}
+		out = next
+	}
+	return out
+}
+
+// portRange is a range of ports, both ends inclusive.
+type portRange struct{ lo, hi uint16 }
+
 // protocol compiles a service's protocol: a name, a number, or "any".
-func (l *loader) protocol(a *hclsyntax.Attribute, s *service) bool {
+func (l *loader) protocol(a *hclsyntax.Attribute) (number uint8, anyProtocol, ok bool) {
 	v := l.value(a.Expr)
-	s.kind = serviceProtocol
+	if v.failed {
+		return 0, false, false
+	}
 	text := v.text
 	if n, ok := v.uint(255); ok {
-		s.protocol = uint8(n)
-		return true
+		return uint8(n), false, true
 	}
 	if v.kind == kindString {
 		if n, ok := protocolByName(text); ok {
-			s.protocol = n
-			return true
+			return n, false, true
 		}
 		if text == "any" {
-			s.kind = serviceAny
-			return true
+			return 0, true, true
 		}
 	}
 	hint := ""
@@ -141,7 +256,7 @@ func (l *loader) protocol(a *hclsyntax.Attribute, s *service) bool {
 		hint = didYouMean(text, []string{"tcp", "udp", "sctp", "icmp", "icmpv6", "any"})
 	}
 	l.errorf(v.at, "Invalid protocol", `Expected "tcp", "udp", "sctp", "icmp", "icmpv6", "any", or a number from 0 to 255; this is %s.%s`, v.source, hint)
-	return false
+	return 0, false, false
 }
 
 func protocolByName(name string) (uint8, bool) {
@@ -164,8 +279,7 @@ func hasPorts(protocol uint8) bool {
 // ports compiles a list of ports into sorted ranges.
 func (l *loader) ports(a *hclsyntax.Attribute) []portRange {
 	var out []portRange
-	for _, e := range l.list(a, portExample, "Leave "+a.Name+" out to match any port.") {
-		v := l.value(e)
+	for _, v := range l.list(a, portExample, "Leave "+a.Name+" out to match any port.") {
 		if n, ok := v.uint(65535); ok {
 			out = append(out, portRange{uint16(n), uint16(n)})
 			continue
@@ -180,7 +294,7 @@ func (l *loader) ports(a *hclsyntax.Attribute) []portRange {
 			continue
 		}
 		hint := ""
-		if _, isBinary := e.(*hclsyntax.BinaryOpExpr); isBinary {
+		if v.kind == kindNumber && strings.Contains(strings.TrimPrefix(v.source, "-"), "-") {
 			hint = " Ranges are written in quotes."
 		}
 		l.errorf(v.at, "Invalid port", "Expected ports from 0 to 65535 and ranges of them, as in %s; this is %s.%s", portExample, v.source, hint)
@@ -202,47 +316,48 @@ func joinPorts(ranges []portRange) []portRange {
 	return slices.Clip(out)
 }
 
-func (l *loader) icmpType(a *hclsyntax.Attribute, s *service) {
+func (l *loader) icmpType(a *hclsyntax.Attribute, protocol uint8, s *service) {
 	v := l.value(a.Expr)
 	if n, ok := v.uint(255); ok {
-		s.kind, s.typeLo, s.typeHi = serviceICMP, uint8(n), uint8(n)
+		*s = ofICMP(protocol, uint8(n), uint8(n), -1)
 		return
 	}
 	if v.kind != kindString {
 		l.errorf(v.at, "Invalid ICMP type", `Expected a number from 0 to 255 or a name such as "echo-request"; this is %s.`, v.source)
 		return
 	}
-	n, problem := parseICMP(v.text, icmpTypes[s.protocol])
+	n, problem := parseICMP(v.text, icmpTypes[protocol])
 	if problem != "" {
 		l.errorf(v.at, "Invalid ICMP type", "%s", problem)
 		return
 	}
-	s.kind, s.typeLo, s.typeHi = serviceICMP, n, n
+	*s = ofICMP(protocol, n, n, -1)
 }
 
-func (l *loader) icmpCode(a *hclsyntax.Attribute, hasType bool, s *service) {
+func (l *loader) icmpCode(a *hclsyntax.Attribute, hasType bool, protocol uint8, s *service) {
 	v := l.value(a.Expr)
 	if !hasType {
 		l.errorf(a.NameRange, "Code without type", "Expected icmp_type beside icmp_code; a code means something only with its type.")
 		return
 	}
-	if s.kind != serviceICMP {
+	if s.box.DstHi == classify.Absent {
 		return // the type is wrong, which is said already
 	}
+	icmpType := uint8(s.box.DstLo >> 8)
 	if n, ok := v.uint(255); ok {
-		s.code = int16(n)
+		*s = ofICMP(protocol, icmpType, icmpType, int(n))
 		return
 	}
 	if v.kind != kindString {
 		l.errorf(v.at, "Invalid ICMP code", `Expected a number from 0 to 255 or a name such as "port-unreachable"; this is %s.`, v.source)
 		return
 	}
-	n, problem := parseICMP(v.text, codesOf(s.protocol, s.typeLo))
+	n, problem := parseICMP(v.text, codesOf(protocol, icmpType))
 	if problem != "" {
 		l.errorf(v.at, "Invalid ICMP code", "%s", problem)
 		return
 	}
-	s.code = int16(n)
+	*s = ofICMP(protocol, icmpType, icmpType, int(n))
 }
 
 // codesOf returns the names of an ICMP type's codes.
@@ -252,9 +367,6 @@ func codesOf(protocol, icmpType uint8) map[string]uint8 {
 	}
 	return nil
 }
-
-// etherTypeName is how the rules language writes an ethertype service.
-func (s *service) etherTypeName() string { return fmt.Sprintf("\"ethertype/0x%04x\"", s.etherType) }
 
 // refusedEtherTypes are matched in another way.
 var refusedEtherTypes = map[uint16]string{

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -13,7 +14,7 @@ import (
 type kind uint8
 
 const (
-	kindOther kind = iota // an expression; the rules language computes nothing
+	kindOther kind = iota // an expression that gives nothing that rules know
 	kindNull
 	kindString
 	kindNumber
@@ -40,8 +41,7 @@ func (k kind) String() string {
 	return "an expression"
 }
 
-// value is a value as it is written. Nothing is evaluated: no functions, no
-// variables, no templates.
+// value is a value as it is written, or as an expression gives it.
 type value struct {
 	kind      kind
 	at        hcl.Range
@@ -49,7 +49,8 @@ type value struct {
 	text      string // of a string
 	number    *big.Float
 	truth     bool
-	items     []hclsyntax.Expression
+	items     []value
+	failed    bool // what is wrong with it has been said
 	traversal hcl.Traversal
 	negated   bool // of a reference
 }
@@ -65,10 +66,14 @@ func (v *value) describe() string {
 // text returns the source text of a range, clipped.
 func (l *loader) text(at hcl.Range) string { return clip(string(at.SliceBytes(l.src))) }
 
+// value reads an expression. What is written out is taken as it stands, so that
+// messages can name it; all else is evaluated.
 func (l *loader) value(e hclsyntax.Expression) value {
 	v := value{at: e.Range()}
 	v.source = l.text(v.at)
 	switch e := e.(type) {
+	case *hclsyntax.ParenthesesExpr:
+		return l.value(e.Expression)
 	case *hclsyntax.LiteralValueExpr:
 		v.literal(e.Val)
 	case *hclsyntax.TemplateExpr:
@@ -76,13 +81,17 @@ func (l *loader) value(e hclsyntax.Expression) value {
 		for _, part := range e.Parts {
 			p, ok := part.(*hclsyntax.LiteralValueExpr)
 			if !ok || p.Val.Type() != cty.String || p.Val.IsNull() {
+				l.evaluate(&v, e)
 				return v
 			}
 			b.WriteString(p.Val.AsString())
 		}
 		v.kind, v.text = kindString, b.String()
 	case *hclsyntax.TupleConsExpr:
-		v.kind, v.items = kindList, e.Exprs
+		v.kind, v.items = kindList, make([]value, len(e.Exprs))
+		for i := range e.Exprs {
+			v.items[i] = l.value(e.Exprs[i])
+		}
 	case *hclsyntax.ScopeTraversalExpr:
 		v.kind, v.traversal = kindReference, e.Traversal
 	case *hclsyntax.UnaryOpExpr:
@@ -96,6 +105,9 @@ func (l *loader) value(e hclsyntax.Expression) value {
 				v.kind, v.number = kindNumber, new(big.Float).Neg(inner.Val.AsBigFloat())
 			}
 		}
+	case *hclsyntax.ForExpr, *hclsyntax.FunctionCallExpr, *hclsyntax.ConditionalExpr, *hclsyntax.TemplateWrapExpr,
+		*hclsyntax.IndexExpr, *hclsyntax.SplatExpr, *hclsyntax.RelativeTraversalExpr, *hclsyntax.BinaryOpExpr:
+		l.evaluate(&v, e)
 	}
 	return v
 }
@@ -142,9 +154,10 @@ func (v *value) reference() (kind, name string, ok bool) {
 }
 
 // list returns the items of a list attribute; example shows one that is right.
-func (l *loader) list(a *hclsyntax.Attribute, example, ifEmpty string) []hclsyntax.Expression {
+func (l *loader) list(a *hclsyntax.Attribute, example, ifEmpty string) []value {
 	v := l.value(a.Expr)
 	switch {
+	case v.failed:
 	case v.kind == kindString || v.kind == kindNumber || v.kind == kindReference:
 		l.errorf(v.at, "Not a list", "Expected a list, such as %s; this is %s. Write [%s].", example, v.kind, v.source)
 	case v.kind != kindList:
@@ -152,13 +165,16 @@ func (l *loader) list(a *hclsyntax.Attribute, example, ifEmpty string) []hclsynt
 	case len(v.items) == 0:
 		l.errorf(v.at, "Empty list", "Expected at least one entry, such as %s. %s", example, ifEmpty)
 	}
-	return v.items
+	return slices.DeleteFunc(v.items, func(v value) bool { return v.failed })
 }
 
 // choice returns the index of the word that the attribute holds, or -1.
 // mistaken maps words that operators bring from elsewhere to ours.
 func (l *loader) choice(a *hclsyntax.Attribute, words []string, mistaken map[string]string) int {
 	v := l.value(a.Expr)
+	if v.failed {
+		return -1
+	}
 	if v.kind == kindReference && !v.negated && len(v.traversal) == 1 {
 		v.text = v.traversal.RootName() // the word, without quotes
 	}

@@ -110,10 +110,39 @@ const (
 
 	// ContextUnknown: no tenant claims the Context ID.
 	ContextUnknown
+	// ContextReserved: bits that are always 0 in the OVN layout are set.
+	ContextReserved
+	// TenantEndpoint: the outer source is not one of the tenant's endpoints.
+	TenantEndpoint
 	// RuleDrop: a rule says drop.
 	RuleDrop
+	// RuleReject: a rule says reject.
+	RuleReject
+	// RateLimit: more than the limit of the rule allows.
+	RateLimit
 	// TenantDefault: no rule of the tenant matched, and its default is drop.
 	TenantDefault
+
+	// State of inner flows.
+
+	// StateInvalid: the packet belongs to no flow and cannot start one.
+	StateInvalid
+	// FlowEndpoint: the packet names a flow of another outer endpoint.
+	FlowEndpoint
+	// TCPWindow: a TCP segment outside the windows of its flow.
+	TCPWindow
+	// TCPReset: a RST that is not at the sequence number that its flow expects.
+	TCPReset
+	// TCPSyn: a SYN inside an established flow.
+	TCPSyn
+	// FlowTableFull: no room for another flow.
+	FlowTableFull
+	// TenantFlows: the tenant has as many flows as it may have.
+	TenantFlows
+	// SourceFlows: the inner source has as many flows as it may have.
+	SourceFlows
+	// HalfOpenLimit: the tenant has as many half-open TCP flows as it may have.
+	HalfOpenLimit
 
 	// Leaving.
 

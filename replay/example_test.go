@@ -40,10 +40,10 @@ tenant "acme" {
 		return
 	}
 	fmt.Println("frames:", summary.Frames)
-	fmt.Println("questions that passed:", summary.Rules["acme/dns"])
+	fmt.Println("questions and answers that passed:", summary.Rules["acme/dns"])
 	fmt.Println("dropped:", summary.Reasons)
 	// Output:
 	// frames: 8
-	// questions that passed: 3
-	// dropped: map[context_unknown:2 tenant_default:3]
+	// questions and answers that passed: 6
+	// dropped: map[context_unknown:2]
 }

@@ -61,6 +61,7 @@ tenant "acme" {
     services    = ["tcp/445"]
   }
   rule "web" {
+    state  = "stateless" # the story begins in the middle
     action   = "accept"
     services = ["tcp/80"]
   }

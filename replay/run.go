@@ -69,9 +69,13 @@ func newRun(c Config) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
+	shared, err := firewall.NewShared(c.Policy, ids)
+	if err != nil {
+		return nil, err
+	}
 	r.firewall, err = firewall.New(firewall.Config{
-		Policy: c.Policy, Reassembly: c.Reassembly, MSSFloor: c.MSSFloor,
-		FrameIDs: ids, Random: rand.NewPCG(1, 1), Observer: r.observe,
+		Shared: shared, Reassembly: c.Reassembly, MSSFloor: c.MSSFloor,
+		Random: rand.NewPCG(1, 1), Observer: r.observe,
 	})
 	if err != nil {
 		return nil, err

@@ -74,7 +74,8 @@ func TestNFTPrintsTheTableOfTheRules(t *testing.T) {
 
 func TestMistakesOnTheCommandLineHaveStatus2(t *testing.T) {
 	for _, args := range [][]string{
-		{"nonsense"}, {"check"}, {"--nonsense"}, {"nft"}, {"nft", "--rules", acceptAll, "--iptables", "5"},
+		{"nonsense"}, {"check"}, {"fmt"}, {"explain"}, {"explain", "--rules", acceptAll, "--context", "x", "arp request 10.0.0.1 > 10.0.0.2"},
+		{"explain", "--rules", acceptAll, "--context", "1", "nonsense"}, {"explain", "--rules", acceptAll, "--context", "1", "--at", "noon", "arp request 10.0.0.1 > 10.0.0.2"}, {"--nonsense"}, {"nft"}, {"nft", "--rules", acceptAll, "--iptables", "5"},
 		{"nft", "--remove", "--rules", acceptAll}, {"demo", "more"}, {"version", "more"}, {"replay"},
 		{"endpoint"}, {"endpoint", "--local", "10.0.0.1", "--remote", "x"},
 		{"endpoint", "--local", "10.0.0.1", "--remote", "10.0.0.2", "--port", "name=x"},
@@ -90,6 +91,7 @@ func TestHelpVersionAndCompletionAreFine(t *testing.T) {
 	for _, args := range [][]string{
 		nil, {"--help"}, {"help", "run"}, {"version"}, {"completion", "bash"}, {"completion", "zsh"}, {"completion", "fish"},
 		{"run", "--help"}, {"replay", "--help"}, {"check", "--help"}, {"nft", "--help"}, {"demo", "--help"}, {"endpoint", "--help"},
+		{"fmt", "--help"}, {"explain", "--help"},
 	} {
 		if status, out, stderr := sttwall(args...); status != statusFine || out == "" || stderr != "" {
 			t.Errorf("%v: status %d, %q, %s", args, status, out, stderr)
@@ -118,7 +120,7 @@ func TestTheReadmeShowsRulesThatLoad(t *testing.T) {
 	if err := os.WriteFile(file, []byte(rules.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if status, out, stderr := sttwall("check", file); status != statusFine || !strings.Contains(out, "1 tenants, 2 rules") {
+	if status, out, stderr := sttwall("check", file); status != statusFine || !strings.Contains(out, "1 tenants, 1 rules, 0 tests") {
 		t.Errorf("status %d\n%s%s", status, out, stderr)
 	}
 }

@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"sttwall/firewall"
 	"sttwall/nfq"
-	"sttwall/policy"
 	"sttwall/reason"
 )
 
@@ -25,11 +26,7 @@ type reporter struct {
 	missed atomic.Uint64
 	last   totals
 
-	// Dropped frames by rule and, where none matched, by tenant: by the
-	// indexes of the policy.
-	ruleNames, tenantNames []string
-	rules, tenants         []atomic.Uint64
-	lastRules, lastTenants []uint64
+	rules, tenants map[string]firewall.Tally // as they were last
 }
 
 // totals are sums over all workers and queues.
@@ -42,25 +39,12 @@ type totals struct {
 	missed                   uint64
 }
 
-func newReporter(log *slog.Logger, rules *policy.Policy) *reporter {
-	r := &reporter{
-		log: log, frames: make(chan firewall.FrameEvent, logBacklog),
-		ruleNames: rules.Rules(), tenantNames: rules.Tenants(),
-	}
-	r.rules, r.lastRules = make([]atomic.Uint64, len(r.ruleNames)), make([]uint64, len(r.ruleNames))
-	r.tenants, r.lastTenants = make([]atomic.Uint64, len(r.tenantNames)), make([]uint64, len(r.tenantNames))
-	return r
+func newReporter(log *slog.Logger) *reporter {
+	return &reporter{log: log, frames: make(chan firewall.FrameEvent, logBacklog)}
 }
 
 // observe takes a frame from a worker and never waits.
 func (r *reporter) observe(e *firewall.FrameEvent) {
-	if e.Verdict == firewall.Drop && e.Reason == e.Decision.Reason {
-		if d := &e.Decision; d.RuleIndex >= 0 {
-			r.rules[d.RuleIndex].Add(1)
-		} else if d.TenantIndex >= 0 {
-			r.tenants[d.TenantIndex].Add(1)
-		}
-	}
 	if !e.Decision.Log {
 		return
 	}
@@ -87,6 +71,7 @@ func (r *reporter) run(ctx context.Context, inline *nfq.Inline, every time.Durat
 			r.frame(&e)
 		case <-tick:
 			r.losses(r.sum(inline))
+			r.drops(inline.Tallies())
 		case <-ctx.Done():
 			for len(r.frames) > 0 {
 				e := <-r.frames
@@ -94,6 +79,7 @@ func (r *reporter) run(ctx context.Context, inline *nfq.Inline, every time.Durat
 			}
 			now := r.sum(inline)
 			r.losses(now)
+			r.drops(inline.Tallies())
 			r.log.Info("the firewall has stopped", "accepted", now.FramesAccepted, "rewritten", now.FramesRewritten, "dropped", now.FramesDropped)
 			return
 		}
@@ -149,8 +135,6 @@ func (r *reporter) losses(now totals) {
 			r.log.Info("dropped", "reason", why.String(), "count", n, "remedy", why.Remedy())
 		}
 	}
-	r.drops("rule", r.ruleNames, r.rules, r.lastRules)
-	r.drops("tenant", r.tenantNames, r.tenants, r.lastTenants)
 	for _, drop := range []struct {
 		what      string
 		now, then uint64
@@ -174,6 +158,7 @@ func (r *reporter) losses(now totals) {
 		{"verdicts came too late: the kernel had dropped the packets", now.late, r.last.late},
 		{"errors on the queue's socket", now.otherErrors, r.last.otherErrors},
 		{"frames not logged: too many at once", now.missed, r.last.missed},
+		{"rejected frames were not answered: over settings.reject_rate", now.RejectsLimited, r.last.RejectsLimited},
 	} {
 		if loss.now > loss.then {
 			r.log.Warn(loss.what, "at_least", loss.now-loss.then)
@@ -182,14 +167,21 @@ func (r *reporter) losses(now totals) {
 	r.last = now
 }
 
-// drops logs which rules, or which tenants' defaults, have dropped since the
-// last time.
-func (r *reporter) drops(what string, names []string, counts []atomic.Uint64, last []uint64) {
-	for i := range counts {
-		now := counts[i].Load()
-		if now > last[i] {
-			r.log.Info("dropped by "+what, what, names[i], "count", now-last[i])
+// drops logs which rules and tenants have dropped, or would have, since the last
+// time.
+func (r *reporter) drops(rules, tenants map[string]firewall.Tally) {
+	r.dropsOf("rule", rules, r.rules)
+	r.dropsOf("tenant", tenants, r.tenants)
+	r.rules, r.tenants = rules, tenants
+}
+
+func (r *reporter) dropsOf(what string, now, last map[string]firewall.Tally) {
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		if n := now[name].Dropped - last[name].Dropped; n > 0 {
+			r.log.Info("dropped by "+what, what, name, "count", n)
 		}
-		last[i] = now
+		if n := now[name].Audited - last[name].Audited; n > 0 {
+			r.log.Info("would be dropped by "+what+", but for audit mode", what, name, "count", n)
+		}
 	}
 }

@@ -14,36 +14,25 @@ import (
 
 func newTestReporter(t *testing.T) (*reporter, *bytes.Buffer) {
 	t.Helper()
-	rules, diagnostics, _ := policy.LoadFile("../../testdata/rules/captures.hcl")
-	if rules == nil {
-		t.Fatal(diagnostics)
-	}
 	var out bytes.Buffer
-	return newReporter(slog.New(slog.NewTextHandler(&out, nil)), rules), &out
+	return newReporter(slog.New(slog.NewTextHandler(&out, nil))), &out
 }
 
 func TestReporterNamesTheRulesAndTenantsThatDropped(t *testing.T) {
 	r, out := newTestReporter(t)
-	for _, d := range []policy.Decision{
-		{RuleIndex: 0, TenantIndex: 0, Reason: reason.RuleDrop},
-		{RuleIndex: 0, TenantIndex: 0, Reason: reason.RuleDrop},
-		{RuleIndex: -1, TenantIndex: 0, Reason: reason.TenantDefault},
-		{RuleIndex: -1, TenantIndex: -1, Reason: reason.ContextUnknown},
-	} {
-		r.observe(&firewall.FrameEvent{Verdict: firewall.Drop, Reason: d.Reason, Decision: d})
-	}
-	r.observe(&firewall.FrameEvent{Verdict: firewall.Accept, Decision: policy.Decision{RuleIndex: 1}})
-	r.losses(totals{})
-	for _, want := range []string{"rule=acme/no-dns count=2", "tenant=acme count=1"} {
+	rules := map[string]firewall.Tally{"acme/no-dns": {Frames: 2, Dropped: 2}, "acme/web": {Frames: 9}, "trial/all": {Frames: 3, Audited: 3}}
+	tenants := map[string]firewall.Tally{"acme": {Frames: 12, Dropped: 3}}
+	r.drops(rules, tenants)
+	for _, want := range []string{"rule=acme/no-dns count=2", "tenant=acme count=3", "rule=trial/all count=3"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("it does not say %q:\n%s", want, out)
 		}
 	}
-	if n := strings.Count(out.String(), "\n"); n != 2 {
-		t.Errorf("got %d lines, want 2:\n%s", n, out)
+	if n := strings.Count(out.String(), "\n"); n != 3 {
+		t.Errorf("got %d lines, want 3:\n%s", n, out)
 	}
 	out.Reset()
-	if r.losses(totals{}); out.Len() > 0 {
+	if r.drops(rules, tenants); out.Len() > 0 {
 		t.Errorf("it says it twice:\n%s", out)
 	}
 }

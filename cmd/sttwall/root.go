@@ -69,7 +69,7 @@ func newRootCommand(s streams) *cobra.Command {
 	root.AddCommand(
 		newRunCommand(s),
 		newReplayCommand(s),
-		newCheckCommand(s),
+		newCheckCommand(s), newFmtCommand(s), newExplainCommand(s),
 		newNFTCommand(s),
 		newDemoCommand(s),
 		newEndpointCommand(s),

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"sttwall/nfq"
 	"sttwall/policy"
@@ -24,7 +27,8 @@ func newRunCommand(s streams) *cobra.Command {
 		Short: "Run the firewall on this host",
 		Long: "run takes the STT packets that this host forwards or receives from NFQUEUE, and lets leave what\n" +
 			"the rules allow. It opens the queues, installs the nftables table 'sttwall', and works until SIGTERM\n" +
-			"or ^C. The table stays then, and drops: 'sttwall nft --remove' takes it away. It needs CAP_NET_ADMIN.",
+			"or ^C. The table stays then, and drops: 'sttwall nft --remove' takes it away. SIGHUP reads the rules file again.\n" +
+			"It needs CAP_NET_ADMIN, and CAP_NET_RAW for answering what rules reject.",
 		Example: "  sttwall run --rules /etc/sttwall/rules.hcl\n" +
 			"  sttwall run --rules rules.hcl --queues 4 --fail-open=absent",
 		Args: arguments(cobra.NoArgs),
@@ -42,7 +46,7 @@ func newRunCommand(s streams) *cobra.Command {
 			if config.Policy, err = loadPolicy(s, rules); err != nil {
 				return err
 			}
-			return run(cmd.Context(), config, slog.New(slog.NewTextHandler(s.err, nil)), report)
+			return run(cmd.Context(), config, slog.New(slog.NewTextHandler(s.err, nil)), report, func() (*policy.Policy, error) { return loadPolicy(s, rules) })
 		},
 	}
 	flags := cmd.Flags()
@@ -52,8 +56,9 @@ func newRunCommand(s streams) *cobra.Command {
 	return cmd
 }
 
-func run(ctx context.Context, config nfq.InlineConfig, log *slog.Logger, every time.Duration) error {
-	watch := newReporter(log, config.Policy)
+// run runs the firewall until ctx ends. load reads the rules again, at SIGHUP.
+func run(ctx context.Context, config nfq.InlineConfig, log *slog.Logger, every time.Duration, load func() (*policy.Policy, error)) error {
+	watch := newReporter(log)
 	config.Observer = watch.observe
 	inline, err := nfq.StartInline(config)
 	if err != nil {
@@ -67,10 +72,45 @@ func run(ctx context.Context, config nfq.InlineConfig, log *slog.Logger, every t
 		defer close(stopped)
 		watch.run(reporting, inline, every)
 	}()
+	go reloadAtHangup(reporting, inline, log, load)
 	err = inline.Run(ctx)
 	stop()
 	<-stopped
 	return err
+}
+
+// reloadAtHangup puts the rules file in force again at each SIGHUP. A file that
+// does not load changes nothing.
+func reloadAtHangup(ctx context.Context, inline *nfq.Inline, log *slog.Logger, load func() (*policy.Policy, error)) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, unix.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			reload(inline, log, load)
+		}
+	}
+}
+
+func reload(inline *nfq.Inline, log *slog.Logger, load func() (*policy.Policy, error)) {
+	old := inline.Shared().Policy()
+	next, err := load()
+	if err != nil {
+		log.Error("the rules file does not load: the rules that were in force still are", "why", err)
+		return
+	}
+	ended, err := inline.Reload(next)
+	if err != nil {
+		log.Error("the table does not follow the rules file: the rules that were in force still are", "why", err)
+		return
+	}
+	log.Info("the rules are in force", "tenants", len(next.Tenants()), "rules", len(next.Rules()), "flows_ended", ended)
+	if next.Settings().Flows != old.Settings().Flows {
+		log.Warn("settings.flows has changed: the flow table keeps its size until the next start")
+	}
 }
 
 // announce says what runs, and loudly what is left open.
@@ -84,6 +124,9 @@ func announce(log *slog.Logger, c nfq.InlineConfig, settings policy.Settings, in
 		"queue", c.Queue.Number, "queues", c.Queues, "table", where)
 	if len(settings.Endpoints) == 0 {
 		log.Warn("settings.endpoints is empty: any address may send STT")
+	}
+	if !inline.Answers() {
+		log.Warn("without CAP_NET_RAW no reject is answered: rejected frames are dropped silently")
 	}
 	if c.FailOpenAbsent {
 		log.Warn("fails open: STT passes uninspected while no sttwall listens")

@@ -288,6 +288,10 @@ func arrivesOverIPv6(ctx context.Context, s *scenario) (string, error) {
 		return "", err
 	}
 	c.path.Src, c.path.Dst = OuterA6, OuterB6
+	// Another flow: one that is known does not come from other endpoints.
+	const otherPort = 41006
+	binary.BigEndian.PutUint16(c.inner[etherHeaderLen+20:], otherPort)
+	binary.BigEndian.PutUint16(c.inner[etherHeaderLen+20+6:], 0)
 	if err := s.sendAll(c); err != nil {
 		return "", err
 	}

@@ -1,6 +1,6 @@
 # The rules of the demo: two tenants with the same addresses on both sides
 # (192.168.0.1 and .2, fd00:192:168::1 and ::2), told apart by their Context
-# IDs. There is no state in this version, so replies have rules of their own.
+# IDs. Rules are about the first packet of a flow; its replies pass by themselves.
 
 settings {
   stt_ports      = [7471]
@@ -14,24 +14,12 @@ service "web" {
   ports    = [8080]
 }
 
-service "web-replies" {
-  protocol     = "tcp"
-  source_ports = [8080]
-}
-
-service "bulk-replies" {
-  protocol     = "tcp"
-  source_ports = [5201]
-}
-
-service "echo-replies" {
-  protocol     = "udp"
-  source_ports = [7000]
-}
-
 tenant "acme" {
   context_ids    = [100]
   default_action = "drop"
+
+  # Not left to themselves, so that the demo can stop one.
+  neighbor_discovery = "rules"
 
   rule "no-gateway" {
     action      = "drop"
@@ -51,7 +39,7 @@ tenant "acme" {
 
   rule "ping" {
     action   = "accept"
-    services = ["icmp/echo-request", "icmp/echo-reply", "icmpv6/echo-request", "icmpv6/echo-reply"]
+    services = ["icmp/echo-request", "icmpv6/echo-request"]
   }
 
   rule "web" {
@@ -60,20 +48,9 @@ tenant "acme" {
     services    = [service.web]
   }
 
-  rule "web-replies" {
-    action   = "accept"
-    source   = ["192.168.0.2", "fd00:192:168::2"]
-    services = [service.web-replies]
-  }
-
   rule "bulk" {
     action   = "accept"
     services = ["tcp/5201"]
-  }
-
-  rule "bulk-replies" {
-    action   = "accept"
-    services = [service.bulk-replies]
   }
 
   rule "no-telnet" {
@@ -84,11 +61,6 @@ tenant "acme" {
   rule "echo" {
     action   = "accept"
     services = ["udp/7000"]
-  }
-
-  rule "echo-replies" {
-    action   = "accept"
-    services = [service.echo-replies]
   }
 
   rule "sink" {
@@ -107,16 +79,6 @@ tenant "globex" {
   context_ids    = [200]
   default_action = "drop"
 
-  rule "arp" {
-    action   = "accept"
-    services = ["arp"]
-  }
-
-  rule "neighbours" {
-    action   = "accept"
-    services = ["nd"]
-  }
-
   rule "no-web" {
     action   = "drop"
     services = [service.web]
@@ -131,11 +93,5 @@ tenant "globex" {
     action   = "accept"
     source   = ["192.168.0.1"]
     services = ["udp/7000"]
-  }
-
-  rule "echo-replies" {
-    action   = "accept"
-    source   = ["192.168.0.2"]
-    services = [service.echo-replies]
   }
 }

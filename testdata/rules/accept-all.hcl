@@ -11,8 +11,10 @@ tenant "all" {
   context_ids    = ["0x0000000000000000/0"]
   default_action = "accept"
 
+  # Stateless, because a capture begins in the middle of flows.
   rule "everything" {
     action   = "accept"
     services = ["any", "arp"]
+    state    = "stateless"
   }
 }

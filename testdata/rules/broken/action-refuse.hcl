@@ -6,6 +6,6 @@ tenant "acme" {
   context_ids = [100]
 
   rule "web" {
-    action = "reject"
+    action = "refuse"
   }
 }

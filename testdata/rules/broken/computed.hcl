@@ -7,8 +7,9 @@ tenant "acme" {
 
   rule "web" {
     action = "accept"
-    source = concat(["10.0.0.1"], ["10.0.0.2"])
-    services = ["tcp/${80 + 1}"]
-    log = 1 < 2
+    source = concat(["10.0.0.1"], nobody)
+    destination = [for n in range(1, 1000) : [for m in range(1, 1000) : "10.0.0.1"]]
+    services = ["tcp/${80 / 0}"]
+    log = file("/etc/passwd")
   }
 }

@@ -3,6 +3,5 @@ settings {
 }
 
 tenant "acme" {
-  context_layout = "ovn"
   datapaths      = [7, 12]
 }

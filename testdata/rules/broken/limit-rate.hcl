@@ -8,7 +8,7 @@ tenant "acme" {
   rule "web" {
     action = "accept"
     limit {
-      rate = "1000/s"
+      rate = 1000
     }
   }
 }

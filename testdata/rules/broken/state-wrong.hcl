@@ -7,6 +7,6 @@ tenant "acme" {
 
   rule "web" {
     action = "accept"
-    state = "stateless"
+    state = "none"
   }
 }

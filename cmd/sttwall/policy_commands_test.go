@@ -1,0 +1,104 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const smallRules = `settings {
+  endpoints = ["any"]
+}
+tenant "acme" {
+  context_ids = [100]
+  rule "no-telnet" {
+    action   = "drop"
+    services = ["tcp/23"]
+  }
+  rule "web" {
+    action   = "accept"
+    services = ["tcp/443"]
+  }
+}
+`
+
+func rulesFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rules.hcl")
+	if err := os.WriteFile(path, []byte(text), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestExplainShowsEveryRuleThatWasTried(t *testing.T) {
+	file := rulesFile(t, smallRules)
+	for _, tt := range []struct {
+		packet string
+		want   string
+	}{
+		{"tcp 10.0.0.1:1 > 10.0.0.2:443 syn", "context ID 0x64 is tenant acme\n" +
+			"  FILE:6 acme/no-telnet: no: services = [\"tcp/23\"], but the packet is tcp/443 from port 1, flags syn\n" +
+			"  FILE:10 acme/web: matches\n" +
+			"accept by acme/web\n"},
+		{"tcp 10.0.0.1:1 > 10.0.0.2:23 syn", "context ID 0x64 is tenant acme\n" +
+			"  FILE:6 acme/no-telnet: matches\n" +
+			"drop by acme/no-telnet: rule_drop\n"},
+		{"arp request 10.0.0.1 > 10.0.0.2", "context ID 0x64 is tenant acme\n" +
+			"  neighbour discovery passes (neighbor_discovery = \"pass\")\n" +
+			"accept\n"},
+	} {
+		status, out, stderr := sttwall("explain", "--rules", file, "--context", "0x64", tt.packet)
+		if want := strings.ReplaceAll(tt.want, "FILE", file); status != statusFine || out != want {
+			t.Errorf("status %d, %s\n%s\nwant\n%s", status, stderr, out, want)
+		}
+	}
+	status, out, _ := sttwall("explain", "--rules", file, "--context", "7", "arp request 10.0.0.1 > 10.0.0.2", "--json")
+	if status != statusFine || !strings.Contains(out, `"tenant": "no tenant claims context ID 0x7"`) || !strings.Contains(out, `"reason": "context_unknown"`) {
+		t.Errorf("status %d\n%s", status, out)
+	}
+}
+
+func TestCheckRunsTheTestsOfAFile(t *testing.T) {
+	file := rulesFile(t, smallRules+`test "web" {
+  context_id = 100
+  packet     = "tcp 10.0.0.1:1 > 10.0.0.2:443 syn"
+  expect     = "accept"
+}
+test "telnet" {
+  context_id = 100
+  packet     = "tcp 10.0.0.1:1 > 10.0.0.2:23 syn"
+  expect     = "accept"
+}
+`)
+	status, out, _ := sttwall("check", file)
+	if status != statusRefused || !strings.Contains(out, file+`:22: test "telnet": expected accept, got drop by acme/no-telnet because of rule_drop`) ||
+		!strings.Contains(out, "1 of 2 tests failed") {
+		t.Errorf("status %d\n%s", status, out)
+	}
+}
+
+func TestFmtChangesWhiteSpaceAlone(t *testing.T) {
+	file := rulesFile(t, strings.ReplaceAll(smallRules, "  ", " "))
+	if status, out, _ := sttwall("fmt", "--check", file); status != statusRefused || out != file+"\n" {
+		t.Errorf("--check: status %d, %s", status, out)
+	}
+	if status, out, _ := sttwall("fmt", file); status != statusFine || out != file+"\n" {
+		t.Errorf("status %d, %s", status, out)
+	}
+	got, err := os.ReadFile(file)
+	if err != nil || string(got) != smallRules {
+		t.Errorf("%v\n%s", err, got)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if status, out, _ := sttwall("fmt", file); status != statusFine || out != "" {
+		t.Errorf("again: status %d, %s", status, out)
+	}
+	broken := rulesFile(t, "tenant {")
+	if status, out, _ := sttwall("fmt", broken); status != statusRefused || out != "" {
+		t.Errorf("a broken file: status %d, %s", status, out)
+	}
+}

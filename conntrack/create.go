@@ -1,0 +1,201 @@
+package conntrack
+
+import (
+	"sttwall/reason"
+)
+
+// Create remembers the flow that the packet begins; Track has said [StateNew]. Where
+// there is no room, the result is [StateInvalid], with the limit that it met as
+// reason. Where another worker was first, the result is as from Track.
+func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out *Result) {
+	*out = Result{}
+	var l lookup
+	if !l.read(p) || !l.startable {
+		*out = Result{State: StateInvalid, Reason: reason.StateInvalid}
+		return
+	}
+	if why := t.reserve(now, &l, &c.Limits); why != reason.None {
+		*out = Result{State: StateInvalid, Reason: why}
+		return
+	}
+	h := t.hash(&l.packed)
+	s, n := t.shardOf(h)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.expireSome(s, now, 2)
+	if i, found := s.find(&l.packed, h); found {
+		if now < s.at(i).expires(&t.config.Timeouts) {
+			t.judge(now, generation, p, &l, s, n, i, out)
+			if out.State != StateNew {
+				t.release(&l, &c.Limits)
+				return
+			}
+			// Closed, and the SYN may begin the next one: it gives up its place.
+		} else {
+			t.stats.expired.Add(1)
+		}
+		t.end(s, i)
+	}
+	i, e, ok := s.insert(&l.packed, h)
+	if !ok && t.evict(s) {
+		i, e, ok = s.insert(&l.packed, h)
+	}
+	if !ok {
+		t.release(&l, &c.Limits)
+		*out = Result{State: StateInvalid, Reason: reason.FlowTableFull}
+		t.stats.refusedFull.Add(1)
+		return
+	}
+	e.begin(now, generation, p, &l, c)
+	s.lists[e.status].push(s, i)
+	if c.Limits.FlowsPerSource > 0 {
+		e.flags |= flagCounted
+	}
+	if l.halfOpen() {
+		e.flags |= flagHalfOpen // counted by reserve
+	}
+	t.stats.created.Add(1)
+	*out = Result{State: StateOriginal, Handle: Handle{n, i, e.version}, Rule: e.rule, Mark: e.mark}
+}
+
+// begin sets up the entry of a new flow.
+func (e *entry) begin(now int64, generation uint32, p *Packet, l *lookup, c *Creation) {
+	f := p.Frame
+	if l.reversed {
+		e.flags |= flagReversed
+	}
+	e.generation, e.rule, e.mark = generation, c.Rule, c.Mark
+	e.created, e.last = uint32(now/1e9), now
+	e.from[0] = p.From.As16()
+	if !p.To.IsMulticast() {
+		e.from[1] = p.To.As16()
+	}
+	e.contexts[0] = p.Context
+	e.packets[0], e.bytes[0] = 1, uint64(p.Bytes)
+	e.ethSrc, e.ethDst = f.EthSrc, f.EthDst
+	e.tags, e.tci, e.tci2 = f.TagCount, f.Tags[0], f.Tags[1]
+	e.tcpFlags, e.icmpType, e.icmpCode, e.tos = f.TCPFlags, f.ICMPType, f.ICMPCode, f.TOS
+	switch {
+	case l.tcp:
+		e.beginTCP(&l.segment)
+	case l.key.isICMP():
+		e.status = statusICMP
+	case f.HasPorts && f.Protocol != protocolSCTP:
+		e.status = statusUDP
+	default:
+		e.status = statusOther
+	}
+}
+
+const protocolSCTP = 132
+
+// Confirm says that the rules of that generation accept the flow, by that rule.
+func (t *Table) Confirm(h Handle, generation uint32, rule int32, mark uint32) bool {
+	s, e := t.lock(h)
+	if e == nil {
+		return false
+	}
+	e.generation, e.rule, e.mark = generation, rule, mark
+	s.mu.Unlock()
+	return true
+}
+
+// End forgets a flow.
+func (t *Table) End(h Handle) bool {
+	s, e := t.lock(h)
+	if e == nil {
+		return false
+	}
+	t.end(s, h.index)
+	t.stats.ended.Add(1)
+	s.mu.Unlock()
+	return true
+}
+
+// Move says that the side of the flow that sends in the packet's direction is
+// now at the packet's outer source.
+func (t *Table) Move(h Handle, p *Packet) bool {
+	var l lookup
+	if !l.read(p) {
+		return false
+	}
+	s, e := t.lock(h)
+	if e == nil {
+		return false
+	}
+	defer s.mu.Unlock()
+	if e.key != l.packed {
+		return false
+	}
+	e.from[e.direction(l.reversed)] = p.From.As16()
+	return true
+}
+
+// lock returns the flow of a handle with its shard locked, or nil and no lock.
+func (t *Table) lock(h Handle) (*shard, *entry) {
+	if !h.Valid() {
+		return nil, nil
+	}
+	s := &t.shards[h.shard]
+	s.mu.Lock()
+	if h.index < s.used {
+		if e := s.at(h.index); e.version == h.version {
+			return s, e
+		}
+	}
+	s.mu.Unlock()
+	return nil, nil
+}
+
+// expireSome forgets flows of a locked shard whose time is over. Each list is
+// looked at from its front; an entry that was kept alive since it was put there
+// goes to the back.
+func (t *Table) expireSome(s *shard, now int64, budget int) (done int) {
+	for st := range s.lists {
+		for range budget {
+			head := s.lists[st].head
+			if head == 0 {
+				break
+			}
+			i := head - 1
+			e := s.at(i)
+			if now < e.expires(&t.config.Timeouts) {
+				if e.flags&flagTouched == 0 {
+					break // and so are all behind it
+				}
+				s.lists[st].unlink(s, i)
+				s.lists[st].push(s, i)
+				continue
+			}
+			t.end(s, i)
+			t.stats.expired.Add(1)
+			done++
+		}
+	}
+	return done
+}
+
+// Expire forgets flows whose time is over, at most about budget in each of the
+// shards, and returns how many. A flow that is over is not found in any case.
+func (t *Table) Expire(now int64, budget int) (done int) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		done += t.expireSome(s, now, budget)
+		s.mu.Unlock()
+	}
+	return done
+}
+
+// evict gives up a flow of a locked shard that nobody has answered, the oldest
+// first, and reports whether there was one.
+func (t *Table) evict(s *shard) bool {
+	for _, st := range unreplied {
+		if head := s.lists[st].head; head != 0 {
+			t.end(s, head-1)
+			t.stats.evicted.Add(1)
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,19 @@
+// Package conntrack owns the state of inner flows: which packets belong to one
+// that was accepted before, and which cannot belong to any.
+//
+//	packet ──KeyOf──▶ Key ──Track──▶ New       (rules decide; Create remembers)
+//	                            ├──▶ Original, Reply, Related  (passes)
+//	                            ├──▶ Stale     (judge its Origin again, Confirm or End)
+//	                            └──▶ Invalid   (with a reason)
+//
+// A [Table] is shared by all workers: flows are spread over shards by a seeded
+// hash, each behind its own lock, in slabs without pointers. Both directions of
+// a flow are one entry of at most 256 bytes, index included. TCP follows RFC 9293
+// with windows checked as in Rooij, "Real Stateful TCP Packet Filtering in IP
+// Filter" (2001), and Linux' net/netfilter/nf_conntrack_proto_tcp.c; RST and SYN
+// as RFC 5961 wants of receivers.
+//
+// docs/conntrack.md tells operators how directions are paired, what keeps
+// impostors out, and the timeouts. What is not here: rules; the tunnel, of which
+// only the two outer addresses and the context ID are seen.
+package conntrack

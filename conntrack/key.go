@@ -1,0 +1,113 @@
+package conntrack
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"sttwall/inspect"
+)
+
+// Key names a flow as one of its packets shows it.
+type Key struct {
+	Tenant   int32  // the caller's number for the tenant
+	Context  uint64 // context ID; 0 where the two directions have different ones
+	VLAN     uint32 // see [VLANOf]
+	Src, Dst netip.Addr
+	Protocol uint8
+	// SrcPort and DstPort are 0 for protocols without ports. ICMP queries have
+	// their identifier in SrcPort and the type of the request in DstPort.
+	SrcPort, DstPort uint16
+}
+
+// ICMP and ICMPv6 queries: the type of the request for each type that belongs
+// to one, and whether it is the reply. RFC 792, RFC 950, RFC 4443.
+func icmpQuery(protocol, kind uint8) (request uint8, reply, ok bool) {
+	if protocol == inspect.ProtocolICMPv6 {
+		switch kind {
+		case 128:
+			return 128, false, true
+		case 129:
+			return 128, true, true
+		}
+		return 0, false, false
+	}
+	switch kind {
+	case 8, 13, 15, 17:
+		return kind, false, true
+	case 0:
+		return 8, true, true
+	case 14, 16, 18:
+		return kind - 1, true, true
+	}
+	return 0, false, false
+}
+
+// VLANOf packs the VLAN IDs of a frame's tags into a number; priorities do not
+// make another network.
+func VLANOf(f *inspect.Frame) uint32 {
+	v := uint32(f.TagCount)
+	for i := range min(int(f.TagCount), inspect.MaxTags) {
+		v = v<<12 | uint32(f.Tags[i]&0xfff)
+	}
+	return v
+}
+
+// packedLen is the size of a [packed] in bytes.
+const packedLen = 54
+
+// packed is a key in the form that is hashed and compared: the lower address
+// and port first, so that both directions have the same.
+type packed [packedLen]byte
+
+// pack returns the packed key and whether the packet goes from the second
+// address in it to the first.
+func (k *Key) pack() (p packed, reversed bool) {
+	reversed = k.Dst.Less(k.Src) || k.Dst == k.Src && k.DstPort < k.SrcPort && !k.isICMP()
+	a, b, ap, bp := k.Src, k.Dst, k.SrcPort, k.DstPort
+	if reversed {
+		a, b = b, a
+		if !k.isICMP() {
+			ap, bp = bp, ap
+		}
+	}
+	a16, b16 := a.As16(), b.As16()
+	copy(p[0:], a16[:])
+	copy(p[16:], b16[:])
+	binary.BigEndian.PutUint16(p[32:], ap)
+	binary.BigEndian.PutUint16(p[34:], bp)
+	binary.BigEndian.PutUint32(p[36:], uint32(k.Tenant))
+	binary.BigEndian.PutUint32(p[40:], k.VLAN)
+	binary.BigEndian.PutUint64(p[44:], k.Context)
+	p[52] = k.Protocol
+	if k.Src.Is4() {
+		p[53] = 4 // an IPv4-mapped IPv6 address is another one
+	}
+	return p, reversed
+}
+
+func (k *Key) isICMP() bool {
+	return k.Protocol == inspect.ProtocolICMP || k.Protocol == inspect.ProtocolICMPv6
+}
+
+// unpack is the inverse of pack.
+func (p *packed) unpack(reversed bool) Key {
+	k := Key{
+		Tenant:   int32(binary.BigEndian.Uint32(p[36:])),
+		VLAN:     binary.BigEndian.Uint32(p[40:]),
+		Context:  binary.BigEndian.Uint64(p[44:]),
+		Protocol: p[52],
+		SrcPort:  binary.BigEndian.Uint16(p[32:]),
+		DstPort:  binary.BigEndian.Uint16(p[34:]),
+	}
+	k.Src, k.Dst = netip.AddrFrom16([16]byte(p[0:16])), netip.AddrFrom16([16]byte(p[16:32]))
+	if p[53] == 4 {
+		k.Src, k.Dst = k.Src.Unmap(), k.Dst.Unmap()
+	}
+	if reversed {
+		k.Src, k.Dst = k.Dst, k.Src
+		if !k.isICMP() {
+			k.SrcPort, k.DstPort = k.DstPort, k.SrcPort
+		}
+	}
+	return k
+}

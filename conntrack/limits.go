@@ -1,0 +1,241 @@
+package conntrack
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"sttwall/inspect"
+	"sttwall/reason"
+)
+
+// MaxTenants bounds [Packet.Tenant]: 0 to MaxTenants-1. Others share one count.
+const MaxTenants = 1 << 20
+
+const (
+	tenantBits  = 10
+	tenantChunk = 1 << tenantBits
+)
+
+// tenantTable counts by tenant, in chunks that are made when they are needed.
+type tenantTable struct {
+	chunks [MaxTenants / tenantChunk]atomic.Pointer[[tenantChunk]tenantCount]
+	others tenantCount
+}
+
+type tenantCount struct{ flows, halfOpen atomic.Int64 }
+
+func (t *tenantTable) of(tenant int32) *tenantCount {
+	if tenant < 0 || tenant >= MaxTenants {
+		return &t.others
+	}
+	slot := &t.chunks[tenant>>tenantBits]
+	chunk := slot.Load()
+	if chunk == nil {
+		slot.CompareAndSwap(nil, new([tenantChunk]tenantCount))
+		chunk = slot.Load()
+	}
+	return &chunk[tenant&(tenantChunk-1)]
+}
+
+// sourceTable counts the flows that inner addresses have begun, for tenants
+// with such a limit. It never has more entries than there are flows.
+type sourceTable struct {
+	seed   maphash.Seed
+	shards [16]struct {
+		mu     sync.Mutex
+		counts map[source]uint32
+	}
+}
+
+type source struct {
+	address [16]byte
+	v4      bool
+	tenant  int32
+}
+
+func (t *sourceTable) init() {
+	t.seed = maphash.MakeSeed()
+	for i := range t.shards {
+		t.shards[i].counts = make(map[source]uint32)
+	}
+}
+
+// add counts a flow and reports whether the source may have it.
+func (t *sourceTable) add(tenant int32, a netip.Addr, limit int) bool {
+	k := source{a.As16(), a.Is4(), tenant}
+	s := &t.shards[maphash.Comparable(t.seed, k)%16]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.counts[k]
+	if int(n) >= limit {
+		return false
+	}
+	s.counts[k] = n + 1
+	return true
+}
+
+func (t *sourceTable) remove(tenant int32, a netip.Addr) {
+	k := source{a.As16(), a.Is4(), tenant}
+	s := &t.shards[maphash.Comparable(t.seed, k)%16]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.counts[k]; n > 1 {
+		s.counts[k] = n - 1
+	} else {
+		delete(s.counts, k)
+	}
+}
+
+// reserve counts a flow that is about to begin, or says which limit it meets.
+// Flows whose time is over do not count against a limit for long.
+func (t *Table) reserve(now int64, l *lookup, limits *Limits) reason.Reason {
+	why := t.tryReserve(now, l, limits)
+	if last := t.swept.Load(); why != reason.None && now-last > sweepEvery && t.swept.CompareAndSwap(last, now) {
+		t.Expire(now, sweepBudget)
+		why = t.tryReserve(now, l, limits)
+	}
+	switch why {
+	case reason.HalfOpenLimit:
+		t.stats.refusedHalfOpen.Add(1)
+	case reason.TenantFlows:
+		t.stats.refusedTenant.Add(1)
+	case reason.SourceFlows:
+		t.stats.refusedSource.Add(1)
+	case reason.FlowTableFull:
+		t.stats.refusedFull.Add(1)
+	}
+	return why
+}
+
+const (
+	sweepEvery  = 10_000_000 // ns between two looks for flows that are over, where a limit is met
+	sweepBudget = 256        // flows for each status and shard
+)
+
+func (t *Table) tryReserve(now int64, l *lookup, limits *Limits) reason.Reason {
+	tenant := t.tenants.of(l.key.Tenant)
+	halfOpen := l.halfOpen()
+	if halfOpen {
+		if n := tenant.halfOpen.Add(1); limits.HalfOpen > 0 && n > int64(limits.HalfOpen) {
+			tenant.halfOpen.Add(-1)
+			return reason.HalfOpenLimit
+		}
+	}
+	if n := tenant.flows.Add(1); limits.Flows > 0 && n > int64(limits.Flows) {
+		tenant.flows.Add(-1)
+		if halfOpen {
+			tenant.halfOpen.Add(-1)
+		}
+		return reason.TenantFlows
+	}
+	if limits.FlowsPerSource > 0 && !t.sources.add(l.key.Tenant, l.key.Src, limits.FlowsPerSource) {
+		tenant.flows.Add(-1)
+		if halfOpen {
+			tenant.halfOpen.Add(-1)
+		}
+		return reason.SourceFlows
+	}
+	if t.flows.Add(1) > int64(t.config.MaxFlows) && !t.makeRoom(now, l) {
+		t.release(l, limits)
+		return reason.FlowTableFull
+	}
+	return reason.None
+}
+
+// halfOpen reports whether the flow that the packet begins is a TCP flow without
+// a whole handshake; one that is picked up in the middle is not.
+func (l *lookup) halfOpen() bool { return l.tcp && l.segment.has(inspect.SYN) }
+
+// release takes back what reserve has counted.
+func (t *Table) release(l *lookup, limits *Limits) {
+	tenant := t.tenants.of(l.key.Tenant)
+	tenant.flows.Add(-1)
+	if l.halfOpen() {
+		tenant.halfOpen.Add(-1)
+	}
+	if limits.FlowsPerSource > 0 {
+		t.sources.remove(l.key.Tenant, l.key.Src)
+	}
+	t.flows.Add(-1)
+}
+
+// makeRoom gives up one flow, of the shard of the new one if it can: those whose
+// time is over, or that nobody has answered.
+func (t *Table) makeRoom(now int64, l *lookup) bool {
+	_, first := t.shardOf(t.hash(&l.packed))
+	for i := range t.shards {
+		s := &t.shards[(int(first)+i)%len(t.shards)]
+		s.mu.Lock()
+		done := t.expireSome(s, now, 1) > 0 || t.evict(s)
+		s.mu.Unlock()
+		if done {
+			return true
+		}
+	}
+	return false
+}
+
+// uncount takes a flow that ends out of the counts of its tenant and source.
+func (t *Table) uncount(e *entry) {
+	k := e.key.unpack(e.flags&flagReversed != 0)
+	tenant := t.tenants.of(k.Tenant)
+	tenant.flows.Add(-1)
+	if e.flags&flagHalfOpen != 0 {
+		tenant.halfOpen.Add(-1)
+	}
+	if e.flags&flagCounted != 0 {
+		t.sources.remove(k.Tenant, k.Src)
+	}
+}
+
+// countHalfOpen brings the count of half-open flows up to date with a TCP flow's
+// status.
+func (t *Table) countHalfOpen(e *entry) {
+	halfOpen := e.status == statusSynSent || e.status == statusSynReceived
+	if halfOpen == (e.flags&flagHalfOpen != 0) {
+		return
+	}
+	k := e.key.unpack(false)
+	e.flags ^= flagHalfOpen
+	if halfOpen {
+		t.tenants.of(k.Tenant).halfOpen.Add(1)
+	} else {
+		t.tenants.of(k.Tenant).halfOpen.Add(-1)
+	}
+}
+
+// counters are of the whole table.
+type counters struct {
+	created, expired, evicted, ended                           atomic.Uint64
+	refusedFull, refusedTenant, refusedSource, refusedHalfOpen atomic.Uint64
+}
+
+// Stats is what the table holds and has done.
+type Stats struct {
+	Flows                      int    // now
+	Created, Expired           uint64 // begun; over by time
+	Evicted                    uint64 // given up unreplied, because the table was full
+	Ended                      uint64 // by [Table.End]
+	RefusedFull, RefusedTenant uint64 // not begun: no room; the tenant's limit
+	RefusedSource              uint64 // the source's limit
+	RefusedHalfOpen            uint64
+}
+
+// Stats returns the sums.
+func (t *Table) Stats() Stats {
+	c := &t.stats
+	return Stats{
+		Flows: int(t.flows.Load()), Created: c.created.Load(), Expired: c.expired.Load(), Evicted: c.evicted.Load(), Ended: c.ended.Load(),
+		RefusedFull: c.refusedFull.Load(), RefusedTenant: c.refusedTenant.Load(),
+		RefusedSource: c.refusedSource.Load(), RefusedHalfOpen: c.refusedHalfOpen.Load(),
+	}
+}
+
+// TenantStats returns how many flows a tenant has, and how many of them are
+// half-open TCP.
+func (t *Table) TenantStats(tenant int32) (flows, halfOpen int) {
+	c := t.tenants.of(tenant)
+	return int(c.flows.Load()), int(c.halfOpen.Load())
+}

@@ -1,0 +1,108 @@
+package conntrack
+
+import (
+	"net/netip"
+
+	"sttwall/inspect"
+)
+
+// Flow is a flow as it is shown. It is a copy.
+type Flow struct {
+	Key        Key // as in the first packet
+	Status     string
+	Rule       int32
+	Mark       uint32
+	Generation uint32
+	From, To   netip.Addr // outer endpoints of the side that began, and of the other
+	Contexts   [2]uint64  // by direction; the second is valid if HasReply
+	HasReply   bool
+	Packets    [2]uint32
+	Bytes      [2]uint64 // of inner frames
+	Created    int64     // ns, on the caller's clock, whole seconds
+	Last       int64     // when a packet last kept it alive
+}
+
+// Origin fills f with the first packet of the flow, as far as rules look at it.
+// ok is false if the flow is gone. contextID, from and to are those it came with.
+func (t *Table) Origin(h Handle, f *inspect.Frame) (contextID uint64, from, to netip.Addr, ok bool) {
+	s, e := t.lock(h)
+	if e == nil {
+		return 0, from, to, false
+	}
+	defer s.mu.Unlock()
+	e.origin(f)
+	return e.contexts[0], addressOf(e.from[0]), addressOf(e.from[1]), true
+}
+
+func (e *entry) origin(f *inspect.Frame) {
+	k := e.key.unpack(e.flags&flagReversed != 0)
+	*f = inspect.Frame{
+		EthSrc: e.ethSrc, EthDst: e.ethDst, TagCount: e.tags,
+		IP: 4, EtherType: inspect.EtherTypeIPv4, Src: k.Src, Dst: k.Dst, Protocol: k.Protocol, TOS: e.tos,
+		L4Offset: -1,
+	}
+	f.Tags[0], f.Tags[1] = e.tci, e.tci2
+	if k.Src.Is6() {
+		f.IP, f.EtherType = 6, inspect.EtherTypeIPv6
+	}
+	switch k.Protocol {
+	case inspect.ProtocolTCP:
+		f.HasTCP, f.TCPFlags = true, e.tcpFlags
+		fallthrough
+	case inspect.ProtocolUDP, inspect.ProtocolSCTP:
+		f.HasPorts, f.SrcPort, f.DstPort = true, k.SrcPort, k.DstPort
+	case inspect.ProtocolICMP, inspect.ProtocolICMPv6:
+		f.HasICMP, f.ICMPType, f.ICMPCode = true, e.icmpType, e.icmpCode
+	}
+}
+
+// sweepStep is how many entries [Table.Sweep] looks at under one hold of a lock,
+// so that a worker waits for microseconds and not for the whole shard.
+const sweepStep = 256
+
+// live reports whether the entry is a flow: versions count up when one begins
+// and when it ends, from 0.
+func (e *entry) live() bool { return e.version&1 != 0 }
+
+// Sweep shows every flow to visit, which may not call the table, and forgets
+// those for which it returns false. A shard is locked for [sweepStep]
+// entries at a time: flows that begin or end meanwhile may be shown or not. It
+// returns how many flows were forgotten.
+func (t *Table) Sweep(now int64, visit func(h Handle, f *Flow, origin *inspect.Frame) (keep bool)) (ended int) {
+	var (
+		flow   Flow
+		origin inspect.Frame
+	)
+	for n := range t.shards {
+		s := &t.shards[n]
+		for from, more := uint32(0), true; more; from += sweepStep {
+			s.mu.Lock()
+			more = from+sweepStep < s.used
+			for i := from; i < min(from+sweepStep, s.used); i++ {
+				e := s.at(i)
+				if !e.live() || now >= e.expires(&t.config.Timeouts) {
+					continue
+				}
+				e.show(&flow)
+				e.origin(&origin)
+				if !visit(Handle{uint32(n), i, e.version}, &flow, &origin) {
+					t.end(s, i)
+					t.stats.ended.Add(1)
+					ended++
+				}
+			}
+			s.mu.Unlock()
+		}
+	}
+	return ended
+}
+
+func (e *entry) show(f *Flow) {
+	*f = Flow{
+		Key: e.key.unpack(e.flags&flagReversed != 0), Status: statusNames[e.status],
+		Rule: e.rule, Mark: e.mark, Generation: e.generation,
+		From: addressOf(e.from[0]), To: addressOf(e.from[1]),
+		Contexts: e.contexts, HasReply: e.flags&flagHasReply != 0,
+		Packets: e.packets, Bytes: e.bytes, Created: int64(e.created) * 1e9, Last: e.last,
+	}
+}

@@ -1,0 +1,254 @@
+package conntrack
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math/bits"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"sttwall/inspect"
+	"sttwall/reason"
+)
+
+// Config makes a [Table].
+type Config struct {
+	// MaxFlows bounds the table; 1 to 16,777,216. Memory grows with the flows,
+	// in slabs, up to 256 bytes for each.
+	MaxFlows int
+	// Timeouts by state; the zero value has the defaults.
+	Timeouts Timeouts
+}
+
+// Limits bound what a tenant may hold at once; 0 is no bound.
+type Limits struct {
+	Flows          int // of the tenant
+	FlowsPerSource int // begun by one inner address
+	HalfOpen       int // TCP flows of the tenant without a whole handshake
+}
+
+// Packet is a decoded inner packet. All of it is borrowed.
+type Packet struct {
+	Tenant   int32 // the caller's number for the tenant, below [MaxTenants]; the same across reloads
+	OVN      bool  // the two directions of a flow have different context IDs
+	Context  uint64
+	From, To netip.Addr // outer source and destination
+	Frame    *inspect.Frame
+	Data     []byte // the inner frame; at least Frame.HeaderBytes of it
+	Bytes    int    // length of the inner frame
+	// Trusted: receivers will find the L4 checksum right, so that the packet may
+	// move state.
+	Trusted bool
+	// AnyEndpoint: packets of a flow may come from any outer endpoint.
+	AnyEndpoint bool
+	// Loose: TCP flows may be picked up in the middle.
+	Loose bool
+}
+
+// State is what a packet is to the table.
+type State uint8
+
+// The states.
+const (
+	StateUntracked State = iota // of a kind that has no state: rules decide about each packet
+	StateNew                    // begins a flow, if the rules accept it
+	StateOriginal               // of a known flow, in the direction of its first packet
+	StateReply                  // the other direction
+	StateRelated                // an ICMP error about a known flow
+	StateStale                  // of a known flow that other rules have accepted
+	StateInvalid                // of no flow, and cannot begin one; or not what its flow allows
+)
+
+var stateNames = [...]string{"untracked", "new", "original", "reply", "related", "stale", "invalid"}
+
+// String returns the name of the state.
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return "unknown"
+}
+
+// Handle is a flow that was found. It does not keep the flow; one that is gone
+// is noticed.
+type Handle struct{ shard, index, version uint32 }
+
+// Valid reports whether h was ever a flow.
+func (h Handle) Valid() bool { return h.version != 0 }
+
+// Result says what a packet is.
+type Result struct {
+	State  State
+	Reason reason.Reason // for StateInvalid
+	Handle Handle        // of the flow; not valid if there is none
+	Rule   int32         // as given to Create or Confirm
+	Mark   uint32        // likewise
+	// ReverseContext is the context ID last seen in the other direction.
+	ReverseContext    uint64
+	HasReverseContext bool
+	// HeaderBytes is how many bytes of the inner frame an answer about an ICMP
+	// error rests on: the quoted headers are behind [inspect.Frame.HeaderBytes].
+	// 0 for all other packets.
+	HeaderBytes int
+}
+
+// Creation is what a new flow remembers.
+type Creation struct {
+	Rule   int32
+	Mark   uint32
+	Limits Limits
+}
+
+// Table holds flows. Its methods may be called from any goroutine.
+type Table struct {
+	config  Config
+	seed    maphash.Seed
+	shards  []shard
+	mask    uint32
+	flows   atomic.Int64
+	tenants tenantTable
+	sources sourceTable
+	swept   atomic.Int64 // when all shards were last looked through for a limit
+	stats   counters
+}
+
+// shard is a part of the flows behind a lock.
+type shard struct {
+	mu    sync.Mutex
+	slots []uint32 // tag<<24 | entry+1; 0 is free
+	slabs [][]entry
+	free  uint32 // entry+1, linked through next
+	used  uint32 // entries ever made
+	count int
+	lists [statuses]list
+	_     [32]byte // shards of two workers do not share a cache line
+}
+
+const (
+	slabBits  = 9 // of 240 bytes each: whole pages
+	slabSize  = 1 << slabBits
+	maxShards = 64
+	// MaxFlows is the largest [Config.MaxFlows].
+	MaxFlows = 16 << 20
+)
+
+// New makes an empty table. The error says which field is out of bounds.
+func New(c Config) (*Table, error) {
+	if c.MaxFlows < 1 || c.MaxFlows > MaxFlows {
+		return nil, fmt.Errorf("flows: %d, want 1 to %d", c.MaxFlows, MaxFlows)
+	}
+	if c.Timeouts == (Timeouts{}) {
+		c.Timeouts = DefaultTimeouts()
+	}
+	if !c.Timeouts.positive() {
+		return nil, errors.New("timeouts: want all more than 0")
+	}
+	n := min(maxShards, 1<<max(0, bits.Len(uint(c.MaxFlows/1024))-1))
+	t := &Table{config: c, seed: maphash.MakeSeed(), shards: make([]shard, n), mask: uint32(n - 1)}
+	// Half full when the table is, so that a shard with more than its share has
+	// room.
+	slots := 1 << max(4, bits.Len(uint(2*(c.MaxFlows/n)-1)))
+	for i := range t.shards {
+		t.shards[i].slots = make([]uint32, slots)
+	}
+	t.sources.init()
+	return t, nil
+}
+
+// SetTimeouts changes the timeouts; flows that are there follow the new ones
+// from their next look.
+func (t *Table) SetTimeouts(timeouts Timeouts) {
+	for i := range t.shards {
+		t.shards[i].mu.Lock()
+	}
+	t.config.Timeouts = timeouts
+	for i := range t.shards {
+		t.shards[i].mu.Unlock()
+	}
+}
+
+func (t *Table) hash(p *packed) uint64 { return maphash.Bytes(t.seed, p[:]) }
+
+func (t *Table) shardOf(h uint64) (*shard, uint32) {
+	n := uint32(h) & t.mask
+	return &t.shards[n], n
+}
+
+func (s *shard) at(i uint32) *entry { return &s.slabs[i>>slabBits][i&(slabSize-1)] }
+
+// find returns the entry of a key, or false.
+func (s *shard) find(p *packed, h uint64) (uint32, bool) {
+	mask := uint32(len(s.slots) - 1)
+	tag := uint32(h>>56) << 24
+	for i := uint32(h>>24) & mask; ; i = (i + 1) & mask {
+		slot := s.slots[i]
+		if slot == 0 {
+			return 0, false
+		}
+		if slot&0xff000000 == tag {
+			n := slot&0xffffff - 1
+			if s.at(n).key == *p {
+				return n, true
+			}
+		}
+	}
+}
+
+// insert makes an entry for a key that is not there; false if the shard has no
+// room.
+func (s *shard) insert(p *packed, h uint64) (uint32, *entry, bool) {
+	if s.count >= len(s.slots)*7/8 {
+		return 0, nil, false
+	}
+	var n uint32
+	if s.free != 0 {
+		n = s.free - 1
+		s.free = s.at(n).next
+	} else {
+		n = s.used
+		if n>>slabBits == uint32(len(s.slabs)) {
+			s.slabs = append(s.slabs, make([]entry, slabSize))
+		}
+		s.used++
+	}
+	e := s.at(n)
+	*e = entry{key: *p, hash: uint32(h >> 24), tag: uint8(h >> 56), version: e.version + 1}
+	if e.version == 0 {
+		e.version = 1 // 0 is no flow
+	}
+	mask := uint32(len(s.slots) - 1)
+	i := e.hash & mask
+	for s.slots[i] != 0 {
+		i = (i + 1) & mask
+	}
+	s.slots[i] = uint32(e.tag)<<24 | (n + 1)
+	s.count++
+	return n, e, true
+}
+
+// remove takes an entry out of slots and gives it back. What follows it in its
+// run of slots moves up (Knuth, The Art of Computer Programming 6.4, algorithm
+// R), so that searches end at a free slot.
+func (s *shard) remove(n uint32) {
+	e := s.at(n)
+	mask := uint32(len(s.slots) - 1)
+	i := e.hash & mask
+	for s.slots[i]&0xffffff != n+1 {
+		i = (i + 1) & mask
+	}
+	for j := (i + 1) & mask; s.slots[j] != 0; j = (j + 1) & mask {
+		home := s.at(s.slots[j]&0xffffff-1).hash & mask
+		if (j-home)&mask >= (j-i)&mask {
+			s.slots[i] = s.slots[j]
+			i = j
+		}
+	}
+	s.slots[i] = 0
+	s.lists[e.status].unlink(s, n)
+	e.next = s.free
+	s.free = n + 1
+	e.version++ // handles that still name it are of no use
+	s.count--
+}

@@ -1,0 +1,414 @@
+package conntrack
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"sttwall/inspect"
+)
+
+// recount compares the counts that are kept with the flows that are there.
+func recount(t testing.TB, table *Table) {
+	t.Helper()
+	flows, halfOpen := 0, map[int32]int{}
+	tenants := map[int32]int{}
+	for i := range table.shards {
+		s := &table.shards[i]
+		inLists := 0
+		for st := range s.lists {
+			for at := s.lists[st].head; at != 0; at = s.at(at - 1).next {
+				inLists++
+				e := s.at(at - 1)
+				k := e.key.unpack(false)
+				tenants[k.Tenant]++
+				if e.status == statusSynSent || e.status == statusSynReceived {
+					halfOpen[k.Tenant]++
+				}
+				if e.status != status(st) {
+					t.Fatalf("an entry of status %d is in list %d", e.status, st)
+				}
+				if n, ok := s.find(&e.key, table.hash(&e.key)); !ok || n != at-1 {
+					t.Fatalf("an entry is not found by its key")
+				}
+			}
+		}
+		if inLists != s.count {
+			t.Fatalf("%d entries in lists, %d counted", inLists, s.count)
+		}
+		flows += s.count
+	}
+	if got := table.Stats().Flows; got != flows {
+		t.Fatalf("%d flows counted, %d there", got, flows)
+	}
+	for tenant, n := range tenants {
+		if f, h := table.TenantStats(tenant); f != n || h != halfOpen[tenant] {
+			t.Fatalf("tenant %d: %d flows and %d half-open counted, %d and %d there", tenant, f, h, n, halfOpen[tenant])
+		}
+	}
+}
+
+func TestPseudoState(t *testing.T) {
+	type meeting struct {
+		p    *Packet
+		want string
+	}
+	group := other(inspect.ProtocolUDP, 1, 2, false)
+	group.Frame.Dst = netip.MustParseAddr("224.0.0.5")
+	later := other(inspect.ProtocolUDP, 0, 0, false)
+	later.Frame.HasPorts, later.Frame.Fragmented, later.Frame.Fragment.Offset = false, true, 1480
+	otherVLAN := other(inspect.ProtocolUDP, 1000, 53, true)
+	otherVLAN.Frame.TagCount, otherVLAN.Frame.Tags[0] = 1, 7
+	otherTenant := other(inspect.ProtocolUDP, 1000, 53, true)
+	otherTenant.Tenant = 3
+	otherContext := other(inspect.ProtocolUDP, 1000, 53, true)
+	otherContext.Context = 101
+	for _, tt := range []struct {
+		name  string
+		steps []meeting
+	}{
+		{"UDP and its reply", []meeting{{other(17, 1000, 53, false), "original"}, {other(17, 1000, 53, true), "reply"}, {other(17, 1000, 53, false), "original"}}},
+		{"UDP to another port is another flow", []meeting{{other(17, 1000, 53, false), "original"}, {other(17, 1000, 54, true), "original"}}},
+		{"the same in another VLAN, tenant or context is another flow", []meeting{{other(17, 1000, 53, false), "original"},
+			{otherVLAN, "original"}, {otherTenant, "original"}, {otherContext, "original"}}},
+		{"a ping and its answer", []meeting{{icmp(8, 77, false), "original"}, {icmp(0, 77, true), "reply"}}},
+		{"an answer to nothing", []meeting{{icmp(0, 77, true), "state_invalid"}}},
+		{"an answer with another identifier", []meeting{{icmp(8, 77, false), "original"}, {icmp(0, 78, true), "state_invalid"}}},
+		{"an answer from the one who asked", []meeting{{icmp(8, 77, false), "original"}, {icmp(0, 77, false), "state_invalid"}}},
+		{"a timestamp is no echo", []meeting{{icmp(13, 77, false), "original"}, {icmp(0, 77, true), "state_invalid"}, {icmp(14, 77, true), "reply"}}},
+		{"a redirect has no state", []meeting{{icmp(5, 0, false), "untracked"}}},
+		{"another protocol by its addresses", []meeting{{other(47, 0, 0, false), "original"}, {other(47, 0, 0, true), "reply"}, {other(50, 0, 0, true), "original"}}},
+		{"SCTP by its ports", []meeting{{other(132, 5, 6, false), "original"}, {other(132, 5, 6, true), "reply"}}},
+		{"what goes to a group has no state", []meeting{{group, "untracked"}}},
+		{"nor has a later fragment", []meeting{{later, "untracked"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			table := newTable(t, 100)
+			for i, m := range tt.steps {
+				if got := word(meet(table, int64(i), m.p, Limits{})); got != m.want {
+					t.Fatalf("step %d: got %s, want %s", i, got, m.want)
+				}
+			}
+			recount(t, table)
+		})
+	}
+}
+
+func TestAFlowIsForgottenByItsStatus(t *testing.T) {
+	table := newTable(t, 100)
+	meet(table, 0, other(17, 1000, 53, false), Limits{})
+	if got := word(meet(table, 30*second-1, other(17, 1000, 53, true), Limits{})); got != "reply" {
+		t.Fatal(got)
+	}
+	if got := word(meet(table, 149*second, other(17, 1000, 53, true), Limits{})); got != "reply" {
+		t.Fatal(got) // a stream lives for two minutes
+	}
+	var r Result
+	table.Track(269*second, 1, other(17, 1000, 53, false), &r)
+	if r.State != StateNew {
+		t.Fatalf("after its timeout the flow is %s", word(r))
+	}
+	meet(table, 269*second, other(17, 1000, 53, false), Limits{})
+	if n := table.Expire(300*second, 10); n != 1 || table.Stats().Flows != 0 {
+		t.Errorf("%d expired, %d left", n, table.Stats().Flows)
+	}
+	recount(t, table)
+}
+
+func TestExpireSkipsWhatWasKeptAlive(t *testing.T) {
+	table := newTable(t, 100)
+	for port := range uint16(10) {
+		meet(table, int64(port), other(17, 1000+port, 53, false), Limits{})
+	}
+	meet(table, 20*second, other(17, 1000, 53, false), Limits{}) // the oldest
+	if n := table.Expire(35*second, 100); n != 9 {
+		t.Errorf("%d expired, want 9", n)
+	}
+	if got := word(meet(table, 36*second, other(17, 1000, 53, true), Limits{})); got != "reply" {
+		t.Error(got)
+	}
+	recount(t, table)
+}
+
+func TestWhenFullTheOldestUnrepliedGo(t *testing.T) {
+	table := newTable(t, 4)
+	replied := other(17, 1, 53, false)
+	meet(table, 0, replied, Limits{})
+	meet(table, 1, other(17, 1, 53, true), Limits{})
+	for port := uint16(2); port < 5; port++ {
+		meet(table, int64(port), other(17, port, 53, false), Limits{})
+	}
+	if got := word(meet(table, 10, other(17, 5, 53, false), Limits{})); got != "original" {
+		t.Fatal(got)
+	}
+	var r Result
+	for port, want := range map[uint16]State{1: StateOriginal, 2: StateNew, 3: StateOriginal, 5: StateOriginal} {
+		if table.Track(11, 1, other(17, port, 53, false), &r); r.State != want {
+			t.Errorf("port %d is %v, want %v", port, r.State, want)
+		}
+	}
+	// All answered: there is nothing to give up.
+	for port := uint16(3); port < 6; port++ {
+		meet(table, 12, other(17, port, 53, true), Limits{})
+	}
+	if got := word(meet(table, 13, other(17, 9, 53, false), Limits{})); got != "flow_table_full" {
+		t.Errorf("got %s", got)
+	}
+	if s := table.Stats(); s.Evicted != 1 || s.RefusedFull != 1 || s.Flows != 4 {
+		t.Errorf("%+v", s)
+	}
+	recount(t, table)
+}
+
+func TestLimits(t *testing.T) {
+	syn := func(port uint16) *Packet {
+		return tcp{flags: syn, seq: 1, window: 100, scale: -1, srcPort: port}.packet()
+	}
+	table := newTable(t, 100)
+	for _, s := range []struct {
+		name   string
+		p      *Packet
+		limits Limits
+		want   string
+	}{
+		{"the first", syn(1), Limits{Flows: 2, HalfOpen: 2, FlowsPerSource: 3}, "original"},
+		{"the second", syn(2), Limits{Flows: 2, HalfOpen: 2, FlowsPerSource: 3}, "original"},
+		{"too many half-open", syn(3), Limits{Flows: 2, HalfOpen: 2, FlowsPerSource: 3}, "half_open_limit"},
+		{"too many of the tenant", syn(3), Limits{Flows: 2, FlowsPerSource: 3}, "tenant_flows"},
+		{"too many of the source", syn(3), Limits{FlowsPerSource: 2}, "source_flows"},
+		{"a packet of a known flow", syn(2), Limits{Flows: 2}, "original"},
+		{"the other tenant is not touched", tcp{flags: inspect.SYN, seq: 1, window: 100, scale: -1, srcPort: 3, tenant: 1}.packet(), Limits{Flows: 2, HalfOpen: 2, FlowsPerSource: 2}, "original"},
+		{"nor is UDP half-open", other(17, 3, 4, false), Limits{HalfOpen: 2}, "original"},
+	} {
+		if got := word(meet(table, 0, s.p, s.limits)); got != s.want {
+			t.Errorf("%s: got %s, want %s", s.name, got, s.want)
+		}
+	}
+	recount(t, table)
+	if n := table.Expire(1000*second, 100); n != 4 {
+		t.Errorf("%d expired", n)
+	}
+	if f, h := table.TenantStats(0); f != 0 || h != 0 {
+		t.Errorf("%d flows and %d half-open are counted in an empty table", f, h)
+	}
+	for i := range table.sources.shards {
+		if n := len(table.sources.shards[i].counts); n != 0 {
+			t.Errorf("%d sources are counted in an empty table", n)
+		}
+	}
+}
+
+func TestOtherRulesMakeAFlowStale(t *testing.T) {
+	table := newTable(t, 100)
+	first := meet(table, 0, other(17, 1000, 53, false), Limits{})
+	var r Result
+	table.Track(1, 2, other(17, 1000, 53, true), &r)
+	if r.State != StateStale || r.Handle != first.Handle {
+		t.Fatalf("%+v", r)
+	}
+	var f inspect.Frame
+	id, from, to, ok := table.Origin(r.Handle, &f)
+	if !ok || id != 100 || from != clientHost || to != serverHost || f.Src != client || f.DstPort != 53 || !f.HasPorts {
+		t.Errorf("origin %v %v %v %v %+v", id, from, to, ok, f)
+	}
+	if !table.Confirm(r.Handle, 2, 8, 10) {
+		t.Fatal("the flow is gone")
+	}
+	if table.Track(1, 2, other(17, 1000, 53, true), &r); r.State != StateReply || r.Rule != 8 || r.Mark != 10 {
+		t.Errorf("%+v", r)
+	}
+	if !table.End(r.Handle) || table.End(r.Handle) || table.Confirm(r.Handle, 3, 0, 0) {
+		t.Error("a handle outlives its flow")
+	}
+	meet(table, 2, other(17, 1001, 53, false), Limits{}) // in the same place
+	if table.End(r.Handle) {
+		t.Error("a handle names the next flow in its place")
+	}
+	recount(t, table)
+}
+
+func TestAFlowMoves(t *testing.T) {
+	table := newTable(t, 100)
+	elsewhere := netip.MustParseAddr("10.47.0.9")
+	meet(table, 0, other(17, 1000, 53, false), Limits{})
+	moved := other(17, 1000, 53, true)
+	moved.From = elsewhere
+	r := meet(table, 1, moved, Limits{})
+	if word(r) != "flow_endpoint" || !table.Move(r.Handle, moved) {
+		t.Fatalf("%+v", r)
+	}
+	if got := word(meet(table, 2, moved, Limits{})); got != "reply" {
+		t.Error(got)
+	}
+	if got := word(meet(table, 3, other(17, 1000, 53, true), Limits{})); got != "flow_endpoint" {
+		t.Errorf("from where it was before: %s", got)
+	}
+}
+
+// quote wraps the front of p's packet into an ICMP error to its sender.
+func quote(p *Packet, kind uint8) *Packet {
+	e := other(inspect.ProtocolICMP, 0, 0, true)
+	e.Frame.HasICMP, e.Frame.ICMPType = true, kind
+	ip := make([]byte, 20)
+	ip[0], ip[9] = 0x45, p.Frame.Protocol
+	src, dst := p.Frame.Src.As4(), p.Frame.Dst.As4()
+	copy(ip[12:], src[:])
+	copy(ip[16:], dst[:])
+	l4 := make([]byte, 8)
+	copy(l4, p.Data[p.Frame.L4Offset:])
+	if p.Frame.HasPorts {
+		binary.BigEndian.PutUint16(l4, p.Frame.SrcPort)
+		binary.BigEndian.PutUint16(l4[2:], p.Frame.DstPort)
+	}
+	e.Data = append(append(make([]byte, 42), ip...), l4...)
+	e.Frame.IPEnd = len(e.Data)
+	return e
+}
+
+func TestICMPErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(e *Packet)
+		about  *Packet
+		want   string
+	}{
+		{"about a packet that was sent", nil, tcp{flags: ack, seq: 1001, ack: 5001, scale: -1}.packet(), "related"},
+		{"about a number that was not", nil, tcp{flags: ack, seq: 9001, ack: 5001, scale: -1}.packet(), "tcp_window"},
+		{"about UDP", nil, other(17, 1000, 53, false), "related"},
+		{"about a ping", nil, icmp(8, 77, false), "related"},
+		{"about an unknown flow", nil, other(17, 1001, 53, false), "untracked"},
+		{"from another endpoint", func(e *Packet) { e.From = netip.MustParseAddr("10.47.0.9") }, other(17, 1000, 53, false), "flow_endpoint"},
+		{"from a router behind the same endpoint", func(e *Packet) { e.Frame.Src = netip.MustParseAddr("10.0.0.254") }, other(17, 1000, 53, false), "related"},
+		{"to somebody else", func(e *Packet) { e.Frame.Dst = netip.MustParseAddr("10.0.0.3") }, other(17, 1000, 53, false), "state_invalid"},
+		{"cut off by the copy", func(e *Packet) { e.Data = e.Data[:len(e.Data)-1] }, other(17, 1000, 53, false), "copy_too_short"},
+		{"about a later fragment", func(e *Packet) { e.Data[42+7] = 9 }, other(17, 1000, 53, false), "untracked"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			table := newTable(t, 100)
+			for _, s := range shake {
+				meet(table, 0, s.tcp.packet(), Limits{})
+			}
+			meet(table, 0, other(17, 1000, 53, false), Limits{})
+			meet(table, 0, icmp(8, 77, false), Limits{})
+			e := quote(tt.about, 3)
+			if tt.change != nil {
+				tt.change(e)
+			}
+			var r Result
+			if table.Track(1, 1, e, &r); word(r) != tt.want {
+				t.Errorf("got %s, want %s", word(r), tt.want)
+			}
+		})
+	}
+}
+
+func TestWorkersShareTheTable(t *testing.T) {
+	table := newTable(t, 2000)
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := range 3000 {
+				port := uint16(i*7+w) % 3000
+				meet(table, int64(i)*int64(time.Millisecond), other(17, port, 53, w%2 == 1), Limits{Flows: 1500, FlowsPerSource: 1400})
+				if i%100 == 0 {
+					table.Expire(int64(i)*int64(time.Millisecond), 10)
+					table.Sweep(int64(i), func(Handle, *Flow, *inspect.Frame) bool { return i%300 != 0 })
+				}
+			}
+		})
+	}
+	wg.Wait()
+	recount(t, table)
+}
+
+func TestTrackAllocatesNothing(t *testing.T) {
+	table := newTable(t, 100)
+	for _, s := range shake {
+		meet(table, 0, s.tcp.packet(), Limits{})
+	}
+	data, udp, e := tcp{flags: ack, seq: 1001, ack: 5001, window: 502, payload: 10, scale: -1}.packet(), other(17, 9, 53, false), quote(other(17, 9, 53, false), 3)
+	meet(table, 0, udp, Limits{})
+	var r Result
+	if n := testing.AllocsPerRun(100, func() {
+		table.Track(1, 1, data, &r)
+		table.Track(1, 1, udp, &r)
+		table.Track(1, 1, e, &r)
+	}); n != 0 {
+		t.Errorf("Track: %v allocations", n)
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		if meet(table, 1, udp, Limits{FlowsPerSource: 10}).State == StateOriginal {
+			table.Track(1, 1, udp, &r)
+			table.End(r.Handle)
+		}
+	}); n != 0 {
+		t.Errorf("Create and End: %v allocations", n)
+	}
+}
+
+// aim makes p the first packet of flow i.
+func aim(p *Packet, i int) {
+	f := p.Frame
+	f.Src = netip.AddrFrom4([4]byte{10, 1, byte(i >> 12), byte(i >> 4)})
+	f.SrcPort, f.DstPort = uint16(i), uint16(i>>16)
+}
+
+// fill makes n flows.
+func fill(b testing.TB, n int) *Table {
+	table := newTable(b, n)
+	p := other(17, 0, 0, false)
+	for i := range n {
+		aim(p, i)
+		if r := meet(table, 0, p, Limits{}); r.State != StateOriginal {
+			b.Fatalf("flow %d: %s", i, word(r))
+		}
+	}
+	return table
+}
+
+func TestAMillionFlowsTake256BytesEach(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short")
+	}
+	const n = 1_000_000
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	table := fill(t, n)
+	each := float64(heap()-before) / n
+	t.Logf("%.1f bytes for each flow", each)
+	if each > 256 {
+		t.Errorf("%.1f bytes for each flow, want at most 256", each)
+	}
+	if table.Stats().Flows != n {
+		t.Error(table.Stats())
+	}
+}
+
+// BenchmarkLookup looks for random flows among so many.
+func BenchmarkLookup(b *testing.B) {
+	for _, n := range []int{1000, 1_000_000} {
+		b.Run(fmt.Sprintf("flows=%d", n), func(b *testing.B) {
+			table := fill(b, n)
+			p := other(17, 0, 0, false)
+			order := rand.New(rand.NewPCG(1, 2))
+			b.ReportAllocs()
+			var r Result
+			for b.Loop() {
+				aim(p, int(order.Uint32N(uint32(n))))
+				if table.Track(1, 1, p, &r); r.State != StateOriginal {
+					b.Fatal(word(r))
+				}
+			}
+		})
+	}
+}

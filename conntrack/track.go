@@ -1,0 +1,207 @@
+package conntrack
+
+import (
+	"net/netip"
+
+	"sttwall/inspect"
+	"sttwall/reason"
+)
+
+// lookup is a packet in the terms of the table.
+type lookup struct {
+	key       Key
+	packed    packed
+	reversed  bool // the packet goes from the key's second address to the first
+	startable bool // may begin a flow
+	replyOnly bool // can only be a reply
+	tcp       bool
+	segment   segment
+}
+
+// KeyOf returns the key of a packet; false where it has none and is
+// [StateUntracked]: what is not IP, later fragments, ICMP other than queries,
+// multicast destinations (whose replies come from elsewhere).
+func KeyOf(p *Packet) (Key, bool) {
+	var l lookup
+	ok := l.read(p)
+	return l.key, ok
+}
+
+func (l *lookup) read(p *Packet) bool {
+	f := p.Frame
+	if f.IP == 0 || f.Fragmented && f.Fragment.Offset > 0 || f.Dst.IsMulticast() || isBroadcast(f.Dst) {
+		return false
+	}
+	k := &l.key
+	*k = Key{Tenant: p.Tenant, VLAN: VLANOf(f), Src: f.Src, Dst: f.Dst, Protocol: f.Protocol}
+	if !p.OVN {
+		k.Context = p.Context
+	}
+	l.startable = true
+	switch {
+	case f.Protocol == inspect.ProtocolTCP:
+		if !f.HasTCP || len(p.Data) < f.PayloadOffset || f.PayloadOffset < f.L4Offset+20 {
+			return false
+		}
+		k.SrcPort, k.DstPort = f.SrcPort, f.DstPort
+		l.tcp = true
+		l.segment = readSegment(p.Data, f)
+		s := &l.segment
+		l.startable = s.has(inspect.SYN) && !s.has(inspect.ACK|inspect.RST|inspect.FIN) ||
+			p.Loose && !s.has(inspect.SYN|inspect.RST) && s.has(inspect.ACK)
+	case f.HasPorts:
+		k.SrcPort, k.DstPort = f.SrcPort, f.DstPort
+	case f.Protocol == inspect.ProtocolICMP || f.Protocol == inspect.ProtocolICMPv6:
+		if !f.HasICMP || len(p.Data) < f.L4Offset+8 || f.IPEnd < f.L4Offset+8 {
+			return false
+		}
+		request, reply, ok := icmpQuery(f.Protocol, f.ICMPType)
+		if !ok {
+			return false
+		}
+		k.SrcPort = uint16(p.Data[f.L4Offset+4])<<8 | uint16(p.Data[f.L4Offset+5])
+		k.DstPort = uint16(request)
+		l.startable, l.replyOnly = !reply, reply
+	}
+	l.packed, l.reversed = k.pack()
+	return true
+}
+
+func isBroadcast(a netip.Addr) bool { return a.Is4() && a.As4() == [4]byte{255, 255, 255, 255} }
+
+// Track says what the packet is to the flows that are known, and moves the state
+// of the flow that it belongs to. It begins none. generation names the rules that
+// hold now. now is in ns on a clock that never goes back by much.
+func (t *Table) Track(now int64, generation uint32, p *Packet, out *Result) {
+	*out = Result{}
+	var l lookup
+	if !l.read(p) {
+		if !p.Frame.ICMPError() || !t.related(now, generation, p, out) {
+			out.State = StateUntracked
+		}
+		return
+	}
+	h := t.hash(&l.packed)
+	s, n := t.shardOf(h)
+	s.mu.Lock()
+	i, found := s.find(&l.packed, h)
+	if found && now >= s.at(i).expires(&t.config.Timeouts) {
+		t.end(s, i)
+		t.stats.expired.Add(1)
+		found = false
+	}
+	if found {
+		t.judge(now, generation, p, &l, s, n, i, out)
+	} else {
+		out.fresh(&l)
+	}
+	s.mu.Unlock()
+}
+
+// fresh is the result for a packet of no known flow.
+func (r *Result) fresh(l *lookup) {
+	*r = Result{State: StateNew}
+	if !l.startable {
+		r.State, r.Reason = StateInvalid, reason.StateInvalid
+	}
+}
+
+// direction returns 0 for a packet in the direction of the flow's first one.
+func (e *entry) direction(reversed bool) int {
+	if reversed == (e.flags&flagReversed != 0) {
+		return 0
+	}
+	return 1
+}
+
+// judge says what the packet is to the flow that it names.
+func (t *Table) judge(now int64, generation uint32, p *Packet, l *lookup, s *shard, n, i uint32, out *Result) {
+	e := s.at(i)
+	dir := e.direction(l.reversed)
+	if l.key.Src == l.key.Dst && (l.key.isICMP() || l.key.SrcPort == l.key.DstPort) {
+		// A host that talks to itself: the addresses do not tell.
+		if dir = 0; l.replyOnly {
+			dir = 1
+		}
+	}
+	out.Handle = Handle{n, i, e.version}
+	out.Rule, out.Mark = e.rule, e.mark
+	refuse := func(why reason.Reason) {
+		out.State, out.Reason = StateInvalid, why
+	}
+	if !p.AnyEndpoint && e.from[dir] != p.From.As16() && e.from[dir] != ([16]byte{}) {
+		refuse(reason.FlowEndpoint)
+		return
+	}
+	if l.key.isICMP() && l.replyOnly != (dir == 1) {
+		refuse(reason.StateInvalid)
+		return
+	}
+	if e.generation != generation {
+		out.State = StateStale
+		return
+	}
+	if l.tcp {
+		why, reuse := e.judgeTCPMoving(&l.segment, dir, p.Trusted, s, i)
+		if reuse {
+			// It stays until the rules accept the new one: [Table.Create].
+			out.fresh(l)
+			return
+		}
+		if why != reason.None {
+			refuse(why)
+			return
+		}
+		t.countHalfOpen(e)
+	} else if dir == 1 && p.Trusted {
+		switch e.status {
+		case statusUDP:
+			e.setStatus(s, i, statusUDPStream)
+		case statusICMP:
+			e.setStatus(s, i, statusICMPReplied)
+		case statusOther:
+			e.setStatus(s, i, statusOtherReplied)
+		}
+	}
+	out.State = StateOriginal
+	if dir == 1 {
+		out.State = StateReply
+		e.flags |= flagHasReply
+	}
+	e.contexts[dir] = p.Context
+	e.packets[dir]++
+	e.bytes[dir] += uint64(p.Bytes)
+	if e.from[dir] == ([16]byte{}) {
+		e.from[dir] = p.From.As16() // the first packet went to a group of endpoints
+	}
+	if p.Trusted {
+		e.last = max(e.last, now)
+		e.flags |= flagTouched
+	}
+	out.ReverseContext, out.HasReverseContext = e.contexts[1-dir], dir == 1 || e.flags&flagHasReply != 0
+}
+
+// judgeTCPMoving is judgeTCP with the entry in the list of its status.
+func (e *entry) judgeTCPMoving(g *segment, dir int, move bool, s *shard, i uint32) (reason.Reason, bool) {
+	was := e.status
+	why, reuse := e.judgeTCP(g, dir, move)
+	if is := e.status; is != was {
+		e.status = was
+		e.setStatus(s, i, is)
+	}
+	return why, reuse
+}
+
+func (e *entry) setStatus(s *shard, i uint32, to status) {
+	s.lists[e.status].unlink(s, i)
+	e.status = to
+	s.lists[to].push(s, i)
+}
+
+// end takes a flow out of the table and its counts.
+func (t *Table) end(s *shard, i uint32) {
+	e := s.at(i)
+	t.uncount(e)
+	s.remove(i)
+	t.flows.Add(-1)
+}

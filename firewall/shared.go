@@ -1,0 +1,148 @@
+package firewall
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gaissmai/bart"
+
+	"sttwall/conntrack"
+	"sttwall/inspect"
+	"sttwall/limit"
+	"sttwall/policy"
+)
+
+// Shared is what the workers of one firewall have in common: the policy that
+// holds now, the flows, and the frame-ID filter. Its methods may be called from
+// any goroutine.
+type Shared struct {
+	frameIDs *FrameIDFilter
+	flows    *conntrack.Table
+	current  atomic.Pointer[standing]
+	looked   atomic.Int64 // second in which time windows were last looked at
+
+	mu      sync.Mutex // of what follows
+	tenants map[string]int32
+}
+
+// standing is a policy as it is in force. It is never changed.
+type standing struct {
+	policy     *policy.Policy
+	settings   policy.Settings
+	endpoints  *bart.Lite // nil: any
+	generation uint32     // another one wherever flows have to be judged again
+	windows    uint64     // see policy.WindowsAt
+	tenants    []int32    // numbers of the tenants in the flow table, by index
+	rejects    *limit.Bucket
+}
+
+// NewShared makes what workers share. The flow table is as large as the policy's
+// settings say.
+func NewShared(p *policy.Policy, ids *FrameIDFilter) (*Shared, error) {
+	switch {
+	case p == nil:
+		return nil, errors.New("firewall without a policy")
+	case ids == nil:
+		return nil, errors.New("firewall without a frame-ID filter")
+	}
+	settings := p.Settings()
+	flows, err := conntrack.New(conntrack.Config{MaxFlows: settings.Flows, Timeouts: settings.Timeouts})
+	if err != nil {
+		return nil, fmt.Errorf("flow table: %w", err)
+	}
+	s := &Shared{frameIDs: ids, flows: flows, tenants: make(map[string]int32)}
+	s.SetPolicy(p)
+	return s, nil
+}
+
+// SetPolicy puts p in force, in one step: every frame is decided by the old or
+// by the new policy, and flows that the new one denies end with their next
+// packet, or at [Shared.Rejudge]. The size of the flow table stays.
+func (s *Shared) SetPolicy(p *policy.Policy) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := &standing{policy: p, settings: p.Settings(), generation: 1}
+	if old := s.current.Load(); old != nil {
+		next.generation, next.windows = old.generation+1, old.windows
+	}
+	if len(next.settings.Endpoints) > 0 {
+		next.endpoints = new(bart.Lite)
+		for _, e := range next.settings.Endpoints {
+			next.endpoints.Insert(e)
+		}
+	}
+	for _, name := range p.Tenants() {
+		// A tenant keeps its number, and with it its flows, wherever it stands
+		// in the file.
+		id, known := s.tenants[name]
+		if !known {
+			id = int32(len(s.tenants))
+			s.tenants[name] = id
+		}
+		next.tenants = append(next.tenants, id)
+	}
+	next.rejects = limit.NewBucket(next.settings.RejectRate)
+	s.flows.SetTimeouts(next.settings.Timeouts)
+	s.current.Store(next)
+	s.looked.Store(0)
+}
+
+// Policy returns the policy that holds now.
+func (s *Shared) Policy() *policy.Policy { return s.current.Load().policy }
+
+// Flows returns the flow table.
+func (s *Shared) Flows() *conntrack.Table { return s.flows }
+
+// look returns what holds at now. Once a second one of the workers looks whether
+// a time window has opened or closed.
+func (s *Shared) look(now int64) *standing {
+	second := now / 1e9
+	if last := s.looked.Load(); last == second || !s.looked.CompareAndSwap(last, second) {
+		return s.current.Load()
+	}
+	old := s.current.Load()
+	windows := old.policy.WindowsAt(second)
+	if windows == old.windows {
+		return old
+	}
+	next := *old
+	next.generation++
+	next.windows = windows
+	if !s.current.CompareAndSwap(old, &next) {
+		s.looked.Store(0) // another policy: look again
+	}
+	return s.current.Load()
+}
+
+// Rejudge judges all flows that other rules have accepted by those that hold
+// now, and ends those that they deny. It returns how many it ended. Packets are
+// decided meanwhile.
+func (s *Shared) Rejudge(now int64) (ended int) {
+	st := s.look(now)
+	index := make(map[int32]int32, len(st.tenants))
+	for i, id := range st.tenants {
+		index[id] = int32(i)
+	}
+	var k policy.Packet
+	return s.flows.Sweep(now, func(_ conntrack.Handle, f *conntrack.Flow, origin *inspect.Frame) bool {
+		if f.Generation == st.generation {
+			return true
+		}
+		tenant, known := index[f.Key.Tenant]
+		if !known {
+			return false
+		}
+		k.ContextID, k.Frame, k.From, k.To = f.Contexts[0], origin, f.From, f.To
+		k.Wall, k.Peek = now/1e9, true
+		d, found := st.policy.Find(k.ContextID)
+		if !found || d.TenantIndex != tenant {
+			return false
+		}
+		if st.policy.Admit(&k, &d) {
+			st.policy.Decide(&k, &d)
+		}
+		return d.Action == policy.Accept
+	})
+}

@@ -1,0 +1,182 @@
+package firewall
+
+import (
+	"sttwall/conntrack"
+	"sttwall/inspect"
+	"sttwall/policy"
+	"sttwall/reason"
+	"sttwall/reassembly"
+	"sttwall/rewrite"
+)
+
+// judgePolicy decides about a frame that was read and verified: by its tenant,
+// the flow that it belongs to, and the rules.
+func (f *Firewall) judgePolicy(now int64, fr *reassembly.Frame) reason.Reason {
+	e := &f.event
+	h := &e.Header
+	p := f.standing.policy
+	d, found := p.Find(h.ContextID)
+	f.result = conntrack.Result{}
+	if found {
+		k := &f.packet
+		k.ContextID, k.Frame, k.From, k.To = h.ContextID, &e.Inner, fr.Src, fr.Dst
+		k.Wall, k.Now, k.Peek = now/1e9, now, false
+		if p.Admit(k, &d) {
+			f.judgeFlow(now, p, &d)
+		}
+	}
+	e.Decision = d
+	return d.Reason
+}
+
+// judgeFlow decides about a frame of a tenant that may come from where it came.
+func (f *Firewall) judgeFlow(now int64, p *policy.Policy, d *policy.Decision) {
+	t := p.Tenant(d.TenantIndex)
+	c, r := &f.tracked, &f.result
+	f.fillTracked(t, d)
+	flows := f.shared.flows
+	generation := f.standing.generation
+	flows.Track(now, generation, c, r)
+	if r.State == conntrack.StateStale {
+		if !f.rejudge(p, d) {
+			return
+		}
+		flows.Track(now, generation, c, r)
+	}
+	f.event.State = r.State
+	if r.Reason == reason.CopyTooShort {
+		*d = policy.Decision{Tenant: d.Tenant, TenantIndex: d.TenantIndex, RuleIndex: -1, Reason: r.Reason}
+		return
+	}
+	switch r.State {
+	case conntrack.StateOriginal, conntrack.StateReply, conntrack.StateRelated:
+		f.followFlow(p, d)
+		return
+	case conntrack.StateUntracked:
+		p.Decide(&f.packet, d)
+		return
+	case conntrack.StateInvalid:
+		// What begins no flow may be one that the rules take without.
+		why := r.Reason
+		before := *d
+		p.Decide(&f.packet, d)
+		passes := d.Action == policy.Accept && !d.Audit
+		if passes && (d.Stateless || d.RuleIndex < 0) {
+			return
+		}
+		if passes || r.Handle.Valid() {
+			*d = before
+			d.Refuse(policy.Drop, why, t.Audit)
+		}
+		return
+	}
+	p.Decide(&f.packet, d)
+	if d.Action != policy.Accept || d.Stateless {
+		return
+	}
+	flows.Create(now, generation, c, &conntrack.Creation{Rule: d.RuleIndex, Mark: markOf(d), Limits: t.Limits}, r)
+	f.event.State = r.State
+	switch r.State {
+	case conntrack.StateInvalid:
+		if d.RuleIndex >= 0 || r.Reason != reason.StateInvalid {
+			d.Refuse(policy.Drop, r.Reason, t.Audit)
+		}
+	default:
+		f.event.Begins = true
+	}
+}
+
+// fillTracked says what the packet is to the flow table.
+func (f *Firewall) fillTracked(t *policy.Tenant, d *policy.Decision) {
+	e := &f.event
+	c := &f.tracked
+	c.Tenant, c.OVN = f.standing.tenants[d.TenantIndex], t.OVN
+	c.Context, c.From, c.To = e.Header.ContextID, e.Src, e.Dst
+	c.Frame, c.Data, c.Bytes = &e.Inner, e.InnerData, e.FrameLength
+	c.AnyEndpoint, c.Loose = t.AnyEndpoint, t.TCPLoose
+	// A checksum that receivers will find wrong must not move the state of TCP:
+	// they will not see the packet. One that is partial they write themselves,
+	// one that is called verified they do not look at.
+	c.Trusted = !e.Inner.HasTCP || e.Header.ChecksumPartial() || e.Header.ChecksumVerified() ||
+		rewrite.ChecksumGood(e.InnerData, &e.Inner)
+}
+
+// followFlow decides as the rule did that accepted the flow.
+func (f *Firewall) followFlow(p *policy.Policy, d *policy.Decision) {
+	r := &f.result
+	d.Action = policy.Accept
+	d.RuleIndex = r.Rule
+	if r.Rule >= 0 {
+		d.Rule = p.RuleName(r.Rule)
+	}
+	if r.Mark&markAudit != 0 {
+		d.Audit, d.WouldBe, d.Would = true, policy.Action(r.Mark>>8), reason.Reason(r.Mark>>16)
+	}
+}
+
+// A flow's mark says what audit mode has let pass: the action in the second
+// byte, the reason in the third.
+const markAudit = 1
+
+func markOf(d *policy.Decision) uint32 {
+	if !d.Audit {
+		return 0
+	}
+	return markAudit | uint32(d.WouldBe)<<8 | uint32(d.Would)<<16
+}
+
+// rejudge asks the rules that hold now about the first packet of a flow that
+// others have accepted. Where they deny it the flow ends, d says why, and false
+// is returned.
+func (f *Firewall) rejudge(p *policy.Policy, d *policy.Decision) bool {
+	k := &f.origin
+	handle := f.result.Handle
+	id, from, to, ok := f.shared.flows.Origin(handle, &f.originFrame)
+	if !ok {
+		return true // gone meanwhile: the next look says so
+	}
+	k.ContextID, k.Frame, k.From, k.To = id, &f.originFrame, from, to
+	k.Wall, k.Now, k.Peek = f.packet.Wall, f.packet.Now, true
+	first := policy.Decision{Tenant: d.Tenant, TenantIndex: d.TenantIndex, RuleIndex: -1}
+	if p.Admit(k, &first) {
+		p.Decide(k, &first)
+	}
+	if first.Action == policy.Accept && !first.Stateless {
+		f.shared.flows.Confirm(handle, f.standing.generation, first.RuleIndex, markOf(&first))
+		return true
+	}
+	f.shared.flows.End(handle)
+	if first.Action == policy.Accept {
+		return true // the packets are decided one by one now
+	}
+	*d = first
+	return false
+}
+
+// setOf returns what the rule of an accepted frame changes in it, if that is
+// anything.
+func (f *Firewall) setOf(d *policy.Decision) *rewrite.Set {
+	set := f.standing.policy.Set(d.RuleIndex)
+	if set == nil || !set.Changes(f.event.InnerData, &f.event.Inner) {
+		return nil
+	}
+	return set
+}
+
+// change writes a frame with what the set changes into f.changed.
+func (f *Firewall) change(set *rewrite.Set, data []byte, headerLen int) []byte {
+	f.changed = append(f.changed[:0], data...)
+	set.Apply(f.changed[headerLen:], &f.event.Inner, f.event.Header.ChecksumPartial())
+	return f.changed
+}
+
+// packetScratch is what deciding about one frame needs, kept for the next.
+type packetScratch struct {
+	packet      policy.Packet
+	origin      policy.Packet
+	originFrame inspect.Frame
+	tracked     conntrack.Packet
+	result      conntrack.Result
+	changed     []byte // the STT frame with a rule's changes
+	answer      []byte // see reject.go
+}

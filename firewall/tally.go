@@ -1,0 +1,124 @@
+package firewall
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"sttwall/policy"
+)
+
+// Tally counts what one rule, or one tenant, has decided.
+type Tally struct {
+	Frames, Bytes    uint64 // of inner frames
+	Flows            uint64 // begun
+	Dropped, Audited uint64 // frames; audited ones would have been dropped
+	First, Last      int64  // ns on the clock; 0: never
+}
+
+// Add adds what another worker has counted.
+func (t *Tally) Add(o Tally) {
+	t.Frames += o.Frames
+	t.Bytes += o.Bytes
+	t.Flows += o.Flows
+	t.Dropped += o.Dropped
+	t.Audited += o.Audited
+	t.Last = max(t.Last, o.Last)
+	if t.First == 0 || o.First != 0 && o.First < t.First {
+		t.First = o.First
+	}
+}
+
+// tally is a Tally under way: one worker writes, anybody reads.
+type tally struct {
+	frames, bytes, flows, dropped, audited atomic.Uint64
+	first, last                            atomic.Int64
+}
+
+func (t *tally) read() Tally {
+	return Tally{
+		Frames: t.frames.Load(), Bytes: t.bytes.Load(), Flows: t.flows.Load(),
+		Dropped: t.dropped.Load(), Audited: t.audited.Load(), First: t.first.Load(), Last: t.last.Load(),
+	}
+}
+
+func (t *tally) count(now int64, e *FrameEvent) {
+	t.frames.Add(1)
+	t.bytes.Add(uint64(e.FrameLength))
+	if e.Begins {
+		t.flows.Add(1)
+	}
+	if e.Verdict == Drop {
+		t.dropped.Add(1)
+	}
+	if e.Decision.Audit {
+		t.audited.Add(1)
+	}
+	if t.first.Load() == 0 {
+		t.first.Store(now)
+	}
+	t.last.Store(now)
+}
+
+// tallies are the counts of one worker. Those of a rule go on under the next
+// policy that has a rule with its name.
+type tallies struct {
+	policy         *policy.Policy // of the slices
+	rules, tenants []*tally       // by index
+
+	mu           sync.Mutex // of the maps: the worker writes them at a reload
+	ruleNames    map[string]*tally
+	tenantsNames map[string]*tally
+}
+
+// attach brings the slices to another policy.
+func (t *tallies) attach(p *policy.Policy) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ruleNames == nil {
+		t.ruleNames, t.tenantsNames = make(map[string]*tally), make(map[string]*tally)
+	}
+	t.rules, t.tenants = pick(t.ruleNames, p.Rules()), pick(t.tenantsNames, p.Tenants())
+	t.policy = p
+}
+
+func pick(known map[string]*tally, names []string) []*tally {
+	out := make([]*tally, len(names))
+	for i, name := range names {
+		if known[name] == nil {
+			known[name] = new(tally)
+		}
+		out[i] = known[name]
+	}
+	return out
+}
+
+// countDecision counts the frame that was decided last.
+func (f *Firewall) countDecision(now int64) {
+	e := &f.event
+	if e.Decision.TenantIndex < 0 || !e.HasInner {
+		return
+	}
+	if f.tallies.policy != f.standing.policy {
+		f.tallies.attach(f.standing.policy)
+	}
+	f.tallies.tenants[e.Decision.TenantIndex].count(now, e)
+	if e.Decision.RuleIndex >= 0 {
+		f.tallies.rules[e.Decision.RuleIndex].count(now, e)
+	}
+}
+
+// Tallies adds what f has counted for each rule ("tenant/rule") and tenant to
+// the maps. It may be called from any goroutine.
+func (f *Firewall) Tallies(rules, tenants map[string]Tally) {
+	f.tallies.mu.Lock()
+	defer f.tallies.mu.Unlock()
+	add := func(to map[string]Tally, from map[string]*tally) {
+		for name, t := range from {
+			sum := to[name]
+			sum.Add(t.read())
+			to[name] = sum
+		}
+	}
+	add(rules, f.tallies.ruleNames)
+	add(tenants, f.tallies.tenantsNames)
+}

@@ -1,0 +1,100 @@
+package classify
+
+// Absent is the port of a packet without ports: a later fragment, a protocol
+// without ports.
+const Absent = 1 << 16
+
+// Key is what a packet shows.
+type Key struct {
+	Family           uint8     // 4 or 6; 0: the frame has no addresses
+	Src, Dst         [2]uint64 // high and low half; IPv4 is in the low 32 bits of the second
+	Kind             uint32    // the IP protocol; without IP 0x10000|ethertype
+	SrcPort, DstPort uint32    // 0-65535, or Absent; ICMP: DstPort is type<<8|code
+}
+
+// Range4 is a range of IPv4 addresses, both ends inclusive.
+type Range4 struct{ Lo, Hi uint32 }
+
+// Range6 is a range of IPv6 addresses as high and low half, both ends inclusive.
+type Range6 struct{ Lo, Hi [2]uint64 }
+
+// Addresses is a set of addresses: sorted ranges that neither overlap nor touch.
+// Rules share sets, so it must not be changed once it is in one.
+type Addresses struct {
+	V4 []Range4
+	V6 []Range6
+}
+
+// Service is one box of a rule: a range of kinds, source and destination ports
+// each, all ends inclusive.
+type Service struct{ KindLo, KindHi, SrcLo, SrcHi, DstLo, DstHi uint32 }
+
+// Rule is what a rule asks of a packet.
+type Rule struct {
+	Src, Dst *Addresses // nil: any packet, also one without addresses
+	Services []Service  // any of them; never empty
+	Rest     bool       // the Checker must say yes too
+}
+
+// Checker knows the conditions that a [Key] does not show.
+type Checker interface {
+	// Check reports whether they hold for the rule with that index.
+	Check(rule int) bool
+}
+
+// Matcher is a compiled list of rules. It goes through them one by one.
+type Matcher struct{ rules []Rule }
+
+// New compiles rules, and keeps them.
+func New(rules []Rule) *Matcher { return &Matcher{rules} }
+
+// First returns the lowest index, from on, of a rule that matches, or -1. rest
+// is asked about rules with Rest alone, in rising order.
+func (m *Matcher) First(k *Key, from int, rest Checker) int {
+	for i := from; i < len(m.rules); i++ {
+		r := &m.rules[i]
+		if inServices(r.Services, k) && (r.Dst == nil || r.Dst.Contains(k.Family, k.Dst)) &&
+			(r.Src == nil || r.Src.Contains(k.Family, k.Src)) && (!r.Rest || rest.Check(i)) {
+			return i
+		}
+	}
+	return -1
+}
+
+func inServices(services []Service, k *Key) bool {
+	for i := range services {
+		if s := &services[i]; s.KindLo <= k.Kind && k.Kind <= s.KindHi &&
+			s.DstLo <= k.DstPort && k.DstPort <= s.DstHi && s.SrcLo <= k.SrcPort && k.SrcPort <= s.SrcHi {
+			return true
+		}
+	}
+	return false
+}
+
+// Contains reports whether the set holds an address of that family.
+func (a *Addresses) Contains(family uint8, v [2]uint64) bool {
+	i, j := 0, 0
+	switch family {
+	case 4:
+		for j = len(a.V4); i < j; {
+			if h := int(uint(i+j) >> 1); uint64(a.V4[h].Lo) <= v[1] {
+				i = h + 1
+			} else {
+				j = h
+			}
+		}
+		return i > 0 && v[1] <= uint64(a.V4[i-1].Hi)
+	case 6:
+		for j = len(a.V6); i < j; {
+			if h := int(uint(i+j) >> 1); !less(v, a.V6[h].Lo) {
+				i = h + 1
+			} else {
+				j = h
+			}
+		}
+		return i > 0 && !less(a.V6[i-1].Hi, v)
+	}
+	return false
+}
+
+func less(a, b [2]uint64) bool { return a[0] < b[0] || a[0] == b[0] && a[1] < b[1] }

@@ -1,0 +1,48 @@
+package policy
+
+import (
+	"sttwall/limit"
+	"sttwall/policy/classify"
+)
+
+// compile builds what finds rules fast, once everything is loaded.
+func (p *Policy) compile(rates []limit.Rate) {
+	p.rates = rates
+	p.buckets = make([]limit.Bucket, len(rates))
+	for i, r := range rates {
+		p.buckets[i].Init(r)
+	}
+	p.build(&p.before)
+	p.build(&p.after)
+	for i := range p.tenants {
+		p.build(&p.tenants[i].rules)
+	}
+}
+
+func (p *Policy) build(list *ruleList) {
+	if list.start == list.end {
+		return
+	}
+	rules := make([]classify.Rule, list.end-list.start)
+	for i := range rules {
+		r := &p.rules[int(list.start)+i]
+		boxes := make([]classify.Service, len(r.services))
+		for j := range r.services {
+			boxes[j] = r.services[j].box
+		}
+		rules[i] = classify.Rule{Src: r.source, Dst: r.destination, Services: boxes, Rest: r.more != nil}
+	}
+	list.matcher = classify.New(rules)
+}
+
+// Fresh returns the policy with full token buckets and a flow table of at most
+// that many flows: for trying it beside the one that is in force.
+func (p *Policy) Fresh(flows int) *Policy {
+	q := *p
+	q.buckets = make([]limit.Bucket, len(p.rates))
+	for i, r := range p.rates {
+		q.buckets[i].Init(r)
+	}
+	q.settings.Flows = min(q.settings.Flows, flows)
+	return &q
+}

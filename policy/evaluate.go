@@ -1,0 +1,191 @@
+package policy
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"sttwall/inspect"
+	"sttwall/policy/classify"
+	"sttwall/reason"
+)
+
+// Evaluate decides about a packet as if it were the first of a flow, by
+// everything that the rules file says and nothing that was there before:
+// [Policy.Find], [Policy.Admit] and [Policy.Decide] in one. The frame must have
+// been decoded with [reason.None]. It allocates nothing and may be called from
+// any goroutine.
+func (p *Policy) Evaluate(k *Packet) Decision {
+	d, found := p.Find(k.ContextID)
+	if !found {
+		return d
+	}
+	if !p.Admit(k, &d) {
+		return d
+	}
+	p.Decide(k, &d)
+	return d
+}
+
+// Find returns the tenant that has the most specific claim on the context ID.
+// found is false where the decision is final: no tenant has one, or the ID is
+// impossible in the tenant's layout.
+func (p *Policy) Find(contextID uint64) (d Decision, found bool) {
+	d.TenantIndex, d.RuleIndex = -1, -1
+	index, wide := p.contexts.find(contextID)
+	if index < 0 || wide {
+		if t := p.datapaths.find(contextID); t >= 0 {
+			index = t
+		}
+	}
+	if index < 0 {
+		d.Action = p.settings.DefaultAction
+		if d.Action != Accept {
+			// Nobody is known who could be answered.
+			d.Action, d.Reason = Drop, reason.ContextUnknown
+		}
+		return d, false
+	}
+	t := &p.tenants[index]
+	d.Tenant, d.TenantIndex = t.Name, index
+	if t.OVN && contextID>>ovnBits != 0 {
+		d.Reason = reason.ContextReserved
+		return d, false
+	}
+	return d, true
+}
+
+// Admit checks whether the tenant's frames may come from the packet's outer
+// source. If not, d becomes a drop, or what audit mode makes of it, and only
+// then false is returned where it stays a drop.
+func (p *Policy) Admit(k *Packet, d *Decision) bool {
+	t := &p.tenants[d.TenantIndex]
+	if t.endpoints == nil || contains(t.endpoints, k.From) {
+		return true
+	}
+	d.Refuse(Drop, reason.TenantEndpoint, t.Audit)
+	return d.Action == Accept
+}
+
+// Refuse makes d a drop or reject for that reason, or in audit mode an accept
+// that remembers it. The first refusal is the one that is remembered.
+func (d *Decision) Refuse(a Action, why reason.Reason, audit bool) {
+	if !audit {
+		d.Action, d.Reason = a, why
+		d.Audit, d.WouldBe, d.Would = false, Drop, reason.None
+		return
+	}
+	d.Action, d.Reason = Accept, reason.None
+	if !d.Audit {
+		d.Audit, d.WouldBe, d.Would = true, a, why
+	}
+}
+
+// Decide tries the rules: temporary ones, before_tenants, neighbour discovery,
+// the tenant's, after_tenants, and then the default.
+func (p *Policy) Decide(k *Packet, d *Decision) {
+	t := &p.tenants[d.TenantIndex]
+	c := &k.check
+	c.begin(p, t, k)
+	if p.try(c, &p.first, d) || p.try(c, &p.before, d) {
+		return
+	}
+	if t.neighbors && isNeighborDiscovery(k.Frame) {
+		d.Action, d.Neighbor, d.Stateless = Accept, true, true
+		return
+	}
+	if p.try(c, &t.rules, d) || p.try(c, &p.after, d) {
+		return
+	}
+	if t.DefaultAction == Accept {
+		d.Action = Accept
+		return
+	}
+	d.Refuse(t.DefaultAction, reason.TenantDefault, t.Audit)
+}
+
+// try looks for the first rule of a list that matches, and decides by it.
+func (p *Policy) try(c *check, list *ruleList, d *Decision) bool {
+	if list.matcher == nil {
+		return false
+	}
+	c.first = list.start
+	for from := 0; ; {
+		i := list.matcher.First(&c.key, from, c)
+		if i < 0 {
+			return false
+		}
+		index := list.start + int32(i)
+		r := &p.rules[index]
+		if r.bucket >= 0 && !c.packet.Peek && !p.buckets[r.bucket].Take(c.packet.Now, 1) {
+			if !r.overDrops {
+				from = i + 1
+				continue
+			}
+			p.decideBy(c, index, d)
+			d.Refuse(Drop, reason.RateLimit, r.audits(c.tenant))
+			return true
+		}
+		p.decideBy(c, index, d)
+		switch r.action {
+		case Accept:
+			d.Action = Accept
+		case Drop:
+			d.Refuse(Drop, reason.RuleDrop, r.audits(c.tenant))
+		case Reject:
+			d.Refuse(Reject, reason.RuleReject, r.audits(c.tenant))
+		}
+		return true
+	}
+}
+
+func (p *Policy) decideBy(c *check, index int32, d *Decision) {
+	r := &p.rules[index]
+	d.Rule, d.RuleIndex = r.name, index
+	d.Log, d.Stateless = r.log, r.stateless
+}
+
+// isNeighborDiscovery reports whether the frame is ARP or one of the ICMPv6
+// messages of RFC 4861 (types 133 to 137), not in fragments (RFC 6980).
+func isNeighborDiscovery(f *inspect.Frame) bool {
+	if f.IP == 0 {
+		return f.EtherType == inspect.EtherTypeARP
+	}
+	return f.IP == 6 && f.HasICMP && !f.Fragmented && f.Protocol == inspect.ProtocolICMPv6 &&
+		ndFirst <= f.ICMPType && f.ICMPType <= ndLast
+}
+
+// keyOf returns what the matcher compares. The protocol addresses of ARP count
+// as IPv4 addresses.
+func keyOf(f *inspect.Frame) classify.Key {
+	k := classify.Key{Family: f.IP, SrcPort: classify.Absent, DstPort: classify.Absent}
+	switch {
+	case f.IP != 0:
+		k.Kind = uint32(f.Protocol)
+	case f.EtherType == inspect.EtherTypeARP:
+		k.Family, k.Kind = 4, otherKind|inspect.EtherTypeARP
+	default:
+		k.Kind = otherKind | uint32(f.EtherType)
+		return k
+	}
+	k.Src, k.Dst = halves(f.Src), halves(f.Dst)
+	switch {
+	case f.HasPorts:
+		k.SrcPort, k.DstPort = uint32(f.SrcPort), uint32(f.DstPort)
+	case f.HasICMP:
+		k.DstPort = uint32(f.ICMPType)<<8 | uint32(f.ICMPCode)
+	}
+	return k
+}
+
+// otherKind marks a kind that is an ethertype, not an IP protocol.
+const otherKind = 1 << 16
+
+// halves returns an address as two numbers; IPv4 is in the low 32 bits.
+func halves(a netip.Addr) [2]uint64 {
+	if a.Is4() {
+		b := a.As4()
+		return [2]uint64{0, uint64(binary.BigEndian.Uint32(b[:]))}
+	}
+	b := a.As16()
+	return [2]uint64{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
+}

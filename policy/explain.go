@@ -1,0 +1,245 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"sttwall/inspect"
+)
+
+// Explanation says how a packet is decided, step by step.
+type Explanation struct {
+	Tenant   string // how its tenant was found
+	Rules    []RuleStep
+	Default  string // what follows where no rule matched; "" if one did
+	Decision Decision
+}
+
+// RuleStep is one rule that was tried.
+type RuleStep struct {
+	Rule      string // "tenant/rule"
+	File      string
+	Line      int
+	Matched   bool
+	Condition string // the first condition that failed: the attribute's name
+	Want      string // as it stands in the file; "" if it is not written there
+	Got       string // what the packet shows
+}
+
+// Explain decides about a packet as [Policy.Evaluate] does, and says how. It is
+// for people: it takes its time and memory.
+func (p *Policy) Explain(k *Packet) *Explanation {
+	peek := *k
+	peek.Peek = true
+	x := &Explanation{Decision: p.Evaluate(&peek)}
+	d, found := p.Find(k.ContextID)
+	if d.TenantIndex < 0 {
+		x.Tenant = fmt.Sprintf("no tenant claims context ID 0x%x", k.ContextID)
+		x.Default = "settings.default_action: " + p.settings.DefaultAction.String()
+		return x
+	}
+	t := &p.tenants[d.TenantIndex]
+	x.Tenant = p.explainTenant(k.ContextID, t)
+	if !found {
+		x.Default = "the 9 top bits of an OVN context ID are 0: " + d.Reason.String()
+		return x
+	}
+	if !p.Admit(&peek, &d) {
+		x.Default = fmt.Sprintf("the outer source %s is not in the tenant's endpoints: %s", k.From, d.Reason)
+		return x
+	}
+	c := &peek.check
+	c.begin(p, t, &peek)
+	if p.explainList(c, &p.first, x) || p.explainList(c, &p.before, x) {
+		return x
+	}
+	if t.neighbors && isNeighborDiscovery(k.Frame) {
+		x.Default = "neighbour discovery passes (neighbor_discovery = \"pass\")"
+		return x
+	}
+	if p.explainList(c, &t.rules, x) || p.explainList(c, &p.after, x) {
+		return x
+	}
+	x.Default = "default_action of the tenant: " + t.DefaultAction.String()
+	return x
+}
+
+func (p *Policy) explainTenant(id uint64, t *tenant) string {
+	layout := ""
+	if t.OVN {
+		layout = fmt.Sprintf(" (OVN: datapath %d, ingress port %d, egress port %d)", OVNDatapath(id), OVNIngress(id), OVNEgress(id))
+	}
+	mode := ""
+	if t.Audit {
+		mode = ", in audit mode"
+	}
+	return fmt.Sprintf("context ID 0x%x%s is tenant %s%s", id, layout, t.Name, mode)
+}
+
+// explainList goes through a list and reports whether a rule matched.
+func (p *Policy) explainList(c *check, list *ruleList, x *Explanation) bool {
+	c.first = list.start
+	for i := list.start; i < list.end; i++ {
+		r := &p.rules[i]
+		step := RuleStep{Rule: r.name, File: p.source.filename, Line: int(r.at.line)}
+		step.Condition, step.Got = r.firstFailure(c)
+		step.Matched = step.Condition == ""
+		if !step.Matched {
+			step.Want = p.attributeText(i, step.Condition)
+		}
+		x.Rules = append(x.Rules, step)
+		if step.Matched {
+			return true
+		}
+	}
+	return false
+}
+
+// firstFailure returns the attribute of the first condition that does not hold,
+// in the order of the reference, and what the packet shows; "" if all hold.
+func (r *rule) firstFailure(c *check) (attribute, got string) {
+	f, k := c.packet.Frame, &c.key
+	if r.source != nil && !r.source.Contains(k.Family, k.Src) {
+		return "source", addressText(k.Family, f.Src.String())
+	}
+	if r.destination != nil && !r.destination.Contains(k.Family, k.Dst) {
+		return "destination", addressText(k.Family, f.Dst.String())
+	}
+	matched := false
+	for i := range r.services {
+		matched = matched || r.services[i].matches(k, f)
+	}
+	if !matched {
+		return "services", serviceText(f)
+	}
+	if r.more == nil {
+		return "", ""
+	}
+	return r.more.firstFailure(c)
+}
+
+func (m *conditions) firstFailure(c *check) (attribute, got string) {
+	f, id := c.packet.Frame, c.packet.ContextID
+	vlan, pcp := outerTag(f)
+	ports := func(s spans, v uint64) bool { return s == nil || c.tenant.OVN && s.contains(v) }
+	for _, test := range []struct {
+		attribute string
+		holds     bool
+		got       string
+	}{
+		{"source_mac", m.sourceMAC.contains(macNumber(f.EthSrc)), macText(f.EthSrc)},
+		{"destination_mac", m.destinationMAC.contains(macNumber(f.EthDst)), macText(f.EthDst)},
+		{"vlan", m.vlan.contains(vlan), tagText(vlan, untaggedVLAN)},
+		{"pcp", m.pcp.contains(pcp), tagText(pcp, untaggedPCP)},
+		{"ethertype", m.etherTypes.contains(uint64(f.EtherType)), fmt.Sprintf("0x%04x", f.EtherType)},
+		{"arp_operation", m.arpOperations == nil || isARP(f) && m.arpOperations.contains(uint64(f.ARPOperation)), arpText(f)},
+		{"tcp_flags", m.flagMask == 0 || f.HasTCP && f.TCPFlags&m.flagMask == m.flagIs, flagText(f)},
+		{"fragment", m.fragments == 0 || f.IP != 0 && m.fragments&fragmentOf(f) != 0, fragmentText(f)},
+		{"from_endpoint", m.from == nil || contains(m.from, c.packet.From), c.packet.From.String()},
+		{"to_endpoint", m.to == nil || contains(m.to, c.packet.To), c.packet.To.String()},
+		{"datapath", ports(m.datapath, uint64(OVNDatapath(id))), fmt.Sprint(OVNDatapath(id))},
+		{"ingress_port", ports(m.ingress, uint64(OVNIngress(id))), fmt.Sprint(OVNIngress(id))},
+		{"egress_port", ports(m.egress, uint64(OVNEgress(id))), fmt.Sprint(OVNEgress(id))},
+		{"time", m.times == nil || m.times.contains(c.packet.Wall), "no window is open"},
+	} {
+		if !test.holds {
+			return test.attribute, test.got
+		}
+	}
+	return "", ""
+}
+
+func addressText(family uint8, address string) string {
+	if family == 0 {
+		return "a frame without addresses"
+	}
+	return address
+}
+
+func serviceText(f *inspect.Frame) string {
+	switch {
+	case f.IP == 0:
+		return fmt.Sprintf("ethertype/0x%04x", f.EtherType)
+	case f.HasTCP:
+		return fmt.Sprintf("tcp/%d from port %d, flags %s", f.DstPort, f.SrcPort, flagText(f))
+	case f.HasPorts && f.Protocol == inspect.ProtocolUDP:
+		return fmt.Sprintf("udp/%d from port %d", f.DstPort, f.SrcPort)
+	case f.HasPorts:
+		return fmt.Sprintf("protocol/%d to port %d from port %d", f.Protocol, f.DstPort, f.SrcPort)
+	case f.HasICMP && f.Protocol == inspect.ProtocolICMP:
+		return fmt.Sprintf("icmp/%d/%d", f.ICMPType, f.ICMPCode)
+	case f.HasICMP:
+		return fmt.Sprintf("icmpv6/%d/%d", f.ICMPType, f.ICMPCode)
+	case f.Fragmented:
+		return fmt.Sprintf("protocol/%d, a later fragment without ports", f.Protocol)
+	}
+	return fmt.Sprintf("protocol/%d", f.Protocol)
+}
+
+func macText(m [6]byte) string {
+	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5])
+}
+
+func tagText(v, none uint64) string {
+	if v == none {
+		return "none"
+	}
+	return fmt.Sprint(v)
+}
+
+func arpText(f *inspect.Frame) string {
+	if !isARP(f) {
+		return "no ARP"
+	}
+	return fmt.Sprint(f.ARPOperation)
+}
+
+func flagText(f *inspect.Frame) string {
+	if !f.HasTCP {
+		return "no TCP"
+	}
+	var set []string
+	for i, w := range tcpFlagWords {
+		if f.TCPFlags&(1<<i) != 0 {
+			set = append(set, w)
+		}
+	}
+	if set == nil {
+		return "none"
+	}
+	return strings.Join(set, ",")
+}
+
+func fragmentText(f *inspect.Frame) string {
+	switch {
+	case f.IP == 0:
+		return "no IP"
+	case fragmentOf(f) == fragmentWhole:
+		return "whole"
+	case fragmentOf(f) == fragmentFirst:
+		return "first"
+	}
+	return "later"
+}
+
+// attributeText returns the right side of an attribute of a rule as it stands in
+// the file.
+func (p *Policy) attributeText(rule int32, attribute string) string {
+	text, filename, _ := p.RuleText(rule)
+	file, diags := hclsyntax.ParseConfig([]byte(text), filename, hcl.InitialPos)
+	if diags.HasErrors() {
+		return ""
+	}
+	body, ok := file.Body.(*hclsyntax.Body)
+	if !ok || len(body.Blocks) != 1 {
+		return ""
+	}
+	a := body.Blocks[0].Body.Attributes[attribute]
+	if a == nil {
+		return ""
+	}
+	return clip(string(a.Expr.Range().SliceBytes([]byte(text))))
+}

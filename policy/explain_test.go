@@ -1,0 +1,150 @@
+package policy
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"sttwall/describe"
+)
+
+func TestExplainNamesTheFirstConditionThatFails(t *testing.T) {
+	p := mustLoad(t, `settings {
+  endpoints = ["any"]
+}
+tenant "t" {
+  context_ids = [1]
+  rule "r" {
+    action          = "accept"
+    source          = ["10.0.0.0/24"]
+    destination     = ["10.0.1.0/24"]
+    services        = ["tcp/80", "arp", "udp/1", "protocol/89"]
+    source_mac      = ["02:00:00:00:00:01"]
+    destination_mac = ["!broadcast"]
+    vlan            = [10]
+    pcp             = [3]
+    ethertype       = ["ipv4"]
+    tcp_flags       = ["syn"]
+    fragment        = ["whole"]
+    from_endpoint   = ["10.47.0.1"]
+    to_endpoint     = ["10.47.0.2"]
+    time {
+      days = ["sun"]
+    }
+  }
+}
+tenant "o" {
+  context_layout = "ovn"
+  datapaths      = [7]
+  rule "r" {
+    action       = "accept"
+    datapath     = [8]
+    ingress_port = [1]
+  }
+  rule "s" {
+    action      = "accept"
+    egress_port = [1]
+  }
+}`)
+	const good = "tcp 10.0.0.1:1 > 10.0.1.1:80 syn vlan 10 pcp 3 "
+	for _, tt := range []struct {
+		packet, from, to string
+		wall             int64
+		condition, want  string
+		got              string
+	}{
+		{"tcp 10.0.9.1:1 > 10.0.1.1:80 syn", "", "", 0, "source", `["10.0.0.0/24"]`, "10.0.9.1"},
+		{"tcp 10.0.0.1:1 > 10.0.9.1:80 syn", "", "", 0, "destination", `["10.0.1.0/24"]`, "10.0.9.1"},
+		{"tcp 10.0.0.1:1 > 10.0.1.1:81 syn", "", "", 0, "services", `["tcp/80", "arp", "udp/1", "protocol/89"]`, "tcp/81 from port 1, flags syn"},
+		{"udp 10.0.0.1:1 > 10.0.1.1:81", "", "", 0, "services", `["tcp/80", "arp", "udp/1", "protocol/89"]`, "udp/81 from port 1"},
+		{"icmp 10.0.0.1 > 10.0.1.1 echo-request", "", "", 0, "services", `["tcp/80", "arp", "udp/1", "protocol/89"]`, "icmp/8/0"},
+		{"tcp 10.0.0.1:1 > 10.0.1.1:80 syn mac 02:00:00:00:00:09 > 02:00:00:00:00:02", "", "", 0, "source_mac", `["02:00:00:00:00:01"]`, "02:00:00:00:00:09"},
+		{"tcp 10.0.0.1:1 > 10.0.1.1:80 syn mac 02:00:00:00:00:01 > ff:ff:ff:ff:ff:ff", "", "", 0, "destination_mac", `["!broadcast"]`, "ff:ff:ff:ff:ff:ff"},
+		{"tcp 10.0.0.1:1 > 10.0.1.1:80 syn", "", "", 0, "vlan", "[10]", "none"},
+		{"tcp 10.0.0.1:1 > 10.0.1.1:80 syn vlan 10 pcp 4", "", "", 0, "pcp", "[3]", "4"},
+		{"tcp 10.0.0.1:1 > 10.0.1.1:80 ack vlan 10 pcp 3", "", "", 0, "tcp_flags", `["syn"]`, "ack"},
+		{"udp 10.0.0.1:1 > 10.0.1.1:1 vlan 10 pcp 3", "", "", 0, "tcp_flags", `["syn"]`, "no TCP"},
+		{good + "frag first", "", "", 0, "fragment", `["whole"]`, "first"},
+		{good + "from 10.47.0.9", "", "", 0, "from_endpoint", `["10.47.0.1"]`, "10.47.0.9"},
+		{good + "from 10.47.0.1 to 10.47.0.9", "", "", 0, "to_endpoint", `["10.47.0.2"]`, "10.47.0.9"},
+		{good + "from 10.47.0.1 to 10.47.0.2", "", "", 0, "time", "", "no window is open"},
+		{good + "from 10.47.0.1 to 10.47.0.2", "", "", 3 * 86400, "", "", ""}, // 1970-01-04 was a Sunday
+	} {
+		t.Run(tt.packet, func(t *testing.T) {
+			d, err := describe.Parse(tt.packet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := p.Explain(&Packet{ContextID: 1, Frame: &d.Frame, From: d.From, To: d.To, Wall: tt.wall})
+			if len(x.Rules) != 1 {
+				t.Fatalf("%+v", x)
+			}
+			got := x.Rules[0]
+			if got.Condition != tt.condition || got.Want != tt.want || got.Got != tt.got || got.Matched != (tt.condition == "") || got.Line != 6 {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+	d, err := describe.Parse("udp 10.0.0.1:1 > 10.0.1.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := p.Explain(&Packet{ContextID: 2<<24 | 1<<40 | 7, Frame: &d.Frame})
+	if len(x.Rules) != 2 || x.Rules[0].Condition != "datapath" || x.Rules[0].Got != "7" || x.Rules[1].Condition != "egress_port" || x.Rules[1].Got != "2" ||
+		x.Default != "default_action of the tenant: drop" || x.Tenant != "context ID 0x10002000007 (OVN: datapath 7, ingress port 1, egress port 2) is tenant o" {
+		t.Errorf("%+v", x)
+	}
+}
+
+func TestExplainAgreesWithTheEngine(t *testing.T) {
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	for loaded := 0; loaded < 100; {
+		m := randomModel(r)
+		p, _ := Load("random.hcl", []byte(m.text()))
+		if p == nil {
+			continue
+		}
+		loaded++
+		for range 100 {
+			k := Packet{ContextID: randomContext(r, m), Frame: randomFrame(r), Peek: true}
+			want, x := p.Evaluate(&k), p.Explain(&k)
+			by := ""
+			for i, s := range x.Rules {
+				if s.Matched != (i == len(x.Rules)-1 && x.Default == "") {
+					t.Fatalf("seed %d: step %d of %+v", seed, i, x)
+				}
+				if s.Matched {
+					by = s.Rule
+				}
+			}
+			if by != want.Rule || x.Decision != want {
+				t.Fatalf("seed %d: explained by %q, decided %+v", seed, by, want)
+			}
+		}
+	}
+}
+
+func ExamplePolicy_Explain() {
+	p, _ := Load("rules.hcl", []byte(`settings {
+  endpoints = ["any"]
+}
+tenant "acme" {
+  context_ids = [100]
+  rule "web" {
+    action   = "accept"
+    services = ["tcp/443"]
+  }
+}`))
+	d, _ := describe.Parse("tcp 10.0.0.1:40000 > 10.0.0.2:80 syn")
+	x := p.Explain(&Packet{ContextID: 100, Frame: &d.Frame})
+	fmt.Println(x.Tenant)
+	for _, s := range x.Rules {
+		fmt.Printf("%s, line %d: %s = %s, but the packet is %s\n", s.Rule, s.Line, s.Condition, s.Want, s.Got)
+	}
+	fmt.Println(x.Default)
+	// Output:
+	// context ID 0x64 is tenant acme
+	// acme/web, line 6: services = ["tcp/443"], but the packet is tcp/80 from port 40000, flags syn
+	// default_action of the tenant: drop
+}

@@ -1,0 +1,248 @@
+package policy
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/function/stdlib"
+)
+
+// Expressions compute long lists: for, if, templates and the functions below.
+// They see the names of groups and services, and nothing else: no variables of
+// the environment, no files, no clock, so a file means the same wherever it is
+// loaded.
+
+// maxComputed bounds how many values one expression may give, and how many
+// steps of a for there may be in it.
+const maxComputed = 65536
+
+// reference is what address_group.NAME or service.NAME is inside an expression.
+type reference struct{ kind, name string }
+
+var referenceType = cty.Capsule("reference", reflect.TypeFor[reference]())
+
+// functions returns those that make lists and strings. None of them can make
+// much out of little: format's widths are bounded here, range's by cty.
+func functions() map[string]function.Function {
+	return map[string]function.Function{
+		"concat":   stdlib.ConcatFunc,
+		"distinct": stdlib.DistinctFunc,
+		"flatten":  stdlib.FlattenFunc,
+		"format":   boundedFormat(),
+		"join":     stdlib.JoinFunc,
+		"length":   stdlib.LengthFunc,
+		"lower":    stdlib.LowerFunc,
+		"upper":    stdlib.UpperFunc,
+		"range":    stdlib.RangeFunc,
+		"replace":  stdlib.ReplaceFunc,
+		"sort":     stdlib.SortFunc,
+		"split":    stdlib.SplitFunc,
+	}
+}
+
+// boundedFormat is format without widths and precisions of more than two
+// digits, which would make megabytes of a few characters.
+func boundedFormat() function.Function {
+	return function.New(&function.Spec{
+		Params:   []function.Parameter{{Name: "format", Type: cty.String}},
+		VarParam: &function.Parameter{Name: "args", Type: cty.DynamicPseudoType, AllowDynamicType: true},
+		Type:     function.StaticReturnType(cty.String),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			digits := 0
+			for _, c := range args[0].AsString() {
+				if digits++; c < '0' || c > '9' {
+					digits = 0
+				}
+				if digits > 2 {
+					return cty.NilVal, function.NewArgErrorf(0, "widths and precisions have at most two digits")
+				}
+			}
+			if strings.Contains(args[0].AsString(), "*") {
+				return cty.NilVal, function.NewArgErrorf(0, `"*" is no width here`)
+			}
+			return stdlib.FormatFunc.Call(args)
+		},
+	})
+}
+
+// evaluate computes an expression into v.
+func (l *loader) evaluate(v *value, e hclsyntax.Expression) {
+	if steps := cost(e); steps > maxComputed {
+		l.errorf(v.at, "Too much to compute", "Expected an expression of at most %d steps; take it apart, or put addresses into a file (addresses_from).", maxComputed)
+		v.failed = true
+		return
+	}
+	if l.scope == nil {
+		l.scope = l.newScope()
+	}
+	val, diags := e.Value(l.scope)
+	if diags.HasErrors() {
+		for _, d := range diags {
+			at := v.at
+			if d.Subject != nil {
+				at = *d.Subject
+			}
+			l.errorf(at, d.Summary, "Expected an expression that can be computed: %s", sentence(d.Detail))
+		}
+		v.failed = true
+		return
+	}
+	l.computed = maxComputed
+	v.fill(l, val)
+	if l.computed < 0 {
+		l.errorf(v.at, "Too much to compute", "Expected an expression that gives at most %d values.", maxComputed)
+		v.failed = true
+	}
+}
+
+func sentence(s string) string {
+	if s = clip(s); s != "" && !strings.HasSuffix(s, ".") {
+		s += "."
+	}
+	return s
+}
+
+// fill sets v from a computed value; its items stand where the expression does.
+func (v *value) fill(l *loader, val cty.Value) {
+	if l.computed--; l.computed < 0 {
+		return
+	}
+	t := val.Type()
+	switch {
+	case val.IsNull():
+		v.kind = kindNull
+	case !val.IsWhollyKnown():
+	case t.Equals(referenceType):
+		r := val.EncapsulatedValue().(*reference)
+		v.kind, v.source = kindReference, r.kind+"."+r.name
+		v.traversal = hcl.Traversal{hcl.TraverseRoot{Name: r.kind}, hcl.TraverseAttr{Name: r.name}}
+	case t.IsTupleType() || t.IsListType() || t.IsSetType():
+		v.kind = kindList
+		for it := val.ElementIterator(); it.Next() && l.computed >= 0; {
+			_, element := it.Element()
+			item := value{at: v.at}
+			item.fill(l, element)
+			if item.kind == kindString {
+				item.source = fmt.Sprintf("%q", clip(item.text))
+			} else if item.source == "" {
+				item.source = v.source
+			}
+			v.items = append(v.items, item)
+		}
+	default:
+		v.literal(val)
+		if v.kind == kindNumber && v.source == "" {
+			v.source = v.number.Text('f', -1)
+		}
+	}
+}
+
+// newScope is what expressions can name.
+func (l *loader) newScope() *hcl.EvalContext {
+	object := func(kind string, names map[string]*hclsyntax.Block) cty.Value {
+		members := make(map[string]cty.Value, len(names))
+		for name := range names {
+			members[name] = cty.CapsuleVal(referenceType, &reference{kind, name})
+		}
+		return cty.ObjectVal(members)
+	}
+	return &hcl.EvalContext{
+		Variables: map[string]cty.Value{
+			"address_group": object("address_group", l.groupBlocks),
+			"service":       object("service", l.serviceBlocks),
+		},
+		Functions: functions(),
+	}
+}
+
+// cost bounds from above how many values computing an expression makes: each
+// loop multiplies by the most that its collection can have.
+func cost(e hclsyntax.Expression) int {
+	switch e := e.(type) {
+	case *hclsyntax.ForExpr:
+		each := 1 + cost(e.ValExpr)
+		if e.KeyExpr != nil {
+			each = add(each, cost(e.KeyExpr))
+		}
+		if e.CondExpr != nil {
+			each = add(each, cost(e.CondExpr))
+		}
+		return add(cost(e.CollExpr), multiply(cost(e.CollExpr), each))
+	case *hclsyntax.FunctionCallExpr:
+		sum := 1
+		for _, a := range e.Args {
+			sum = add(sum, cost(a))
+		}
+		if e.Name == "range" {
+			return add(sum, 1024) // cty's own bound
+		}
+		if e.Name == "split" {
+			return add(sum, len64(e))
+		}
+		return sum
+	case *hclsyntax.TupleConsExpr:
+		sum := 1
+		for _, x := range e.Exprs {
+			sum = add(sum, cost(x))
+		}
+		return sum
+	case *hclsyntax.ObjectConsExpr:
+		sum := 1
+		for _, x := range e.Items {
+			sum = add(sum, add(cost(x.KeyExpr), cost(x.ValueExpr)))
+		}
+		return sum
+	case *hclsyntax.TemplateExpr:
+		sum := 1
+		for _, x := range e.Parts {
+			sum = add(sum, cost(x))
+		}
+		return sum
+	}
+	sum := 1
+	children := &costWalker{root: e}
+	_ = hclsyntax.Walk(e, children) // its diagnostics are ours: none
+	for _, x := range children.found {
+		sum = add(sum, cost(x))
+	}
+	return sum
+}
+
+// len64 bounds what a split can give by the text that it stands in.
+func len64(e hclsyntax.Expression) int {
+	r := e.Range()
+	return r.End.Byte - r.Start.Byte
+}
+
+// costWalker collects the expressions right below root.
+type costWalker struct {
+	root  hclsyntax.Node
+	depth int
+	found []hclsyntax.Expression
+}
+
+func (w *costWalker) Enter(n hclsyntax.Node) hcl.Diagnostics {
+	if w.depth++; w.depth == 2 {
+		if e, ok := n.(hclsyntax.Expression); ok {
+			w.found = append(w.found, e)
+		}
+	}
+	return nil
+}
+
+func (w *costWalker) Exit(hclsyntax.Node) hcl.Diagnostics { w.depth--; return nil }
+
+// add and multiply stop at a number that is too much for anything.
+func add(a, b int) int { return min(a+b, 1<<30) }
+
+func multiply(a, b int) int {
+	if a > 0 && b > (1<<30)/a {
+		return 1 << 30
+	}
+	return a * b
+}

@@ -1,0 +1,208 @@
+package policy
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"sttwall/describe"
+	"sttwall/reason"
+)
+
+// Test is a test block: packets and what must become of them.
+type Test struct {
+	Name  string
+	At    hcl.Range // of the block's header
+	Start time.Time // of the first packet
+	Steps []Step
+}
+
+// Step is one packet of a test.
+type Step struct {
+	At        hcl.Range // of the packet's text
+	ContextID uint64
+	Text      string
+	Packet    *describe.Packet
+	After     time.Duration // since the step before
+	Expect    Action
+	Rule      string        // "": any; "default": none
+	Reason    reason.Reason // None: any
+}
+
+// testStart is when tests run: a working day, at noon.
+var testStart = time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
+
+// tests compiles the test blocks, after the rules that they can name.
+func (l *loader) tests(body *hclsyntax.Body) {
+	names := make(map[string]hcl.Range)
+	for _, b := range body.Blocks {
+		if b.Type != "test" {
+			continue
+		}
+		if len(b.Labels) != 1 || strings.TrimSpace(b.Labels[0]) == "" {
+			l.errorf(b.TypeRange, "Missing name", `Expected what is tested, in quotes: test "the web server is reachable" { ... }.`)
+			continue
+		}
+		l.declare(names, "test", clip(b.Labels[0]), b.LabelRanges[0])
+		l.policy.tests = append(l.policy.tests, l.test(b))
+	}
+}
+
+func (l *loader) test(b *hclsyntax.Block) Test {
+	l.check(b.Body, b.DefRange(), testSchema)
+	t := Test{Name: clip(b.Labels[0]), At: b.DefRange(), Start: testStart}
+	contextID := uint64(0)
+	attributes := b.Body.Attributes
+	if a := attributes["context_id"]; a != nil {
+		contextID = l.contextID(a)
+	}
+	if a := attributes["at"]; a != nil {
+		v := l.value(a.Expr)
+		at, err := time.Parse(time.RFC3339, v.text)
+		if v.kind != kindString || err != nil {
+			l.errorf(v.at, "Invalid time", `Expected a time such as "2026-12-24T08:00:00Z"; this is %s.`, v.source)
+		}
+		t.Start = at
+	}
+	var steps []*hclsyntax.Block
+	for _, s := range b.Body.Blocks {
+		if s.Type == "step" {
+			l.noLabel(s)
+			steps = append(steps, s)
+		}
+	}
+	if len(steps) == 0 {
+		for _, name := range []string{"packet", "expect"} {
+			if attributes[name] == nil {
+				l.errorf(b.DefRange(), "Missing argument", "Expected %q in a test, or step blocks.", name)
+			}
+		}
+		t.Steps = []Step{l.step(b.Body, contextID)}
+		return t
+	}
+	for _, name := range []string{"packet", "expect", "rule", "reason"} {
+		if a := attributes[name]; a != nil {
+			l.errorf(a.NameRange, "Not with steps", "Expected %s in the steps, not beside them.", name)
+		}
+	}
+	for _, s := range steps {
+		l.check(s.Body, s.DefRange(), stepSchema)
+		t.Steps = append(t.Steps, l.step(s.Body, contextID))
+	}
+	return t
+}
+
+func (l *loader) step(body *hclsyntax.Body, contextID uint64) Step {
+	s := Step{ContextID: contextID}
+	for _, a := range sortedAttributes(body) {
+		switch a.Name {
+		case "context_id":
+			s.ContextID = l.contextID(a)
+		case "packet":
+			l.packet(a, &s)
+		case "expect":
+			s.Expect = l.action(a)
+		case "rule":
+			s.Rule = l.ruleName(a)
+		case "reason":
+			s.Reason = l.reason(a)
+		case "after":
+			s.After = l.duration(a)
+		}
+	}
+	return s
+}
+
+func (l *loader) packet(a *hclsyntax.Attribute, s *Step) {
+	v := l.value(a.Expr)
+	s.At = v.at
+	if v.kind != kindString {
+		if !v.failed {
+			l.errorf(v.at, "Invalid packet", `Expected a packet in quotes, such as "tcp 10.9.9.9:40000 > 10.1.0.10:443 syn"; this is %s.`, v.source)
+		}
+		return
+	}
+	s.Text = v.text
+	p, err := describe.Parse(v.text)
+	if err != nil {
+		l.errorf(v.at, "Invalid packet", "Expected a packet description: %s.", strings.TrimSuffix(err.Error(), "."))
+		return
+	}
+	s.Packet = p
+}
+
+func (l *loader) contextID(a *hclsyntax.Attribute) uint64 {
+	v := l.value(a.Expr)
+	if n, ok := v.uint(math.MaxUint64); ok {
+		return n
+	}
+	n, ok := parseContextID(v.text)
+	if (v.kind != kindString || !ok) && !v.failed {
+		l.errorf(v.at, "Invalid context ID", `Expected a number of 64 bits, such as 100 or "0x64"; this is %s.`, v.source)
+	}
+	return n
+}
+
+func (l *loader) ruleName(a *hclsyntax.Attribute) string {
+	v := l.value(a.Expr)
+	if v.kind != kindString {
+		l.errorf(v.at, "Invalid rule", `Expected "tenant/rule", or "default"; this is %s.`, v.source)
+		return ""
+	}
+	if v.text == "default" || slices.ContainsFunc(l.policy.rules, func(r rule) bool { return r.name == v.text }) {
+		return v.text
+	}
+	known := make([]string, len(l.policy.rules))
+	for i := range known {
+		known[i] = l.policy.rules[i].name
+	}
+	l.errorf(v.at, "Unknown rule", `Expected "tenant/rule" of this file, or "default"; there is no %q.%s`, clip(v.text), didYouMean(v.text, known))
+	return ""
+}
+
+func (l *loader) reason(a *hclsyntax.Attribute) reason.Reason {
+	v := l.value(a.Expr)
+	var known []string
+	for r := reason.None + 1; r < reason.Count; r++ {
+		if r.String() == v.text {
+			return r
+		}
+		known = append(known, r.String())
+	}
+	l.errorf(v.at, "Unknown reason", "Expected a drop reason of docs/reasons.md; this is %s.%s", v.source, didYouMean(v.text, known))
+	return reason.None
+}
+
+// OuterEndpoints are the outer addresses of a step's frame: those that its text
+// names, else the first addresses that settings and the tenant allow.
+func (p *Policy) OuterEndpoints(s *Step) (from, to netip.Addr) {
+	from, to = netip.AddrFrom4([4]byte{192, 0, 2, 1}), netip.AddrFrom4([4]byte{192, 0, 2, 2})
+	if e := p.settings.Endpoints; len(e) > 0 {
+		from = e[0].Addr().Next()
+		if !e[0].Contains(from) {
+			from = e[0].Addr()
+		}
+		to = from
+	}
+	if d, found := p.Find(s.ContextID); found {
+		if t := &p.tenants[d.TenantIndex]; len(t.Endpoints) > 0 {
+			from = t.Endpoints[0].Addr()
+		}
+	}
+	if s.Packet.From.IsValid() {
+		from = s.Packet.From
+	}
+	if s.Packet.To.IsValid() {
+		to = s.Packet.To
+	}
+	return from, to
+}
+
+// String writes a step for a message.
+func (s *Step) String() string { return fmt.Sprintf("context 0x%x: %s", s.ContextID, s.Text) }

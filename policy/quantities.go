@@ -1,0 +1,170 @@
+package policy
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"sttwall/limit"
+)
+
+// number compiles an attribute that is a whole number from lo to hi.
+func (l *loader) number(a *hclsyntax.Attribute, lo, hi uint64) uint64 {
+	v := l.value(a.Expr)
+	if v.failed {
+		return lo
+	}
+	n, ok := v.uint(hi)
+	if !ok || n < lo {
+		l.errorf(v.at, "Invalid "+a.Name, "Expected a whole number from %d to %d; this is %s.", lo, hi, v.source)
+		return lo
+	}
+	return n
+}
+
+// maxDuration keeps sums of times far from the end of 64 bits.
+const maxDuration = 365 * 24 * time.Hour
+
+// duration compiles an attribute such as "90s" or "5d".
+func (l *loader) duration(a *hclsyntax.Attribute) time.Duration {
+	v := l.value(a.Expr)
+	if v.failed {
+		return time.Second
+	}
+	d, err := parseDuration(v.text)
+	if v.kind != kindString || err != nil {
+		l.errorf(v.at, "Invalid "+a.Name, `Expected a time such as "500ms", "90s", "2m", "1h30m" or "5d", from 1ms to 365d; this is %s.`, v.source)
+		return time.Second
+	}
+	return d
+}
+
+// parseDuration reads what time.ParseDuration does, and days before it.
+func parseDuration(s string) (time.Duration, error) {
+	var d time.Duration
+	if days, rest, ok := strings.Cut(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		if err != nil {
+			return 0, err
+		}
+		d, s = time.Duration(n)*24*time.Hour, rest
+	}
+	if s != "" || d == 0 {
+		more, err := time.ParseDuration(s)
+		if err != nil {
+			return 0, err
+		}
+		d += more
+	}
+	if d < time.Millisecond || d > maxDuration {
+		return 0, fmt.Errorf("%v is not from 1ms to 365d", d)
+	}
+	return d, nil
+}
+
+// rate compiles an attribute such as "1000/s".
+func (l *loader) rate(a *hclsyntax.Attribute) limit.Rate {
+	v := l.value(a.Expr)
+	if v.failed {
+		return limit.Rate{}
+	}
+	if v.kind != kindString {
+		l.errorf(v.at, "Invalid "+a.Name, `Expected a rate in quotes, such as "1000/s" or "10/minute"; this is %s.`, v.source)
+		return limit.Rate{}
+	}
+	r, err := limit.ParseRate(v.text)
+	if err != nil {
+		l.errorf(v.at, "Invalid "+a.Name, "%s.", strings.TrimSuffix(err.Error(), "."))
+	}
+	return r
+}
+
+// numbers compiles a list of numbers and ranges from 0 to limit. words are
+// names for some of them, and for others that are no numbers; each entry may be
+// negated.
+type numberList struct {
+	what, example string
+	limit         uint64
+	words         map[string]span
+	top           uint64 // the largest number that a word can stand for, if more than limit
+	hex           bool
+}
+
+// numbers returns nil where the list holds everything.
+func (l *loader) numbers(a *hclsyntax.Attribute, n *numberList) spans {
+	in, out := spans{}, spans{}
+	items := l.list(a, n.example, "Leave "+a.Name+" out to match any.")
+	for i := range items {
+		v := &items[i]
+		if x, ok := v.uint(n.limit); ok {
+			in = append(in, span{x, x})
+			continue
+		}
+		text, negated := strings.CutPrefix(v.text, "!")
+		x, problem := n.parse(text)
+		switch {
+		case v.kind != kindString || problem != "":
+			l.errorf(v.at, "Invalid "+a.Name, "Expected %s, as in %s; this is %s.%s", n.what, n.example, v.source, problem)
+		case negated:
+			out = append(out, x)
+		default:
+			in = append(in, x)
+		}
+	}
+	in, out = join(in), join(out)
+	if len(in) == 0 {
+		in = nil
+	}
+	if len(out) == 0 {
+		return in
+	}
+	return in.without(out, max(n.limit, n.top))
+}
+
+func (n *numberList) parse(s string) (span, string) {
+	if w, ok := n.words[s]; ok {
+		return w, ""
+	}
+	first, last, isRange := strings.Cut(s, "-")
+	lo, ok := n.one(first)
+	hi := lo
+	if isRange && ok {
+		hi, ok = n.one(last)
+	}
+	if !ok {
+		return span{}, " " + strings.TrimSpace(didYouMean(s, names(n.words)))
+	}
+	if lo > hi {
+		return span{}, fmt.Sprintf(" Write the smaller number first: \"%s-%s\".", last, first)
+	}
+	return span{lo, hi}, ""
+}
+
+func (n *numberList) one(s string) (uint64, bool) {
+	if digits, ok := strings.CutPrefix(s, "0x"); ok && n.hex {
+		x, err := strconv.ParseUint(digits, 16, 64)
+		return x, err == nil && x <= n.limit
+	}
+	x, ok := parseDecimal(s, int(min(n.limit, math.MaxInt32)))
+	return uint64(x), ok
+}
+
+// durationText writes a duration as the language reads it: "5d", not "120h0m0s".
+func durationText(d time.Duration) string {
+	if day := 24 * time.Hour; d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	s := d.String()
+	s = strings.TrimSuffix(s, "0s")
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	if s == "" || d%time.Minute != 0 {
+		return d.String()
+	}
+	return s
+}

@@ -1,0 +1,136 @@
+package ruletest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sttwall/policy"
+)
+
+// The rules files of testdata/rules/tests say in their own test blocks what the
+// language means.
+func TestTheLanguageMeansWhatItsTestsSay(t *testing.T) {
+	files, err := filepath.Glob("../testdata/rules/tests/*.hcl")
+	if err != nil || len(files) < 4 {
+		t.Fatal(files, err)
+	}
+	for _, path := range files {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			p, diagnostics, _ := policy.LoadFile(path)
+			if len(diagnostics) > 0 {
+				t.Fatal(diagnostics)
+			}
+			if len(p.Tests()) == 0 {
+				t.Error("no tests")
+			}
+			failures, err := Run(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range failures {
+				t.Error(f)
+			}
+		})
+	}
+}
+
+const rules = `settings {
+  endpoints = ["any"]
+}
+tenant "acme" {
+  context_ids = [100]
+  rule "web" {
+    action   = "accept"
+    services = ["tcp/80"]
+  }
+  rule "no-dns" {
+    action   = "reject"
+    services = ["udp/53"]
+  }
+}
+`
+
+func TestAFailureSaysWhereAndWhat(t *testing.T) {
+	for _, tt := range []struct{ name, test, want string }{
+		{"another verdict", `test "web" {
+  context_id = 100
+  packet     = "tcp 10.0.0.1:1 > 10.0.0.2:80 syn"
+  expect     = "drop"
+}`, `f.hcl:17: test "web": expected drop, got accept by acme/web
+    packet: tcp 10.0.0.1:1 > 10.0.0.2:80 syn`},
+		{"another rule", `test "web" {
+  context_id = 100
+  packet     = "udp 10.0.0.1:1 > 10.0.0.2:53"
+  expect     = "reject"
+  rule       = "acme/web"
+}`, `f.hcl:17: test "web": expected by acme/web, got reject by acme/no-dns because of rule_reject
+    packet: udp 10.0.0.1:1 > 10.0.0.2:53`},
+		{"another reason, in a later step", `test "web" {
+  context_id = 100
+  step {
+    packet = "tcp 10.0.0.1:1 > 10.0.0.2:80 syn"
+    expect = "accept"
+  }
+  step {
+    packet = "tcp 10.0.0.1:2 > 10.0.0.2:80 ack"
+    expect = "drop"
+    reason = "tenant_default"
+    rule   = "default"
+  }
+}`, `f.hcl:22: test "web", step 2: expected because of tenant_default, got drop by default because of state_invalid
+    packet: tcp 10.0.0.1:2 > 10.0.0.2:80 ack`},
+		{"nothing", `test "web" {
+  context_id = 100
+  packet     = "tcp 10.0.0.1:1 > 10.0.0.2:80 syn"
+  expect     = "accept"
+}`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, diagnostics := policy.Load("f.hcl", []byte(rules+tt.test))
+			if diagnostics.HasErrors() {
+				t.Fatal(diagnostics)
+			}
+			failures, err := Run(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range failures {
+				got = append(got, f.String())
+			}
+			if strings.Join(got, "\n") != tt.want {
+				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), tt.want)
+			}
+		})
+	}
+}
+
+func TestATestWithTwoFamiliesOutsideCannotRun(t *testing.T) {
+	p, diagnostics := policy.Load("f.hcl", []byte(rules+`test "web" {
+  context_id = 100
+  packet     = "tcp 10.0.0.1:1 > 10.0.0.2:80 syn from 10.47.0.1 to 2001:db8::1"
+  expect     = "accept"
+}`))
+	if diagnostics.HasErrors() {
+		t.Fatal(diagnostics)
+	}
+	if _, err := Run(p); err == nil || !strings.Contains(err.Error(), "two IPv4 or two IPv6") {
+		t.Error(err)
+	}
+}
+
+func BenchmarkRun(b *testing.B) {
+	text, err := os.ReadFile("../testdata/rules/tests/state.hcl")
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, _ := policy.Load("state.hcl", text)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Run(p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
