@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
@@ -20,21 +19,6 @@ type place struct {
 func (l *loader) place(b *hclsyntax.Block) place {
 	r := b.DefRange()
 	return place{line: int32(r.Start.Line), column: int32(r.Start.Column), start: int32(r.Start.Byte), end: int32(b.CloseBraceRange.End.Byte)}
-}
-
-// headerRange is the range of a rule's header, for diagnostics.
-func (p *Policy) headerRange(at place) hcl.Range {
-	start := hcl.Pos{Line: int(at.line), Column: int(at.column), Byte: int(at.start)}
-	end := start
-	for end.Byte < int(at.end) && end.Byte < len(p.source.text) && p.source.text[end.Byte] != '{' && p.source.text[end.Byte] != '\n' {
-		end.Byte++
-		end.Column++
-	}
-	for end.Byte > start.Byte+1 && p.source.text[end.Byte-1] == ' ' {
-		end.Byte--
-		end.Column--
-	}
-	return hcl.Range{Filename: p.source.filename, Start: start, End: end}
 }
 
 // RuleText returns the lines of a rule as they stand in the file, the file's
