@@ -1,14 +1,15 @@
-# Rules for sttwall. Start from here: put in your own tunnel endpoints, context
-# IDs and addresses, then try it with
+# Rules for sttwall: a company with a web, an application and a database tier,
+# and a second tenant that is only watched yet. Start from here: put in your own
+# tunnel endpoints, context IDs and addresses, then
 #
-#   sttwall check rules.hcl                      # is it right?
+#   sttwall check rules.hcl                      # is it right? runs the tests below
+#   sttwall explain --rules rules.hcl --context 100 'tcp 10.1.9.9:40000 > 10.1.0.10:443 syn'
 #   sttwall replay --rules rules.hcl tunnel.pcap # what would it do to this capture?
 #
 # How it is read: the context ID of a frame names its tenant. The tenant's rules
 # are tried from top to bottom, and the first that matches decides. If none does,
-# the tenant's default_action decides. Source and destination are those of the
-# inner packet, and a rule has no direction: what should go both ways needs a rule
-# for each way, the way back by its source ports.
+# the tenant's default_action decides. Rules are about the first packet of a flow:
+# its replies pass by themselves, and so do ARP and neighbour discovery.
 #
 # docs/rules.md is the reference.
 
@@ -26,32 +27,56 @@ settings {
 
   # For context IDs that no tenant claims, and for tenants without a default.
   default_action = "drop"
+
+  # How many flows are remembered, and for how long an idle TCP connection is.
+  flows = 500000
+  timeouts {
+    tcp_established = "2d"
+  }
 }
 
-# Names for addresses: CIDRs, single addresses, ranges; IPv4 and IPv6 together.
-address_group "web-servers" {
-  addresses = ["10.1.0.10-10.1.0.19", "2001:db8:1::10"]
+# Names for addresses: CIDRs, single addresses, ranges, other groups.
+address_group "web" {
+  addresses = ["10.1.0.10-10.1.0.19", "2001:db8:1::/120"]
 }
 
-address_group "resolvers" {
-  addresses = ["10.1.0.53", "10.1.1.53", "2001:db8:1::53"]
+address_group "app" {
+  # Lists can be computed: 10.1.8.0/26, 10.1.8.64/26, ...
+  addresses = [for n in range(0, 256, 64) : format("10.1.8.%d/26", n)]
+}
+
+address_group "databases" {
+  addresses = ["10.1.16.5", "10.1.16.6"]
+}
+
+address_group "servers" {
+  addresses = [address_group.web, address_group.app, address_group.databases]
 }
 
 # Names for services. ports are destination ports.
-service "web" {
+service "https" {
   protocol = "tcp"
-  ports    = [80, 443, "8443-8450"]
+  ports    = [443, "8443-8450"]
 }
 
-# The way back has the same ports as source ports.
-service "web-replies" {
-  protocol     = "tcp"
-  source_ports = [80, 443, "8443-8450"]
+service "postgres" {
+  protocol = "tcp"
+  ports    = [5432]
 }
 
-service "dns-replies" {
-  protocol     = "udp"
-  source_ports = [53]
+service "ping" {
+  services = ["icmp/echo-request", "icmpv6/echo-request"]
+}
+
+# ------------------------------------------------- the platform's first word
+# These rules come before those of every tenant.
+
+before_tenants {
+  rule "no-telnet" {
+    action   = "drop"
+    services = ["tcp/23"]
+    log      = true
+  }
 }
 
 # ---------------------------------------------------------------- tenant acme
@@ -61,11 +86,16 @@ tenant "acme" {
   # One ID, a range, or a prefix of the 64 bits. Hexadecimal goes in quotes.
   context_ids = [100, "0x1000-0x1fff", "0xab00000000000000/8"]
 
-  # ARP and neighbour discovery come first: without them no host finds another.
-  # "any" would not do it for ARP, since it means any IP packet.
-  rule "neighbours" {
-    action   = "accept"
-    services = ["arp", "nd"]
+  # The hypervisors that run acme's machines. A frame with one of its context IDs
+  # from anywhere else is dropped: a stolen hypervisor cannot speak for acme.
+  endpoints = ["10.47.0.0/20", "2001:db8:47::/64"]
+
+  default_action = "drop"
+
+  limits {
+    flows            = 200000
+    flows_per_source = 5000
+    half_open        = 2000
   }
 
   # The guests' network is not to reach anything but the web, so this stands
@@ -73,91 +103,202 @@ tenant "acme" {
   rule "guests-stay-out" {
     action      = "drop"
     source      = ["10.1.200.0/24"]
-    destination = ["10.1.0.0/16", !address_group.web-servers]
+    destination = [address_group.servers, !address_group.web]
     log         = true
   }
 
   rule "web" {
     action      = "accept"
-    destination = [address_group.web-servers]
-    services    = [service.web]
+    destination = [address_group.web]
+    services    = [service.https, "tcp/80"]
+    # The path to some customers has a small MTU.
+    set {
+      mss_max = 1360
+    }
   }
 
-  rule "web-replies" {
-    action   = "accept"
-    source   = [address_group.web-servers]
-    services = [service.web-replies]
-  }
-
-  rule "dns" {
+  rule "web-to-app" {
     action      = "accept"
-    source      = ["10.1.0.0/16", "2001:db8:1::/48"]
-    destination = [address_group.resolvers]
-    services    = ["udp/53", "tcp/53"]
+    source      = [address_group.web]
+    destination = [address_group.app]
+    services    = ["tcp/9000-9009"]
   }
 
-  rule "dns-replies" {
+  rule "app-to-database" {
+    action      = "accept"
+    source      = [address_group.app]
+    destination = [address_group.databases]
+    services    = [service.postgres]
+  }
+
+  # Everybody else is told so at once, instead of waiting.
+  rule "database" {
+    action      = "reject"
+    destination = [address_group.databases]
+    services    = [service.postgres]
+  }
+
+  # Backups run at night.
+  rule "backup" {
+    action      = "accept"
+    source      = ["10.1.99.1"]
+    destination = [address_group.servers]
+    services    = ["tcp/22", "tcp/873"]
+    time {
+      from     = "22:00"
+      to       = "05:00"
+      timezone = "Europe/Berlin"
+    }
+  }
+
+  # A ping now and then, but no flood: what is over falls to the default.
+  rule "ping" {
     action   = "accept"
-    source   = [address_group.resolvers]
-    services = [service.dns-replies]
+    services = [service.ping]
+    limit {
+      rate  = "50/s"
+      burst = 100
+    }
   }
-
-  # Ping, and the errors without which path MTU discovery fails.
-  rule "icmp" {
-    action = "accept"
-    services = [
-      "icmp/echo-request", "icmp/echo-reply", "icmp/destination-unreachable", "icmp/time-exceeded",
-      "icmpv6/echo-request", "icmpv6/echo-reply", "icmpv6/packet-too-big",
-      "icmpv6/destination-unreachable", "icmpv6/time-exceeded",
-    ]
-  }
-
-  default_action = "drop"
 }
 
 # -------------------------------------------------------------- tenant globex
-# Another customer with the same inner addresses. The context IDs keep the two
-# apart: no rule of one tenant ever sees a frame of the other.
+# Another customer, on OVN, with the same inner addresses. It is new here: what
+# its rules would drop passes, and is counted and logged.
 
 tenant "globex" {
-  context_ids = ["0x2000-0x2fff"]
+  context_layout = "ovn"
+  datapaths      = [7, "12-13"]
+  mode           = "audit"
 
-  rule "neighbours" {
-    action   = "accept"
-    services = ["arp", "nd"]
+  # Port 1 of datapath 7 leads to the router.
+  rule "from-the-router" {
+    action       = "accept"
+    datapath     = [7]
+    ingress_port = [1]
+    services     = ["tcp/443", "dhcp", "bfd"]
   }
 
-  # Here 10.1.0.10 is a database, and only the application hosts may use it.
-  rule "database" {
+  rule "inside" {
     action      = "accept"
-    source      = ["10.1.8.0/24"]
-    destination = ["10.1.0.10"]
-    services    = ["tcp/5432"]
+    source      = ["10.1.0.0/16"]
+    destination = ["10.1.0.0/16"]
+    services    = ["any"]
   }
 
-  rule "database-replies" {
-    action      = "accept"
-    source      = ["10.1.0.10"]
-    destination = ["10.1.8.0/24"]
-    services    = [service.postgres-replies]
+  # Not even while it is only watched.
+  rule "no-smb" {
+    action   = "drop"
+    services = ["tcp/445"]
+    mode     = "enforce"
   }
-
-  # OSPF and BFD between the tenant's virtual routers, and LLDP, which is not IP.
-  rule "routers" {
-    action   = "accept"
-    source   = ["10.1.255.1-10.1.255.4"]
-    services = ["protocol/89", "udp/3784"]
-  }
-
-  rule "lldp" {
-    action   = "accept"
-    services = ["ethertype/0x88cc"]
-  }
-
-  # No default_action: settings.default_action holds.
 }
 
-service "postgres-replies" {
-  protocol     = "tcp"
-  source_ports = [5432]
+# ------------------------------------------------------ and its last word
+# For what no rule of the tenant has matched.
+
+after_tenants {
+  rule "resolvers" {
+    action      = "accept"
+    destination = ["10.255.0.53"]
+    services    = ["dns"]
+  }
+}
+
+# ----------------------------------------------------------------------- tests
+# `sttwall check` sends these packets through the rules above.
+
+test "customers reach the web, and its answers come back" {
+  context_id = 100
+  step {
+    packet = "tcp 203.0.113.9:40000 > 10.1.0.10:443 syn seq 1000 mss 1460 from 10.47.0.1 to 10.47.0.2"
+    expect = "accept"
+    rule   = "acme/web"
+  }
+  step {
+    packet = "tcp 10.1.0.10:443 > 203.0.113.9:40000 syn,ack seq 5000 ack-number 1001 mss 1460 from 10.47.0.2 to 10.47.0.1"
+    expect = "accept"
+    rule   = "acme/web"
+  }
+  step {
+    packet = "tcp 10.1.0.10:443 > 203.0.113.9:40001 ack seq 5001 ack-number 1001 from 10.47.0.2 to 10.47.0.1"
+    expect = "drop"
+  }
+}
+
+test "the application reaches its database" {
+  context_id = 100
+  packet     = "tcp 10.1.8.130:40000 > 10.1.16.5:5432 syn"
+  expect     = "accept"
+  rule       = "acme/app-to-database"
+}
+
+test "the web does not" {
+  context_id = 100
+  packet     = "tcp 10.1.0.10:40000 > 10.1.16.5:5432 syn"
+  expect     = "reject"
+  rule       = "acme/database"
+}
+
+test "guests do not reach the application" {
+  context_id = 100
+  packet     = "tcp 10.1.200.7:40000 > 10.1.8.1:9000 syn"
+  expect     = "drop"
+  rule       = "acme/guests-stay-out"
+}
+
+test "guests reach the web" {
+  context_id = 100
+  packet     = "tcp 10.1.200.7:40000 > 10.1.0.19:80 syn"
+  expect     = "accept"
+}
+
+test "a backup at night" {
+  context_id = 100
+  at         = "2026-01-06T01:30:00Z"
+  packet     = "tcp 10.1.99.1:40000 > 10.1.16.5:873 syn"
+  expect     = "accept"
+  rule       = "acme/backup"
+}
+
+test "no backup by day" {
+  context_id = 100
+  at         = "2026-01-06T12:00:00Z"
+  packet     = "tcp 10.1.99.1:40000 > 10.1.16.5:873 syn"
+  expect     = "drop"
+}
+
+test "a stolen hypervisor cannot speak for acme" {
+  context_id = 100
+  packet     = "tcp 203.0.113.9:40000 > 10.1.0.10:443 syn from 10.47.99.1"
+  expect     = "drop"
+  reason     = "tenant_endpoint"
+}
+
+test "telnet is nobody's" {
+  context_id = "0x1234"
+  packet     = "tcp 10.1.0.10:40000 > 10.1.8.1:23 syn"
+  expect     = "drop"
+  rule       = "before_tenants/no-telnet"
+}
+
+test "what globex is not allowed passes for now" {
+  context_id = "0x20003000007"
+  packet     = "udp 192.0.2.1:5000 > 10.1.0.1:9999"
+  expect     = "accept"
+  reason     = "tenant_default"
+}
+
+test "but not SMB" {
+  context_id = "0x20003000007"
+  packet     = "tcp 192.0.2.1:5000 > 10.1.0.1:445 syn"
+  expect     = "drop"
+  rule       = "globex/no-smb"
+}
+
+test "everybody may ask the resolver" {
+  context_id = 100
+  packet     = "udp 10.1.8.1:5000 > 10.255.0.53:53"
+  expect     = "accept"
+  rule       = "after_tenants/resolvers"
 }

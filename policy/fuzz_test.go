@@ -97,8 +97,8 @@ func FuzzEvaluate(f *testing.F) {
 	f.Add(uint64(1), uint64(100), []byte{10, 0, 0, 1}, []byte{10, 0, 0, 2}, uint16(0x0800), uint8(4), uint8(6), uint16(40000), uint16(443), uint8(8), uint8(0), uint8(3))
 	f.Add(uint64(2), ^uint64(0), make([]byte, 16), []byte{15: 1}, uint16(0x86dd), uint8(6), uint8(58), uint16(0), uint16(0), uint8(135), uint8(0), uint8(2))
 	f.Add(uint64(3), uint64(0), []byte{}, []byte{}, uint16(0x88cc), uint8(0), uint8(0), uint16(0), uint16(0), uint8(0), uint8(0), uint8(0))
-	f.Add(uint64(4), uint64(1000), []byte{10, 0, 0, 1}, []byte{}, uint16(0x0806), uint8(0), uint8(0), uint16(0), uint16(0), uint8(0), uint8(0), uint8(0))
-	f.Fuzz(func(t *testing.T, seed, id uint64, src, dst []byte, etherType uint16, version, protocol uint8,
+	f.Add(uint64(4), uint64(1000), []byte{10, 0, 0, 1}, []byte{10, 0, 0, 2}, uint16(0x0806), uint8(0), uint8(0), uint16(0), uint16(0), uint8(0), uint8(0), uint8(0))
+	f.Fuzz(func(t *testing.T, seed, id uint64, src, dst []byte, etherType uint16, _, protocol uint8,
 		srcPort, dstPort uint16, icmpType, icmpCode, has uint8) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		m, p := randomModel(r), (*Policy)(nil)
@@ -112,12 +112,36 @@ func FuzzEvaluate(f *testing.F) {
 			t.Fatal("of a thousand policies none loads")
 		}
 		frame := &inspect.Frame{
-			EtherType: etherType, IP: version, Protocol: protocol,
+			EtherType: etherType, Protocol: protocol,
 			HasPorts: has&1 != 0, SrcPort: srcPort, DstPort: dstPort,
 			HasICMP: has&2 != 0, ICMPType: icmpType, ICMPCode: icmpCode,
 		}
 		frame.Src, _ = netip.AddrFromSlice(src)
 		frame.Dst, _ = netip.AddrFromSlice(dst)
+		// What inspect never gives is nothing to agree about.
+		frame.IP = 0
+		switch same := frame.Src.BitLen() == frame.Dst.BitLen(); {
+		case same && frame.Src.Is4():
+			frame.IP, frame.EtherType = 4, inspect.EtherTypeIPv4
+			if etherType == inspect.EtherTypeARP {
+				frame.IP, frame.EtherType = 0, etherType
+			}
+		case same && frame.Src.Is6():
+			frame.IP, frame.EtherType = 6, inspect.EtherTypeIPv6
+		case etherType == inspect.EtherTypeARP:
+			return
+		}
+		if frame.IP == 0 {
+			frame.HasPorts, frame.HasICMP = false, false
+		}
+		switch frame.Protocol {
+		case inspect.ProtocolTCP, inspect.ProtocolUDP, inspect.ProtocolSCTP:
+			frame.HasICMP = false
+		case inspect.ProtocolICMP, inspect.ProtocolICMPv6:
+			frame.HasPorts = false
+		default:
+			frame.HasPorts, frame.HasICMP = false, false
+		}
 		for _, id := range []uint64{id, randomContext(r, m)} {
 			if got, want := checkDecision(t, p, id, frame), m.evaluate(id, frame); got != want {
 				t.Errorf("got %+v, want %+v for %+v in\n%s", got, want, frame, m.text())

@@ -29,8 +29,8 @@ tenant "acme" {
 }
 
 tenant "old" {
-  context_ids    = [200]
-  tcp_loose      = true
+  context_ids = [200]
+  tcp_loose   = true
   rule "all" {
     action = "accept"
   }
