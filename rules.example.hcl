@@ -171,6 +171,13 @@ tenant "globex" {
   datapaths      = [7, "12-13"]
   mode           = "audit"
 
+  # Not even while it is only watched.
+  rule "no-smb" {
+    action   = "drop"
+    services = ["tcp/445"]
+    mode     = "enforce"
+  }
+
   # Port 1 of datapath 7 leads to the router.
   rule "from-the-router" {
     action       = "accept"
@@ -184,13 +191,6 @@ tenant "globex" {
     source      = ["10.1.0.0/16"]
     destination = ["10.1.0.0/16"]
     services    = ["any"]
-  }
-
-  # Not even while it is only watched.
-  rule "no-smb" {
-    action   = "drop"
-    services = ["tcp/445"]
-    mode     = "enforce"
   }
 }
 

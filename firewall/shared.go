@@ -23,6 +23,8 @@ type Shared struct {
 	current  atomic.Pointer[standing]
 	looked   atomic.Int64 // second in which time windows were last looked at
 
+	generations atomic.Uint32 // how many there were: no two standings share one
+
 	mu      sync.Mutex // of what follows
 	tenants map[string]int32
 }
@@ -63,10 +65,7 @@ func NewShared(p *policy.Policy, ids *FrameIDFilter) (*Shared, error) {
 func (s *Shared) SetPolicy(p *policy.Policy) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := &standing{policy: p, settings: p.Settings(), generation: 1}
-	if old := s.current.Load(); old != nil {
-		next.generation, next.windows = old.generation+1, old.windows
-	}
+	next := &standing{policy: p, settings: p.Settings(), generation: s.generations.Add(1)}
 	if len(next.settings.Endpoints) > 0 {
 		next.endpoints = new(bart.Lite)
 		for _, e := range next.settings.Endpoints {
@@ -108,7 +107,7 @@ func (s *Shared) look(now int64) *standing {
 		return old
 	}
 	next := *old
-	next.generation++
+	next.generation = s.generations.Add(1)
 	next.windows = windows
 	if !s.current.CompareAndSwap(old, &next) {
 		s.looked.Store(0) // another policy: look again

@@ -78,7 +78,9 @@ func (f *Firewall) judgeFlow(now int64, p *policy.Policy, d *policy.Decision) {
 	f.event.State = r.State
 	switch r.State {
 	case conntrack.StateInvalid:
-		if d.RuleIndex >= 0 || r.Reason != reason.StateInvalid {
+		// What the default accepts needs no flow; the limits of its tenant hold.
+		needless := d.RuleIndex < 0 && (r.Reason == reason.StateInvalid || r.Reason == reason.FlowTableFull)
+		if !needless {
 			d.Refuse(policy.Drop, r.Reason, t.Audit)
 		}
 	default:

@@ -107,7 +107,7 @@ func (l *loader) groupReference(v *value) *classify.Addresses {
 		l.errorf(v.at, "Unknown address_group", "Expected the name of an address_group of this file; there is no %q.%s", clip(name), didYouMean(name, names(l.groupBlocks)))
 		return nil
 	}
-	l.used["address_group."+name] = true
+	l.use("address_group", name)
 	return l.group(name, v.at)
 }
 

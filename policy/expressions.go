@@ -34,12 +34,12 @@ func functions() map[string]function.Function {
 		"distinct": stdlib.DistinctFunc,
 		"flatten":  stdlib.FlattenFunc,
 		"format":   boundedFormat(),
-		"join":     stdlib.JoinFunc,
+		"join":     bounded(stdlib.JoinFunc, 0),
 		"length":   stdlib.LengthFunc,
 		"lower":    stdlib.LowerFunc,
 		"upper":    stdlib.UpperFunc,
 		"range":    stdlib.RangeFunc,
-		"replace":  stdlib.ReplaceFunc,
+		"replace":  bounded(stdlib.ReplaceFunc, 2),
 		"sort":     stdlib.SortFunc,
 		"split":    stdlib.SplitFunc,
 	}
@@ -66,6 +66,24 @@ func boundedFormat() function.Function {
 				return cty.NilVal, function.NewArgErrorf(0, `"*" is no width here`)
 			}
 			return stdlib.FormatFunc.Call(args)
+		},
+	})
+}
+
+// maxRepeated is the longest string, in bytes, that a function may repeat: it
+// comes back as often as there are values or characters.
+const maxRepeated = 64
+
+// bounded is f with a bound on the argument that it repeats.
+func bounded(f function.Function, repeated int) function.Function {
+	return function.New(&function.Spec{
+		Params: f.Params(), VarParam: f.VarParam(),
+		Type: func(args []cty.Value) (cty.Type, error) { return cty.String, nil },
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			if len(args[repeated].AsString()) > maxRepeated {
+				return cty.NilVal, function.NewArgErrorf(repeated, "at most %d characters are repeated", maxRepeated)
+			}
+			return f.Call(args)
 		},
 	})
 }
@@ -100,8 +118,13 @@ func (l *loader) evaluate(v *value, e hclsyntax.Expression) {
 	}
 }
 
+// sentence is a message of the evaluator, at a length that fits.
 func sentence(s string) string {
-	if s = clip(s); s != "" && !strings.HasSuffix(s, ".") {
+	const longest = 200
+	if s = strings.Map(printable, strings.ToValidUTF8(s, "\uFFFD")); len(s) > longest {
+		s = strings.ToValidUTF8(s[:longest], "") + "..."
+	}
+	if s != "" && !strings.HasSuffix(s, ".") {
 		s += "."
 	}
 	return s

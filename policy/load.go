@@ -97,7 +97,7 @@ func load(filename string, src []byte, open func(string) ([]byte, error)) (*Poli
 		groupBlocks:   make(map[string]*hclsyntax.Block),
 		services:      make(map[string]*serviceGroup),
 		serviceBlocks: make(map[string]*hclsyntax.Block),
-		used:          make(map[string]bool),
+		uses:          make(map[string][]string),
 		addressFiles:  files,
 	}
 	l.file(body)
@@ -124,8 +124,8 @@ type loader struct {
 	groups        map[string]*addressGroup
 	serviceBlocks map[string]*hclsyntax.Block
 	services      map[string]*serviceGroup
-	used          map[string]bool // "address_group.web"
-	path          []string        // groups under way
+	uses          map[string][]string // "address_group.web": by "address_group.all", or "" for a rule
+	path          []string            // groups or services under way
 	addressFiles  map[string]*hcl.File
 
 	claims         []claim
@@ -199,11 +199,11 @@ func (l *loader) file(body *hclsyntax.Body) {
 			l.service(name, b.DefRange())
 		}
 	}
-	clear(l.used) // by groups; from here on by rules
 	l.everyTenant(body, beforeSchema, &l.policy.before)
 	l.tenants(body)
 	l.everyTenant(body, afterSchema, &l.policy.after)
 	l.tests(body)
+	l.unused(body)
 }
 
 // everyTenant compiles before_tenants or after_tenants.

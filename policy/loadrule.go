@@ -149,7 +149,7 @@ func (l *loader) condition(a *hclsyntax.Attribute, m *conditions, ovn bool) bool
 		m.vlan = l.numbers(a, &numberList{what: "VLAN IDs from 0 to 4095, ranges of them, or \"none\"", example: `[10, "100-199", "none"]`, limit: 4095, top: untaggedVLAN,
 			words: map[string]span{"none": {untaggedVLAN, untaggedVLAN}}})
 	case "pcp":
-		m.pcp = l.numbers(a, &numberList{what: "priorities from 0 to 7 and ranges of them", example: `[0, "5-7"]`, limit: 7})
+		m.pcp = l.numbers(a, &numberList{what: "priorities from 0 to 7 and ranges of them", example: `[0, "5-7"]`, limit: 7, top: untaggedPCP})
 	case "ethertype":
 		m.etherTypes = l.numbers(a, &numberList{what: `"ipv4", "ipv6", "arp", and ethertypes from 0x0600`, example: `["ipv4", "arp", "0x88cc"]`, limit: 0xffff, hex: true,
 			words: map[string]span{"ipv4": {inspect.EtherTypeIPv4, inspect.EtherTypeIPv4}, "ipv6": {inspect.EtherTypeIPv6, inspect.EtherTypeIPv6}, "arp": {inspect.EtherTypeARP, inspect.EtherTypeARP}}})

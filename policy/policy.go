@@ -92,6 +92,7 @@ type Policy struct {
 	before, after, first ruleList // first: temporary rules
 
 	source *source
+	unused []Unused
 }
 
 // ruleList is a run of rules that are tried in order.

@@ -73,7 +73,7 @@ func (l *loader) serviceReference(v *value) []service {
 		l.errorf(v.at, "Unknown service", "Expected the name of a service block of this file; there is no %q.%s", clip(name), didYouMean(name, names(l.serviceBlocks)))
 		return nil
 	}
-	l.used["service."+name] = true
+	l.use("service", name)
 	return l.service(name, v.at)
 }
 

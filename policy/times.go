@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"strings"
 	"time"
 	_ "time/tzdata" // hosts without a zone database
@@ -26,6 +27,33 @@ func (c *timeCondition) contains(wall int64) bool {
 		}
 	}
 	return false
+}
+
+// String writes the windows: "mon-fri 08:00-18:00 Europe/Berlin".
+func (c *timeCondition) String() string {
+	parts := make([]string, len(c.windows))
+	for i := range c.windows {
+		parts[i] = c.windows[i].String()
+	}
+	return strings.Join(parts, " or ")
+}
+
+func (w *timeWindow) String() string {
+	var days []string
+	for i := 1; i <= 7; i++ { // from Monday on
+		if w.days&(1<<(i%7)) != 0 {
+			days = append(days, dayWords[i%7])
+		}
+	}
+	text := fmt.Sprintf("%s %02d:%02d-%02d:%02d %s", strings.Join(days, ","), w.from/60, w.from%60, w.to/60, w.to%60, w.zone)
+	date := func(day int) string { return time.Unix(int64(day)*86400, 0).UTC().Format(time.DateOnly) }
+	if w.notBefore > -1<<40 {
+		text += " from " + date(w.notBefore)
+	}
+	if w.notAfter < 1<<40 {
+		text += " to " + date(w.notAfter)
+	}
+	return text
 }
 
 // contains reports whether the window is open at wall, in seconds since 1970. A

@@ -102,3 +102,51 @@ func TestFmtChangesWhiteSpaceAlone(t *testing.T) {
 		t.Errorf("a broken file: status %d, %s", status, out)
 	}
 }
+
+func TestCheckNamesWhatIsOdd(t *testing.T) {
+	file := rulesFile(t, smallRules+`service "spare" {
+  protocol = "udp"
+}
+tenant "globex" {
+  context_ids = [200]
+  rule "all" {
+    action = "accept"
+  }
+  rule "web" {
+    action   = "drop"
+    services = ["tcp/80"]
+  }
+}
+`)
+	want := []string{file + ":15: service.spare is used by no rule", "globex/web", "globex/all accepts every IP packet"}
+	for _, tt := range []struct {
+		args   []string
+		status int
+	}{{[]string{"check", file}, statusFine}, {[]string{"check", "--strict", file}, statusRefused}} {
+		status, out, stderr := sttwall(tt.args...)
+		if status != tt.status {
+			t.Errorf("%v: status %d, %s", tt.args, status, stderr)
+		}
+		for _, w := range want {
+			if !strings.Contains(out, w) {
+				t.Errorf("%v: no %q in\n%s", tt.args, w, out)
+			}
+		}
+	}
+}
+
+func TestCheckAgainstShowsWhatChanges(t *testing.T) {
+	old, next := rulesFile(t, smallRules), rulesFile(t, strings.Replace(smallRules, "tcp/443", "tcp/8443", 1))
+	status, out, stderr := sttwall("check", "--against", old, next)
+	for _, want := range []string{"port 443", "port 8443", "accept by acme/web", "for example: context 0x64: tcp "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("status %d, %s: no %q in\n%s", status, stderr, want, out)
+		}
+	}
+	if status, out, _ := sttwall("check", "--against", old, old); status != statusFine || !strings.Contains(out, "no packet is decided otherwise") {
+		t.Errorf("against itself: status %d\n%s", status, out)
+	}
+	if status, _, _ := sttwall("check", "--against", old+".none", next); status != statusRefused {
+		t.Errorf("against nothing: status %d", status)
+	}
+}

@@ -42,23 +42,57 @@ type Checker interface {
 	Check(rule int) bool
 }
 
-// Matcher is a compiled list of rules. It goes through them one by one.
-type Matcher struct{ rules []Rule }
+// Matcher is a compiled list of rules.
+type Matcher struct {
+	rules []Rule
+	trees [3][]tree // by family: 4, 6, 0
+}
 
 // New compiles rules, and keeps them.
-func New(rules []Rule) *Matcher { return &Matcher{rules} }
+func New(rules []Rule) *Matcher {
+	m := &Matcher{rules: rules}
+	for i, family := range [...]uint8{4, 6, 0} {
+		m.trees[i] = grow(rules, family)
+	}
+	return m
+}
 
 // First returns the lowest index, from on, of a rule that matches, or -1. rest
-// is asked about rules with Rest alone, in rising order.
+// is asked about rules with Rest alone, and perhaps about some that come after
+// the one that is found.
 func (m *Matcher) First(k *Key, from int, rest Checker) int {
-	for i := from; i < len(m.rules); i++ {
-		r := &m.rules[i]
-		if inServices(r.Services, k) && (r.Dst == nil || r.Dst.Contains(k.Family, k.Dst)) &&
-			(r.Src == nil || r.Src.Contains(k.Family, k.Src)) && (!r.Rest || rest.Check(i)) {
-			return i
+	if from > 0 {
+		// A limit that falls through, which is rare.
+		for i := from; i < len(m.rules); i++ {
+			if m.rules[i].matches(k) && (!m.rules[i].Rest || rest.Check(i)) {
+				return i
+			}
+		}
+		return -1
+	}
+	trees := m.trees[2]
+	switch k.Family {
+	case 4:
+		trees = m.trees[0]
+	case 6:
+		trees = m.trees[1]
+	}
+	values := valuesOf(k)
+	best := len(m.rules)
+	for i := range trees {
+		if t := &trees[i]; t.lowest < best {
+			best = t.first(m.rules, k, &values, best, rest)
 		}
 	}
-	return -1
+	if best == len(m.rules) {
+		return -1
+	}
+	return best
+}
+
+func (r *Rule) matches(k *Key) bool {
+	return inServices(r.Services, k) && (r.Dst == nil || r.Dst.Contains(k.Family, k.Dst)) &&
+		(r.Src == nil || r.Src.Contains(k.Family, k.Src))
 }
 
 func inServices(services []Service, k *Key) bool {
@@ -76,6 +110,9 @@ func (a *Addresses) Contains(family uint8, v [2]uint64) bool {
 	i, j := 0, 0
 	switch family {
 	case 4:
+		if len(a.V4) == 1 { // nearly always
+			return uint64(a.V4[0].Lo) <= v[1] && v[1] <= uint64(a.V4[0].Hi)
+		}
 		for j = len(a.V4); i < j; {
 			if h := int(uint(i+j) >> 1); uint64(a.V4[h].Lo) <= v[1] {
 				i = h + 1

@@ -63,6 +63,11 @@ tenant "t" {
     vlan     = ["none"]
     services = ["udp/4"]
   }
+  rule "not-urgent" {
+    action   = "accept"
+    pcp      = ["!6-7"]
+    services = ["udp/12"]
+  }
   rule "flags" {
     action    = "accept"
     tcp_flags = ["syn", "!ack"]
@@ -231,6 +236,17 @@ test "untagged" {
 test "tagged" {
   context_id = 1
   packet     = "udp 10.0.0.1:1 > 10.0.0.2:4 vlan 10"
+  expect     = "drop"
+}
+test "all the rest of a list of exceptions" {
+  context_id = 1
+  packet     = "udp 10.0.0.1:1 > 10.0.0.2:12"
+  expect     = "accept"
+  rule       = "t/not-urgent"
+}
+test "an exception" {
+  context_id = 1
+  packet     = "udp 10.0.0.1:1 > 10.0.0.2:12 vlan 5 pcp 6"
   expect     = "drop"
 }
 test "TCP flags" {

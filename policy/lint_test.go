@@ -1,0 +1,221 @@
+package policy
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sttwall/describe"
+	"sttwall/inspect"
+	"sttwall/policy/space"
+)
+
+// pointOf is a packet as analyses see it.
+func pointOf(contextID uint64, f *inspect.Frame, from, to netip.Addr) *space.Point {
+	x := new(space.Point)
+	set := func(field space.Field, v uint64) { x[field] = space.V(v) }
+	set(space.Context, contextID)
+	set(space.Datapath, space.NoDatapath)
+	set(space.Ingress, space.NoIngress)
+	set(space.Egress, space.NoEgress)
+	set(space.Family, uint64(f.IP))
+	k := keyOf(f)
+	set(space.Kind, uint64(k.Kind))
+	set(space.SrcPort, uint64(k.SrcPort))
+	set(space.DstPort, uint64(k.DstPort))
+	x[space.Src], x[space.Dst] = space.Value{Hi: k.Src[0], Lo: k.Src[1]}, space.Value{Hi: k.Dst[0], Lo: k.Dst[1]}
+	set(space.EthSrc, macNumber(f.EthSrc))
+	set(space.EthDst, macNumber(f.EthDst))
+	vlan, pcp := outerTag(f)
+	set(space.VLAN, vlan)
+	set(space.PCP, pcp)
+	set(space.ARPOperation, space.NoARP)
+	if isARP(f) {
+		set(space.ARPOperation, uint64(f.ARPOperation))
+	}
+	set(space.TCPFlags, space.NoFlags)
+	if f.HasTCP {
+		set(space.TCPFlags, uint64(f.TCPFlags))
+	}
+	switch fragmentOf(f) {
+	case fragmentFirst:
+		set(space.Fragment, space.FirstFragment)
+	case fragmentLater:
+		set(space.Fragment, space.LaterFragment)
+	}
+	for field, a := range map[space.Field]netip.Addr{space.From: from, space.To: to} {
+		if a.IsValid() {
+			x[field] = space.Endpoint(a)
+		}
+	}
+	return x
+}
+
+// firstOf returns the first rule of a tenant's list that a packet is in.
+func firstOf(p *Policy, tenant int32, x *space.Point) string {
+	for _, r := range p.lists()[tenant].Rules {
+		for i := range r.Products {
+			if r.Products[i].Contains(x) {
+				return r.Name
+			}
+		}
+	}
+	return ""
+}
+
+func TestWhatIsAnalyzedIsWhatIsDecided(t *testing.T) {
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	for loaded := 0; loaded < 60; {
+		m := randomModel(r)
+		p, _ := Load("random.hcl", []byte(m.text()))
+		if p == nil {
+			continue
+		}
+		loaded++
+		for range 100 {
+			id, f := randomContext(r, m), randomFrame(r)
+			d := evaluate(p, id, f)
+			if d.TenantIndex < 0 {
+				continue
+			}
+			want := d.Rule
+			if d.Neighbor {
+				want = "neighbour discovery"
+			}
+			if got := firstOf(p, d.TenantIndex, pointOf(id, f, netip.Addr{}, netip.Addr{})); got != want {
+				t.Fatalf("seed %d: analysed %q, decided %q for %+v\n%s", seed, got, want, f, m.text())
+			}
+		}
+	}
+}
+
+// The same for every condition that the language has.
+func TestWhatIsAnalyzedIsWhatIsDecidedByEveryCondition(t *testing.T) {
+	p, diags, _ := LoadFile(filepath.Join(rulesDir, "tests", "matching.hcl"))
+	if p == nil {
+		t.Fatal(diags)
+	}
+	checked := 0
+	for _, test := range p.Tests() {
+		for i := range test.Steps {
+			s := &test.Steps[i]
+			from, to := p.OuterEndpoints(s)
+			k := Packet{ContextID: s.ContextID, Frame: &s.Packet.Frame, From: from, To: to, Wall: test.Start.Unix(), Peek: true}
+			d := p.Evaluate(&k)
+			if strings.Contains(s.Text, ":8") || strings.Contains(s.Text, ":10") {
+				continue // a time window, a limit: what products do not say
+			}
+			if got := firstOf(p, d.TenantIndex, pointOf(s.ContextID, k.Frame, from, to)); got != d.Rule {
+				t.Errorf("%s: analysed %q, decided %q", s.Text, got, d.Rule)
+			}
+			checked++
+		}
+	}
+	if checked < 30 {
+		t.Errorf("only %d packets", checked)
+	}
+}
+
+func TestUnusedGroupsAndServicesAreFound(t *testing.T) {
+	p := mustLoad(t, `settings {
+  endpoints = ["any"]
+}
+address_group "used" {
+  addresses = [address_group.inside]
+}
+address_group "inside" {
+  addresses = ["10.0.0.1"]
+}
+address_group "alone" {
+  addresses = [address_group.below]
+}
+address_group "below" {
+  addresses = ["10.0.0.2"]
+}
+service "spare" {
+  protocol = "udp"
+}
+tenant "t" {
+  context_ids = [1]
+  rule "r" {
+    action = "accept"
+    source = [for g in [address_group.used] : g]
+  }
+}`)
+	var got []string
+	for _, u := range p.Unused() {
+		got = append(got, u.String())
+	}
+	want := "test.hcl:10: address_group.alone is used by no rule\ntest.hcl:13: address_group.below is used by no rule\ntest.hcl:16: service.spare is used by no rule"
+	if strings.Join(got, "\n") != want {
+		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+}
+
+func TestLintNamesRulesAndLines(t *testing.T) {
+	p := mustLoad(t, `settings {
+  endpoints = ["any"]
+}
+tenant "t" {
+  context_ids = [1]
+  rule "all-tcp" {
+    action   = "accept"
+    services = ["tcp"]
+  }
+  rule "web" {
+    action   = "drop"
+    services = ["tcp/80"]
+  }
+  rule "nothing" {
+    action    = "drop"
+    services  = ["udp"]
+    tcp_flags = ["syn"]
+  }
+}`)
+	var got []string
+	for _, f := range p.Lint() {
+		if f.Kind.Note() {
+			continue
+		}
+		got = append(got, f.Kind.String()+" "+f.Rule)
+		if f.At.Start.Line == 0 || f.Message == "" {
+			t.Errorf("%+v", f)
+		}
+	}
+	if strings.Join(got, ", ") != "shadowed t/web, impossible t/nothing" {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestCompareShowsWhatChanges(t *testing.T) {
+	const rules = `settings {
+  endpoints = ["any"]
+}
+tenant "t" {
+  context_ids = [1]
+  rule "web" {
+    action   = "accept"
+    services = ["tcp/80-PORT"]
+  }
+}`
+	old, new := mustLoad(t, strings.Replace(rules, "PORT", "90", 1)), mustLoad(t, strings.Replace(rules, "PORT", "91", 1))
+	if r := Compare(old, old); len(r.Changes) != 0 {
+		t.Errorf("a file against itself: %v", r)
+	}
+	r := Compare(old, new)
+	if len(r.Changes) != 1 || len(r.Unknown) != 0 {
+		t.Fatalf("%v", r)
+	}
+	text := ExampleText(&r.Changes[0].Example)
+	description, ok := strings.CutPrefix(text, "context 0x1: ")
+	d, err := describe.Parse(description)
+	if !ok || err != nil || d.Frame.DstPort != 91 || !d.Frame.HasTCP {
+		t.Fatalf("%q: %v", text, err)
+	}
+	if evaluate(old, 1, &d.Frame).Action == evaluate(new, 1, &d.Frame).Action {
+		t.Errorf("%q is decided by both alike", text)
+	}
+}
