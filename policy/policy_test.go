@@ -180,6 +180,8 @@ func TestRuleMatches(t *testing.T) {
 		{"another ICMP code", `services = ["icmp/destination-unreachable/frag-needed"]`, icmp("10.1.0.1", "10.1.0.2", 1, 3, 3), false},
 		{"ICMP in a service block", `services = [service.ping]`, icmp("10.1.0.1", "10.1.0.2", 1, 8, 7), true},
 		{"an ICMP code in a service block", `services = [service.too-big]`, icmp("10.1.0.1", "10.1.0.2", 1, 3, 3), false},
+		{"an ICMP type takes every code", `services = ["icmp/3"]`, icmp("10.1.0.1", "10.1.0.2", 1, 3, 255), true},
+		{"and no other type", `services = ["icmp/3"]`, icmp("10.1.0.1", "10.1.0.2", 1, 4, 0), false},
 		{"neighbour discovery", `services = ["nd"]`, icmp("fe80::1", "ff02::1", 58, 135, 0), true},
 		{"the last type of neighbour discovery", `services = ["nd"]`, icmp("fe80::1", "ff02::1", 58, 137, 0), true},
 		{"ping is no neighbour discovery", `services = ["nd"]`, icmp("fe80::1", "ff02::1", 58, 128, 0), false},

@@ -54,7 +54,7 @@ tenant "t" {
   }
   rule "vlan" {
     action   = "accept"
-    vlan     = [10, "100-199"]
+    vlan     = [10, "100-199", 4000]
     pcp      = ["5-7"]
     services = ["udp/3"]
   }
@@ -214,6 +214,12 @@ test "to a group of hosts" {
 test "a VLAN and its priority" {
   context_id = 1
   packet     = "udp 10.0.0.1:1 > 10.0.0.2:3 vlan 199 pcp 5"
+  expect     = "accept"
+  rule       = "t/vlan"
+}
+test "a VLAN of all 12 bits" {
+  context_id = 1
+  packet     = "udp 10.0.0.1:1 > 10.0.0.2:3 vlan 4000 pcp 5"
   expect     = "accept"
   rule       = "t/vlan"
 }

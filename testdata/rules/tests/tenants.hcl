@@ -251,3 +251,9 @@ test "OVN: bits that are never set" {
   expect     = "drop"
   reason     = "context_reserved"
 }
+test "OVN: the lowest of them" {
+  context_id = "0x80010001000007"
+  packet     = "tcp 10.0.0.1:1 > 10.0.0.2:80 syn"
+  expect     = "drop"
+  reason     = "context_reserved"
+}
