@@ -40,6 +40,8 @@ bench:
 newcomer:
 	./scripts/newcomer
 
-# What is generated: docs/reasons.md from the table of reasons.
+# What is generated: docs/reasons.md from the table of reasons, the reference in
+# docs/rules.md from the loader's tables.
 docs:
 	go test ./reason -run TestDocs -update
+	go test ./policy -run TestTheReference -update

@@ -1,0 +1,98 @@
+package firewall
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"sttwall/describe"
+	"sttwall/policy"
+	"sttwall/stt"
+)
+
+// Workers decide while the policy changes under them, to one with fewer rules and
+// tenants in another order and back: no packet is ever decided by a rule that is
+// not about it.
+func TestThePolicyChangesUnderWorkers(t *testing.T) {
+	const head = "settings {\n endpoints = [\"192.0.2.0/24\"]\n}\n"
+	rule := func(port int) string {
+		return fmt.Sprintf(" rule \"port-%d\" {\n action = \"accept\"\n services = [\"udp/%d\"]\n }\n", port, port)
+	}
+	policies := []*policy.Policy{
+		compile(t, head+"tenant \"a\" {\n context_ids = [1]\n"+rule(1)+rule(2)+rule(3)+"}\ntenant \"b\" {\n context_ids = [2]\n"+rule(4)+"}\n"),
+		compile(t, head+"tenant \"b\" {\n context_ids = [2]\n"+rule(4)+"}\ntenant \"a\" {\n context_ids = [1]\n"+rule(3)+"}\n"),
+		compile(t, head+"tenant \"b\" {\n context_ids = [2]\n"+rule(4)+" }\n"),
+	}
+	shared, err := NewShared(policies[0], newFilter(t, FrameIDConfig{Bits: 20}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenants := map[int]string{1: "a", 2: "a", 3: "a", 4: "b", 5: "a"}
+	contexts := map[string]uint64{"a": 1, "b": 2}
+	var workers sync.WaitGroup
+	for w := range 3 {
+		var wrong string
+		var accepted int
+		port := 0
+		fw, err := New(Config{Shared: shared, Random: rand.NewPCG(uint64(w), 2), Observer: func(e *FrameEvent) {
+			if e.Verdict != Accept {
+				return
+			}
+			accepted++
+			if want := fmt.Sprintf("%s/port-%d", tenants[port], port); e.Decision.Rule != want {
+				wrong = fmt.Sprintf("port %d was accepted by %q", port, e.Decision.Rule)
+			}
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		workers.Go(func() {
+			var out Verdicts
+			r := rand.New(rand.NewPCG(uint64(w), 7))
+			now := int64(time.Hour)
+			for range 4000 {
+				port = 1 + r.IntN(5)
+				now += 1000
+				fw.Process(now, udpPacket(t, contexts[tenants[port]], port, r.IntN(2) == 0), &out)
+				out.Reset()
+			}
+			if wrong != "" || accepted == 0 {
+				t.Errorf("worker %d: %d accepted; %s", w, accepted, wrong)
+			}
+		})
+	}
+	decided := make(chan struct{})
+	go func() {
+		workers.Wait()
+		close(decided)
+	}()
+	for i := 0; ; i++ {
+		select {
+		case <-decided:
+			return
+		default:
+		}
+		shared.SetPolicy(policies[i%len(policies)])
+		if i%5 == 0 {
+			shared.Rejudge(int64(time.Hour))
+		}
+	}
+}
+
+// udpPacket is a packet of the flow of a port, or of its replies.
+func udpPacket(t *testing.T, context uint64, port int, back bool) *Packet {
+	text := fmt.Sprintf("udp 10.0.0.1:9 > 10.0.0.2:%d", port)
+	p := path()
+	if back {
+		text = fmt.Sprintf("udp 10.0.0.2:%d > 10.0.0.1:9", port)
+		p.Src, p.Dst = p.Dst, p.Src
+	}
+	d, err := describe.Parse(text)
+	if err != nil {
+		t.Error(err)
+	}
+	data := cut(p, 5, sttFrame(stt.FrameHeader{ContextID: context}, d.Data), 0)[0]
+	return &Packet{ID: 1, Data: data, Length: len(data)}
+}
