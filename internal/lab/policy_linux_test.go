@@ -58,22 +58,7 @@ tenant "globex" {
 func policyLab(t *testing.T) *Lab {
 	t.Helper()
 	l := newLab(t, Config{Rules: []byte(fmt.Sprintf(policyRules, "accept")), RulesName: "policy.hcl", Queues: 2})
-	for _, place := range []Place{AcmeB, GlobexB} {
-		if err := l.Do(place, func() error {
-			s, err := serve()
-			if err != nil {
-				return err
-			}
-			t.Cleanup(func() {
-				if err := s.Close(); err != nil {
-					t.Error(err)
-				}
-			})
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	l.serveOn(t, AcmeB, GlobexB)
 	return l
 }
 
