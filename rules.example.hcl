@@ -194,6 +194,17 @@ tenant "globex" {
   }
 }
 
+# OVN's gateways watch each other with BFD through the tunnel, outside of every
+# logical network. If it is dropped they take each other for dead.
+tenant "ovn-gateways" {
+  context_ids = [0]
+
+  rule "bfd" {
+    action   = "accept"
+    services = ["bfd"]
+  }
+}
+
 # ------------------------------------------------------ and its last word
 # For what no rule of the tenant has matched.
 

@@ -13,10 +13,10 @@ import (
 	"sttwall/policy/space"
 )
 
-// Lint looks for rules that do not do what they seem to do; see [analyze.Lint].
+// Lint looks for rules that do not do what they seem to do, see [analyze.Lint],
+// and for defaults that gateways would not survive.
 func (p *Policy) Lint() []analyze.Finding {
-	lists := p.lists()
-	return analyze.Lint(lists, analyze.Budget{})
+	return append(analyze.Lint(p.lists(), analyze.Budget{}), p.gatewayFindings()...)
 }
 
 // Compare says which packets the two policies decide differently; see

@@ -66,6 +66,7 @@ func (l *loader) tenant(b *hclsyntax.Block, name string) {
 			TCPLoose:      l.policy.settings.TCPLoose,
 		},
 		neighbors: true,
+		at:        l.place(b),
 	}
 	var datapaths *hclsyntax.Attribute
 	for _, a := range sortedAttributes(b.Body) {

@@ -157,6 +157,7 @@ type tenant struct {
 	endpoints *classify.Addresses // Tenant.Endpoints; nil: any
 	neighbors bool                // neighbour discovery passes
 	rules     ruleList
+	at        place
 }
 
 // Settings returns the settings of the rules file. The slices in it are the

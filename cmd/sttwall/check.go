@@ -85,7 +85,7 @@ func lint(w io.Writer, rules *policy.Policy, notes bool) (found int) {
 		found++
 	}
 	for _, f := range rules.Lint() {
-		if f.Kind == analyze.Crossing && !notes {
+		if (f.Kind == analyze.Crossing || f.Kind == analyze.GatewayNote) && !notes {
 			continue
 		}
 		fmt.Fprintf(w, "%s:%d: %s\n", f.At.Filename, f.At.Start.Line, f.Message)

@@ -13,6 +13,8 @@ const (
 	AcceptAll               // the rule accepts every IP packet
 	Crossing                // the order with a rule of another action matters; a note
 	NotAnalyzed             // the budget was spent; a note
+	GatewayBFD              // what OVN's gateways watch each other with is dropped
+	GatewayNote             // a tenant drops BFD and VRRP; a note
 )
 
 // String returns the kind's name, for machines.
@@ -30,19 +32,23 @@ func (k Kind) String() string {
 		return "crossing"
 	case NotAnalyzed:
 		return "not_analyzed"
+	case GatewayBFD:
+		return "gateway_bfd"
+	case GatewayNote:
+		return "gateway_note"
 	}
 	return "unknown"
 }
 
 // Note reports whether the kind is for information and no reason to change
 // anything.
-func (k Kind) Note() bool { return k == Crossing || k == NotAnalyzed }
+func (k Kind) Note() bool { return k == Crossing || k == NotAnalyzed || k == GatewayNote }
 
-// Finding is one result of [Lint].
+// Finding is one result of [Lint], or of [policy.Policy.Lint].
 type Finding struct {
 	Kind    Kind
-	Rule    string    // "tenant/rule"; "" if it is about all rules
-	At      hcl.Range // of the rule
+	Rule    string    // "tenant/rule"; "" if it is about no single rule
+	At      hcl.Range // of the rule, or of the tenant
 	Message string    // one or two sentences for the operator
 	Others  []Ref     // the other rules that Message names, in the order of the file
 }
