@@ -20,7 +20,7 @@ func (f *Firewall) judgePolicy(now int64, fr *reassembly.Frame) reason.Reason {
 	if found {
 		k := &f.packet
 		k.ContextID, k.Frame, k.From, k.To = h.ContextID, &e.Inner, fr.Src, fr.Dst
-		k.Wall, k.Now, k.Peek = now/1e9, now, false
+		k.Wall, k.Now, k.Peek, k.BeginsNothing = now/1e9, now, false, false
 		if p.Admit(k, &d) {
 			f.judgeFlow(now, p, &d)
 		}
@@ -59,6 +59,7 @@ func (f *Firewall) judgeFlow(now int64, p *policy.Policy, d *policy.Decision) {
 		// What begins no flow may be one that the rules take without.
 		why := r.Reason
 		before := *d
+		f.packet.BeginsNothing = true
 		p.Decide(&f.packet, d)
 		passes := d.Action == policy.Accept && !d.Audit
 		if passes && (d.Stateless || d.RuleIndex < 0) {

@@ -116,7 +116,7 @@ func (p *Policy) try(c *check, list *ruleList, d *Decision) bool {
 		}
 		index := list.start + int32(i)
 		r := &p.rules[index]
-		if r.bucket >= 0 && !c.packet.Peek && !p.buckets[r.bucket].Take(c.packet.Now, 1) {
+		if r.bucket >= 0 && c.takes(r) && !p.buckets[r.bucket].Take(c.packet.Now, 1) {
 			if !r.overDrops {
 				from = i + 1
 				continue
@@ -136,6 +136,12 @@ func (p *Policy) try(c *check, list *ruleList, d *Decision) bool {
 		}
 		return true
 	}
+}
+
+// takes reports whether the packet needs a token of the rule's limit.
+func (c *check) takes(r *rule) bool {
+	countsFlows := r.action == Accept && !r.stateless
+	return !c.packet.Peek && !(c.packet.BeginsNothing && countsFlows)
 }
 
 func (p *Policy) decideBy(c *check, index int32, d *Decision) {

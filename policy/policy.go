@@ -111,6 +111,9 @@ type Packet struct {
 	// Peek leaves the token buckets of limits alone and takes them for full:
 	// for explanations.
 	Peek bool
+	// BeginsNothing: the packet cannot begin a flow, so it takes no token of a
+	// rule that counts flows.
+	BeginsNothing bool
 
 	check check // of the evaluation under way, so that it needs no memory of its own
 }

@@ -62,3 +62,57 @@ test "too many flows" {
     after  = "11s"
   }
 }
+
+tenant "rationed" {
+  context_ids = [2]
+  rule "one" {
+    action   = "accept"
+    services = ["tcp/1"]
+    limit {
+      rate  = "1/h"
+      burst = 1
+      over  = "drop"
+    }
+  }
+  rule "one-packet" {
+    action   = "accept"
+    services = ["tcp/2"]
+    state    = "stateless"
+    limit {
+      rate  = "1/h"
+      burst = 1
+      over  = "drop"
+    }
+  }
+}
+
+test "what begins no flow takes no token of a rule that counts flows" {
+  context_id = 2
+  step {
+    packet = "tcp 10.0.0.1:9 > 10.0.0.2:1 ack"
+    expect = "drop"
+    reason = "state_invalid"
+  }
+  step {
+    packet = "tcp 10.0.0.1:9 > 10.0.0.2:1 syn"
+    expect = "accept"
+  }
+  step {
+    packet = "tcp 10.0.0.1:8 > 10.0.0.2:1 syn"
+    expect = "drop"
+    reason = "rate_limit"
+  }
+}
+
+test "it takes one of a rule that counts packets" {
+  context_id = 2
+  step {
+    packet = "tcp 10.0.0.1:9 > 10.0.0.2:2 ack"
+    expect = "accept"
+  }
+  step {
+    packet = "tcp 10.0.0.1:9 > 10.0.0.2:2 syn"
+    expect = "drop"
+    reason = "rate_limit"
+  }
+}
