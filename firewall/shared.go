@@ -83,6 +83,11 @@ func (s *Shared) SetPolicy(p *policy.Policy) {
 		next.tenants = append(next.tenants, id)
 	}
 	next.rejects = limit.NewBucket(next.settings.RejectRate)
+	if old := s.current.Load(); old != nil && old.policy != p {
+		// A reload hands out no tokens.
+		p.Continue(old.policy)
+		next.rejects.Continue(old.rejects)
+	}
 	s.flows.SetTimeouts(next.settings.Timeouts)
 	s.current.Store(next)
 	s.looked.Store(0)

@@ -294,6 +294,31 @@ tenant "flows" {
 	}
 }
 
+func TestAReloadHandsOutNoTokens(t *testing.T) {
+	b := stateBench(t, 0)
+	slow := func(port int) *FrameEvent {
+		return b.meet(400, fmt.Sprintf("udp 10.0.0.1:%d > 10.0.0.2:10 from 192.0.2.1 to 192.0.2.2", port))
+	}
+	ident := func() { b.meet(400, "tcp 10.0.0.1:1 > 10.0.0.2:113 syn from 192.0.2.1 to 192.0.2.2") }
+	if e := slow(1); e.Verdict != Accept {
+		t.Fatal(e.Reason)
+	}
+	for range 3 {
+		ident()
+	}
+	rules := fmt.Sprintf(stateRules, 1000)
+	b.shared.SetPolicy(compile(t, rules))
+	ident()
+	if e := slow(2); e.Reason != reason.RateLimit || b.fw.Counters().RejectsSent.Load() != 2 {
+		t.Errorf("after a reload: %v %v; %d rejects were sent of 2/s", e.Verdict, e.Reason, b.fw.Counters().RejectsSent.Load())
+	}
+	b.shared.SetPolicy(compile(t, strings.NewReplacer("1/minute", "2/minute", "2/s", "3/s").Replace(rules)))
+	ident()
+	if e := slow(3); e.Verdict != Accept || b.fw.Counters().RejectsSent.Load() != 3 {
+		t.Errorf("under another limit: %v; %d rejects were sent", e.Reason, b.fw.Counters().RejectsSent.Load())
+	}
+}
+
 func TestAuditCountsWhatWouldBeDropped(t *testing.T) {
 	b := stateBench(t, 0)
 	e := b.meet(700, "udp 10.0.0.1:1 > 10.0.0.2:2 from 192.0.2.1 to 192.0.2.2")

@@ -27,6 +27,14 @@ func (b *Bucket) Init(r Rate) {
 	b.full.Store(math.MinInt64)
 }
 
+// Continue takes over what is left in a bucket of the same rate and burst; after
+// one of another it stays full. b must not be in use yet.
+func (b *Bucket) Continue(old *Bucket) {
+	if b.interval == old.interval && b.depth == old.depth {
+		b.full.Store(old.full.Load())
+	}
+}
+
 // Take takes n tokens at time now, in ns, and reports whether they were there;
 // if not, none is taken. A clock that goes back a little, as between workers,
 // gives nothing away.

@@ -35,6 +35,29 @@ func (p *Policy) build(list *ruleList) {
 	list.matcher = classify.New(rules)
 }
 
+// Continue takes over what is left of the limits of old, of which p is to take
+// the place: rules with the same name and limit go on with the same tokens.
+func (p *Policy) Continue(old *Policy) {
+	if len(p.buckets) == 0 || len(old.buckets) == 0 {
+		return
+	}
+	left := make(map[string]*limit.Bucket, len(old.buckets))
+	for i := range old.rules {
+		if r := &old.rules[i]; r.bucket >= 0 {
+			left[r.name] = &old.buckets[r.bucket]
+		}
+	}
+	for i := range p.rules {
+		r := &p.rules[i]
+		if r.bucket < 0 {
+			continue
+		}
+		if b := left[r.name]; b != nil {
+			p.buckets[r.bucket].Continue(b)
+		}
+	}
+}
+
 // Fresh returns the policy with full token buckets and a flow table of at most
 // that many flows: for trying it beside the one that is in force.
 func (p *Policy) Fresh(flows int) *Policy {
