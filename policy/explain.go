@@ -16,6 +16,8 @@ type Explanation struct {
 	Rules    []RuleStep
 	Default  string // what follows where no rule matched; "" if one did
 	Decision Decision
+
+	tried []int32 // the indexes of Rules in Policy.rules
 }
 
 // RuleStep is one rule that was tried.
@@ -32,6 +34,17 @@ type RuleStep struct {
 // Explain decides about a packet as [Policy.Evaluate] does, and says how. It is
 // for people: it takes its time and memory.
 func (p *Policy) Explain(k *Packet) *Explanation {
+	x := p.explain(k)
+	for i := range x.Rules {
+		if s := &x.Rules[i]; !s.Matched {
+			s.Want = p.attributeText(x.tried[i], s.Condition)
+		}
+	}
+	return x
+}
+
+// explain is Explain without what stands in the file.
+func (p *Policy) explain(k *Packet) *Explanation {
 	peek := *k
 	peek.Peek = true
 	x := &Explanation{Decision: p.Evaluate(&peek)}
@@ -87,10 +100,7 @@ func (p *Policy) explainList(c *check, list *ruleList, x *Explanation) bool {
 		step := RuleStep{Rule: r.name, File: p.source.filename, Line: int(r.at.line)}
 		step.Condition, step.Got = r.firstFailure(c)
 		step.Matched = step.Condition == ""
-		if !step.Matched {
-			step.Want = p.attributeText(i, step.Condition)
-		}
-		x.Rules = append(x.Rules, step)
+		x.Rules, x.tried = append(x.Rules, step), append(x.tried, i)
 		if step.Matched {
 			return true
 		}
@@ -112,7 +122,8 @@ func (r *rule) firstFailure(c *check) (attribute, got string) {
 	for i := range r.services {
 		matched = matched || r.services[i].matches(k, f)
 	}
-	if !matched {
+	// Where ethertype or arp_operation stand for services, they are what failed.
+	if !matched && (r.more == nil || !r.more.noServices) {
 		return "services", serviceText(f)
 	}
 	if r.more == nil {

@@ -2,33 +2,61 @@ package policy
 
 import (
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/hcl/v2/hclwrite"
+
 	"sttwall/inspect"
+	"sttwall/policy/internal/plain"
 	"sttwall/reason"
 )
 
 // FuzzLoad: any text is either a policy without errors, or errors without a
-// policy; every diagnostic has a place and can be printed; and a policy that
-// loads decides.
+// policy; every diagnostic has a place and can be printed; a policy that loads
+// decides, explains and is analysed; and what fmt makes of its text loads as the
+// same policy.
 func FuzzLoad(f *testing.F) {
-	for _, pattern := range []string{rulesDir + "/*.hcl", rulesDir + "/broken/*.hcl", "../rules.example.hcl"} {
-		paths, err := filepath.Glob(pattern)
+	seeds := 0
+	add := func(src []byte) { f.Add(src); seeds++ }
+	err := filepath.WalkDir(rulesDir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".hcl" {
+			return err
+		}
+		src, err := os.ReadFile(path)
+		add(src)
+		return err
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range []string{"../rules.example.hcl", "../docs/rules.md"} {
+		src, err := os.ReadFile(path)
 		if err != nil {
 			f.Fatal(err)
 		}
-		for _, path := range paths {
-			src, err := os.ReadFile(path)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(src)
+		add(src)
+	}
+	// Every block and attribute, as the reference shows it, and every form that
+	// random policies have.
+	for _, s := range allSchemas {
+		for _, a := range s.attributes {
+			add([]byte(exampleOf(s, a)))
 		}
+	}
+	for i := range uint64(20) {
+		r := rand.New(rand.NewPCG(i, 0))
+		_, _, text := randomPolicy(r)
+		add([]byte(text))
+	}
+	if seeds < 200 {
+		f.Fatalf("only %d seeds", seeds)
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
 		p, diags, files := load("fuzz.hcl", src, noFiles)
@@ -50,102 +78,98 @@ func FuzzLoad(f *testing.F) {
 		if p == nil {
 			return
 		}
-		r := rand.New(rand.NewPCG(1, 2))
-		for range 20 {
-			checkDecision(t, p, r.Uint64(), randomFrame(r))
+		again, diags, _ := load("fuzz.hcl", hclwrite.Format(src), noFiles)
+		if again == nil {
+			t.Fatalf("formatted, it does not load: %v", diags)
 		}
+		if got, want := again.settings, p.settings; !reflect.DeepEqual(got, want) {
+			t.Fatalf("formatted, settings are %+v, and were %+v", got, want)
+		}
+		r := rand.New(rand.NewPCG(1, 2))
+		m, _, _ := randomPolicy(r)
+		edges := plain.NewEdges(r, m)
+		ids := []uint64{r.Uint64(), r.Uint64(), 0, ^uint64(0)}
 		for i := range p.contexts.lo {
-			checkDecision(t, p, p.contexts.lo[i], randomFrame(r))
-			checkDecision(t, p, p.contexts.hi[i], randomFrame(r))
+			ids = append(ids, p.contexts.lo[i], p.contexts.hi[i])
+		}
+		for i := range p.datapaths.lo {
+			ids = append(ids, uint64(p.datapaths.lo[i]), 3<<40|4<<24|uint64(p.datapaths.hi[i]))
+		}
+		for range 4 {
+			for _, id := range ids[:min(len(ids), 100)] {
+				random := edges.Packet()
+				k := packetOf(random, decoded(t, r, random))
+				k.ContextID, k.Peek = id, true
+				d := checkDecision(t, p, &k)
+				if got := again.Evaluate(&k); got != d {
+					t.Fatalf("formatted, it decides %+v, and before %+v", got, d)
+				}
+				if x := p.Explain(&k); x.Decision != d {
+					t.Fatalf("decided %+v, explained %+v", d, x.Decision)
+				}
+			}
 		}
 	})
 }
 
 // checkDecision evaluates and checks what holds for every decision.
-func checkDecision(t *testing.T, p *Policy, id uint64, f *inspect.Frame) Decision {
+func checkDecision(t *testing.T, p *Policy, k *Packet) Decision {
 	t.Helper()
-	d := evaluate(p, id, f)
-	if again := evaluate(p, id, f); again != d {
+	d := p.Evaluate(k)
+	if again := p.Evaluate(k); again != d {
 		t.Fatalf("got %+v, then %+v", d, again)
 	}
 	if (d.Action == Accept) != (d.Reason == reason.None) {
 		t.Fatalf("action and reason differ: %+v", d)
 	}
-	tenants, rules := p.Tenants(), p.Rules()
+	if !p.indexed(d) {
+		t.Fatalf("indexes and names differ: %+v", d)
+	}
 	switch {
 	case d.TenantIndex < 0:
-		if d.Tenant != "" || d.Rule != "" || d.RuleIndex >= 0 || d.Reason != reason.None && d.Reason != reason.ContextUnknown {
+		if d.RuleIndex >= 0 || d.Reason != reason.None && d.Reason != reason.ContextUnknown {
 			t.Fatalf("decision without a tenant: %+v", d)
 		}
-	case tenants[d.TenantIndex] != d.Tenant:
-		t.Fatalf("tenant %q is not %d", d.Tenant, d.TenantIndex)
 	case d.RuleIndex < 0:
-		if d.Rule != "" || d.Log || d.Reason != reason.None && d.Reason != reason.TenantDefault && d.Reason != reason.TenantEndpoint && d.Reason != reason.ContextReserved {
+		if d.Log || d.Reason != reason.None && d.Reason != reason.TenantDefault && d.Reason != reason.TenantEndpoint && d.Reason != reason.ContextReserved {
 			t.Fatalf("decision without a rule: %+v", d)
 		}
-	case rules[d.RuleIndex] != d.Rule || !strings.HasPrefix(d.Rule, d.Tenant+"/") && !strings.HasPrefix(d.Rule, beforeTenants+"/") && !strings.HasPrefix(d.Rule, afterTenants+"/"):
-		t.Fatalf("rule %q is not %d of %q", d.Rule, d.RuleIndex, d.Tenant)
+	case !strings.HasPrefix(d.Rule, d.Tenant+"/") && !strings.HasPrefix(d.Rule, beforeTenants+"/") && !strings.HasPrefix(d.Rule, afterTenants+"/"):
+		t.Fatalf("rule %q decides in tenant %q", d.Rule, d.Tenant)
 	case d.Reason != reason.None && d.Reason != reason.RuleDrop && d.Reason != reason.RuleReject:
 		t.Fatalf("rule decided with %s", d.Reason)
 	}
 	return d
 }
 
-// FuzzEvaluate: any frame, also one that no decoder would make, gets a decision
-// that is whole; what decides it is the rules' plain reading.
+// FuzzEvaluate: any frame that inspect reads, in any context, from any endpoint,
+// at any time, is decided and explained by a random policy as the plain reading
+// of the rules says.
 func FuzzEvaluate(f *testing.F) {
-	f.Add(uint64(1), uint64(100), []byte{10, 0, 0, 1}, []byte{10, 0, 0, 2}, uint16(0x0800), uint8(4), uint8(6), uint16(40000), uint16(443), uint8(8), uint8(0), uint8(3))
-	f.Add(uint64(2), ^uint64(0), make([]byte, 16), []byte{15: 1}, uint16(0x86dd), uint8(6), uint8(58), uint16(0), uint16(0), uint8(135), uint8(0), uint8(2))
-	f.Add(uint64(3), uint64(0), []byte{}, []byte{}, uint16(0x88cc), uint8(0), uint8(0), uint16(0), uint16(0), uint8(0), uint8(0), uint8(0))
-	f.Add(uint64(4), uint64(1000), []byte{10, 0, 0, 1}, []byte{10, 0, 0, 2}, uint16(0x0806), uint8(0), uint8(0), uint16(0), uint16(0), uint8(0), uint8(0), uint8(0))
-	f.Fuzz(func(t *testing.T, seed, id uint64, src, dst []byte, etherType uint16, _, protocol uint8,
-		srcPort, dstPort uint16, icmpType, icmpCode, has uint8) {
-		r := rand.New(rand.NewPCG(seed, 0))
-		m, p := randomModel(r), (*Policy)(nil)
-		for range 1000 {
-			if p, _ = Load("fuzz.hcl", []byte(m.text())); p != nil {
-				break
-			}
-			m = randomModel(r) // the claims of the last one conflicted
-		}
-		if p == nil {
-			t.Fatal("of a thousand policies none loads")
-		}
-		frame := &inspect.Frame{
-			EtherType: etherType, Protocol: protocol,
-			HasPorts: has&1 != 0, SrcPort: srcPort, DstPort: dstPort,
-			HasICMP: has&2 != 0, ICMPType: icmpType, ICMPCode: icmpCode,
-		}
-		frame.Src, _ = netip.AddrFromSlice(src)
-		frame.Dst, _ = netip.AddrFromSlice(dst)
-		// What inspect never gives is nothing to agree about.
-		frame.IP = 0
-		switch same := frame.Src.BitLen() == frame.Dst.BitLen(); {
-		case same && frame.Src.Is4():
-			frame.IP, frame.EtherType = 4, inspect.EtherTypeIPv4
-			if etherType == inspect.EtherTypeARP {
-				frame.IP, frame.EtherType = 0, etherType
-			}
-		case same && frame.Src.Is6():
-			frame.IP, frame.EtherType = 6, inspect.EtherTypeIPv6
-		case etherType == inspect.EtherTypeARP:
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range uint64(60) {
+		m, _, _ := randomPolicy(rand.New(rand.NewPCG(i, 0)))
+		k := plain.NewEdges(r, m).Packet()
+		data, tci, tagged := k.Frame(r)
+		f.Add(i, data, tci, tagged, k.Context, k.From.AsSlice(), k.To.AsSlice(), k.Wall)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, data []byte, tci uint16, tagged bool, id uint64, from, to []byte, wall int64) {
+		frame := new(inspect.Frame)
+		if frame.Decode(data, len(data), tci, inspect.Tagged(tagged)) != reason.None {
 			return
 		}
-		if frame.IP == 0 {
-			frame.HasPorts, frame.HasICMP = false, false
+		m, p, text := randomPolicy(rand.New(rand.NewPCG(seed, 0)))
+		k := Packet{ContextID: id, Frame: frame, Wall: wall % (1 << 40), Peek: true}
+		k.From, _ = netip.AddrFromSlice(from)
+		k.To, _ = netip.AddrFromSlice(to)
+		packet := plainOf(k)
+		d := checkDecision(t, p, &k)
+		want, owner, tried := plain.New(m).Decide(&packet, true)
+		if got := p.said(d); got != want {
+			t.Fatalf("packet %+v:\n got %+v\nwant %+v\n%s", packet, got, want, text)
 		}
-		switch frame.Protocol {
-		case inspect.ProtocolTCP, inspect.ProtocolUDP, inspect.ProtocolSCTP:
-			frame.HasICMP = false
-		case inspect.ProtocolICMP, inspect.ProtocolICMPv6:
-			frame.HasPorts = false
-		default:
-			frame.HasPorts, frame.HasICMP = false, false
-		}
-		for _, id := range []uint64{id, randomContext(r, m)} {
-			if got, want := checkDecision(t, p, id, frame), m.evaluate(id, frame); got != want {
-				t.Errorf("got %+v, want %+v for %+v in\n%s", got, want, frame, m.text())
-			}
+		if wrong := explained(p.Explain(&k), &packet, d, owner, tried); wrong != "" {
+			t.Fatalf("packet %+v, decided %+v, is explained wrongly: %s\n%s", packet, d, wrong, text)
 		}
 	})
 }

@@ -107,6 +107,7 @@ func (l *loader) ruleParts(b *hclsyntax.Block, r *rule, m *conditions) {
 // what ethertype and arp_operation name.
 func (l *loader) defaultServices(r *rule, m *conditions, services *hclsyntax.Attribute) {
 	if services == nil {
+		m.noServices = m.etherTypes != nil || m.arpOperations != nil
 		switch {
 		case m.etherTypes != nil:
 			for _, s := range m.etherTypes {

@@ -1,254 +1,262 @@
 package policy
 
 import (
+	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
-	"strings"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
 
 	"sttwall/inspect"
+	"sttwall/policy/internal/plain"
 	"sttwall/reason"
 )
 
-// The model is a policy as plain data with a slow and obvious meaning. It is
-// written out as rules text, loaded, and both must say the same of every frame.
+var (
+	pairs = flag.Int("pairs", 100_000, "how many random pairs of a policy and a packet the engine and the plain reading of the rules decide")
+	seed  = flag.Uint64("seed", 0, "where random policies begin; 0: anywhere")
+)
 
-type modelRule struct {
-	name                string
-	accept, log         bool
-	source, destination []modelAddress // nil: left out
-	services            []modelService // nil: left out
+// loadPlain loads a random policy. The text is for messages.
+func loadPlain(r *rand.Rand, m *plain.Policy) (*Policy, hcl.Diagnostics, string) {
+	text, files := m.Text(r)
+	p, diags, _ := load("random.hcl", []byte(text), func(name string) ([]byte, error) {
+		file, ok := files[name]
+		if !ok {
+			return nil, errors.New("no such file")
+		}
+		return []byte(file), nil
+	})
+	return p, diags, text
 }
 
-type modelAddress struct {
-	negated bool
-	any     bool
-	lo, hi  netip.Addr
-	cidr    string // as it is written, if not as lo-hi
-	group   string // as a reference, with lo..hi being the group's only range
+// randomPolicy returns a random policy that loads.
+func randomPolicy(r *rand.Rand) (m *plain.Policy, p *Policy, text string) {
+	for p == nil {
+		m = plain.Random(r)
+		p, _, text = loadPlain(r, m)
+	}
+	return m, p, text
 }
 
-type modelService struct {
-	text  string
-	match func(f *inspect.Frame) bool
+// decoded writes a random packet as bytes and reads them as a worker does.
+func decoded(t testing.TB, r *rand.Rand, k *plain.Packet) *inspect.Frame {
+	data, tci, tagged := k.Frame(r)
+	f := new(inspect.Frame)
+	if why := f.Decode(data, len(data), tci, inspect.Tagged(tagged)); why != reason.None {
+		t.Fatalf("%s: a frame that says %+v is % x", why, k, data)
+	}
+	return f
 }
 
-type modelClaim struct{ lo, hi uint64 }
-
-type modelTenant struct {
-	name          string
-	claims        []modelClaim
-	defaultAction string // "": left out
-	rules         []modelRule
-
-	neighborsByRule bool
+// packetOf is what the engine is given.
+func packetOf(k *plain.Packet, f *inspect.Frame) Packet {
+	return Packet{ContextID: k.Context, Frame: f, From: k.From, To: k.To, Wall: k.Wall, Now: k.Now}
 }
 
-type model struct {
-	defaultAction string
-	tenants       []modelTenant
-	groups        []modelAddress
-}
-
-// conflicts says whether two claims anywhere are equal or cross.
-func (m *model) conflicts() bool {
-	var all []modelClaim
-	for _, t := range m.tenants {
-		all = append(all, t.claims...)
+// plainOf is what a decoded frame shows, with the tunnel and the clocks of k.
+func plainOf(k Packet) plain.Packet {
+	f := k.Frame
+	out := plain.Packet{
+		Context: k.ContextID, From: k.From, To: k.To, Wall: k.Wall, Now: k.Now,
+		EthSrc: f.EthSrc, EthDst: f.EthDst, TagCount: int(f.TagCount), EtherType: f.EtherType, ARPOperation: f.ARPOperation,
+		Src: f.Src, Dst: f.Dst, IP: int(f.IP), Protocol: f.Protocol,
+		HasPorts: f.HasPorts, SrcPort: f.SrcPort, DstPort: f.DstPort, HasTCP: f.HasTCP, Flags: f.TCPFlags,
+		HasICMP: f.HasICMP, Type: f.ICMPType, Code: f.ICMPCode,
 	}
-	for i, a := range all {
-		for _, b := range all[i+1:] {
-			apart := a.hi < b.lo || b.hi < a.lo
-			aInB := b.lo <= a.lo && a.hi <= b.hi
-			bInA := a.lo <= b.lo && b.hi <= a.hi
-			if !apart && aInB == bInA {
-				return true
-			}
-		}
+	for i := range f.TagCount {
+		out.VLAN[i], out.PCP[i] = f.Tags[i]%4096, f.Tags[i]/8192
 	}
-	return false
-}
-
-func (a modelAddress) contains(x netip.Addr) bool {
-	return x.BitLen() == a.lo.BitLen() && a.lo.Compare(x) <= 0 && x.Compare(a.hi) <= 0
-}
-
-func listMatches(list []modelAddress, x netip.Addr) bool {
-	positives, positive, restricts := 0, false, false
-	for _, a := range list {
-		restricts = restricts || a.negated
-		if a.negated && a.contains(x) {
-			return false
-		}
-		if !a.negated {
-			positives++
-			positive = positive || a.any || a.contains(x)
-		}
-	}
-	if !x.IsValid() {
-		// A frame without addresses is only in a list that takes everything.
-		anyThere := false
-		for _, a := range list {
-			anyThere = anyThere || a.any
-		}
-		return !restricts && (anyThere || len(list) == 0)
-	}
-	return positives == 0 || positive
-}
-
-func (m *model) evaluate(id uint64, f *inspect.Frame) (want Decision) {
-	want.TenantIndex, want.RuleIndex = -1, -1
-	decide := func(action string, why reason.Reason) Decision {
-		if action == "accept" {
-			want.Action = Accept
-		} else {
-			want.Action, want.Reason = Drop, why
-		}
-		return want
-	}
-	// The most specific claim is the one with the fewest IDs.
-	size := ^uint64(0)
-	for i, t := range m.tenants {
-		for _, c := range t.claims {
-			if c.lo <= id && id <= c.hi && (want.TenantIndex < 0 || c.hi-c.lo < size) {
-				size, want.TenantIndex, want.Tenant = c.hi-c.lo, int32(i), t.name
-			}
-		}
-	}
-	if want.TenantIndex < 0 {
-		return decide(m.defaultAction, reason.ContextUnknown)
-	}
-	index := int32(0)
-	for _, t := range m.tenants[:want.TenantIndex] {
-		index += int32(len(t.rules))
-	}
-	t := m.tenants[want.TenantIndex]
-	if arp, nd := f.IP == 0 && f.EtherType == 0x0806, f.IP == 6 && f.Protocol == 58 && f.HasICMP && 133 <= f.ICMPType && f.ICMPType <= 137; !t.neighborsByRule && (arp || nd) {
-		want.Action, want.Neighbor, want.Stateless = Accept, true, true
-		return want
-	}
-	for i, r := range t.rules {
-		matches := f.IP != 0
-		if r.services != nil {
-			matches = false
-			for _, s := range r.services {
-				matches = matches || s.match(f)
-			}
-		}
-		if !matches || !listMatches(r.source, f.Src) || !listMatches(r.destination, f.Dst) {
-			continue
-		}
-		want.RuleIndex, want.Rule, want.Log = index+int32(i), t.name+"/"+r.name, r.log
-		if r.accept {
-			return decide("accept", 0)
-		}
-		return decide("drop", reason.RuleDrop)
-	}
-	if t.defaultAction != "" {
-		return decide(t.defaultAction, reason.TenantDefault)
-	}
-	return decide(m.defaultAction, reason.TenantDefault)
-}
-
-func (a modelAddress) text() string {
-	not := map[bool]string{true: "!"}[a.negated]
 	switch {
-	case a.group != "":
-		return not + "address_group." + a.group
-	case a.any:
-		return `"any"`
-	case a.cidr != "":
-		return fmt.Sprintf("%q", not+a.cidr)
-	case a.lo == a.hi:
-		return fmt.Sprintf("%q", not+a.lo.String())
+	case f.IP == 0:
+	case !f.Fragmented:
+		out.Fragment = "whole"
+	case f.Fragment.Offset == 0:
+		out.Fragment = "first"
+	default:
+		out.Fragment = "later"
 	}
-	return fmt.Sprintf("%q", not+a.lo.String()+"-"+a.hi.String())
+	return out
 }
 
-func (m *model) text() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "settings {\n endpoints = [\"any\"]\n default_action = %q\n}\n", m.defaultAction)
-	for _, g := range m.groups {
-		fmt.Fprintf(&b, "address_group %q {\n addresses = [\"%s-%s\"]\n}\n", g.group, g.lo, g.hi)
+// said is a decision in the words of the plain reading.
+func (p *Policy) said(d Decision) plain.Decision {
+	out := plain.Decision{
+		Action: d.Action.String(), Tenant: d.Tenant, Rule: d.Rule, Log: d.Log,
+		Stateless: d.Stateless, Neighbor: d.Neighbor, Audit: d.Audit,
 	}
-	for _, t := range m.tenants {
-		fmt.Fprintf(&b, "tenant %q {\n", t.name)
-		if t.defaultAction != "" {
-			fmt.Fprintf(&b, " default_action = %q\n", t.defaultAction)
-		}
-		if t.neighborsByRule {
-			b.WriteString(" neighbor_discovery = \"rules\"\n")
-		}
-		b.WriteString(" context_ids = [")
-		for i, c := range t.claims {
-			switch {
-			case c.lo == c.hi:
-				fmt.Fprintf(&b, "%d, ", c.lo)
-			case i%2 == 0:
-				fmt.Fprintf(&b, "\"0x%x-%d\", ", c.lo, c.hi)
-			default:
-				fmt.Fprintf(&b, "\"%d-0x%X\", ", c.lo, c.hi)
-			}
-		}
-		b.WriteString("]\n")
-		for _, r := range t.rules {
-			fmt.Fprintf(&b, " rule %q {\n  action = %q\n  log = %t\n", r.name, Action(map[bool]Action{true: Accept}[r.accept]), r.log)
-			for name, list := range map[string][]modelAddress{"source": r.source, "destination": r.destination} {
-				if list == nil {
-					continue
-				}
-				texts := make([]string, len(list))
-				for i, a := range list {
-					texts[i] = a.text()
-				}
-				fmt.Fprintf(&b, "  %s = [%s]\n", name, strings.Join(texts, ", "))
-			}
-			if r.services != nil {
-				texts := make([]string, len(r.services))
-				for i, s := range r.services {
-					texts[i] = fmt.Sprintf("%q", s.text)
-				}
-				fmt.Fprintf(&b, "  services = [%s]\n", strings.Join(texts, ", "))
-			}
-			b.WriteString(" }\n")
-		}
-		b.WriteString("}\n")
+	if d.Reason != reason.None {
+		out.Reason = d.Reason.String()
 	}
-	return b.String()
+	if d.Audit {
+		out.WouldBe, out.Would = d.WouldBe.String(), d.Would.String()
+	}
+	if s := p.Set(d.RuleIndex); s != nil {
+		out.Set = plain.Set{HasDSCP: s.HasDSCP, DSCP: s.DSCP, MSSMax: s.MSSMax}
+	}
+	return out
 }
 
-func TestEvaluateSaysWhatThePlainReadingOfTheRulesSays(t *testing.T) {
-	const policies, frames = 300, 1000
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
-	loaded, refused, byRule := 0, 0, 0
-	for loaded < policies {
-		m := randomModel(r)
-		text := m.text()
-		p, diags := Load("random.hcl", []byte(text))
-		if m.conflicts() != diags.HasErrors() {
-			t.Fatalf("conflicting claims: %t, but diagnostics are %v for\n%s", m.conflicts(), diags, text)
+// indexed says whether the indexes of a decision are those of its names.
+func (p *Policy) indexed(d Decision) bool {
+	tenant, rule := "", ""
+	if d.TenantIndex >= 0 {
+		tenant = p.tenants[d.TenantIndex].Name
+	}
+	if d.RuleIndex >= 0 {
+		rule = p.rules[d.RuleIndex].name
+	}
+	return tenant == d.Tenant && rule == d.Rule && (d.Audit || d.WouldBe == Drop && d.Would == reason.None)
+}
+
+// explained says what is wrong with an explanation, or "". tried are the rules
+// that the plain reading tried.
+func explained(x *Explanation, k *plain.Packet, d Decision, owner *plain.Tenant, tried []*plain.Rule) string {
+	if x.Decision != d {
+		return fmt.Sprintf("it decides %+v", x.Decision)
+	}
+	if len(x.Rules) != len(tried) {
+		return fmt.Sprintf("%d rules, want %d", len(x.Rules), len(tried))
+	}
+	for i, step := range x.Rules {
+		r := tried[i]
+		matched := i == len(tried)-1 && d.Rule != ""
+		switch {
+		case step.Rule != r.FullName() || step.Matched != matched || step.Line < 1:
+			return fmt.Sprintf("step %d is %+v, want rule %s, matched %t", i, step, r.FullName(), matched)
+		case matched:
+			if step.Rule != d.Rule || step.Condition != "" || x.Default != "" {
+				return fmt.Sprintf("step %d is %+v, default %q, want rule %s", i, step, x.Default, d.Rule)
+			}
+		case !slices.Contains(plain.Conditions, step.Condition) || r.Holds(step.Condition, owner, k):
+			return fmt.Sprintf("step %d is %+v, but that condition does not fail", i, step)
+		}
+	}
+	if (x.Default == "") != (d.Rule != "") {
+		return fmt.Sprintf("default %q", x.Default)
+	}
+	return ""
+}
+
+// oracle compares the engine and its explanations with the plain reading, over
+// n pairs.
+type oracle struct {
+	policies, refused, pairs, byRule, audited atomic.Int64
+	held, failed                              [32]atomic.Int64 // by the index of plain.Conditions
+}
+
+// perPolicy is how many packets meet each policy.
+const perPolicy = 250
+
+func (o *oracle) run(t *testing.T, r *rand.Rand, n int) {
+	for n > 0 && !t.Failed() {
+		m := plain.Random(r)
+		p, diags, text := loadPlain(r, m)
+		if m.Conflicts() != diags.HasErrors() {
+			t.Errorf("conflicting claims: %t, but diagnostics are %v for\n%s", m.Conflicts(), diags, text)
+			return
 		}
 		if p == nil {
-			refused++
+			o.refused.Add(1)
 			continue
 		}
-		loaded++
-		for range frames {
-			f, id := randomFrame(r), randomContext(r, m)
-			got, want := evaluate(p, id, f), m.evaluate(id, f)
-			if got != want {
-				t.Fatalf("context %#x, frame %+v:\n got %+v\nwant %+v\n%s", id, f, got, want, text)
+		o.policies.Add(1)
+		reading, edges := plain.New(m), plain.NewEdges(r, m)
+		for range min(n, perPolicy) {
+			if !o.pair(t, r, p, reading, edges.Packet()) {
+				t.Logf("%s", text)
+				return
 			}
-			if got.RuleIndex >= 0 {
-				byRule++
+		}
+		n -= perPolicy
+	}
+}
+
+// pair has both decide about a packet.
+func (o *oracle) pair(t *testing.T, r *rand.Rand, p *Policy, reading *plain.Interpreter, random *plain.Packet) bool {
+	k := packetOf(random, decoded(t, r, random))
+	if got := plainOf(k); got != *random {
+		t.Errorf("read\n%+v, written\n%+v", got, *random)
+		return false
+	}
+	got := p.Evaluate(&k)
+	want, _, _ := reading.Decide(random, false)
+	if p.said(got) != want || !p.indexed(got) {
+		t.Errorf("packet %+v:\n got %+v\nwant %+v", *random, got, want)
+		return false
+	}
+	// Explanations leave limits alone.
+	peek, owner, tried := reading.Decide(random, true)
+	k.Peek = true
+	d := p.Evaluate(&k)
+	if p.said(d) != peek {
+		t.Errorf("packet %+v, without limits:\n got %+v\nwant %+v", *random, d, peek)
+		return false
+	}
+	x := p.explain(&k)
+	if wrong := explained(x, random, d, owner, tried); wrong != "" {
+		t.Errorf("packet %+v, decided %+v, is explained by %+v:\n%s", *random, d, x, wrong)
+		return false
+	}
+	for i, c := range plain.Conditions {
+		for j, r := range tried {
+			switch {
+			case !r.Names(c):
+			case x.Rules[j].Matched:
+				o.held[i].Add(1)
+			case x.Rules[j].Condition == c:
+				o.failed[i].Add(1)
 			}
 		}
 	}
-	t.Logf("%d policies loaded, %d refused for conflicting claims; %d frames decided by a rule", loaded, refused, byRule)
-	if byRule < frames*loaded/10 {
-		t.Errorf("only %d of %d frames met a rule: the random policies test too little", byRule, frames*loaded)
+	o.pairs.Add(1)
+	if got.Rule != "" {
+		o.byRule.Add(1)
+	}
+	if got.Audit {
+		o.audited.Add(1)
+	}
+	return true
+}
+
+func TestTheEngineDecidesAndExplainsAsTheDocumentationSays(t *testing.T) {
+	n, start := *pairs, *seed
+	if testing.Short() {
+		n /= 2
+	}
+	if start == 0 {
+		start = rand.Uint64()
+	}
+	t.Logf("seed %d", start)
+	begin := time.Now()
+	var (
+		o  oracle
+		wg sync.WaitGroup
+	)
+	workers := runtime.GOMAXPROCS(0)
+	for i := range workers {
+		wg.Go(func() { o.run(t, rand.New(rand.NewPCG(start, uint64(i))), (n+workers-1)/workers) })
+	}
+	wg.Wait()
+	t.Logf("%d pairs of %d policies (and %d policies that were refused) in %v; %d decided by a rule, %d in audit mode",
+		o.pairs.Load(), o.policies.Load(), o.refused.Load(), time.Since(begin).Round(time.Millisecond), o.byRule.Load(), o.audited.Load())
+	if t.Failed() {
+		return
+	}
+	all := o.pairs.Load()
+	if o.byRule.Load() < all/4 || o.audited.Load() < all/20 || all < int64(n) {
+		t.Error("the random policies test too little")
+	}
+	for i, c := range plain.Conditions {
+		if held, failed := o.held[i].Load(), o.failed[i].Load(); held < all/2000 || failed < all/2000 {
+			t.Errorf("%s held where a rule decided %d times and kept it from that %d times: that tests too little", c, held, failed)
+		}
 	}
 }

@@ -87,36 +87,39 @@ var beside = map[string]string{
 	"limit burst":      "rate = \"1/s\"", "limit over": "rate = \"1/s\"",
 }
 
+// exampleOf is a rules file with the attribute as the reference shows it.
+func exampleOf(s *schema, a attribute) string {
+	lines := []string{a.name + " = " + a.example}
+	if more := beside[s.blockType()+" "+a.name]; more != "" {
+		lines = append(lines, more)
+	}
+	if s == tenantSchema && a.name != "context_ids" && a.name != "datapaths" {
+		lines = append(lines, "context_ids = [77]")
+	}
+	if s == settingsSchema && a.name != "endpoints" {
+		lines = append(lines, `endpoints = ["any"]`)
+	}
+	if s == ruleSchema && a.name != "action" {
+		lines = append(lines, `action = "accept"`)
+	}
+	if s == testSchema || s == stepSchema {
+		for other, example := range map[string]string{"context_id": "100", "packet": `"udp 10.0.0.1:1 > 10.0.0.2:2"`, "expect": `"accept"`} {
+			if other != a.name && !(s == stepSchema && other == "context_id") {
+				lines = append(lines, other+" = "+example)
+			}
+		}
+	}
+	return fmt.Sprintf(around[s], strings.Join(lines, "\n "))
+}
+
 func TestEveryAttributeLoadsAsItsExampleShows(t *testing.T) {
 	for _, s := range allSchemas {
 		for _, a := range s.attributes {
-			name := s.blockType() + " " + a.name
-			t.Run(name, func(t *testing.T) {
-				frame, ok := around[s]
-				if !ok {
+			t.Run(s.blockType()+" "+a.name, func(t *testing.T) {
+				if around[s] == "" {
 					t.Fatal("the test knows no place for it")
 				}
-				lines := []string{a.name + " = " + a.example}
-				if more := beside[name]; more != "" {
-					lines = append(lines, more)
-				}
-				if s == tenantSchema && a.name != "context_ids" && a.name != "datapaths" {
-					lines = append(lines, "context_ids = [77]")
-				}
-				if s == settingsSchema && a.name != "endpoints" {
-					lines = append(lines, `endpoints = ["any"]`)
-				}
-				if s == ruleSchema && a.name != "action" {
-					lines = append(lines, `action = "accept"`)
-				}
-				if s == testSchema || s == stepSchema {
-					for other, example := range map[string]string{"context_id": "100", "packet": `"udp 10.0.0.1:1 > 10.0.0.2:2"`, "expect": `"accept"`} {
-						if other != a.name && !(s == stepSchema && other == "context_id") {
-							lines = append(lines, other+" = "+example)
-						}
-					}
-				}
-				text := fmt.Sprintf(frame, strings.Join(lines, "\n "))
+				text := exampleOf(s, a)
 				_, diags, _ := load("example.hcl", []byte(text), func(name string) ([]byte, error) {
 					if filepath.Base(name) != "blocklist.txt" {
 						return nil, os.ErrNotExist

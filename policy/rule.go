@@ -60,6 +60,7 @@ type conditions struct {
 	datapath, ingress, egress spans
 	times                     *timeCondition
 	flaggedServices           bool // some service has TCP flags
+	noServices                bool // the rule's services are those of ethertype or arp_operation
 }
 
 const (
