@@ -26,6 +26,7 @@ func (l *loader) addressList(items []value) *classify.Addresses {
 		own, excluded      classify.Addresses
 		groups             []*classify.Addresses
 		positive, everyone bool
+		restricts          bool // some entry is negated, though it may exclude nothing
 	)
 	for i := range items {
 		v := &items[i]
@@ -35,6 +36,7 @@ func (l *loader) addressList(items []value) *classify.Addresses {
 			switch {
 			case set == nil:
 			case v.negated:
+				restricts = true
 				addSet(&excluded, set)
 			default:
 				positive = true
@@ -54,6 +56,7 @@ func (l *loader) addressList(items []value) *classify.Addresses {
 			case problem != "":
 				l.errorf(v.at, "Invalid address", "%s", problem)
 			case negated:
+				restricts = true
 				addRange(&excluded, r.lo, r.hi)
 			default:
 				positive = true
@@ -63,7 +66,6 @@ func (l *loader) addressList(items []value) *classify.Addresses {
 			l.badAddress(v)
 		}
 	}
-	restricts := len(excluded.V4)+len(excluded.V6) > 0
 	if everyone || !positive {
 		if !restricts {
 			return nil
