@@ -58,14 +58,14 @@ func decoded(t testing.TB, r *rand.Rand, k *plain.Packet) *inspect.Frame {
 
 // packetOf is what the engine is given.
 func packetOf(k *plain.Packet, f *inspect.Frame) Packet {
-	return Packet{ContextID: k.Context, Frame: f, From: k.From, To: k.To, Wall: k.Wall, Now: k.Now}
+	return Packet{ContextID: k.Context, Frame: f, From: k.From, To: k.To, Wall: k.Wall, Now: k.Now, BeginsNothing: k.BeginsNothing}
 }
 
 // plainOf is what a decoded frame shows, with the tunnel and the clocks of k.
 func plainOf(k Packet) plain.Packet {
 	f := k.Frame
 	out := plain.Packet{
-		Context: k.ContextID, From: k.From, To: k.To, Wall: k.Wall, Now: k.Now,
+		Context: k.ContextID, From: k.From, To: k.To, Wall: k.Wall, Now: k.Now, BeginsNothing: k.BeginsNothing,
 		EthSrc: f.EthSrc, EthDst: f.EthDst, TagCount: int(f.TagCount), EtherType: f.EtherType, ARPOperation: f.ARPOperation,
 		Src: f.Src, Dst: f.Dst, IP: int(f.IP), Protocol: f.Protocol,
 		HasPorts: f.HasPorts, SrcPort: f.SrcPort, DstPort: f.DstPort, HasTCP: f.HasTCP, Flags: f.TCPFlags,

@@ -108,9 +108,12 @@ func (in *Interpreter) decidesBy(r *Rule, t *Tenant, k *Packet, peek bool, d *De
 	if !r.matches(t, k) {
 		return false
 	}
-	within := r.Limit == nil || peek || in.take(r, k.Now)
-	// > Without a token the rule does not match, and the next is tried; with
-	// > `over = "drop"` it drops (`rate_limit`).
+	// > A stateful rule takes one for each flow
+	// > that it would begin, a stateless one, and one that drops or rejects, for each packet.
+	takes := r.Limit != nil && (r.Stateless || r.Action != "accept" || !k.BeginsNothing)
+	within := !takes || peek || in.take(r, k.Now)
+	// > Without a token the rule does not match, and the next is tried; with `over = "drop"` it drops
+	// > (`rate_limit`).
 	if !within && !r.Limit.Drop {
 		return false
 	}

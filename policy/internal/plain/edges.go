@@ -60,7 +60,7 @@ func (e *Edges) Packet() *Packet {
 	try(func() { k.To = e.outer(aim.ToEndpoint) }, hold("to_endpoint"))
 	try(func() { k.Wall = e.wall(aim) }, hold("time"))
 	e.now += e.pause(aim)
-	k.Now = e.now
+	k.Now, k.BeginsNothing = e.now, e.chance(8)
 	try(func() { k.EthSrc = e.mac(aim.SourceMAC) }, hold("source_mac"))
 	try(func() { k.EthDst = e.mac(aim.DestinationMAC) }, hold("destination_mac"))
 	try(func() { e.tags(k, aim) }, hold("vlan", "pcp"))

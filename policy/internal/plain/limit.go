@@ -4,8 +4,7 @@ package plain
 // takes to come back.
 type bucket struct{ held, then int64 }
 
-// > A `limit` is a token bucket that holds `burst` tokens and gets `rate` of them back. A stateful rule takes one for each flow
-// > that it would begin, a stateless one for each packet.
+// > A `limit` is a token bucket that holds `burst` tokens and gets `rate` of them back.
 func (in *Interpreter) take(r *Rule, now int64) bool {
 	token := r.Limit.Per / r.Limit.Events // whole, as Random makes them
 	size := r.Limit.burst() * token

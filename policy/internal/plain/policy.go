@@ -142,6 +142,9 @@ type Packet struct {
 	Wall     int64 // seconds since 1970
 	Now      int64 // ns, never going back
 
+	// BeginsNothing: who asks knows that no flow begins with it.
+	BeginsNothing bool
+
 	EthSrc, EthDst   [6]byte
 	TagCount         int
 	VLAN, PCP        [2]uint16 // outermost first
