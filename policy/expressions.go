@@ -17,10 +17,6 @@ import (
 // the environment, no files, no clock, so a file means the same wherever it is
 // loaded.
 
-// maxComputed bounds how many values one expression may give, and how many
-// steps of a for there may be in it.
-const maxComputed = 65536
-
 // reference is what address_group.NAME or service.NAME is inside an expression.
 type reference struct{ kind, name string }
 
@@ -90,13 +86,13 @@ func bounded(f function.Function, repeated int) function.Function {
 
 // evaluate computes an expression into v.
 func (l *loader) evaluate(v *value, e hclsyntax.Expression) {
-	if steps := cost(e); steps > maxComputed {
-		l.errorf(v.at, "Too much to compute", "Expected an expression of at most %d steps; take it apart, or put addresses into a file (addresses_from).", maxComputed)
+	if l.scope == nil {
+		l.scope, l.bounds = l.newScope()
+	}
+	if b := boundOf(e, l.bounds); b.steps > maxComputed || b.text > maxComputedText {
+		l.errorf(v.at, "Too much to compute", "Expected an expression of at most %d steps and %d MiB of text; take it apart, or put addresses into a file (addresses_from).", maxComputed, maxComputedText>>20)
 		v.failed = true
 		return
-	}
-	if l.scope == nil {
-		l.scope = l.newScope()
 	}
 	val, diags := e.Value(l.scope)
 	if diags.HasErrors() {
@@ -114,7 +110,7 @@ func (l *loader) evaluate(v *value, e hclsyntax.Expression) {
 	v.fill(l, val)
 	if l.computed < 0 {
 		l.errorf(v.at, "Too much to compute", "Expected an expression that gives at most %d values.", maxComputed)
-		v.failed = true
+		v.failed, v.items = true, nil
 	}
 }
 
@@ -165,8 +161,8 @@ func (v *value) fill(l *loader, val cty.Value) {
 	}
 }
 
-// newScope is what expressions can name.
-func (l *loader) newScope() *hcl.EvalContext {
+// newScope is what expressions can name, and how much there is of it.
+func (l *loader) newScope() (*hcl.EvalContext, scope) {
 	object := func(kind string, names map[string]*hclsyntax.Block) cty.Value {
 		members := make(map[string]cty.Value, len(names))
 		for name := range names {
@@ -174,98 +170,16 @@ func (l *loader) newScope() *hcl.EvalContext {
 		}
 		return cty.ObjectVal(members)
 	}
+	bounds := make(scope)
+	for kind, names := range map[string]map[string]*hclsyntax.Block{"address_group": l.groupBlocks, "service": l.serviceBlocks} {
+		one := scalar(0, maxName)
+		bounds[kind] = bound{length: len(names), values: len(names) + 1, text: maxName * len(names), leaf: maxName, each: &one, objects: true}
+	}
 	return &hcl.EvalContext{
 		Variables: map[string]cty.Value{
 			"address_group": object("address_group", l.groupBlocks),
 			"service":       object("service", l.serviceBlocks),
 		},
 		Functions: functions(),
-	}
-}
-
-// cost bounds from above how many values computing an expression makes: each
-// loop multiplies by the most that its collection can have.
-func cost(e hclsyntax.Expression) int {
-	switch e := e.(type) {
-	case *hclsyntax.ForExpr:
-		each := 1 + cost(e.ValExpr)
-		if e.KeyExpr != nil {
-			each = add(each, cost(e.KeyExpr))
-		}
-		if e.CondExpr != nil {
-			each = add(each, cost(e.CondExpr))
-		}
-		return add(cost(e.CollExpr), multiply(cost(e.CollExpr), each))
-	case *hclsyntax.FunctionCallExpr:
-		sum := 1
-		for _, a := range e.Args {
-			sum = add(sum, cost(a))
-		}
-		if e.Name == "range" {
-			return add(sum, 1024) // cty's own bound
-		}
-		if e.Name == "split" {
-			return add(sum, len64(e))
-		}
-		return sum
-	case *hclsyntax.TupleConsExpr:
-		sum := 1
-		for _, x := range e.Exprs {
-			sum = add(sum, cost(x))
-		}
-		return sum
-	case *hclsyntax.ObjectConsExpr:
-		sum := 1
-		for _, x := range e.Items {
-			sum = add(sum, add(cost(x.KeyExpr), cost(x.ValueExpr)))
-		}
-		return sum
-	case *hclsyntax.TemplateExpr:
-		sum := 1
-		for _, x := range e.Parts {
-			sum = add(sum, cost(x))
-		}
-		return sum
-	}
-	sum := 1
-	children := &costWalker{root: e}
-	_ = hclsyntax.Walk(e, children) // its diagnostics are ours: none
-	for _, x := range children.found {
-		sum = add(sum, cost(x))
-	}
-	return sum
-}
-
-// len64 bounds what a split can give by the text that it stands in.
-func len64(e hclsyntax.Expression) int {
-	r := e.Range()
-	return r.End.Byte - r.Start.Byte
-}
-
-// costWalker collects the expressions right below root.
-type costWalker struct {
-	root  hclsyntax.Node
-	depth int
-	found []hclsyntax.Expression
-}
-
-func (w *costWalker) Enter(n hclsyntax.Node) hcl.Diagnostics {
-	if w.depth++; w.depth == 2 {
-		if e, ok := n.(hclsyntax.Expression); ok {
-			w.found = append(w.found, e)
-		}
-	}
-	return nil
-}
-
-func (w *costWalker) Exit(hclsyntax.Node) hcl.Diagnostics { w.depth--; return nil }
-
-// add and multiply stop at a number that is too much for anything.
-func add(a, b int) int { return min(a+b, 1<<30) }
-
-func multiply(a, b int) int {
-	if a > 0 && b > (1<<30)/a {
-		return 1 << 30
-	}
-	return a * b
+	}, bounds
 }

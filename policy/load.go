@@ -78,15 +78,7 @@ func load(filename string, src []byte, open func(string) ([]byte, error)) (*Poli
 		// What follows from a syntax error would only hide it.
 		return nil, tidy(diags, filename), files
 	}
-	body, ok := file.Body.(*hclsyntax.Body)
-	if !ok {
-		return nil, hcl.Diagnostics{{
-			Severity: hcl.DiagError,
-			Summary:  "Not HCL",
-			Detail:   "Expected HCL's native syntax.",
-			Subject:  startOf(filename),
-		}}, files
-	}
+	body := file.Body.(*hclsyntax.Body) // as ParseConfig says
 	l := loader{
 		filename:      filename,
 		src:           src,
@@ -133,6 +125,7 @@ type loader struct {
 	buckets        []limit.Rate
 
 	scope    *hcl.EvalContext // of expressions; made at the first
+	bounds   scope            // of what is in it
 	computed int              // values that the expression at hand may still give
 }
 
@@ -233,8 +226,14 @@ func tidy(diags hcl.Diagnostics, filename string) hcl.Diagnostics {
 			d.Subject = startOf(filename)
 		}
 	}
+	elsewhere := func(d *hcl.Diagnostic) string { // files of addresses come behind
+		if d.Subject.Filename == filename {
+			return ""
+		}
+		return d.Subject.Filename
+	}
 	byPlace := func(a, b *hcl.Diagnostic) int {
-		return cmp.Compare(a.Subject.Start.Byte, b.Subject.Start.Byte)
+		return cmp.Or(cmp.Compare(elsewhere(a), elsewhere(b)), cmp.Compare(a.Subject.Start.Byte, b.Subject.Start.Byte))
 	}
 	if len(diags) <= maxDiagnostics {
 		slices.SortStableFunc(diags, byPlace)
