@@ -2,7 +2,6 @@ package describe
 
 import (
 	"encoding/binary"
-	"errors"
 	"net/netip"
 
 	"sttwall/inspect"
@@ -62,7 +61,7 @@ func (b *builder) defaults() {
 }
 
 // build writes the frame.
-func (b *builder) build() ([]byte, error) {
+func (b *builder) build() []byte {
 	d := append(append([]byte{}, b.ethDst[:]...), b.ethSrc[:]...)
 	for i, tci := range b.tags {
 		etherType := uint16(inspect.EtherTypeVLAN)
@@ -93,21 +92,14 @@ func (b *builder) build() ([]byte, error) {
 		} else {
 			d = binary.BigEndian.AppendUint16(d, inspect.EtherTypeIPv6)
 		}
-		var err error
-		if d, err = b.appendIP(d); err != nil {
-			return nil, err
-		}
-		return d, nil
+		return b.appendIP(d)
 	}
-	return append(d, make([]byte, b.payload)...), nil
+	return append(d, make([]byte, b.payload)...)
 }
 
 // appendIP appends the IP packet.
-func (b *builder) appendIP(d []byte) ([]byte, error) {
-	l4, err := b.l4()
-	if err != nil {
-		return nil, err
-	}
+func (b *builder) appendIP(d []byte) []byte {
+	l4 := b.l4()
 	offset, more := 0, false
 	switch b.fragment {
 	case fragmentFirst:
@@ -131,7 +123,7 @@ func (b *builder) appendIP(d []byte) ([]byte, error) {
 		src, dst := b.src.As4(), b.dst.As4()
 		d = append(append(d, src[:]...), dst[:]...)
 		binary.BigEndian.PutUint16(d[start+10:], checksum(0, d[start:]))
-		return append(d, l4...), nil
+		return append(d, l4...)
 	}
 	next, length := b.protocol, len(l4)
 	if b.fragment != whole {
@@ -151,11 +143,11 @@ func (b *builder) appendIP(d []byte) ([]byte, error) {
 		d = binary.BigEndian.AppendUint16(d, fragmentWord)
 		d = binary.BigEndian.AppendUint32(d, uint32(b.id))
 	}
-	return append(d, l4...), nil
+	return append(d, l4...)
 }
 
 // l4 returns what follows the IP header, with its checksum.
-func (b *builder) l4() ([]byte, error) {
+func (b *builder) l4() []byte {
 	var d []byte
 	at := -1 // of the checksum
 	ports := func() {
@@ -180,18 +172,12 @@ func (b *builder) l4() ([]byte, error) {
 		d = binary.BigEndian.AppendUint16(d, b.id)
 		d = append(d, 0, 1)
 		if b.about != nil {
-			quoted, err := b.about.appendIP(nil)
-			if err != nil {
-				return nil, err
-			}
+			quoted := b.about.appendIP(nil)
 			d = append(d, quoted[:min(len(quoted), 500)]...)
 		}
 		at = 2
 	}
 	d = append(d, make([]byte, b.payload)...)
-	if len(d) > 65000 {
-		return nil, errors.New("expected a packet of at most 65,000 bytes")
-	}
 	if at >= 0 && b.protocol == inspect.ProtocolICMP {
 		binary.BigEndian.PutUint16(d[at:], checksum(0, d))
 	} else if at >= 0 {
@@ -203,7 +189,7 @@ func (b *builder) l4() ([]byte, error) {
 		}
 		binary.BigEndian.PutUint16(d[at:], c)
 	}
-	return d, nil
+	return d
 }
 
 func (b *builder) appendTCP(d []byte) []byte {

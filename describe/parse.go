@@ -47,10 +47,7 @@ func Parse(text string) (*Packet, error) {
 		return nil, p.errorf(w, "expected nothing more, or an option such as vlan 10; this is %q", w.text)
 	}
 	out := &Packet{From: b.from, To: b.to}
-	var err error
-	if out.Data, err = b.build(); err != nil {
-		return nil, &Error{1, err.Error()}
-	}
+	out.Data = b.build()
 	if r := out.Frame.Decode(out.Data, len(out.Data), 0, inspect.NoTag); r != reason.None {
 		return nil, &Error{1, fmt.Sprintf("expected a packet that the firewall reads; this one is %s: %s", r, r.Meaning())}
 	}
@@ -275,10 +272,8 @@ func (p *parser) icmp(b *builder) error {
 		return err
 	}
 	p.depth--
-	if w, err := p.next(`")"`); err != nil {
+	if _, err := p.next(`")"`); err != nil { // packet stops at nothing else
 		return err
-	} else if w.text != ")" {
-		return p.errorf(w, `expected ")"; this is %q`, w.text)
 	}
 	if b.about.kind != kindIP || b.about.src.BitLen() != b.src.BitLen() {
 		return p.errorf(open, "expected an IP packet of the same version in parentheses")
@@ -305,7 +300,7 @@ func (p *parser) arp(b *builder) error {
 		return err
 	}
 	if b.src.Is6() {
-		return p.errorf(w, "expected IPv4 addresses; IPv6 has neighbour discovery: icmpv6 ... neighbor-solicitation")
+		return p.errorf(w, "expected IPv4 addresses; IPv6 has neighbour discovery: icmpv6 ... nd-neighbor-solicit")
 	}
 	return nil
 }

@@ -2,13 +2,19 @@ package describe
 
 import (
 	"errors"
+	"flag"
+	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"sttwall/inspect"
+	"sttwall/internal/messages"
 )
 
 func TestParse(t *testing.T) {
@@ -66,49 +72,77 @@ func TestParseReadsOuterEndpoints(t *testing.T) {
 	}
 }
 
-func TestMistakesNameTheirColumn(t *testing.T) {
-	for _, tt := range []struct{ text, want string }{
-		{"", "column 1: expected a packet such as"},
-		{"tpc 10.0.0.1:1 > 10.0.0.2:2", `column 1: expected a packet such as "tcp`},
-		{"tcp", "column 4: expected an address and port"},
-		{"tcp 10.0.0.1:1", `column 15: expected ">" and a destination`},
-		{"tcp 10.0.0.1:1 10.0.0.2:2", `column 16: expected ">" between`},
-		{"tcp 10.0.0.1:1 > 10.0.0.2", "column 18: expected an address and port such as 10.0.0.1:443 or [2001:db8::1]:443; this has no port"},
-		{"tcp 10.0.0.1:1 > 2001:db8::1:2", "column 18: expected an address and port"},
-		{"tcp 10.0.0.1:1 > [2001:db8::1]:2", "column 5: expected two IPv4 or two IPv6"},
-		{"tcp 10.0.0.300:1 > 10.0.0.2:2", "column 5: expected an address and port"},
-		{"tcp 10.0.0.1:1 > 10.0.0.2:2 sny", "column 29: expected TCP flags"},
-		{"udp 10.0.0.1:1 > 10.0.0.2:2 syn", "column 29: expected vlan"},
-		{"udp 10.0.0.1:1 > 10.0.0.2:2 len", "column 32: expected a payload"},
-		{"udp 10.0.0.1:1 > 10.0.0.2:2 len 9001", "column 33: expected a payload"},
-		{"udp 10.0.0.1:1 > 10.0.0.2:2 pcp 1", "column 29: expected vlan before pcp"},
-		{"udp 10.0.0.1:1 > 10.0.0.2:2 vlan 1 vlan 2 vlan 3", "column 43: expected at most 2 tags"},
-		{"udp 10.0.0.1:1 > 10.0.0.2:2 )", `column 29: expected nothing more`},
-		{"icmp 10.0.0.1 > 10.0.0.2", "column 25: expected an ICMP type"},
-		{"icmp 10.0.0.1 > 10.0.0.2 pong", "column 26: expected an ICMP type"},
-		{"icmp 10.0.0.1 > 10.0.0.2 echo-request/nothing", "column 26: expected an ICMP code"},
-		{"icmp 10.0.0.1:7 > 10.0.0.2 echo-request", "column 6: expected an address such as"},
-		{"icmp fe80::1 > fe80::2 echo-request", "column 6: expected icmp with IPv4"},
-		{"icmp 10.0.0.1 > 10.0.0.2 3 about udp", "column 34: expected a packet in parentheses"},
-		{"icmp 10.0.0.1 > 10.0.0.2 3 about (arp request 10.0.0.1 > 10.0.0.2)", "column 34: expected an IP packet"},
-		{"icmp 10.0.0.1 > 10.0.0.2 3 about (udp 10.0.0.1:1 > 10.0.0.2:2", `column 62: expected ")"`},
-		{"arp who-has 10.0.0.1 > 10.0.0.2", `column 5: expected "request" or "reply"`},
-		{"arp request fe80::1 > fe80::2", "column 5: expected IPv4"},
-		{"ethertype 88cc", "column 11: expected an ethertype"},
-		{"ethertype 0x0800", "column 1: expected a packet that the firewall reads"},
-		{"ethertype 0x88cc ttl 3", "column 18: expected an option of every frame"},
-		{"udp 10.0.0.1:1 > 10.0.0.2:2 from here", "column 34: expected the outer address"},
-		{"udp 10.0.0.1:1 > 10.0.0.2:2 mac 1 > 2", "column 33: expected a MAC"},
-		{"udp 10.0.0.1:1 > 10.0.0.2:2 frag middle", `column 34: expected "first"`},
-		{strings.Repeat("x", 5000), "column 4097: expected at most"},
-	} {
-		t.Run(tt.text[:min(len(tt.text), 60)], func(t *testing.T) {
-			_, err := Parse(tt.text)
-			if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
-				t.Errorf("got %v\nwant %s", err, tt.want)
-			}
-		})
+var update = flag.Bool("update", false, "write testdata/mistakes.want anew")
+
+// testdata/mistakes.txt has one wrong description a line, mistakes.want what is
+// said of each.
+func TestMistakesNameTheirColumnAndWhatWasExpected(t *testing.T) {
+	var got strings.Builder
+	for line := range strings.Lines(read(t, "testdata/mistakes.txt")) {
+		line = strings.TrimSuffix(line, "\n")
+		if _, err := Parse(line); err != nil {
+			fmt.Fprintf(&got, "%s\n  %v\n", line, err)
+		} else {
+			t.Errorf("%s: no error", line)
+		}
 	}
+	if *update {
+		if err := os.WriteFile("testdata/mistakes.want", []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(read(t, "testdata/mistakes.want"), got.String()); diff != "" {
+		t.Errorf("-want +got; run with -update if it is meant:\n%s", diff)
+	}
+}
+
+func TestTooLongAndEmptyDescriptions(t *testing.T) {
+	for text, want := range map[string]string{
+		strings.Repeat("x", MaxText+1): "column 4097: expected at most 4096 characters",
+		"":                             "column 1: expected " + forms,
+	} {
+		if _, err := Parse(text); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// Every message, and every thing that one says was expected, is in the golden
+// file, so that somebody has read it.
+func TestEveryMessageIsShown(t *testing.T) {
+	paths, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, seen := read(t, "testdata/mistakes.want"), 0
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		found, err := messages.In(path, regexp.MustCompile(`^(expected|an?|">"|the|"request") `))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range found {
+			seen++
+			if !m.Pattern().MatchString(shown) && m.Text != "expected at most %d characters" {
+				t.Errorf("%s: nothing shows %q", m.At, m.Text)
+			}
+		}
+	}
+	if seen < 45 {
+		t.Errorf("only %d messages", seen)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // Every example of the reference is a packet.

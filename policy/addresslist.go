@@ -262,6 +262,8 @@ func badAddressText(s string) string {
 		problem += " Write it without spaces."
 	case strings.Contains(s, "%"):
 		problem += " Zones mean nothing inside a tunnel."
+	case s == "any":
+		problem += ` "any" is for rules.`
 	case nearest(s, []string{"any"}) != "" || s == "all" || s == "*":
 		problem += ` Did you mean "any"?`
 	}

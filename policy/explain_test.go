@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"sttwall/describe"
@@ -117,4 +118,64 @@ tenant "acme" {
 	// context ID 0x64 is tenant acme
 	// acme/web, line 6: services = ["tcp/443"], but the packet is tcp/80 from port 40000, flags syn
 	// default_action of the tenant: drop
+}
+
+func TestExplainSaysWhatDecidesWhereNoRuleDoes(t *testing.T) {
+	p := mustLoad(t, `settings {
+  endpoints      = ["any"]
+  default_action = "reject"
+}
+tenant "t" {
+  context_ids = [1]
+  endpoints   = ["10.47.0.0/24"]
+  mode        = "audit"
+  rule "r" {
+    action    = "drop"
+    ethertype = ["0x88cc"]
+  }
+  rule "s" {
+    action        = "drop"
+    arp_operation = ["reply"]
+  }
+}
+tenant "o" {
+  context_layout = "ovn"
+  datapaths      = [7]
+  endpoints      = ["10.47.0.0/24"]
+}`)
+	for _, tt := range []struct {
+		context         uint64
+		packet          string
+		tenant, decides string
+		conditions      string
+	}{
+		{2, "udp 10.0.0.1:1 > 10.0.1.1:2", "no tenant claims context ID 0x2", "settings.default_action: reject", ""},
+
+		{1<<60 | 7, "udp 10.0.0.1:1 > 10.0.1.1:2", "context ID 0x1000000000000007 (OVN: datapath 7, ingress port 0, egress port 0) is tenant o",
+			"the 9 top bits of an OVN context ID are 0: context_reserved", ""},
+		{7, "udp 10.0.0.1:1 > 10.0.1.1:2 from 10.47.1.1", "context ID 0x7 (OVN: datapath 7, ingress port 0, egress port 0) is tenant o",
+			"the outer source 10.47.1.1 is not in the tenant's endpoints: tenant_endpoint", ""},
+		{1, "arp request 10.0.0.1 > 10.0.0.2 from 10.47.1.1", "context ID 0x1 is tenant t, in audit mode",
+			"neighbour discovery passes (neighbor_discovery = \"pass\")", ""},
+		{1, "udp 10.0.0.1:1 > 10.0.1.1:2 from 10.47.0.1", "context ID 0x1 is tenant t, in audit mode",
+			"default_action of the tenant: reject", "ethertype 0x0800, arp_operation no ARP"},
+	} {
+		t.Run(tt.packet, func(t *testing.T) {
+			d, err := describe.Parse(tt.packet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := p.Explain(&Packet{ContextID: tt.context, Frame: &d.Frame, From: d.From})
+			if x.Tenant != tt.tenant || x.Default != tt.decides {
+				t.Errorf("got %q, %q", x.Tenant, x.Default)
+			}
+			var conditions []string
+			for _, s := range x.Rules {
+				conditions = append(conditions, s.Condition+" "+s.Got)
+			}
+			if got := strings.Join(conditions, ", "); got != tt.conditions {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
 }

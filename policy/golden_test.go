@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-var update = flag.Bool("update", false, "write testdata/rules/broken/*.want anew")
+var update = flag.Bool("update", false, "write testdata/rules/*/*.want anew")
 
 const rulesDir = "../testdata/rules"
 
@@ -47,7 +47,7 @@ func TestBrokenRulesSayWhereAndWhatWasExpected(t *testing.T) {
 				t.Fatalf("loaded, with diagnostics\n%s", got)
 			}
 			for _, d := range diags {
-				if d.Subject == nil || d.Subject.Filename != name+".hcl" || d.Subject.Start.Line < 1 || d.Subject.Start.Column < 1 {
+				if d.Subject == nil || d.Subject.Filename != name+".hcl" && filepath.Ext(d.Subject.Filename) != ".txt" || d.Subject.Start.Line < 1 || d.Subject.Start.Column < 1 {
 					t.Errorf("%s: no place in the file: %v", d.Summary, d.Subject)
 				}
 				if d.Summary == "" || d.Detail == "" {
@@ -57,21 +57,70 @@ func TestBrokenRulesSayWhereAndWhatWasExpected(t *testing.T) {
 			if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + `\.hcl:\d+,\d+(-\d+(,\d+)?)?: error: \S`).MatchString(got) {
 				t.Errorf("no file:line,column in\n%s", got)
 			}
-			wantPath := strings.TrimSuffix(path, ".hcl") + ".want"
-			if *update {
-				if err := os.WriteFile(wantPath, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			want, err := os.ReadFile(wantPath)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("-want +got; run with -update if it is meant:\n%s", diff)
-			}
+			compareGolden(t, path, got)
 		})
+	}
+}
+
+// compareGolden compares with the .want file beside a rules file.
+func compareGolden(t *testing.T, path, got string) {
+	t.Helper()
+	path = strings.TrimSuffix(path, ".hcl") + ".want"
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("-want +got; run with -update if it is meant:\n%s", diff)
+	}
+}
+
+func TestWarningsSayWhatIsMissing(t *testing.T) {
+	files, err := filepath.Glob(rulesDir + "/warnings/*.hcl")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no rules files: %v", err)
+	}
+	for _, path := range files {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			p, diags, got := printed(t, path)
+			if p == nil || len(diags) == 0 {
+				t.Fatalf("policy %v with diagnostics\n%s", p, got)
+			}
+			compareGolden(t, path, got)
+		})
+	}
+}
+
+// findings loads a file and writes what Lint and Unused say of it.
+func findings(t *testing.T, path string) string {
+	t.Helper()
+	p, diags, text := printed(t, path)
+	if len(diags) > 0 {
+		t.Fatal(text)
+	}
+	var b strings.Builder
+	for _, f := range p.Lint() {
+		fmt.Fprintf(&b, "%s:%d: %s: %s\n", f.At.Filename, f.At.Start.Line, f.Kind, f.Message)
+	}
+	for _, u := range p.Unused() {
+		fmt.Fprintf(&b, "%s\n", u)
+	}
+	return b.String()
+}
+
+func TestFindingsNameRulesAndWhatIsWrongWithThem(t *testing.T) {
+	files, err := filepath.Glob(rulesDir + "/lint/*.hcl")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no rules files: %v", err)
+	}
+	for _, path := range files {
+		t.Run(filepath.Base(path), func(t *testing.T) { compareGolden(t, path, findings(t, path)) })
 	}
 }
 
@@ -88,6 +137,23 @@ func TestGoodRulesLoadWithoutWarnings(t *testing.T) {
 			}
 		})
 	}
+}
+
+// changes compares testdata/rules/against/old.hcl with new.hcl, as check writes
+// it.
+func changes(t *testing.T) string {
+	t.Helper()
+	old, _, _ := printed(t, rulesDir+"/against/old.hcl")
+	new, _, _ := printed(t, rulesDir+"/against/new.hcl")
+	var b strings.Builder
+	for _, c := range Compare(old, new).Changes {
+		fmt.Fprintf(&b, "%s\n    for example: %s\n", c, ExampleText(&c.Example))
+	}
+	return b.String()
+}
+
+func TestChangesNamePacketsAndBothDecisions(t *testing.T) {
+	compareGolden(t, rulesDir+"/against/new.hcl", changes(t))
 }
 
 // Every block marked as hcl in the reference is a whole rules file.

@@ -83,7 +83,7 @@ func TestLoadFileReportsAFileThatCannotBeRead(t *testing.T) {
 	if p != nil || !diags.HasErrors() || diags[0].Subject == nil || diags[0].Subject.Filename != path {
 		t.Fatalf("got %v, %v", p, diags)
 	}
-	if got, want := diags[0].Detail, "Expected a rules file that can be read: no such file or directory."; got != want {
+	if got, want := diags[0].Summary+": "+diags[0].Detail, "Rules file not read: Expected a rules file that can be read: no such file or directory."; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if p, diags, _ := LoadFile(t.TempDir()); p != nil || !diags.HasErrors() {
@@ -164,7 +164,8 @@ func TestLargeFilesAreRefused(t *testing.T) {
 	for name, size := range map[string]int{"one byte over": MaxFileSize + 1, "20 MiB": 20 << 20} {
 		t.Run(name, func(t *testing.T) {
 			p, diags := Load("large.hcl", []byte(strings.Repeat("\n", size)))
-			if p != nil || len(diags) != 1 || diags[0].Summary != "File too large" {
+			want := fmt.Sprintf("Expected a rules file of at most 2097152 bytes; this one has %d.", size)
+			if p != nil || len(diags) != 1 || diags[0].Summary != "File too large" || diags[0].Detail != want {
 				t.Errorf("got %v, %v", p, diags)
 			}
 		})
@@ -179,6 +180,22 @@ func TestDiagnosticsAreBounded(t *testing.T) {
 	}
 	if got, want := len(diags), maxDiagnostics+1; got != want {
 		t.Errorf("%d diagnostics, want %d", got, want)
+	}
+	last := diags[len(diags)-1]
+	if got, want := last.Summary+": "+last.Detail, "Too many diagnostics: 901 more are not shown; expected at most 100 at once."; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestFilesOfAddressesAreBounded(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("settings {\n endpoints = [\"any\"]\n}\ntenant \"t\" {\n context_ids = [1]\n}\n")
+	for i := range maxAddressFiles + 1 {
+		fmt.Fprintf(&b, "address_group \"g%d\" {\n addresses_from = \"%d.txt\"\n}\n", i, i)
+	}
+	p, diags, _ := load("files.hcl", []byte(b.String()), func(string) ([]byte, error) { return []byte("10.0.0.1\n"), nil })
+	if p != nil || len(diags) == 0 || diags[0].Summary != "Too many files" || diags[0].Detail != "Expected at most 64 files of addresses." {
+		t.Errorf("got %v, %v", p, diags)
 	}
 }
 

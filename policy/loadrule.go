@@ -152,7 +152,7 @@ func (l *loader) condition(a *hclsyntax.Attribute, m *conditions, ovn bool) bool
 	case "pcp":
 		m.pcp = l.numbers(a, &numberList{what: "priorities from 0 to 7 and ranges of them", example: `[0, "5-7"]`, limit: 7, top: untaggedPCP})
 	case "ethertype":
-		m.etherTypes = l.numbers(a, &numberList{what: `"ipv4", "ipv6", "arp", and ethertypes from 0x0600`, example: `["ipv4", "arp", "0x88cc"]`, limit: 0xffff, hex: true,
+		m.etherTypes = l.numbers(a, &numberList{what: `"ipv4", "ipv6", "arp", and ethertypes from 0x0600`, example: `["ipv4", "arp", "0x88cc"]`, least: 0x0600, limit: 0xffff, hex: true,
 			words: map[string]span{"ipv4": {inspect.EtherTypeIPv4, inspect.EtherTypeIPv4}, "ipv6": {inspect.EtherTypeIPv6, inspect.EtherTypeIPv6}, "arp": {inspect.EtherTypeARP, inspect.EtherTypeARP}}})
 		if n := m.etherTypes.size(); n > maxServices {
 			l.errorf(a.Expr.Range(), "Too many ethertypes", "Expected at most %d ethertypes; there are %d.", maxServices, n)
@@ -246,6 +246,7 @@ func (l *loader) fragmentList(a *hclsyntax.Attribute) fragmentSet {
 
 // limit compiles a limit block.
 func (l *loader) limit(b *hclsyntax.Block, r *rule) {
+	errors := l.errors
 	l.check(b.Body, b.DefRange(), limitSchema)
 	var rate limit.Rate
 	for _, a := range sortedAttributes(b.Body) {
@@ -256,12 +257,16 @@ func (l *loader) limit(b *hclsyntax.Block, r *rule) {
 				rate.Burst = burst
 			}
 		case "burst":
-			rate.Burst = l.number(a, 1, 1<<32)
+			rate.Burst = l.number(a, 1, limit.MaxEvents)
 		case "over":
 			r.overDrops = l.choice(a, []string{"next", "drop"}, map[string]string{"continue": "next", "fall": "next"}) == 1
 		}
 	}
-	if b.Body.Attributes["rate"] == nil || l.errors > 0 {
+	if l.errors > errors {
+		return
+	}
+	if err := rate.Validate(); err != nil {
+		l.errorf(b.DefRange(), "Invalid limit", "Expected a limit that refills within some years: %s.", err)
 		return
 	}
 	r.bucket = int32(len(l.buckets))

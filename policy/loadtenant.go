@@ -137,7 +137,7 @@ func (l *loader) datapaths(a *hclsyntax.Attribute, tenant int32) {
 		if x, ok := v.uint(limit); ok {
 			s, problem = span{x, x}, ""
 		} else if v.kind != kindString || problem != "" {
-			l.errorf(v.at, "Invalid datapath", "Expected numbers from 0 to %d and ranges of them, as in %s; this is %s.", limit, example, v.source)
+			l.errorf(v.at, "Invalid datapath", "Expected numbers from 0 to %d and ranges of them, as in %s; this is %s.%s", limit, example, v.source, problem)
 			continue
 		}
 		l.datapathClaims = append(l.datapathClaims, datapathClaim{uint32(s.lo), uint32(s.hi), tenant, v.at})

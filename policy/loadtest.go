@@ -57,15 +57,11 @@ func (l *loader) tests(body *hclsyntax.Body) {
 func (l *loader) test(b *hclsyntax.Block) Test {
 	l.check(b.Body, b.DefRange(), testSchema)
 	t := Test{Name: clip(b.Labels[0]), At: b.DefRange(), Start: testStart}
-	contextID := uint64(0)
 	attributes := b.Body.Attributes
-	if a := attributes["context_id"]; a != nil {
-		contextID = l.contextID(a)
-	}
 	if a := attributes["at"]; a != nil {
 		v := l.value(a.Expr)
 		at, err := time.Parse(time.RFC3339, v.text)
-		if v.kind != kindString || err != nil {
+		if (v.kind != kindString || err != nil) && !v.failed {
 			l.errorf(v.at, "Invalid time", `Expected a time such as "2026-12-24T08:00:00Z"; this is %s.`, v.source)
 		}
 		t.Start = at
@@ -83,8 +79,12 @@ func (l *loader) test(b *hclsyntax.Block) Test {
 				l.errorf(b.DefRange(), "Missing argument", "Expected %q in a test, or step blocks.", name)
 			}
 		}
-		t.Steps = []Step{l.step(b.Body, contextID)}
+		t.Steps = []Step{l.step(b.Body, 0)}
 		return t
+	}
+	contextID := uint64(0)
+	if a := attributes["context_id"]; a != nil {
+		contextID = l.contextID(a)
 	}
 	for _, name := range []string{"packet", "expect", "rule", "reason"} {
 		if a := attributes[name]; a != nil {
@@ -151,6 +151,9 @@ func (l *loader) contextID(a *hclsyntax.Attribute) uint64 {
 
 func (l *loader) ruleName(a *hclsyntax.Attribute) string {
 	v := l.value(a.Expr)
+	if v.failed {
+		return ""
+	}
 	if v.kind != kindString {
 		l.errorf(v.at, "Invalid rule", `Expected "tenant/rule", or "default"; this is %s.`, v.source)
 		return ""
@@ -174,6 +177,9 @@ func (l *loader) reason(a *hclsyntax.Attribute) reason.Reason {
 			return r
 		}
 		known = append(known, r.String())
+	}
+	if v.failed {
+		return reason.None
 	}
 	l.errorf(v.at, "Unknown reason", "Expected a drop reason of docs/reasons.md; this is %s.%s", v.source, didYouMean(v.text, known))
 	return reason.None

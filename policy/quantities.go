@@ -78,17 +78,23 @@ func (l *loader) rate(a *hclsyntax.Attribute) limit.Rate {
 	}
 	r, err := limit.ParseRate(v.text)
 	if err != nil {
-		l.errorf(v.at, "Invalid "+a.Name, "%s.", strings.TrimSuffix(err.Error(), "."))
+		l.errorf(v.at, "Invalid "+a.Name, "%s", asSentence(err))
 	}
 	return r
 }
 
-// numbers compiles a list of numbers and ranges from 0 to limit. words are
+// asSentence is an error as a diagnostic has it.
+func asSentence(err error) string {
+	s := err.Error()
+	return strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
+}
+
+// numbers compiles a list of numbers and ranges from least to limit. words are
 // names for some of them, and for others that are no numbers; each entry may be
 // negated.
 type numberList struct {
 	what, example string
-	limit         uint64
+	least, limit  uint64
 	words         map[string]span
 	top           uint64 // the largest number that a word can stand for, if more than limit
 	hex           bool
@@ -100,7 +106,7 @@ func (l *loader) numbers(a *hclsyntax.Attribute, n *numberList) spans {
 	items := l.list(a, n.example, "Leave "+a.Name+" out to match any.")
 	for i := range items {
 		v := &items[i]
-		if x, ok := v.uint(n.limit); ok {
+		if x, ok := v.uint(n.limit); ok && x >= n.least {
 			in = append(in, span{x, x})
 			continue
 		}
@@ -135,8 +141,8 @@ func (n *numberList) parse(s string) (span, string) {
 	if isRange && ok {
 		hi, ok = n.one(last)
 	}
-	if !ok {
-		return span{}, " " + strings.TrimSpace(didYouMean(s, names(n.words)))
+	if !ok || lo < n.least && lo <= hi {
+		return span{}, didYouMean(s, names(n.words))
 	}
 	if lo > hi {
 		return span{}, fmt.Sprintf(" Write the smaller number first: \"%s-%s\".", last, first)

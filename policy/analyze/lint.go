@@ -189,10 +189,13 @@ func (l *linter) between(p *space.Product, first, end int, keep func(rule int) b
 // impossible finds rules whose conditions contradict each other.
 func (l *linter) impossible(rule int) (Finding, bool) {
 	r := &l.list.Rules[rule]
-	if len(l.list.of(rule)) > 0 || len(r.Products) == 0 {
+	if len(l.list.of(rule)) > 0 {
 		return Finding{}, false
 	}
 	why := "no packet of the tenant is of that kind"
+	if len(r.Products) == 0 {
+		why = "its conditions leave nothing"
+	}
 	for i := range r.Products {
 		if !r.Products[i].Possible() {
 			why = contradiction(&r.Products[i])

@@ -1,0 +1,8 @@
+settings {
+  endpoints = ["any"]
+  stt_ports = []
+}
+
+tenant "acme" {
+  context_ids = [100]
+}

@@ -1,0 +1,7 @@
+settings {
+  receivers = "linux"
+}
+
+tenant "acme" {
+  context_ids = [100]
+}
