@@ -1,6 +1,7 @@
 package describe
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"sttwall/inspect"
 	"sttwall/internal/messages"
+	"sttwall/reason"
 )
 
 func TestParse(t *testing.T) {
@@ -136,7 +138,7 @@ func TestEveryMessageIsShown(t *testing.T) {
 	}
 }
 
-func read(t *testing.T, path string) string {
+func read(t testing.TB, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -174,7 +176,8 @@ func TestTheReferenceShowsPackets(t *testing.T) {
 }
 
 // FuzzParse: any text is a packet that inspect reads, or an error with a place
-// inside the text.
+// inside the text. The same words with other spaces between them are the same
+// packet.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"tcp 10.9.9.9:40000 > 10.1.0.10:443 syn", "udp [2001:db8::1]:1 > [2001:db8::2]:2 frag first vlan 3 pcp 2",
@@ -182,6 +185,24 @@ func FuzzParse(f *testing.F) {
 		"ethertype 0x88cc mac 02:00:00:00:00:01 > ff:ff:ff:ff:ff:ff", "protocol 50 fe80::1 > fe80::2 dscp 3 ttl 1", "((",
 	} {
 		f.Add(s)
+	}
+	for line := range strings.Lines(read(f, "testdata/mistakes.txt")) {
+		f.Add(strings.TrimSuffix(line, "\n"))
+	}
+	for _, b := range regexp.MustCompile("(?s)```packet\n(.*?)```").FindAllStringSubmatch(read(f, "../docs/packets.md"), -1) {
+		for line := range strings.Lines(b[1]) {
+			f.Add(strings.TrimSuffix(line, "\n"))
+		}
+	}
+	// What the tests of rules files send.
+	paths, err := filepath.Glob("../testdata/rules/tests/*.hcl")
+	if err != nil || len(paths) == 0 {
+		f.Fatalf("no rules files: %v", err)
+	}
+	for _, path := range paths {
+		for _, m := range regexp.MustCompile(`packet += "(.*)"`).FindAllStringSubmatch(read(f, path), -1) {
+			f.Add(m[1])
+		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := Parse(text)
@@ -194,6 +215,17 @@ func FuzzParse(f *testing.F) {
 		}
 		if p.Frame.HeaderBytes > len(p.Data) {
 			t.Fatalf("%d bytes of headers in %d bytes", p.Frame.HeaderBytes, len(p.Data))
+		}
+		var f inspect.Frame
+		if why := f.Decode(p.Data, len(p.Data), 0, inspect.NoTag); why != reason.None || f != p.Frame {
+			t.Fatalf("%s: read %+v, given %+v", why, f, p.Frame)
+		}
+		again, err := Parse("  " + strings.ReplaceAll(text, " ", "  ") + " ")
+		if len(text) > MaxText/3 {
+			return // with more spaces it may be too long
+		}
+		if err != nil || !bytes.Equal(again.Data, p.Data) || again.From != p.From || again.To != p.To {
+			t.Fatalf("with more spaces: %v, %+v, and before %+v", err, again, p)
 		}
 	})
 }

@@ -58,6 +58,14 @@ func FuzzLoad(f *testing.F) {
 	if seeds < 200 {
 		f.Fatalf("only %d seeds", seeds)
 	}
+	r := rand.New(rand.NewPCG(1, 2))
+	m, _, _ := randomPolicy(r)
+	edges := plain.NewEdges(r, m)
+	packets := make([]Packet, 16)
+	for i := range packets {
+		random := edges.Packet()
+		packets[i] = packetOf(random, decoded(f, r, random))
+	}
 	f.Fuzz(func(t *testing.T, src []byte) {
 		p, diags, files := load("fuzz.hcl", src, noFiles)
 		if (p == nil) != diags.HasErrors() {
@@ -85,20 +93,18 @@ func FuzzLoad(f *testing.F) {
 		if got, want := again.settings, p.settings; !reflect.DeepEqual(got, want) {
 			t.Fatalf("formatted, settings are %+v, and were %+v", got, want)
 		}
-		r := rand.New(rand.NewPCG(1, 2))
-		m, _, _ := randomPolicy(r)
-		edges := plain.NewEdges(r, m)
-		ids := []uint64{r.Uint64(), r.Uint64(), 0, ^uint64(0)}
+		ids := []uint64{0, 100, 0xab00000000000001, ^uint64(0)}
 		for i := range p.contexts.lo {
 			ids = append(ids, p.contexts.lo[i], p.contexts.hi[i])
 		}
 		for i := range p.datapaths.lo {
 			ids = append(ids, uint64(p.datapaths.lo[i]), 3<<40|4<<24|uint64(p.datapaths.hi[i]))
 		}
-		for range 4 {
-			for _, id := range ids[:min(len(ids), 100)] {
-				random := edges.Packet()
-				k := packetOf(random, decoded(t, r, random))
+		for i, k := range packets {
+			for j, id := range ids {
+				if j%len(packets) != i && len(ids) > 8 {
+					continue
+				}
 				k.ContextID, k.Peek = id, true
 				d := checkDecision(t, p, &k)
 				if got := again.Evaluate(&k); got != d {
@@ -143,33 +149,40 @@ func checkDecision(t *testing.T, p *Policy, k *Packet) Decision {
 }
 
 // FuzzEvaluate: any frame that inspect reads, in any context, from any endpoint,
-// at any time, is decided and explained by a random policy as the plain reading
+// at any time, is decided and explained by random policies as the plain reading
 // of the rules says.
 func FuzzEvaluate(f *testing.F) {
+	type random struct {
+		m    *plain.Policy
+		p    *Policy
+		text string
+	}
 	r := rand.New(rand.NewPCG(1, 2))
-	for i := range uint64(60) {
-		m, _, _ := randomPolicy(rand.New(rand.NewPCG(i, 0)))
+	policies := make([]random, 60)
+	for i := range policies {
+		m, p, text := randomPolicy(rand.New(rand.NewPCG(uint64(i), 0)))
+		policies[i] = random{m, p, text}
 		k := plain.NewEdges(r, m).Packet()
 		data, tci, tagged := k.Frame(r)
-		f.Add(i, data, tci, tagged, k.Context, k.From.AsSlice(), k.To.AsSlice(), k.Wall)
+		f.Add(uint8(i), data, tci, tagged, k.Context, k.From.AsSlice(), k.To.AsSlice(), k.Wall)
 	}
-	f.Fuzz(func(t *testing.T, seed uint64, data []byte, tci uint16, tagged bool, id uint64, from, to []byte, wall int64) {
+	f.Fuzz(func(t *testing.T, which uint8, data []byte, tci uint16, tagged bool, id uint64, from, to []byte, wall int64) {
 		frame := new(inspect.Frame)
 		if frame.Decode(data, len(data), tci, inspect.Tagged(tagged)) != reason.None {
 			return
 		}
-		m, p, text := randomPolicy(rand.New(rand.NewPCG(seed, 0)))
-		k := Packet{ContextID: id, Frame: frame, Wall: wall % (1 << 40), Peek: true}
+		by := &policies[int(which)%len(policies)]
+		k := Packet{ContextID: id, Frame: frame, Wall: wall & (1<<36 - 1), Peek: true} // some thousand years
 		k.From, _ = netip.AddrFromSlice(from)
 		k.To, _ = netip.AddrFromSlice(to)
 		packet := plainOf(k)
-		d := checkDecision(t, p, &k)
-		want, owner, tried := plain.New(m).Decide(&packet, true)
-		if got := p.said(d); got != want {
-			t.Fatalf("packet %+v:\n got %+v\nwant %+v\n%s", packet, got, want, text)
+		d := checkDecision(t, by.p, &k)
+		want, owner, tried := plain.New(by.m).Decide(&packet, true)
+		if got := by.p.said(d); got != want {
+			t.Fatalf("packet %+v:\n got %+v\nwant %+v\n%s", packet, got, want, by.text)
 		}
-		if wrong := explained(p.Explain(&k), &packet, d, owner, tried); wrong != "" {
-			t.Fatalf("packet %+v, decided %+v, is explained wrongly: %s\n%s", packet, d, wrong, text)
+		if wrong := explained(by.p.Explain(&k), &packet, d, owner, tried); wrong != "" {
+			t.Fatalf("packet %+v, decided %+v, is explained wrongly: %s\n%s", packet, d, wrong, by.text)
 		}
 	})
 }
