@@ -51,13 +51,16 @@ func (b *bound) element() bound {
 func (b bound) either(c bound) bound {
 	out := bound{
 		steps: max(b.steps, c.steps), length: max(b.length, c.length), values: max(b.values, c.values),
-		text: max(b.text, c.text), leaf: max(b.leaf, c.leaf), each: b.each, objects: b.objects || c.objects,
+		text: max(b.text, c.text), leaf: max(b.leaf, c.leaf), objects: b.objects || c.objects,
 	}
-	if b.each != nil && c.each != nil {
+	switch {
+	case b.each != nil && c.each != nil:
 		both := b.each.either(*c.each)
 		out.each = &both
-	} else if out.each == nil {
+	case b.length == 0:
 		out.each = c.each
+	case c.length == 0:
+		out.each = b.each
 	}
 	return out
 }

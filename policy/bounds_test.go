@@ -38,7 +38,7 @@ func randomExpression(r *rand.Rand, depth int, names []string) string {
 		leaves := []string{"1", "2.5", "1e30", `"ab"`, `"a,b,,c"`, `[]`, `["x", "yy"]`, "address_group", "address_group.g0", "true"}
 		return append(leaves, names...)[r.IntN(len(leaves)+len(names))]
 	}
-	switch r.IntN(18) {
+	switch r.IntN(19) {
 	case 0, 1, 2, 3:
 		name := fmt.Sprintf("v%d", len(names))
 		inner := append(append([]string{}, names...), name, name)
@@ -71,6 +71,8 @@ func randomExpression(r *rand.Rand, depth int, names []string) string {
 		return fmt.Sprintf("true ? %s : %s", sub(), sub())
 	case 15:
 		return fmt.Sprintf("%s %s %s", sub(), []string{"*", "+", "/", "%"}[r.IntN(4)], sub())
+	case 17:
+		return fmt.Sprintf("%s(%s, %s...)", []string{"concat", "format", "range"}[r.IntN(3)], sub(), sub())
 	case 16:
 		return fmt.Sprintf("%s%s", sub(), []string{"[0]", "[1]", "[*]", ".x"}[r.IntN(4)])
 	}

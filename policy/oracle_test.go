@@ -169,14 +169,30 @@ func (o *oracle) run(t *testing.T, r *rand.Rand, n int) {
 		}
 		o.policies.Add(1)
 		reading, edges := plain.New(m), plain.NewEdges(r, m)
+		windows := make(map[string]uint64)
 		for range min(n, perPolicy) {
-			if !o.pair(t, r, p, reading, edges.Packet()) {
+			k := edges.Packet()
+			if !o.pair(t, r, p, reading, k) || !o.windows(t, p, m, windows, k.Wall) {
 				t.Logf("%s", text)
 				return
 			}
 		}
 		n -= perPolicy
 	}
+}
+
+// windows checks that a policy tells apart the times at which other rules hold,
+// and no others. seen has what it said before.
+func (o *oracle) windows(t *testing.T, p *Policy, m *plain.Policy, seen map[string]uint64, wall int64) bool {
+	open, state := m.Open(wall), p.WindowsAt(wall)
+	for other, before := range seen {
+		if (other == open) != (before == state) {
+			t.Errorf("at %s %q holds, and windows are %#x; they were %#x when %q held", time.Unix(wall, 0).UTC(), open, state, before, other)
+			return false
+		}
+	}
+	seen[open] = state
+	return true
 }
 
 // pair has both decide about a packet.

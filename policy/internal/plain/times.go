@@ -45,6 +45,30 @@ func (w *Window) to() int {
 	return w.To
 }
 
+// Open has a letter for each rule with time blocks: whether it holds.
+//
+// > Flows are judged again when a window opens or closes.
+func (p *Policy) Open(wall int64) string {
+	lists := [][]*Rule{p.Before, p.After}
+	for _, t := range p.Tenants {
+		lists = append(lists, t.Rules)
+	}
+	var open []byte
+	for _, list := range lists {
+		for _, r := range list {
+			if r.Times == nil {
+				continue
+			}
+			letter := byte('-')
+			if r.Holds("time", nil, &Packet{Wall: wall}) {
+				letter = 'o'
+			}
+			open = append(open, letter)
+		}
+	}
+	return string(open)
+}
+
 func (w *Window) onDay(day int) bool {
 	date := time.Unix(int64(day)*secondsADay, 0).UTC()
 	// > | `not_before` | "YYYY-MM-DD" | none | The first day. |
