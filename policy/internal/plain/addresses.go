@@ -17,14 +17,14 @@ func inAddresses(list []Address, k *Packet, destination bool) bool {
 	}
 	// > Frames of other ethertypes have no addresses: only a list with `"any"` and without `!` matches them.
 	if !a.IsValid() {
-		any := false
+		everyone := false
 		for _, e := range list {
 			if e.Not {
 				return false
 			}
-			any = any || e.Any
+			everyone = everyone || e.Any
 		}
-		return any
+		return everyone
 	}
 	found, anyPositive := false, false
 	for _, e := range list {

@@ -253,7 +253,7 @@ func (e *Edges) address(list []Address, bits int) netip.Addr {
 	for range 6 {
 		a := anyAddress(e.r)
 		if len(list) > 0 && !e.chance(6) {
-			if r, ok := e.range_(list[e.r.IntN(len(list))]); ok {
+			if r, ok := e.rangeOf(list[e.r.IntN(len(list))]); ok {
 				a = e.edge(r)
 			}
 		}
@@ -267,8 +267,8 @@ func (e *Edges) address(list []Address, bits int) netip.Addr {
 	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 15: byte(e.r.IntN(16))})
 }
 
-// range_ is a range of an entry, or of a group in it.
-func (e *Edges) range_(a Address) (Range, bool) {
+// rangeOf is a range of an entry, or of a group in it.
+func (e *Edges) rangeOf(a Address) (Range, bool) {
 	for a.Group != nil {
 		n := len(a.Group.Entries)
 		if i := e.r.IntN(n + len(a.Group.Lines) + 1); i < n {
@@ -325,9 +325,9 @@ func isExtension(protocol uint8) bool {
 // transport sets the protocol, ports, type and code for a service, or nearly.
 func (e *Edges) transport(k *Packet, s Service) {
 	port := func(p PortRange) uint16 { return []uint16{p.Lo, p.Hi, p.Lo - 1, p.Hi + 1}[e.r.IntN(4)] }
-	any := func() uint16 { return portEdges[e.r.IntN(len(portEdges))] + uint16(e.r.IntN(4)) - 1 }
+	some := func() uint16 { return portEdges[e.r.IntN(len(portEdges))] + uint16(e.r.IntN(4)) - 1 }
 	k.Protocol = []uint8{1, 6, 6, 6, 17, 17, 47, 58, 112, 132}[e.r.IntN(10)]
-	k.SrcPort, k.DstPort, k.Type, k.Code = any(), any(), uint8(e.r.IntN(20)), uint8(e.r.IntN(6))
+	k.SrcPort, k.DstPort, k.Type, k.Code = some(), some(), uint8(e.r.IntN(20)), uint8(e.r.IntN(6))
 	if e.chance(4) {
 		k.Type = uint8(131 + e.r.IntN(8)) // around neighbour discovery
 	}
