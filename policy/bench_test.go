@@ -80,7 +80,7 @@ func BenchmarkTenant(b *testing.B) {
 	for _, size := range []struct {
 		name              string
 		tenants, contexts int
-	}{{"tenants=10", 10, 10}, {"tenants=10000", 10_000, 10_000}, {"contexts=1000000", 1000, 1_000_000}} {
+	}{{"tenants=10", 10, 10}, {"tenants=10000", 10_000, 10_000}, {"contexts=10", 10, 10}, {"contexts=1000000", 1000, 1_000_000}} {
 		b.Run(size.name, func(b *testing.B) {
 			var text strings.Builder
 			text.WriteString("settings {\n endpoints = [\"any\"]\n}\n")

@@ -2,14 +2,23 @@ package policy
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 )
 
 // contextMap finds the tenant of a context ID. The claims of all tenants, which
-// may be nested, are resolved into sorted intervals that do not overlap.
+// may be nested, are resolved into sorted intervals that do not overlap: what
+// lint and reports look at. Packets are looked up in two other forms of them.
 type contextMap struct {
+	intervals
+	exact  exactMap // claims of one ID, inside of which no other can be
+	ranges rangeMap // the others
+}
+
+// intervals are disjoint and rise.
+type intervals struct {
 	lo, hi []uint64 // both inclusive
 	tenant []int32
 	wide   []bool // by a claim of more IDs than a datapath has
@@ -22,24 +31,14 @@ const wideClaim = 1 << 31
 // find returns the index of the tenant that has the most specific claim on id,
 // or -1, and whether that claim is less specific than one on a datapath.
 func (m *contextMap) find(id uint64) (tenant int32, wide bool) {
-	// The last interval that starts at or before id.
-	i, j := 0, len(m.lo)
-	for i < j {
-		h := int(uint(i+j) >> 1)
-		if m.lo[h] <= id {
-			i = h + 1
-		} else {
-			j = h
-		}
+	if t := m.exact.find(id); t >= 0 {
+		return t, false
 	}
-	if i == 0 || id > m.hi[i-1] {
-		return -1, false
-	}
-	return m.tenant[i-1], m.wide[i-1]
+	return m.ranges.find(id)
 }
 
 // add gives the IDs from lo to hi to the tenant of claim c.
-func (m *contextMap) add(lo, hi uint64, c *claim) {
+func (m *intervals) add(lo, hi uint64, c *claim) {
 	wide := c.hi-c.lo >= wideClaim
 	// Neighbours of one tenant become one interval.
 	if n := len(m.lo); n > 0 && m.tenant[n-1] == c.tenant && m.wide[n-1] == wide && m.hi[n-1]+1 == lo {
@@ -63,15 +62,37 @@ type claim struct {
 // other, so neither is more specific.
 type conflict struct{ earlier, later claim }
 
-// resolveClaims flattens claims into a contextMap in which the most specific
-// claim (the innermost) wins. Claims that conflict are returned and left out.
-// It sorts claims in place.
+// resolveClaims makes a contextMap of claims, in which the most specific claim
+// (the innermost) wins. Claims that conflict are returned and left out. It sorts
+// claims in place.
 func resolveClaims(claims []claim) (contextMap, []conflict) {
+	all, conflicts := flatten(claims)
+	m := contextMap{intervals: all}
+	// An exact ID inside a range would cut it in two: the ranges are flattened
+	// once more without them.
+	var rest []claim
+	var exact []claim
+	for i, c := range claims {
+		switch {
+		case c.lo < c.hi:
+			rest = append(rest, c)
+		case i == 0 || claims[i-1].lo != c.lo || claims[i-1].hi != c.hi:
+			exact = append(exact, c)
+		}
+	}
+	m.exact = newExactMap(exact, rand.Uint64())
+	ranges, _ := flatten(rest)
+	m.ranges = newRangeMap(&ranges)
+	return m, conflicts
+}
+
+// flatten resolves claims into intervals.
+func flatten(claims []claim) (intervals, []conflict) {
 	slices.SortStableFunc(claims, func(a, b claim) int {
 		return cmp.Or(cmp.Compare(a.lo, b.lo), cmp.Compare(b.hi, a.hi))
 	})
 	var (
-		m         contextMap
+		m         intervals
 		conflicts []conflict
 		open      []claim // nested claims around the sweep's position, outermost first
 		next      uint64  // the first ID that is not yet given to a tenant
