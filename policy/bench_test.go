@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"sttwall/inspect"
+	"sttwall/policy/classify/classbench"
 )
 
 // realistic writes a tenant's rules, four of five a CIDR and a port, the others
@@ -58,21 +59,92 @@ func realistic(n int) (text string, frames []*inspect.Frame) {
 	return b.String(), frames
 }
 
+// ofClassbench writes a tenant with the rules of a ClassBench family, and packets.
+func ofClassbench(t testing.TB, family string, n int) (text string, frames []*inspect.Frame) {
+	filters, err := classbench.Filters(family, n, rand.New(rand.NewPCG(5, uint64(n))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := func(a uint32) netip.Addr {
+		return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
+	}
+	protocols := map[uint8]string{6: "tcp", 17: "udp", 1: "icmp"}
+	var b, groups strings.Builder
+	known := make(map[string]string) // service groups by what they say
+	service := func(f *classbench.Filter) string {
+		name := protocols[f.Protocol]
+		switch {
+		case f.Protocol == 0:
+			return `"any"`
+		case name == "":
+			return fmt.Sprintf("\"protocol/%d\"", f.Protocol)
+		case f.SrcPort == classbench.AnyPort && f.DstPort == classbench.AnyPort:
+			return fmt.Sprintf("%q", name)
+		case f.SrcPort == classbench.AnyPort:
+			return fmt.Sprintf("\"%s/%d-%d\"", name, f.DstPort.Lo, f.DstPort.Hi)
+		}
+		what := fmt.Sprintf("protocol = %q\n source_ports = [\"%d-%d\"]\n", name, f.SrcPort.Lo, f.SrcPort.Hi)
+		if f.DstPort != classbench.AnyPort {
+			what += fmt.Sprintf(" ports = [\"%d-%d\"]\n", f.DstPort.Lo, f.DstPort.Hi)
+		}
+		if known[what] == "" {
+			known[what] = fmt.Sprintf("s%d", len(known))
+			fmt.Fprintf(&groups, "service %q {\n %s}\n", known[what], what)
+		}
+		return "service." + known[what]
+	}
+	b.WriteString("settings {\n endpoints = [\"any\"]\n}\ntenant \"t\" {\n context_ids = [1]\n")
+	for i := range filters {
+		f := &filters[i]
+		fmt.Fprintf(&b, "rule \"r%d\" {\n action = \"accept\"\n services = [%s]\n", i, service(f))
+		if f.SrcBits > 0 {
+			fmt.Fprintf(&b, " source = [\"%s/%d\"]\n", address(f.Src), f.SrcBits)
+		}
+		if f.DstBits > 0 {
+			fmt.Fprintf(&b, " destination = [\"%s/%d\"]\n", address(f.Dst), f.DstBits)
+		}
+		b.WriteString("}\n")
+	}
+	b.WriteString("}\n")
+	for _, h := range classbench.Headers(filters, 4096, classbench.LowLocality, rand.New(rand.NewPCG(6, uint64(n)))) {
+		f := ip(address(h.Src).String(), address(h.Dst).String(), h.Protocol)
+		switch h.Protocol {
+		case inspect.ProtocolTCP, inspect.ProtocolUDP:
+			f.HasPorts, f.SrcPort, f.DstPort = true, h.SrcPort, h.DstPort
+		case inspect.ProtocolICMP:
+			f.HasICMP, f.ICMPType = true, 8
+		}
+		frames = append(frames, f)
+	}
+	return groups.String() + b.String(), frames
+}
+
 // BenchmarkFirstPacket decides about packets that begin flows.
 func BenchmarkFirstPacket(b *testing.B) {
-	for _, n := range []int{10, 100, 1000, 10_000} {
-		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
-			text, frames := realistic(n)
-			p := mustLoad(b, text)
-			b.ReportAllocs()
-			var s steady
-			i := 0
-			for b.Loop() {
-				s.evaluate(p, 1, frames[i&4095])
-				i++
-			}
-		})
+	sizes := []int{10, 100, 1000, 10_000}
+	for _, n := range sizes {
+		text, frames := realistic(n)
+		benchmarkFirstPacket(b, fmt.Sprintf("rules=%d", n), text, frames)
 	}
+	for _, family := range classbench.Families {
+		for _, n := range sizes {
+			text, frames := ofClassbench(b, family, n)
+			benchmarkFirstPacket(b, fmt.Sprintf("family=%s/rules=%d", family, n), text, frames)
+		}
+	}
+}
+
+func benchmarkFirstPacket(b *testing.B, name, text string, frames []*inspect.Frame) {
+	p := mustLoad(b, text)
+	b.Run(name, func(b *testing.B) {
+		b.ReportAllocs()
+		var s steady
+		i := 0
+		for b.Loop() {
+			s.evaluate(p, 1, frames[i&4095])
+			i++
+		}
+	})
 }
 
 // BenchmarkTenant decides about packets of random tenants and context IDs.

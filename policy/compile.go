@@ -30,7 +30,7 @@ func (p *Policy) build(list *ruleList) {
 		for j := range r.services {
 			boxes[j] = r.services[j].box
 		}
-		rules[i] = classify.Rule{Src: r.source, Dst: r.destination, Services: boxes, Rest: r.more != nil}
+		rules[i] = classify.Rule{Src: r.source, Dst: r.destination, Services: boxes, Rest: r.more != nil, Passes: r.bucket >= 0 && !r.overDrops}
 	}
 	list.matcher = classify.New(rules)
 }

@@ -34,6 +34,7 @@ type Rule struct {
 	Src, Dst *Addresses // nil: any packet, also one without addresses
 	Services []Service  // any of them; never empty
 	Rest     bool       // the Checker must say yes too
+	Passes   bool       // the caller may go on behind it, see First
 }
 
 // Checker knows the conditions that a [Key] does not show.
@@ -44,50 +45,61 @@ type Checker interface {
 
 // Matcher is a compiled list of rules.
 type Matcher struct {
-	rules []Rule
-	trees [3][]tree // by family: 4, 6, 0
+	rules  []Rule
+	tables [3]table // by family: 4, 6, 0
 }
 
 // New compiles rules, and keeps them.
 func New(rules []Rule) *Matcher {
 	m := &Matcher{rules: rules}
 	for i, family := range [...]uint8{4, 6, 0} {
-		m.trees[i] = grow(rules, family)
+		m.tables[i] = grow(rules, family)
 	}
 	return m
 }
 
 // First returns the lowest index, from on, of a rule that matches, or -1. rest
 // is asked about rules with Rest alone, and perhaps about some that come after
-// the one that is found.
+// the one that is found. It takes longer with from > 0 where a rule below from
+// that is not marked Passes matches.
 func (m *Matcher) First(k *Key, from int, rest Checker) int {
-	if from > 0 {
-		// A limit that falls through, which is rare.
-		for i := from; i < len(m.rules); i++ {
-			if m.rules[i].matches(k) && (!m.rules[i].Rest || rest.Check(i)) {
-				return i
-			}
-		}
-		return -1
-	}
-	trees := m.trees[2]
+	t := &m.tables[2]
 	switch k.Family {
 	case 4:
-		trees = m.trees[0]
+		t = &m.tables[0]
 	case 6:
-		trees = m.trees[1]
+		t = &m.tables[1]
 	}
-	values := valuesOf(k)
-	best := len(m.rules)
-	for i := range trees {
-		if t := &trees[i]; t.lowest < best {
-			best = t.first(m.rules, k, &values, best, rest)
-		}
+	v := wordsOf(k)
+	s := search{rules: m.rules, key: k, from: int32(from), best: int32(len(m.rules)), rest: rest}
+	// First down all trees, then to what is there: the ways down are independent
+	// of each other, and nothing on them is guessed wrong but where they end.
+	var leaves [maxTrees]ref
+	for i := range t.roots {
+		leaves[i&(maxTrees-1)] = t.leafOf(t.roots[i], &v)
 	}
-	if best == len(m.rules) {
+	for i := range t.roots {
+		s.leaf(t, leaves[i&(maxTrees-1)], &v)
+	}
+	if s.short {
+		return m.walk(k, from, rest)
+	}
+	if int(s.best) == len(m.rules) {
 		return -1
 	}
-	return best
+	return int(s.best)
+}
+
+const maxTrees = 4 // of a family; a power of two
+
+// walk tries the rules one by one.
+func (m *Matcher) walk(k *Key, from int, rest Checker) int {
+	for i := from; i < len(m.rules); i++ {
+		if m.rules[i].matches(k) && (!m.rules[i].Rest || rest.Check(i)) {
+			return i
+		}
+	}
+	return -1
 }
 
 func (r *Rule) matches(k *Key) bool {

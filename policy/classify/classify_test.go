@@ -1,9 +1,7 @@
 package classify
 
 import (
-	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"testing"
 )
@@ -309,29 +307,4 @@ func realistic(n int) ([]Rule, []Key) {
 		keys = append(keys, k)
 	}
 	return rules, keys
-}
-
-func BenchmarkFirst(b *testing.B) {
-	for _, n := range []int{10, 100, 1000, 10000} {
-		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
-			rules, keys := realistic(n)
-			m := New(rules)
-			b.ReportAllocs()
-			b.ReportMetric(float64(m.Memory())/float64(n), "B/rule")
-			i := 0
-			for b.Loop() {
-				m.First(&keys[i&8191], 0, nil)
-				i++
-			}
-		})
-	}
-}
-
-func BenchmarkNew(b *testing.B) {
-	rules, _ := realistic(100_000)
-	b.ReportAllocs()
-	for b.Loop() {
-		m := New(rules)
-		runtime.KeepAlive(m)
-	}
 }

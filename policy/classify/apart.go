@@ -1,0 +1,113 @@
+package classify
+
+import "slices"
+
+const (
+	together = 16 // rules that are not worth more than one tree
+	wideness = 16 // a rule is wide that holds one of so many of the others' addresses
+)
+
+// apart parts the rules of a family by which of their addresses are wide: cut by
+// that address they would be copied into many children. Each part has a tree.
+func (g *grower) apart(rules []int32, all *region) [][]int32 {
+	if len(rules) <= together {
+		return [][]int32{rules}
+	}
+	dst, src := g.ruler(rules, all, dstWord), g.ruler(rules, all, srcWord)
+	var parts [4][]int32
+	for _, i := range rules {
+		part := 0
+		if dst.wide(g.rules[i].Dst, g.family) {
+			part |= 1
+		}
+		if src.wide(g.rules[i].Src, g.family) {
+			part |= 2
+		}
+		parts[part] = append(parts[part], i)
+	}
+	return g.fewer(parts)
+}
+
+// fewer joins parts: rules with two narrow addresses can be with those that have
+// one, and a few rules with any.
+func (g *grower) fewer(parts [4][]int32) [][]int32 {
+	join := func(a, b []int32) []int32 {
+		c := append(slices.Clone(a), b...)
+		slices.Sort(c)
+		return c
+	}
+	if len(parts[2]) >= len(parts[1]) {
+		parts[2], parts[0] = join(parts[0], parts[2]), nil
+	} else {
+		parts[1], parts[0] = join(parts[0], parts[1]), nil
+	}
+	return parts[1:]
+}
+
+// ruler measures how wide a set of addresses is by how many of the rules' ends
+// it holds.
+type ruler [][2]uint64
+
+func (g *grower) ruler(rules []int32, all *region, word int) ruler {
+	var ends ruler
+	for _, i := range rules {
+		set := g.rules[i].Dst
+		if word == srcWord {
+			set = g.rules[i].Src
+		}
+		if set == nil {
+			continue
+		}
+		if g.family == 4 {
+			for j := range min(len(set.V4), setSample) {
+				x := set.V4[j*len(set.V4)/min(len(set.V4), setSample)]
+				ends = append(ends, [2]uint64{0, uint64(x.Lo)})
+			}
+			continue
+		}
+		for j := range min(len(set.V6), setSample) {
+			ends = append(ends, set.V6[j*len(set.V6)/min(len(set.V6), setSample)].Lo)
+		}
+	}
+	slices.SortFunc(ends, compare)
+	return slices.Compact(ends)
+}
+
+func compare(a, b [2]uint64) int {
+	switch {
+	case less(a, b):
+		return -1
+	case less(b, a):
+		return 1
+	}
+	return 0
+}
+
+// wide reports whether a set holds so many ends that it is wide.
+func (r ruler) wide(a *Addresses, family uint8) bool {
+	if a == nil {
+		return true
+	}
+	if family == 0 {
+		return false
+	}
+	count := 0
+	holds := func(lo, hi [2]uint64) {
+		first, _ := slices.BinarySearchFunc(r, lo, compare)
+		behind, found := slices.BinarySearchFunc(r, hi, compare)
+		if found {
+			behind++
+		}
+		count += behind - first
+	}
+	if family == 4 {
+		for _, x := range a.V4 {
+			holds([2]uint64{0, uint64(x.Lo)}, [2]uint64{0, uint64(x.Hi)})
+		}
+	} else {
+		for _, x := range a.V6 {
+			holds(x.Lo, x.Hi)
+		}
+	}
+	return count > len(r)/wideness+1
+}
