@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"slices"
+
 	"sttwall/limit"
 	"sttwall/policy/classify"
 )
@@ -23,9 +25,13 @@ func (p *Policy) build(list *ruleList) {
 	if list.start == list.end {
 		return
 	}
+	if len(p.verdicts) < len(p.rules) {
+		p.verdicts = append(slices.Clip(p.verdicts), make([]verdict, len(p.rules)-len(p.verdicts))...)
+	}
 	rules := make([]classify.Rule, list.end-list.start)
 	for i := range rules {
 		r := &p.rules[int(list.start)+i]
+		p.verdicts[int(list.start)+i] = r.verdict
 		boxes := make([]classify.Service, len(r.services))
 		for j := range r.services {
 			boxes[j] = r.services[j].box

@@ -115,7 +115,7 @@ func (p *Policy) try(c *check, list *ruleList, d *Decision) bool {
 			return false
 		}
 		index := list.start + int32(i)
-		r := &p.rules[index]
+		r := &p.verdicts[index]
 		if r.bucket >= 0 && c.takes(r) && !p.buckets[r.bucket].Take(c.packet.Now, 1) {
 			if !r.overDrops {
 				from = i + 1
@@ -139,13 +139,13 @@ func (p *Policy) try(c *check, list *ruleList, d *Decision) bool {
 }
 
 // takes reports whether the packet needs a token of the rule's limit.
-func (c *check) takes(r *rule) bool {
+func (c *check) takes(r *verdict) bool {
 	countsFlows := r.action == Accept && !r.stateless
 	return !c.packet.Peek && !(c.packet.BeginsNothing && countsFlows)
 }
 
 func (p *Policy) decideBy(c *check, index int32, d *Decision) {
-	r := &p.rules[index]
+	r := &p.verdicts[index]
 	d.Rule, d.RuleIndex = r.name, index
 	d.Log, d.Stateless = r.log, r.stateless
 }

@@ -34,7 +34,7 @@ func (l *loader) ruleBlocks(body *hclsyntax.Body, owner string, ovn bool) ruleLi
 // rule compiles one rule block.
 func (l *loader) rule(b *hclsyntax.Block, ovn bool) rule {
 	l.check(b.Body, b.DefRange(), ruleSchema)
-	r := rule{bucket: -1, at: l.place(b)}
+	r := rule{verdict: verdict{bucket: -1}, at: l.place(b)}
 	var (
 		m        conditions
 		hasMore  bool

@@ -84,6 +84,7 @@ type Policy struct {
 	datapaths datapathMap
 	tenants   []tenant
 	rules     []rule         // of all lists: before, the tenants', after, temporary
+	verdicts  []verdict      // of the rules, by the same index
 	rates     []limit.Rate   // of the limits
 	buckets   []limit.Bucket // by the same index
 	windows   []*timeCondition
@@ -154,13 +155,13 @@ type Tenant struct {
 	Limits        conntrack.Limits
 }
 
-// tenant is one compiled tenant block.
+// tenant is one compiled tenant block, what packets need of it first.
 type tenant struct {
-	Tenant
+	rules     ruleList
 	endpoints *classify.Addresses // Tenant.Endpoints; nil: any
 	neighbors bool                // neighbour discovery passes
-	rules     ruleList
-	at        place
+	Tenant
+	at place
 }
 
 // Settings returns the settings of the rules file. The slices in it are the

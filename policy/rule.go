@@ -13,19 +13,24 @@ import (
 // rule is one compiled rule block. The matcher of its list holds source,
 // destination and the boxes of services too; more is left to check.
 type rule struct {
-	name        string // "tenant/rule"
-	action      Action
-	mode        mode
-	log         bool
-	stateless   bool
-	overDrops   bool
-	bucket      int32 // in Policy.buckets; -1: no limit
+	verdict
 	at          place
 	set         *rewrite.Set
 	source      *classify.Addresses // nil: any, also none
 	destination *classify.Addresses
 	services    []service
 	more        *conditions // nil: no more
+}
+
+// verdict is what is looked at once a rule matches: half a cache line.
+type verdict struct {
+	name      string // "tenant/rule"
+	bucket    int32  // in Policy.buckets; -1: no limit
+	action    Action
+	mode      mode
+	log       bool
+	stateless bool
+	overDrops bool
 }
 
 // mode says whether what is denied is dropped.
@@ -37,7 +42,7 @@ const (
 	modeAudit
 )
 
-func (r *rule) audits(t *tenant) bool {
+func (r *verdict) audits(t *tenant) bool {
 	return r.mode == modeAudit || r.mode == modeInherit && t.Audit
 }
 

@@ -4,16 +4,16 @@ import "slices"
 
 const (
 	together = 16 // rules that are not worth more than one tree
-	wideness = 16 // a rule is wide that holds one of so many of the others' addresses
+	wideness = 4  // a rule is wide that holds one of so many of the others' addresses
 )
 
 // apart parts the rules of a family by which of their addresses are wide: cut by
 // that address they would be copied into many children. Each part has a tree.
-func (g *grower) apart(rules []int32, all *region) [][]int32 {
+func (g *grower) apart(rules []int32) [][]int32 {
 	if len(rules) <= together {
 		return [][]int32{rules}
 	}
-	dst, src := g.ruler(rules, all, dstWord), g.ruler(rules, all, srcWord)
+	dst, src := g.ruler(rules, dstWord), g.ruler(rules, srcWord)
 	var parts [4][]int32
 	for _, i := range rules {
 		part := 0
@@ -48,7 +48,7 @@ func (g *grower) fewer(parts [4][]int32) [][]int32 {
 // it holds.
 type ruler [][2]uint64
 
-func (g *grower) ruler(rules []int32, all *region, word int) ruler {
+func (g *grower) ruler(rules []int32, word int) ruler {
 	var ends ruler
 	for _, i := range rules {
 		set := g.rules[i].Dst

@@ -8,7 +8,7 @@ const Absent = 1 << 16
 type Key struct {
 	Family           uint8     // 4 or 6; 0: the frame has no addresses
 	Src, Dst         [2]uint64 // high and low half; IPv4 is in the low 32 bits of the second
-	Kind             uint32    // the IP protocol; without IP 0x10000|ethertype
+	Kind             uint32    // the IP protocol, 0-255; without IP 0x10000|ethertype
 	SrcPort, DstPort uint32    // 0-65535, or Absent; ICMP: DstPort is type<<8|code
 }
 
@@ -46,14 +46,37 @@ type Checker interface {
 // Matcher is a compiled list of rules.
 type Matcher struct {
 	rules  []Rule
-	tables [3]table // by family: 4, 6, 0
+	tables [tables]table
 }
+
+// The tables of a matcher. IP and what is not IP are apart because a rule about
+// any IP packet then covers all that there is in a table, which ends leaves.
+const (
+	ofIP4    = iota
+	ofOther4 // ARP, of which the addresses are known too
+	ofIP6
+	ofOther6
+	ofNone // no addresses
+	tables
+)
+
+const (
+	lastProtocol   = 255
+	firstEtherType = 1 << 16
+)
 
 // New compiles rules, and keeps them.
 func New(rules []Rule) *Matcher {
 	m := &Matcher{rules: rules}
-	for i, family := range [...]uint8{4, 6, 0} {
-		m.tables[i] = grow(rules, family)
+	for i, family := range [tables]uint8{ofIP4: 4, ofOther4: 4, ofIP6: 6, ofOther6: 6, ofNone: 0} {
+		all := everything(family)
+		switch i {
+		case ofIP4, ofIP6:
+			all.hi[kindOf] = lastProtocol
+		default:
+			all.lo[kindOf] = firstEtherType
+		}
+		m.tables[i] = grow(rules, &all)
 	}
 	return m
 }
@@ -63,31 +86,48 @@ func New(rules []Rule) *Matcher {
 // the one that is found. It takes longer with from > 0 where a rule below from
 // that is not marked Passes matches.
 func (m *Matcher) First(k *Key, from int, rest Checker) int {
-	t := &m.tables[2]
-	switch k.Family {
-	case 4:
-		t = &m.tables[0]
-	case 6:
-		t = &m.tables[1]
+	t := &m.tables[ofNone]
+	switch {
+	case k.Family == 4 && k.Kind <= lastProtocol:
+		t = &m.tables[ofIP4]
+	case k.Family == 6 && k.Kind <= lastProtocol:
+		t = &m.tables[ofIP6]
+	case k.Family == 4:
+		t = &m.tables[ofOther4]
+	case k.Family == 6:
+		t = &m.tables[ofOther6]
 	}
-	v := wordsOf(k)
-	s := search{rules: m.rules, key: k, from: int32(from), best: int32(len(m.rules)), rest: rest}
+	var v words
+	v.of(k)
 	// First down all trees, then to what is there: the ways down are independent
 	// of each other, and nothing on them is guessed wrong but where they end.
 	var leaves [maxTrees]ref
 	for i := range t.roots {
 		leaves[i&(maxTrees-1)] = t.leafOf(t.roots[i], &v)
 	}
+	if from == 0 {
+		best, packed := uint32(noRule), packed(k.Kind, k.DstPort, k.SrcPort)
+		for i := range t.roots {
+			best = min(best, t.lowest(leaves[i&(maxTrees-1)], v[dstWord], v[srcWord], packed))
+		}
+		switch {
+		case best == noRule:
+			return -1
+		case best&asks == 0:
+			return int(best >> askBits)
+		}
+	}
+	s := search{rules: m.rules, key: k, from: from, best: len(m.rules), rest: rest}
 	for i := range t.roots {
 		s.leaf(t, leaves[i&(maxTrees-1)], &v)
 	}
-	if s.short {
+	switch {
+	case s.short:
 		return m.walk(k, from, rest)
-	}
-	if int(s.best) == len(m.rules) {
+	case s.best == len(m.rules):
 		return -1
 	}
-	return int(s.best)
+	return s.best
 }
 
 const maxTrees = 4 // of a family; a power of two

@@ -19,7 +19,7 @@ func (g *grower) choose(rules []int32, r *region) (best int, cuts []uint32) {
 		}
 		g.sample = sample
 	}
-	bestCost := float64(len(sample)) * 0.85
+	bestCost := float64(len(sample)) * 1.0
 	for d := range dimensions {
 		if r.lo[d] == r.hi[d] || !r.ready(d) {
 			continue

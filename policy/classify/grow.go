@@ -1,5 +1,7 @@
 package classify
 
+import "slices"
+
 const (
 	leafSize   = 4  // boxes that are compared one by one
 	maxDepth   = 24 // of a tree
@@ -8,20 +10,22 @@ const (
 	perBoxes   = 4  // boxes that a rule can be in one leaf before it is asked as a whole
 )
 
-// grow makes the trees of a family.
-func grow(rules []Rule, family uint8) table {
+// grow makes the trees of all packets of a region.
+func grow(rules []Rule, all *region) table {
+	family := all.family
 	g := grower{rules: rules, family: family, known: make(map[piece]uint32)}
-	all := everything(family)
+	g.boxes = []box{{high: guards, low: packed(1, 1, 1), order: noRule}}
+	g.leaves = []group{{lastGroup}}
 	var inside []int32
 	for i := range rules {
 		r := &rules[i]
-		if (family != 0 || r.Src == nil && r.Dst == nil) && r.meets(&all) {
+		if (family != 0 || r.Src == nil && r.Dst == nil) && r.meets(all) {
 			inside = append(inside, int32(i))
 		}
 	}
-	for _, part := range g.apart(inside, &all) {
+	for _, part := range g.apart(inside) {
 		if len(part) > 0 {
-			g.roots = append(g.roots, g.node(part, all, growth{budget: perRule*len(part) + 1024}))
+			g.roots = append(g.roots, g.node(part, *all, growth{budget: perRule*len(part) + 1024}))
 		}
 	}
 	return g.table
@@ -33,6 +37,8 @@ type grower struct {
 	rules  []Rule
 	family uint8
 	known  map[piece]uint32 // boxes of a rule, by what they are made of
+
+	list []uint32 // boxes of the leaf at hand
 
 	// for choose
 	bounds, cuts []uint32
@@ -81,44 +87,57 @@ func (g *grower) node(rules []int32, r region, from growth) ref {
 		return g.leaf(rules, &r, from.short)
 	}
 	number := len(g.nodes)
-	g.nodes = append(g.nodes, node{dimension: uint32(dimension)})
-	n := node{dimension: uint32(dimension)}
+	g.nodes = append(g.nodes, node{})
+	var n node
 	for i := range n.cuts {
 		n.cuts[i] = ^uint32(0)
 	}
 	copy(n.cuts[:], cuts)
+	var order [maxCuts + 1]int
 	for i := range n.children {
-		n.children[i] = emptyRef
-		if i <= len(cuts) && len(parts[i]) > 0 {
-			n.children[i] = g.node(parts[i], r.part(dimension, cuts, i), growth{from.depth + 1, from.budget * len(parts[i]) / copies, from.short})
+		n.children[i], order[i] = empty, i
+	}
+	// The smallest first: what they leave of their share is for the larger ones.
+	slices.SortStableFunc(order[:], func(a, b int) int { return len(parts[a]) - len(parts[b]) })
+	for _, i := range order {
+		if len(parts[i]) == 0 {
+			continue
 		}
+		used := g.used()
+		n.children[i] = g.node(parts[i], r.part(dimension, cuts, i), growth{from.depth + 1, from.budget * len(parts[i]) / copies, from.short})
+		from.budget -= g.used() - used
+		copies -= len(parts[i])
 	}
 	g.nodes[number] = n
-	return ref(number)
+	return ref(dimension)<<inNumber | ref(number)
+}
+
+// used returns how many places there are.
+func (g *grower) used() int {
+	return groupSize*len(g.leaves) + len(g.boxes) + nodePlaces*len(g.nodes)
 }
 
 // leaf adds a leaf.
 func (g *grower) leaf(rules []int32, r *region, short bool) ref {
-	at := len(g.lists)
-	g.lists = append(g.lists, 0)
+	g.list = g.list[:0]
 	for _, i := range rules {
 		g.pieces(i, r)
 	}
-	count := len(g.lists) - at - 1
-	switch {
-	case count == 0:
-		g.lists = g.lists[:at]
-		return emptyRef
-	case count == 1 && !short:
-		only := g.lists[at+1]
-		g.lists = g.lists[:at]
-		return boxRef | ref(only)
+	if len(g.list) == 0 {
+		return empty
 	}
-	g.lists[at] = uint32(count)
+	first := ref(len(g.leaves))
+	for len(g.list) > 0 {
+		var next group
+		g.list = g.list[copy(next[:], g.list):]
+		g.leaves = append(g.leaves, next)
+	}
+	last := &g.leaves[len(g.leaves)-1]
+	last[0] |= lastGroup
 	if short {
-		g.lists[at] |= cutShort
+		last[0] |= cutShort
 	}
-	return listRef | ref(at)
+	return first | inLeaf
 }
 
 // piece is a rule, and which of its ranges and services a box is made of.
@@ -144,7 +163,7 @@ func (g *grower) pieces(i int32, r *region) {
 		}
 	}
 	if (dstEnd-dstFirst)*(srcEnd-srcFirst)*services > perBoxes {
-		g.lists = append(g.lists, g.box(piece{i, whole, whole, whole}))
+		g.list = append(g.list, g.box(piece{i, whole, whole, whole}))
 		return
 	}
 	for j := range rule.Services {
@@ -153,7 +172,7 @@ func (g *grower) pieces(i int32, r *region) {
 		}
 		for d := dstFirst; d < dstEnd; d++ {
 			for s := srcFirst; s < srcEnd; s++ {
-				g.lists = append(g.lists, g.box(piece{i, int32(d), int32(s), int32(j)}))
+				g.list = append(g.list, g.box(piece{i, int32(d), int32(s), int32(j)}))
 			}
 		}
 	}
@@ -165,18 +184,17 @@ func (g *grower) box(p piece) uint32 {
 		return n
 	}
 	rule := &g.rules[p.rule]
-	b := box{rule: p.rule}
+	b := box{order: uint32(p.rule) << askBits}
 	if rule.Rest {
-		b.ask |= askRest
+		b.order |= askRest
 	}
 	if p.service == whole || g.family == 6 && (rule.Dst != nil || rule.Src != nil) {
-		b.ask |= askRule
+		b.order |= askRule
 	}
-	set := func(field int, lo, hi uint32) { b.lo[field], b.span[field] = lo, hi-lo }
 	lo, hi := rule.Dst.bounds(g.family, p.dst)
-	set(0, lo, hi)
+	b.dstLo, b.dstSpan = lo, hi-lo
 	lo, hi = rule.Src.bounds(g.family, p.src)
-	set(1, lo, hi)
+	b.srcLo, b.srcSpan = lo, hi-lo
 	services := rule.Services
 	if p.service != whole {
 		services = services[p.service : p.service+1]
@@ -187,9 +205,8 @@ func (g *grower) box(p piece) uint32 {
 		around.DstLo, around.DstHi = min(around.DstLo, s.DstLo), max(around.DstHi, s.DstHi)
 		around.SrcLo, around.SrcHi = min(around.SrcLo, s.SrcLo), max(around.SrcHi, s.SrcHi)
 	}
-	set(2, around.KindLo, around.KindHi)
-	set(3, around.DstLo, around.DstHi)
-	set(4, around.SrcLo, around.SrcHi)
+	b.low = packed(around.KindLo, around.DstLo, around.SrcLo)
+	b.high = packed(around.KindHi, around.DstHi, around.SrcHi) | guards
 	n := uint32(len(g.boxes))
 	g.boxes = append(g.boxes, b)
 	g.known[p] = n

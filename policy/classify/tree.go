@@ -1,5 +1,7 @@
 package classify
 
+import "unsafe"
+
 // The dimensions of a tree. An IPv6 address is four of them, an IPv4 address is
 // the first of those alone.
 const (
@@ -15,7 +17,7 @@ const (
 // used.
 type words [16]uint32
 
-func wordsOf(k *Key) (v words) {
+func (v *words) of(k *Key) {
 	if k.Family == 6 {
 		v[dstWord], v[dstWord+1], v[dstWord+2], v[dstWord+3] = uint32(k.Dst[0]>>32), uint32(k.Dst[0]), uint32(k.Dst[1]>>32), uint32(k.Dst[1])
 		v[srcWord], v[srcWord+1], v[srcWord+2], v[srcWord+3] = uint32(k.Src[0]>>32), uint32(k.Src[0]), uint32(k.Src[1]>>32), uint32(k.Src[1])
@@ -23,133 +25,158 @@ func wordsOf(k *Key) (v words) {
 		v[dstWord], v[srcWord] = uint32(k.Dst[1]), uint32(k.Src[1])
 	}
 	v[kindOf], v[dstPort], v[srcPort] = k.Kind, k.DstPort, k.SrcPort
-	return v
 }
 
 // table has the trees of one family.
 type table struct {
-	roots []ref // of the trees, not more than maxTrees
-	nodes []node
-	lists []uint32 // of all leaves with several boxes: how many, then their numbers, by rule
-	boxes []box
+	roots  []ref // of the trees, not more than maxTrees
+	nodes  []node
+	leaves []group
+	boxes  []box // the first holds nothing
 }
 
 // node is one cache line. The child is the number of cuts below the packet's
 // value.
 type node struct {
-	cuts      [maxCuts]uint32 // rising; those not used are all ones
-	dimension uint32
-	children  [maxCuts + 1]ref
+	cuts     [maxCuts]uint32 // rising; those not used are all ones
+	_        uint32
+	children [maxCuts + 1]ref
 }
 
 const maxCuts = 7
 
-// ref is a node's number, or a leaf: a place in lists, one box, or nothing.
+// ref is the number of a node and the dimension in which it is cut, or with
+// inLeaf of the first group of a leaf. The first group of all is an empty leaf.
 type ref uint32
 
 const (
-	listRef  ref = 1 << 30
-	boxRef   ref = 2 << 30
-	emptyRef ref = 3 << 30
-	refMask      = 1<<30 - 1
+	inLeaf   ref = 1 << 31
+	empty        = inLeaf
+	inNumber     = 27 // bits of a node's number; the dimension is above
+	maxNodes     = 1 << inNumber
 )
 
-// cutShort marks a list behind which there were more rules, never reached unless
-// the last of the list is passed over.
-const cutShort = 1 << 31
-
-// box is what a leaf compares: from lo on, span more values in each of the
-// fields, which are destination, source, kind, destination and source port. For
-// IPv6 it is about the first words of the addresses, and says only maybe.
-type box struct {
-	lo, span [fields]uint32
-	rule     int32
-	ask      asks
-}
-
-const fields = 5
-
-// asks are what must be asked when a packet is in a box.
-type asks uint32
+// group is some of the boxes of a leaf, by rule. What is missing is the box that
+// holds nothing. The first number has two more bits.
+type group [groupSize]uint32
 
 const (
-	askRule asks = 1 << iota // whether the rule as a whole matches
-	askRest                  // the Checker
+	groupSize = 4
+
+	lastGroup = 1 << 31 // of its leaf
+	// cutShort: more rules would come, never reached unless the last of the leaf
+	// is passed over.
+	cutShort = 1 << 30
+	boxMask  = cutShort - 1
+)
+
+// box is what a leaf compares: from lo on, span more values of destination and
+// source, and between two packed values the kind and the ports. For IPv6 it is
+// about the first words of the addresses, and says only maybe.
+type box struct {
+	low, high                      uint64 // packed; high with the guards
+	dstLo, dstSpan, srcLo, srcSpan uint32
+	order                          uint32 // the rule's index, then what must be asked when a packet is in the box
+}
+
+// packed has kind, destination and source port in 17 bits each, with a guard bit
+// above each: a difference of two in which a guard is set at first and is clear
+// then went below zero there.
+func packed(kind, dst, src uint32) uint64 { return uint64(kind) | uint64(dst)<<18 | uint64(src)<<36 }
+
+const guards = 1<<17 | 1<<35 | 1<<53
+
+const (
+	askRule = 1 << 0 // whether the rule as a whole matches
+	askRest = 1 << 1 // the Checker
+	asks    = askRule | askRest
+	askBits = 2
+	noRule  = 1<<32 - 1
 )
 
 // leafOf walks down a tree.
 func (t *table) leafOf(r ref, v *words) ref {
-	for r < listRef {
-		n := &t.nodes[r]
-		x := uint64(v[n.dimension&15])
+	for r < inLeaf {
+		n := &t.nodes[r&(maxNodes-1)]
+		x := uint64(v[r>>inNumber&15])
 		// No branch depends on the value: it would be guessed wrong.
-		c := (uint64(n.cuts[0])-x)>>63 + (uint64(n.cuts[1])-x)>>63 + (uint64(n.cuts[2])-x)>>63 + (uint64(n.cuts[3])-x)>>63 +
-			(uint64(n.cuts[4])-x)>>63 + (uint64(n.cuts[5])-x)>>63 + (uint64(n.cuts[6])-x)>>63
+		c := ((uint64(n.cuts[0])-x)>>63 + (uint64(n.cuts[1])-x)>>63) + ((uint64(n.cuts[2])-x)>>63 + (uint64(n.cuts[3])-x)>>63) +
+			(((uint64(n.cuts[4])-x)>>63 + (uint64(n.cuts[5])-x)>>63) + (uint64(n.cuts[6])-x)>>63)
 		r = n.children[c&maxCuts]
 	}
 	return r
 }
 
-// search is one question.
+// outside is all ones if the packet is not in the box, else 0.
+func (b *box) outside(dst, src uint32, rest uint64) uint32 {
+	// A difference that is below zero has its highest bit set.
+	out := (uint64(b.dstSpan) - uint64(dst-b.dstLo)) | (uint64(b.srcSpan) - uint64(src-b.srcLo))
+	below := guards &^ (((rest | guards) - b.low) & (b.high - rest))
+	return uint32(int64(out|-below) >> 63)
+}
+
+// lowest returns the lowest order of a box in a leaf that the packet is in, or
+// noRule.
+func (t *table) lowest(r ref, dst, src uint32, rest uint64) uint32 {
+	for i := int(r &^ inLeaf); ; i++ {
+		g := &t.leaves[i]
+		// All are looked at: a branch at each would be guessed wrong.
+		a, b, c, d := &t.boxes[g[0]&boxMask], &t.boxes[g[1]], &t.boxes[g[2]], &t.boxes[g[3]]
+		best := min(a.order|a.outside(dst, src, rest), b.order|b.outside(dst, src, rest),
+			c.order|c.outside(dst, src, rest), d.order|d.outside(dst, src, rest))
+		if best != noRule || g[0]&lastGroup != 0 {
+			return best
+		}
+	}
+}
+
+// search is a question with rules to ask, or not from the first rule on.
 type search struct {
 	rules []Rule
 	key   *Key
-	from  int32 // the lowest rule that counts
-	best  int32 // the lowest found so far; behind the last rule if none is
-	short bool  // a list that was cut short has no answer from that rule on
+	from  int // the lowest rule that counts
+	best  int // the lowest found so far; behind the last rule if none is
+	short bool
 	rest  Checker
 }
 
-// leaf looks for a rule lower than the best in a leaf.
+// leaf looks for a rule lower than the best in a leaf, asking what there is to
+// ask.
 func (s *search) leaf(t *table, r ref, v *words) {
-	switch {
-	case r >= emptyRef:
-		return
-	case r >= boxRef:
-		s.box(&t.boxes[r&refMask], v)
-		return
-	}
-	at := r & refMask
-	count := t.lists[at]
-	last := at + 1 + ref(count&^cutShort)
-	for _, i := range t.lists[at+1 : last] {
-		b := &t.boxes[i]
-		if b.rule >= s.best {
+	for i := int(r &^ inLeaf); ; i++ {
+		g := &t.leaves[i]
+		last := 0 // rule in the group
+		for _, n := range g {
+			b := &t.boxes[n&boxMask]
+			if b.order == noRule {
+				break
+			}
+			rule := int(b.order >> askBits)
+			if rule >= s.best {
+				return
+			}
+			last = rule
+			if rule < s.from || b.outside(v[dstWord], v[srcWord], packed(v[kindOf], v[dstPort], v[srcPort])) != 0 ||
+				b.order&askRule != 0 && !s.rules[rule].matches(s.key) ||
+				b.order&askRest != 0 && !s.rest.Check(rule) {
+				continue
+			}
+			s.best = rule
 			return
 		}
-		if s.box(b, v) {
+		if g[0]&lastGroup != 0 {
+			s.short = s.short || g[0]&cutShort != 0 && last < s.from
 			return
 		}
 	}
-	if count&cutShort != 0 && t.boxes[t.lists[last-1]].rule < s.from {
-		s.short = true
-	}
-}
-
-// box reports whether the packet matches the box's rule, which is then the best.
-func (s *search) box(b *box, v *words) bool {
-	// A difference that is below zero has its highest bit set.
-	if out := (uint64(b.span[0]) - uint64(v[dstWord]-b.lo[0])) | (uint64(b.span[1]) - uint64(v[srcWord]-b.lo[1])) |
-		(uint64(b.span[2]) - uint64(v[kindOf]-b.lo[2])) | (uint64(b.span[3]) - uint64(v[dstPort]-b.lo[3])) |
-		(uint64(b.span[4]) - uint64(v[srcPort]-b.lo[4])); int64(out) < 0 {
-		return false
-	}
-	if b.rule >= s.best || b.rule < s.from ||
-		b.ask&askRule != 0 && !s.rules[b.rule].matches(s.key) ||
-		b.ask&askRest != 0 && !s.rest.Check(int(b.rule)) {
-		return false
-	}
-	s.best = b.rule
-	return true
 }
 
 // Memory returns about how many bytes the trees take.
 func (m *Matcher) Memory() int {
-	const nodeSize, boxSize = 64, 48
 	sum := 0
 	for i := range m.tables {
 		t := &m.tables[i]
-		sum += len(t.nodes)*nodeSize + len(t.lists)*4 + len(t.boxes)*boxSize
+		sum += len(t.nodes)*int(unsafe.Sizeof(node{})) + len(t.leaves)*int(unsafe.Sizeof(group{})) + len(t.boxes)*int(unsafe.Sizeof(box{}))
 	}
 	return sum
 }
