@@ -103,7 +103,7 @@ func (m *Matcher) First(k *Key, from int, rest Checker) int {
 	// of each other, and nothing on them is guessed wrong but where they end.
 	var leaves [maxTrees]ref
 	for i := range t.roots {
-		leaves[i&(maxTrees-1)] = t.leafOf(t.roots[i], &v)
+		leaves[i&(maxTrees-1)] = t.leafOf(t.roots[i].at(&v), &v)
 	}
 	if from == 0 {
 		best, packed := uint32(noRule), packed(k.Kind, k.DstPort, k.SrcPort)

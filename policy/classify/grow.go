@@ -25,7 +25,7 @@ func grow(rules []Rule, all *region) table {
 	}
 	for _, part := range g.apart(inside) {
 		if len(part) > 0 {
-			g.roots = append(g.roots, g.node(part, *all, growth{budget: perRule*len(part) + 1024}))
+			g.roots = append(g.roots, g.root(part, all))
 		}
 	}
 	return g.table

@@ -29,7 +29,7 @@ func (v *words) of(k *Key) {
 
 // table has the trees of one family.
 type table struct {
-	roots  []ref // of the trees, not more than maxTrees
+	roots  []root // of the trees, not more than maxTrees
 	nodes  []node
 	leaves []group
 	boxes  []box // the first holds nothing
@@ -176,6 +176,9 @@ func (m *Matcher) Memory() int {
 	sum := 0
 	for i := range m.tables {
 		t := &m.tables[i]
+		for j := range t.roots {
+			sum += len(t.roots[j].jumps) * int(unsafe.Sizeof(empty))
+		}
 		sum += len(t.nodes)*int(unsafe.Sizeof(node{})) + len(t.leaves)*int(unsafe.Sizeof(group{})) + len(t.boxes)*int(unsafe.Sizeof(box{}))
 	}
 	return sum
