@@ -96,6 +96,10 @@ func (s *Shared) SetPolicy(p *policy.Policy) {
 // Policy returns the policy that holds now.
 func (s *Shared) Policy() *policy.Policy { return s.current.Load().policy }
 
+// Generation returns the number of what holds now: another one for each policy,
+// and whenever a time window opens or closes.
+func (s *Shared) Generation() uint32 { return s.current.Load().generation }
+
 // Flows returns the flow table.
 func (s *Shared) Flows() *conntrack.Table { return s.flows }
 

@@ -289,6 +289,9 @@ func (in *Inline) Tallies() (rules, tenants map[string]firewall.Tally) {
 // Shared returns what the workers have in common.
 func (in *Inline) Shared() *firewall.Shared { return in.shared }
 
+// Now is the clock of the workers, in ns.
+func (in *Inline) Now() int64 { return in.clock() }
+
 // Totals returns what all workers have counted together.
 func (in *Inline) Totals() (t firewall.Totals) {
 	for _, f := range in.firewalls {

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -62,13 +64,21 @@ func output(t *testing.T, cmd *exec.Cmd) (status int, stderr string) {
 
 // running is a firewall that has said that it runs.
 type running struct {
-	cmd  *exec.Cmd
-	rest chan string // what it says after that
+	cmd    *exec.Cmd
+	socket string      // of control
+	lines  chan string // what it says after that
+	said   []string    // of which this was read
 }
 
 func start(t *testing.T, args ...string) *running {
 	t.Helper()
-	r := &running{cmd: program(t, "plain", append([]string{"run", "--rules", acceptAll}, args...)...), rest: make(chan string, 1)}
+	return startRules(t, acceptAll, args...)
+}
+
+func startRules(t *testing.T, rules string, args ...string) *running {
+	t.Helper()
+	r := &running{socket: filepath.Join(t.TempDir(), "control.sock"), lines: make(chan string, 1<<16)}
+	r.cmd = program(t, "plain", append([]string{"run", "--rules", rules, "--control", r.socket}, args...)...)
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -82,11 +92,10 @@ func start(t *testing.T, args ...string) *running {
 		said.WriteString(lines.Text() + "\n")
 		if strings.Contains(lines.Text(), "the firewall runs") {
 			go func() {
-				var rest strings.Builder
+				defer close(r.lines)
 				for lines.Scan() {
-					rest.WriteString(lines.Text() + "\n")
+					r.lines <- lines.Text()
 				}
-				r.rest <- rest.String()
 			}()
 			return r
 		}
@@ -101,9 +110,26 @@ func (r *running) stop(t *testing.T, signal syscall.Signal) (status int, said st
 	if err := r.cmd.Process.Signal(signal); err != nil {
 		t.Fatal(err)
 	}
-	said = <-r.rest
+	for line := range r.lines {
+		r.said = append(r.said, line)
+	}
+	said = strings.Join(r.said, "\n") + "\n"
 	if err := r.cmd.Wait(); err != nil && r.cmd.ProcessState == nil {
 		t.Fatal(err)
 	}
 	return r.cmd.ProcessState.ExitCode(), said
+}
+
+// waitFor waits until it has said something n times.
+func (r *running) waitFor(n int, what string) error {
+	for line := range r.lines {
+		r.said = append(r.said, line)
+		if strings.Contains(line, what) {
+			n--
+		}
+		if n == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("it does not say %q %d times more:\n%s", what, n, strings.Join(r.said, "\n"))
 }

@@ -70,6 +70,7 @@ func newRootCommand(s streams) *cobra.Command {
 		newRunCommand(s),
 		newReplayCommand(s),
 		newCheckCommand(s), newFmtCommand(s), newExplainCommand(s),
+		newReloadCommand(s),
 		newNFTCommand(s),
 		newDemoCommand(s),
 		newEndpointCommand(s),

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 
 	"sttwall/policy"
 )
@@ -9,15 +11,25 @@ import (
 // loadPolicy loads a rules file and prints what the loader has to say of it,
 // with file, line, column and the source line.
 func loadPolicy(s streams, path string) (*policy.Policy, error) {
+	rules, said, err := readPolicy(path, policy.Printout{Color: colour(s.err)})
+	io.WriteString(s.err, said)
+	return rules, err
+}
+
+// readPolicy loads a rules file and returns what the loader has to say of it. The
+// error is errFindings where the file does not load.
+func readPolicy(path string, o policy.Printout) (rules *policy.Policy, said string, err error) {
 	rules, diagnostics, files := policy.LoadFile(path)
 	if len(diagnostics) > 0 {
-		out := policy.Printout{Files: files, Color: colour(s.err)}
-		if err := policy.WriteDiagnostics(s.err, diagnostics, out); err != nil {
-			return nil, fmt.Errorf("printing what is wrong with %s: %w", path, err)
+		var out bytes.Buffer
+		o.Files = files
+		if err := policy.WriteDiagnostics(&out, diagnostics, o); err != nil {
+			return nil, "", fmt.Errorf("printing what is wrong with %s: %w", path, err)
 		}
+		said = out.String()
 	}
 	if diagnostics.HasErrors() {
-		return nil, errFindings
+		return nil, said, errFindings
 	}
-	return rules, nil
+	return rules, said, nil
 }

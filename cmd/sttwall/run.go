@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
-	"os/signal"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
+	"sttwall/control"
 	"sttwall/nfq"
 	"sttwall/policy"
 )
@@ -19,6 +20,7 @@ import (
 func newRunCommand(s streams) *cobra.Command {
 	var (
 		rules  string
+		socket string
 		report time.Duration
 		inline inlineFlags
 	)
@@ -46,82 +48,95 @@ func newRunCommand(s streams) *cobra.Command {
 			if config.Policy, err = loadPolicy(s, rules); err != nil {
 				return err
 			}
-			return run(cmd.Context(), config, slog.New(slog.NewTextHandler(s.err, nil)), report, func() (*policy.Policy, error) { return loadPolicy(s, rules) })
+			return run(cmd.Context(), runConfig{
+				inline: config, rules: rules, socket: socket, report: report,
+				log: slog.New(slog.NewTextHandler(s.err, nil)),
+				load: func() (*policy.Policy, string, error) {
+					p, said, err := readPolicy(rules, policy.Printout{})
+					io.WriteString(s.err, said)
+					return p, said, err
+				},
+			})
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&rules, "rules", "", "rules `file` (required)")
+	flags.StringVar(&socket, "control", defaultSocket(), "`socket` over which the firewall is asked and changed; \"\" is none")
 	flags.DurationVar(&report, "report", 10*time.Second, "how often losses and drops are logged, if there were any; 0 is never")
 	inline.addRun(flags)
 	return cmd
 }
 
-// run runs the firewall until ctx ends. load reads the rules again, at SIGHUP.
-func run(ctx context.Context, config nfq.InlineConfig, log *slog.Logger, every time.Duration, load func() (*policy.Policy, error)) error {
-	watch := newReporter(log)
-	config.Observer = watch.observe
-	inline, err := nfq.StartInline(config)
+// runConfig is a firewall that `run` runs.
+type runConfig struct {
+	inline nfq.InlineConfig
+	rules  string // the rules file
+	socket string // of control; "": none
+	report time.Duration
+	log    *slog.Logger
+	// load reads the rules again; see [reloader].
+	load func() (*policy.Policy, string, error)
+}
+
+// run runs the firewall until ctx ends.
+func run(ctx context.Context, c runConfig) error {
+	watch := newReporter(c.log)
+	c.inline.Observer = watch.observe
+	// The socket first: what cannot be asked shall not run unnoticed, and nothing
+	// has been touched yet.
+	var socket *control.Listener
+	if c.socket != "" {
+		var err error
+		if socket, err = control.Listen(c.socket); err != nil {
+			return err
+		}
+		defer socket.Close()
+	}
+	inline, err := nfq.StartInline(c.inline)
 	if err != nil {
 		return err
 	}
-	settings := config.Policy.Settings()
-	announce(log, config, settings, inline)
-	stopped := make(chan struct{})
-	reporting, stop := context.WithCancel(context.Background())
-	go func() {
-		defer close(stopped)
-		watch.run(reporting, inline, every)
-	}()
-	go reloadAtHangup(reporting, inline, log, load)
+	reloads := &reloader{inline: inline, log: c.log, load: c.load}
+	serving, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	if socket != nil {
+		server, err := control.NewServer(control.Config{
+			Firewall: inline, Reload: reloads.reload, Log: c.log, Version: version(), Rules: c.rules, Owner: os.Geteuid(),
+		})
+		if err != nil {
+			stop()
+			return err
+		}
+		running.Go(func() {
+			if err := server.Serve(serving, socket); err != nil {
+				c.log.Error("the control socket is out of order: the firewall goes on without it", "why", err)
+			}
+		})
+	}
+	announce(c, inline)
+	running.Go(func() { watch.run(serving, inline, c.report) })
+	running.Go(func() { reloads.atHangup(serving) })
 	err = inline.Run(ctx)
 	stop()
-	<-stopped
+	running.Wait()
 	return err
 }
 
-// reloadAtHangup puts the rules file in force again at each SIGHUP. A file that
-// does not load changes nothing.
-func reloadAtHangup(ctx context.Context, inline *nfq.Inline, log *slog.Logger, load func() (*policy.Policy, error)) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, unix.SIGHUP)
-	defer signal.Stop(hangup)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangup:
-			reload(inline, log, load)
-		}
-	}
-}
-
-func reload(inline *nfq.Inline, log *slog.Logger, load func() (*policy.Policy, error)) {
-	old := inline.Shared().Policy()
-	next, err := load()
-	if err != nil {
-		log.Error("the rules file does not load: the rules that were in force still are", "why", err)
-		return
-	}
-	ended, err := inline.Reload(next)
-	if err != nil {
-		log.Error("the table does not follow the rules file: the rules that were in force still are", "why", err)
-		return
-	}
-	log.Info("the rules are in force", "tenants", len(next.Tenants()), "rules", len(next.Rules()), "flows_ended", ended)
-	if next.Settings().Flows != old.Settings().Flows {
-		log.Warn("settings.flows has changed: the flow table keeps its size until the next start")
-	}
-}
-
 // announce says what runs, and loudly what is left open.
-func announce(log *slog.Logger, c nfq.InlineConfig, settings policy.Settings, inline *nfq.Inline) {
+func announce(run runConfig, inline *nfq.Inline) {
+	c, log := run.inline, run.log
+	settings := c.Policy.Settings()
 	where := "somebody else's"
 	if table := inline.Table(); table != nil {
 		where = table.Target().String()
 	}
+	socket := run.socket
+	if socket == "" {
+		socket = "none"
+	}
 	log.Info("the firewall runs", "ports", settings.STTPorts, "receivers", settings.Receivers.String(),
 		"tenants", len(c.Policy.Tenants()), "rules", len(c.Policy.Rules()),
-		"queue", c.Queue.Number, "queues", c.Queues, "table", where)
+		"queue", c.Queue.Number, "queues", c.Queues, "table", where, "control", socket)
 	if len(settings.Endpoints) == 0 {
 		log.Warn("settings.endpoints is empty: any address may send STT")
 	}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"sttwall/internal/lab"
+)
+
+func TestReloadPutsTheChangedFileInForce(t *testing.T) {
+	if !lab.Inside(t) {
+		return
+	}
+	file := rulesFile(t, smallRules)
+	fw := startRules(t, file, "--queues", "1", "--no-nft")
+	reload := func(rules string) (status int, out, stderr string) {
+		if err := os.WriteFile(file, []byte(rules), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		return sttwall("reload", "--control", fw.socket)
+	}
+	status, out, stderr := reload(smallRules + "tenant \"globex\" {\n  context_ids = [200]\n}\n")
+	if status != statusFine || out != "the rules are in force: 2 tenants, 2 rules; 0 flows ended\n" || stderr != "" {
+		t.Errorf("status %d\n%s%s", status, out, stderr)
+	}
+	status, out, stderr = reload(strings.Replace(smallRules, "settings {", "settings {\n  flows = 100000", 1))
+	if status != statusFine || !strings.HasPrefix(out, "the rules are in force: 1 tenants") || !strings.Contains(stderr, "settings.flows has changed") {
+		t.Errorf("a smaller table: status %d\n%s%s", status, out, stderr)
+	}
+	status, out, stderr = reload(strings.Replace(smallRules, `endpoints = ["any"]`, "", 1))
+	if status != statusFine || !strings.Contains(stderr, "warning: Any host may send STT") {
+		t.Errorf("a warning: status %d\n%s%s", status, out, stderr)
+	}
+
+	broken := strings.Replace(smallRules, `"accept"`, `"allow"`, 1)
+	status, out, stderr = reload(broken)
+	_, _, check := sttwall("check", file)
+	if status != statusRefused || out != "" || !strings.HasPrefix(stderr, check) || !strings.Contains(check, file+":") {
+		t.Errorf("a broken file: status %d\n%s%s\nwant first what check says:\n%s", status, out, stderr, check)
+	}
+	if err := fw.cmd.Process.Signal(syscall.SIGHUP); err != nil { // the same once more
+		t.Fatal(err)
+	}
+	if err := fw.waitFor(2, "the rules file does not load"); err != nil {
+		t.Error(err)
+	}
+	status, said := fw.stop(t, syscall.SIGTERM)
+	if status != statusFine || strings.Count(said, check) != 2 {
+		t.Errorf("status %d; it does not say twice\n%s\nbut\n%s", status, check, said)
+	}
+	if status, _, stderr := sttwall("reload", "--control", fw.socket); status != statusRefused || !strings.Contains(stderr, "no sttwall listens on "+fw.socket) {
+		t.Errorf("afterwards: status %d\n%s", status, stderr)
+	}
+}
+
+func TestTheSocketOfALiveFirewallIsNotTaken(t *testing.T) {
+	if !lab.Inside(t) {
+		return
+	}
+	fw := start(t, "--queues", "1", "--no-nft")
+	status, stderr := output(t, program(t, "plain", "run", "--rules", acceptAll, "--control", fw.socket, "--queue", "1", "--queues", "1", "--no-nft"))
+	if status != statusRefused || !strings.Contains(stderr, "another sttwall listens on "+fw.socket) {
+		t.Errorf("a second one: status %d\n%s", status, stderr)
+	}
+	fw.stop(t, syscall.SIGKILL)
+	if _, err := os.Lstat(fw.socket); err != nil {
+		t.Fatalf("a killed firewall cannot take its socket away: %v", err)
+	}
+	again := start(t, "--queues", "1", "--no-nft", "--control", fw.socket)
+	if status, out, stderr := sttwall("reload", "--control", fw.socket); status != statusFine {
+		t.Errorf("after it was replaced: status %d\n%s%s", status, out, stderr)
+	}
+	again.stop(t, syscall.SIGTERM)
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"sttwall/control"
+	"sttwall/nfq"
+	"sttwall/policy"
+)
+
+// reloader puts the rules file of a running firewall in force again, whoever
+// asks for it, one at a time. A file that does not load changes nothing.
+type reloader struct {
+	mu     sync.Mutex
+	inline *nfq.Inline
+	log    *slog.Logger
+	// load reads the rules again. said is about the file, and is printed.
+	load func() (p *policy.Policy, said string, err error)
+}
+
+// reload reports what is in force now; the error is a [control.Error] that says
+// why nothing has changed.
+func (r *reloader) reload() (done control.Reloaded, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.inline.Shared().Policy()
+	next, said, err := r.load()
+	if err != nil {
+		const what = "the rules file does not load: the rules that were in force still are"
+		r.log.Error(what, "why", err)
+		return done, &control.Error{Code: http.StatusUnprocessableEntity, Message: what, Diagnostics: said}
+	}
+	ended, err := r.inline.Reload(next)
+	if err != nil {
+		const what = "the table does not follow the rules file: the rules that were in force still are"
+		r.log.Error(what, "why", err)
+		return done, &control.Error{Code: http.StatusInternalServerError, Message: what + ": " + err.Error()}
+	}
+	done = control.Reloaded{Tenants: len(next.Tenants()), Rules: len(next.Rules()), FlowsEnded: ended}
+	r.log.Info("the rules are in force", "tenants", done.Tenants, "rules", done.Rules, "flows_ended", ended)
+	if said != "" {
+		done.Warnings = append(done.Warnings, strings.TrimSuffix(said, "\n"))
+	}
+	if next.Settings().Flows != old.Settings().Flows {
+		const what = "settings.flows has changed: the flow table keeps its size until the next start"
+		r.log.Warn(what)
+		done.Warnings = append(done.Warnings, what)
+	}
+	return done, nil
+}
+
+// atHangup reloads at each SIGHUP until ctx ends.
+func (r *reloader) atHangup(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, unix.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			r.reload() // what there is to say is in the log
+		}
+	}
+}

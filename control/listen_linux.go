@@ -1,0 +1,144 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// socketMode lets the owner and the group connect.
+const socketMode = 0o660
+
+// maxPath is the longest path of a unix socket in bytes, without its NUL
+// (sockaddr_un, unix(7)).
+const maxPath = 107
+
+// Listener is a control socket that is there, and not served yet.
+type Listener struct {
+	*net.UnixListener
+	path string
+	lock *os.File
+}
+
+// Listen makes the socket, and its folder if that is not there. A socket that a
+// dead process has left is replaced; one that somebody serves is not. Close
+// takes the socket away.
+func Listen(path string) (l *Listener, err error) {
+	if len(path) > maxPath {
+		return nil, fmt.Errorf("control socket %s: %d characters, and the kernel takes at most %d", path, len(path), maxPath)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	// Two that start at once must not take each other's socket for a dead one's.
+	lock, err := lockFile(path + ".lock")
+	if err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, inUse(path)
+		}
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			unlock(lock)
+		}
+	}()
+	if err := removeDead(path); err != nil {
+		return nil, err
+	}
+	// The mode that the socket has before bind is that of the file (af_unix.c,
+	// unix_bind_bsd), but for the umask: at no time can others connect.
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var failed error
+		if err := c.Control(func(fd uintptr) { failed = unix.Fchmod(int(fd), socketMode) }); err != nil {
+			return err
+		}
+		return failed
+	}}
+	listener, err := config.Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if err := os.Chmod(path, socketMode); err != nil { // what a umask took from the group
+		listener.Close()
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	return &Listener{UnixListener: listener.(*net.UnixListener), path: path, lock: lock}, nil
+}
+
+// Path returns where the socket is.
+func (l *Listener) Path() string { return l.path }
+
+// Close takes the socket away. Connections that were accepted go on.
+func (l *Listener) Close() error {
+	err := l.UnixListener.Close()
+	if !errors.Is(err, net.ErrClosed) {
+		unlock(l.lock)
+	}
+	return err
+}
+
+func inUse(path string) error {
+	return fmt.Errorf("another sttwall listens on %s: stop it, or give this one another socket with --control", path)
+}
+
+// removeDead takes away a socket on which nobody listens.
+func removeDead(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("control socket %s: there is something else with that name", path)
+	}
+	c, err := net.Dial("unix", path)
+	if err == nil {
+		c.Close()
+		return inUse(path)
+	}
+	if !errors.Is(err, unix.ECONNREFUSED) {
+		return fmt.Errorf("control socket: is another sttwall there? %w", err)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	return nil
+}
+
+// lockFile makes a file and locks it for as long as it is open. The error is
+// EWOULDBLOCK if somebody else has.
+func lockFile(path string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			f.Close()
+			return nil, &os.PathError{Op: "lock", Path: path, Err: err}
+		}
+		// Whoever had it may have removed it just before.
+		mine, err := f.Stat()
+		if err == nil {
+			if there, err := os.Stat(path); err == nil && os.SameFile(mine, there) {
+				return f, nil
+			}
+		}
+		f.Close()
+	}
+}
+
+func unlock(f *os.File) {
+	os.Remove(f.Name()) // while it is locked: nobody else's
+	f.Close()
+}

@@ -1,0 +1,93 @@
+package control
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestTheSocketIsForItsOwnerAndGroup(t *testing.T) {
+	old := unix.Umask(0o077)
+	defer unix.Umask(old)
+	path := filepath.Join(t.TempDir(), "folder", "control.sock")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestASocketOfADeadProcessIsReplacedAndALiveOneIsNot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "control.sock")
+	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.SetUnlinkOnClose(false)
+	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "another sttwall listens on "+path) {
+		t.Errorf("one that somebody serves: %v", err)
+	}
+	if err := dead.Close(); err != nil { // as a killed process leaves it
+		t.Fatal(err)
+	}
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "another sttwall listens on "+path) {
+		t.Errorf("a second one: %v", err)
+	}
+	if c, err := net.Dial("unix", path); err != nil {
+		t.Errorf("the first one after that: %v", err)
+	} else {
+		c.Close()
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l, err = Listen(path); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+}
+
+func TestWhatIsNoSocketIsLeftAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "control.sock")
+	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "something else") {
+		t.Errorf("got %v", err)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != "mine" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if _, err := Listen(strings.Repeat("x", maxPath+1)); err == nil || !strings.Contains(err.Error(), "at most 107") {
+		t.Errorf("a path that is too long: %v", err)
+	}
+}
+
+func TestAClientSaysWhatIsInTheWay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "control.sock")
+	if _, err := Dial(path); err == nil || !strings.Contains(err.Error(), "no sttwall listens on "+path) {
+		t.Errorf("no socket: %v", err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Dial(path); err == nil || !strings.Contains(err.Error(), "no sttwall listens on "+path) {
+		t.Errorf("a file: %v", err)
+	}
+}

@@ -1,0 +1,254 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// Bounds of a server.
+const (
+	// maxConns is how many connections there are at once, and maxReaders how
+	// many of them may be of those who only read, so that they cannot keep out
+	// those who change things.
+	maxConns, maxReaders = 64, 48
+	// maxExcess is how many connections beyond those are told that they are too
+	// many; the others are closed.
+	maxExcess = 16
+	// maxBody and maxHeader bound a request in bytes.
+	maxBody, maxHeader = 64 << 10, 16 << 10
+	// How long a client may take to say what it wants, to take the answer, and to
+	// ask again.
+	headerTimeout, readTimeout, writeTimeout, idleTimeout = 5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute
+)
+
+// Config makes a [Server].
+type Config struct {
+	// Firewall is whom the server speaks for. Required.
+	Firewall Running
+	// Reload reads the rules file again and puts it in force; required. An
+	// [Error] of it reaches the client as it is. It is called by one goroutine at
+	// a time or many: it keeps order itself.
+	Reload func() (Reloaded, error)
+	// Log is told of changes, and of mistakes of the server's own. Required.
+	Log *slog.Logger
+	// Version and Rules are shown in [Status].
+	Version, Rules string
+	// Owner is the user that may change things besides root: the one that runs
+	// the firewall.
+	Owner int
+}
+
+// Server answers on a control socket.
+type Server struct {
+	config  Config
+	mux     http.ServeMux
+	http    http.Server
+	started time.Time
+}
+
+// NewServer makes a server. It listens nowhere yet.
+func NewServer(c Config) (*Server, error) {
+	switch {
+	case c.Firewall == nil:
+		return nil, errors.New("control: no firewall")
+	case c.Reload == nil:
+		return nil, errors.New("control: nothing that reloads")
+	case c.Log == nil:
+		return nil, errors.New("control: no log")
+	}
+	s := &Server{config: c, started: time.Now()}
+	s.http = http.Server{
+		Handler: http.HandlerFunc(s.serve), ConnContext: withConn,
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeader,
+		ErrorLog:       slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
+	}
+	s.handle("GET", "/v1/status", reads, s.status)
+	s.handle("POST", "/v1/reload", changes, s.reload)
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		answerError(w, refuse(http.StatusNotFound, "there is no %s: see docs/control.md", r.URL.Path))
+	})
+	return s, nil
+}
+
+// need is what a call does, and so who may make it.
+type need uint8
+
+const (
+	reads need = iota
+	changes
+)
+
+// handle adds a call. What it returns is the answer.
+func (s *Server) handle(method, path string, n need, call func(*http.Request) (any, error)) {
+	s.handleStream(method, path, n, func(w http.ResponseWriter, r *http.Request) error {
+		value, err := call(r)
+		if err == nil {
+			answer(w, value)
+		}
+		return err
+	})
+}
+
+// handleStream adds a call that writes its answer itself. An error that it returns
+// before it has written anything is the answer.
+func (s *Server) handleStream(method, path string, n need, call func(http.ResponseWriter, *http.Request) error) {
+	s.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
+		if n == changes {
+			peer, known := peerIn(r)
+			allowed := known && s.changer(peer)
+			s.config.Log.Info("asked over the control socket", "call", method+" "+path, "uid", peer.UID, "pid", peer.PID, "allowed", allowed)
+			if !allowed {
+				answerError(w, refuse(http.StatusForbidden, "%s %s: only root and the user that runs the firewall may, and this is %s", method, path, peer))
+				return
+			}
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		if err := call(w, r); err != nil {
+			answerError(w, err)
+		}
+	})
+	s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", method)
+		answerError(w, refuse(http.StatusMethodNotAllowed, "%s takes %s, not %s", path, method, r.Method))
+	})
+}
+
+// changer reports whether a peer may change things.
+func (s *Server) changer(p Peer) bool { return p.UID == 0 || p.UID == s.config.Owner }
+
+// serve answers a request; what panics is answered too.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		switch what := recover(); what {
+		case nil:
+		case http.ErrAbortHandler:
+			panic(what)
+		default:
+			s.config.Log.Error("a mistake in sttwall's control socket: packets are not touched by it", "call", r.Method+" "+r.URL.Path,
+				"what", fmt.Sprint(what), "stack", string(debug.Stack()))
+			answerError(w, errors.New("a mistake in sttwall, which its log describes"))
+		}
+	}()
+	if c, ok := r.Context().Value(connKey{}).(*conn); ok && c.kind == connExcess {
+		w.Header().Set("Connection", "close")
+		answerError(w, refuse(http.StatusServiceUnavailable, "there are too many connections to the control socket: try again when some have ended"))
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// Serve answers on l until ctx ends, then takes the socket away and ends all
+// connections. The error is nil if ctx ended.
+func (s *Server) Serve(ctx context.Context, l *Listener) error {
+	defer context.AfterFunc(ctx, func() { s.http.Close() })()
+	err := s.http.Serve(&bounded{Listener: l, changer: s.changer})
+	s.http.Close()
+	l.Close() // if Close came before Serve
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("control socket %s: %w", l.Path(), err)
+}
+
+// bounded bounds the connections of a listener, and knows who they are.
+type bounded struct {
+	*Listener
+	changer func(Peer) bool
+
+	mu    sync.Mutex
+	count [connKinds]int
+}
+
+// connKind is what a connection counts as.
+type connKind uint8
+
+const (
+	connChanger connKind = iota // of somebody who may change things
+	connReader
+	connExcess // too many: is told so, and nothing else
+	connKinds
+)
+
+// conn is a connection that counts.
+type conn struct {
+	*net.UnixConn
+	peer    Peer
+	kind    connKind
+	once    sync.Once
+	release func()
+}
+
+func (c *conn) Close() error {
+	c.once.Do(c.release)
+	return c.UnixConn.Close()
+}
+
+func (b *bounded) Accept() (net.Conn, error) {
+	for {
+		c, err := b.AcceptUnix()
+		if err != nil {
+			return nil, err
+		}
+		peer, err := peerOf(c)
+		if err != nil {
+			c.Close() // gone, or not to be known: there is nobody to answer
+			continue
+		}
+		kind, ok := b.take(peer)
+		if !ok {
+			c.Close()
+			continue
+		}
+		return &conn{UnixConn: c, peer: peer, kind: kind, release: func() { b.give(kind) }}, nil
+	}
+}
+
+func (b *bounded) take(p Peer) (kind connKind, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	kind = connChanger
+	if !b.changer(p) {
+		kind = connReader
+	}
+	if b.count[connChanger]+b.count[connReader] >= maxConns || b.count[kind] >= maxReaders && kind == connReader {
+		kind = connExcess
+	}
+	if kind == connExcess && b.count[kind] >= maxExcess {
+		return kind, false
+	}
+	b.count[kind]++
+	return kind, true
+}
+
+func (b *bounded) give(kind connKind) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.count[kind]--
+}
+
+func (s *Server) status(*http.Request) (any, error) {
+	shared := s.config.Firewall.Shared()
+	p := shared.Policy()
+	return Status{
+		Version: s.config.Version, PID: os.Getpid(), Started: s.started, Rules: s.config.Rules,
+		Generation: shared.Generation(), Tenants: len(p.Tenants()), RuleCount: len(p.Rules()),
+		Flows: shared.Flows().Stats().Flows, Totals: totalsOf(s.config.Firewall.Totals()),
+	}, nil
+}
+
+func (s *Server) reload(*http.Request) (any, error) {
+	r, err := s.config.Reload()
+	if r.Warnings == nil {
+		r.Warnings = []string{}
+	}
+	return r, err
+}

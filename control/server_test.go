@@ -1,0 +1,377 @@
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sttwall/firewall"
+	"sttwall/policy"
+)
+
+const testRules = `
+settings {
+  endpoints = ["192.0.2.0/24"]
+}
+tenant "acme" {
+  context_ids = [100]
+  rule "no-telnet" {
+    action   = "reject"
+    services = ["tcp/23"]
+  }
+  rule "web" {
+    action   = "accept"
+    services = ["tcp/443", "udp/53", "icmp/echo-request"]
+    log      = true
+  }
+}
+tenant "globex" {
+  context_ids = [200]
+  mode        = "audit"
+}
+`
+
+func compile(t testing.TB, rules string) *policy.Policy {
+	t.Helper()
+	p, diagnostics := policy.Load("test.hcl", []byte(rules))
+	if p == nil {
+		t.Fatal(diagnostics)
+	}
+	return p
+}
+
+// core is a firewall without queues: its clock stands where a test puts it.
+type core struct {
+	shared *firewall.Shared
+	totals firewall.Totals
+	now    int64
+}
+
+func (c *core) Shared() *firewall.Shared { return c.shared }
+func (c *core) Totals() firewall.Totals  { return c.totals }
+func (c *core) Now() int64               { return c.now }
+
+func newCore(t testing.TB, rules string) *core {
+	t.Helper()
+	ids, err := firewall.NewFrameIDFilter(firewall.FrameIDConfig{Bits: 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared, err := firewall.NewShared(compile(t, rules), ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &core{shared: shared, now: int64(time.Hour)}
+}
+
+// served is a server on a socket of its own, until the test ends.
+type served struct {
+	*Server
+	path string
+	log  *syncBuffer
+}
+
+func serve(t testing.TB, c Config) *served {
+	t.Helper()
+	s := &served{path: filepath.Join(t.TempDir(), "control.sock"), log: new(syncBuffer)}
+	if c.Firewall == nil {
+		c.Firewall = newCore(t, testRules)
+	}
+	if c.Reload == nil {
+		c.Reload = func() (Reloaded, error) { return Reloaded{Tenants: 2, Rules: 3, FlowsEnded: 1}, nil }
+	}
+	if c.Owner == 0 {
+		c.Owner = os.Geteuid()
+	}
+	c.Log = slog.New(slog.NewTextHandler(s.log, nil))
+	var err error
+	if s.Server, err = NewServer(c); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Listen(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Lstat(s.path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the socket is still there: %v", err)
+		}
+	})
+	return s
+}
+
+func (s *served) dial(t testing.TB) *Client {
+	t.Helper()
+	c, err := Dial(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// raw sends a request as it stands and returns the answer.
+func raw(t *testing.T, c net.Conn, request string) (code int, body string) {
+	t.Helper()
+	go io.WriteString(c, request) // the server may answer, and close, before it has read all
+	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+func get(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: sttwall\r\n\r\n" }
+func post(path, body string) string {
+	return "POST " + path + " HTTP/1.1\r\nHost: sttwall\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+}
+
+// connect opens a connection that ends with the test.
+func (s *served) connect(t *testing.T) net.Conn {
+	t.Helper()
+	c, err := net.Dial("unix", s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// connectAs opens a connection as another user. Credentials are a thread's, so
+// the thread is one of its own, and ends.
+func (s *served) connectAs(t *testing.T, uid int) net.Conn {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can be somebody else")
+	}
+	if err := os.Chmod(s.path, 0o666); err != nil { // else the user would have to be of its group
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(s.path)
+	for _, dir := range []string{dir, filepath.Dir(dir)} { // both are of this test
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	type result struct {
+		net.Conn
+		err error
+	}
+	connected := make(chan result)
+	go func() {
+		runtime.LockOSThread() // and never unlocked
+		if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)); e != 0 {
+			connected <- result{err: e}
+			return
+		}
+		c, err := net.Dial("unix", s.path)
+		connected <- result{c, err}
+	}()
+	r := <-connected
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r.Conn
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func TestStatusSaysWhichFirewallThisIs(t *testing.T) {
+	fw := newCore(t, testRules)
+	fw.totals.FramesAccepted, fw.totals.FramesDropped = 7, 3
+	s := serve(t, Config{Firewall: fw, Version: "sttwall v1", Rules: "/etc/sttwall/rules.hcl"})
+	got, err := s.dial(t).Status(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Version != "sttwall v1" || got.Rules != "/etc/sttwall/rules.hcl" || got.PID != os.Getpid() || got.Tenants != 2 || got.RuleCount != 2 ||
+		got.Generation != 1 || got.Totals.FramesAccepted != 7 || got.Totals.FramesDropped != 3 || !got.Started.Equal(s.started) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAReloadSaysWhatIsInForce(t *testing.T) {
+	s := serve(t, Config{})
+	got, err := s.dial(t).Reload(context.Background())
+	if err != nil || got.Tenants != 2 || got.Rules != 3 || got.FlowsEnded != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if !strings.Contains(s.log.String(), `call="POST /v1/reload"`) || !strings.Contains(s.log.String(), "allowed=true") {
+		t.Errorf("the log says\n%s", s.log)
+	}
+}
+
+func TestAFileThatDoesNotLoadIsToldWhole(t *testing.T) {
+	refusal := &Error{Code: http.StatusUnprocessableEntity, Message: "the rules file does not load", Diagnostics: "rules.hcl:3,1-5: error: Unknown\n  3 | \x00ünknown\n"}
+	s := serve(t, Config{Reload: func() (Reloaded, error) { return Reloaded{}, refusal }})
+	_, err := s.dial(t).Reload(context.Background())
+	var got *Error
+	if !errors.As(err, &got) || *got != *refusal {
+		t.Errorf("got %+v, want %+v", err, refusal)
+	}
+}
+
+func TestWhoMayDoWhat(t *testing.T) {
+	const ordinary = 65533
+	for _, tt := range []struct {
+		name  string
+		owner int // of the firewall; 0: this user
+		uid   int // -1: this user
+		call  string
+		want  int
+	}{
+		{"the user that runs it reads", 0, -1, get("/v1/status"), 200},
+		{"the user that runs it reloads", 0, -1, post("/v1/reload", ""), 200},
+		{"another user reads", 0, ordinary, get("/v1/status"), 200},
+		{"another user does not reload", 0, ordinary, post("/v1/reload", ""), 403},
+		{"a firewall's own user reloads", ordinary, ordinary, post("/v1/reload", ""), 200},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve(t, Config{Owner: tt.owner})
+			c := s.connect
+			if tt.uid >= 0 {
+				c = func(t *testing.T) net.Conn { return s.connectAs(t, tt.uid) }
+			}
+			code, body := raw(t, c(t), tt.call)
+			if code != tt.want {
+				t.Errorf("got %d, want %d: %s", code, tt.want, body)
+			}
+			if code == 403 && !strings.Contains(body, `"error":"POST /v1/reload: only root and the user that runs the firewall may, and this is user 65533, process `) {
+				t.Errorf("it says %s", body)
+			}
+		})
+	}
+}
+
+func TestRequestsThatAreNoneAreAnsweredInJSON(t *testing.T) {
+	s := serve(t, Config{})
+	for _, tt := range []struct {
+		name, request string
+		code          int
+		want          string
+	}{
+		{"an unknown path", get("/v2/status"), 404, "there is no /v2/status"},
+		{"another method", get("/v1/reload"), 405, "/v1/reload takes POST, not GET"},
+		{"another method on what is read", post("/v1/status", ""), 405, "/v1/status takes GET, not POST"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, body := raw(t, s.connect(t), tt.request)
+			var e Error
+			if err := json.Unmarshal([]byte(body), &e); err != nil || code != tt.code || !strings.Contains(e.Message, tt.want) {
+				t.Errorf("got %d %q (%v), want %d %q", code, body, err, tt.code, tt.want)
+			}
+		})
+	}
+}
+
+func TestAHeaderThatIsTooLongIsRefused(t *testing.T) {
+	s := serve(t, Config{})
+	request := strings.Replace(get("/v1/status"), "\r\n\r\n", "\r\nX: "+strings.Repeat("x", 2*maxHeader)+"\r\n\r\n", 1)
+	if code, body := raw(t, s.connect(t), request); code != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("got %d %s", code, body)
+	}
+}
+
+func TestAPanicIsAnsweredAndLogged(t *testing.T) {
+	s := serve(t, Config{Reload: func() (Reloaded, error) { panic("nobody expects it") }})
+	_, err := s.dial(t).Reload(context.Background())
+	var refused *Error
+	if !errors.As(err, &refused) || refused.Code != http.StatusInternalServerError {
+		t.Errorf("got %v", err)
+	}
+	if !strings.Contains(s.log.String(), "nobody expects it") {
+		t.Errorf("the log says\n%s", s.log)
+	}
+	if _, err := s.dial(t).Status(context.Background()); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestConnectionsAreBoundedAndReadersLeaveRoom(t *testing.T) {
+	b := bounded{changer: func(p Peer) bool { return p.UID == 0 }}
+	reader, root := Peer{UID: 1000}, Peer{}
+	count := func(p Peer) (n int) {
+		for {
+			kind, ok := b.take(p)
+			if kind == connExcess {
+				if ok {
+					b.give(kind)
+				}
+				return n
+			}
+			n++
+		}
+	}
+	if n := count(reader); n != maxReaders {
+		t.Errorf("%d readers, want %d", n, maxReaders)
+	}
+	if n := count(root); n != maxConns-maxReaders {
+		t.Errorf("%d of root's beside them, want %d", n, maxConns-maxReaders)
+	}
+	for i := range maxExcess + 1 {
+		if _, ok := b.take(root); ok != (i < maxExcess) {
+			t.Errorf("excess connection %d: %v", i, ok)
+		}
+	}
+	b.give(connReader)
+	if kind, _ := b.take(reader); kind != connReader {
+		t.Errorf("after one has ended the next is %v", kind)
+	}
+}
+
+func TestAConnectionThatIsOneTooManyIsTold(t *testing.T) {
+	s := serve(t, Config{})
+	for range maxConns {
+		if code, _ := raw(t, s.connect(t), get("/v1/status")); code != 200 {
+			t.Fatalf("got %d", code)
+		}
+	}
+	_, err := s.dial(t).Status(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "too many connections") {
+		t.Errorf("got %v", err)
+	}
+}
