@@ -76,6 +76,15 @@ func (t *sourceTable) add(tenant int32, a netip.Addr, limit int) bool {
 	return true
 }
 
+// count returns how many flows of the source are counted.
+func (t *sourceTable) count(tenant int32, a netip.Addr) int {
+	k := source{a.As16(), a.Is4(), tenant}
+	s := &t.shards[maphash.Comparable(t.seed, k)%16]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int(s.counts[k])
+}
+
 func (t *sourceTable) remove(tenant int32, a netip.Addr) {
 	k := source{a.As16(), a.Is4(), tenant}
 	s := &t.shards[maphash.Comparable(t.seed, k)%16]

@@ -20,6 +20,7 @@ type Flow struct {
 	Bytes      [2]uint64 // of inner frames
 	Created    int64     // ns, on the caller's clock, whole seconds
 	Last       int64     // when a packet last kept it alive
+	Expires    int64     // when it is forgotten, if no packet comes
 }
 
 // Origin fills f with the first packet of the flow, as far as rules look at it.
@@ -74,35 +75,42 @@ func (t *Table) Sweep(now int64, visit func(h Handle, f *Flow, origin *inspect.F
 		origin inspect.Frame
 	)
 	for n := range t.shards {
-		s := &t.shards[n]
 		for from, more := uint32(0), true; more; from += sweepStep {
-			s.mu.Lock()
-			more = from+sweepStep < s.used
-			for i := from; i < min(from+sweepStep, s.used); i++ {
-				e := s.at(i)
-				if !e.live() || now >= e.expires(&t.config.Timeouts) {
-					continue
-				}
-				e.show(&flow)
-				e.origin(&origin)
-				if !visit(Handle{uint32(n), i, e.version}, &flow, &origin) {
-					t.end(s, i)
-					t.stats.ended.Add(1)
-					ended++
-				}
-			}
-			s.mu.Unlock()
+			var done int
+			more, done = t.sweepSome(now, uint32(n), from, &flow, &origin, visit)
+			ended += done
 		}
 	}
 	return ended
 }
 
-func (e *entry) show(f *Flow) {
+// sweepSome is one hold of a lock of [Table.Sweep].
+func (t *Table) sweepSome(now int64, n, from uint32, flow *Flow, origin *inspect.Frame, visit func(Handle, *Flow, *inspect.Frame) bool) (more bool, ended int) {
+	s := &t.shards[n]
+	s.mu.Lock()
+	defer s.mu.Unlock() // whatever visit does
+	for i := from; i < min(from+sweepStep, s.used); i++ {
+		e := s.at(i)
+		if !e.live() || now >= e.expires(&t.config.Timeouts) {
+			continue
+		}
+		t.show(e, flow)
+		e.origin(origin)
+		if !visit(Handle{n, i, e.version}, flow, origin) {
+			t.end(s, i)
+			t.stats.ended.Add(1)
+			ended++
+		}
+	}
+	return from+sweepStep < s.used, ended
+}
+
+func (t *Table) show(e *entry, f *Flow) {
 	*f = Flow{
 		Key: e.key.unpack(e.flags&flagReversed != 0), Status: statusNames[e.status],
 		Rule: e.rule, Mark: e.mark, Generation: e.generation,
 		From: addressOf(e.from[0]), To: addressOf(e.from[1]),
 		Contexts: e.contexts, HasReply: e.flags&flagHasReply != 0,
-		Packets: e.packets, Bytes: e.bytes, Created: int64(e.created) * 1e9, Last: e.last,
+		Packets: e.packets, Bytes: e.bytes, Created: int64(e.created) * 1e9, Last: e.last, Expires: e.expires(&t.config.Timeouts),
 	}
 }

@@ -114,58 +114,23 @@ func (e *entry) direction(reversed bool) int {
 	return 1
 }
 
-// judge says what the packet is to the flow that it names.
+// judge says what the packet is to the flow that it names, and moves the flow.
 func (t *Table) judge(now int64, generation uint32, p *Packet, l *lookup, s *shard, n, i uint32, out *Result) {
 	e := s.at(i)
-	dir := e.direction(l.reversed)
-	if l.key.Src == l.key.Dst && (l.key.isICMP() || l.key.SrcPort == l.key.DstPort) {
-		// A host that talks to itself: the addresses do not tell.
-		if dir = 0; l.replyOnly {
-			dir = 1
-		}
-	}
 	out.Handle = Handle{n, i, e.version}
-	out.Rule, out.Mark = e.rule, e.mark
-	refuse := func(why reason.Reason) {
-		out.State, out.Reason = StateInvalid, why
+	was := e.status
+	dir := e.weigh(generation, p, l, out)
+	if is := e.status; is != was {
+		e.status = was
+		e.setStatus(s, i, is)
 	}
-	if !p.AnyEndpoint && e.from[dir] != p.From.As16() && e.from[dir] != ([16]byte{}) {
-		refuse(reason.FlowEndpoint)
-		return
-	}
-	if l.key.isICMP() && l.replyOnly != (dir == 1) {
-		refuse(reason.StateInvalid)
-		return
-	}
-	if e.generation != generation {
-		out.State = StateStale
+	if out.State != StateOriginal && out.State != StateReply {
 		return
 	}
 	if l.tcp {
-		why, reuse := e.judgeTCPMoving(&l.segment, dir, p.Trusted, s, i)
-		if reuse {
-			// It stays until the rules accept the new one: [Table.Create].
-			out.fresh(l)
-			return
-		}
-		if why != reason.None {
-			refuse(why)
-			return
-		}
 		t.countHalfOpen(e)
-	} else if dir == 1 && p.Trusted {
-		switch e.status {
-		case statusUDP:
-			e.setStatus(s, i, statusUDPStream)
-		case statusICMP:
-			e.setStatus(s, i, statusICMPReplied)
-		case statusOther:
-			e.setStatus(s, i, statusOtherReplied)
-		}
 	}
-	out.State = StateOriginal
 	if dir == 1 {
-		out.State = StateReply
 		e.flags |= flagHasReply
 	}
 	e.contexts[dir] = p.Context
@@ -178,18 +143,62 @@ func (t *Table) judge(now int64, generation uint32, p *Packet, l *lookup, s *sha
 		e.last = max(e.last, now)
 		e.flags |= flagTouched
 	}
-	out.ReverseContext, out.HasReverseContext = e.contexts[1-dir], dir == 1 || e.flags&flagHasReply != 0
 }
 
-// judgeTCPMoving is judgeTCP with the entry in the list of its status.
-func (e *entry) judgeTCPMoving(g *segment, dir int, move bool, s *shard, i uint32) (reason.Reason, bool) {
-	was := e.status
-	why, reuse := e.judgeTCP(g, dir, move)
-	if is := e.status; is != was {
-		e.status = was
-		e.setStatus(s, i, is)
+// weigh says what the packet is to the flow, and moves what the flow knows of
+// itself: its status, which the caller brings to the table, and its windows. dir
+// is the packet's direction.
+func (e *entry) weigh(generation uint32, p *Packet, l *lookup, out *Result) (dir int) {
+	dir = e.direction(l.reversed)
+	if l.key.Src == l.key.Dst && (l.key.isICMP() || l.key.SrcPort == l.key.DstPort) {
+		// A host that talks to itself: the addresses do not tell.
+		if dir = 0; l.replyOnly {
+			dir = 1
+		}
 	}
-	return why, reuse
+	out.Rule, out.Mark = e.rule, e.mark
+	refuse := func(why reason.Reason) {
+		out.State, out.Reason = StateInvalid, why
+	}
+	if !p.AnyEndpoint && e.from[dir] != p.From.As16() && e.from[dir] != ([16]byte{}) {
+		refuse(reason.FlowEndpoint)
+		return dir
+	}
+	if l.key.isICMP() && l.replyOnly != (dir == 1) {
+		refuse(reason.StateInvalid)
+		return dir
+	}
+	if e.generation != generation {
+		out.State = StateStale
+		return dir
+	}
+	if l.tcp {
+		why, reuse := e.judgeTCP(&l.segment, dir, p.Trusted)
+		if reuse {
+			// It stays until the rules accept the new one: [Table.Create].
+			out.fresh(l)
+			return dir
+		}
+		if why != reason.None {
+			refuse(why)
+			return dir
+		}
+	} else if dir == 1 && p.Trusted {
+		switch e.status {
+		case statusUDP:
+			e.status = statusUDPStream
+		case statusICMP:
+			e.status = statusICMPReplied
+		case statusOther:
+			e.status = statusOtherReplied
+		}
+	}
+	out.State = StateOriginal
+	if dir == 1 {
+		out.State = StateReply
+	}
+	out.ReverseContext, out.HasReverseContext = e.contexts[1-dir], dir == 1 || e.flags&flagHasReply != 0
+	return dir
 }
 
 func (e *entry) setStatus(s *shard, i uint32, to status) {

@@ -129,28 +129,37 @@ func (s *Shared) look(now int64) *standing {
 // decided meanwhile.
 func (s *Shared) Rejudge(now int64) (ended int) {
 	st := s.look(now)
+	index := st.tenantIndexes()
+	return s.flows.Sweep(now, func(_ conntrack.Handle, f *conntrack.Flow, origin *inspect.Frame) bool {
+		return f.Generation == st.generation || st.judge(now, index, f, origin).Action == policy.Accept
+	})
+}
+
+// tenantIndexes returns the indexes of the tenants by their numbers in the flow
+// table.
+func (st *standing) tenantIndexes() map[int32]int32 {
 	index := make(map[int32]int32, len(st.tenants))
 	for i, id := range st.tenants {
 		index[id] = int32(i)
 	}
-	var k policy.Packet
-	return s.flows.Sweep(now, func(_ conntrack.Handle, f *conntrack.Flow, origin *inspect.Frame) bool {
-		if f.Generation == st.generation {
-			return true
-		}
-		tenant, known := index[f.Key.Tenant]
-		if !known {
-			return false
-		}
-		k.ContextID, k.Frame, k.From, k.To = f.Contexts[0], origin, f.From, f.To
-		k.Wall, k.Peek = now/1e9, true
-		d, found := st.policy.Find(k.ContextID)
-		if !found || d.TenantIndex != tenant {
-			return false
-		}
-		if st.policy.Admit(&k, &d) {
-			st.policy.Decide(&k, &d)
-		}
-		return d.Action == policy.Accept
-	})
+	return index
+}
+
+// judge decides about a flow that other rules have accepted, by its first packet.
+// Without its tenant it is a drop.
+func (st *standing) judge(now int64, tenants map[int32]int32, f *conntrack.Flow, origin *inspect.Frame) policy.Decision {
+	none := policy.Decision{TenantIndex: -1, RuleIndex: -1}
+	tenant, known := tenants[f.Key.Tenant]
+	if !known {
+		return none
+	}
+	k := policy.Packet{ContextID: f.Contexts[0], Frame: origin, From: f.From, To: f.To, Wall: now / 1e9, Now: now, Peek: true}
+	d, found := st.policy.Find(k.ContextID)
+	if !found || d.TenantIndex != tenant {
+		return none
+	}
+	if st.policy.Admit(&k, &d) {
+		st.policy.Decide(&k, &d)
+	}
+	return d
 }

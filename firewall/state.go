@@ -20,7 +20,7 @@ func (f *Firewall) judgePolicy(now int64, fr *reassembly.Frame) reason.Reason {
 	if found {
 		k := &f.packet
 		k.ContextID, k.Frame, k.From, k.To = h.ContextID, &e.Inner, fr.Src, fr.Dst
-		k.Wall, k.Now, k.Peek, k.BeginsNothing = now/1e9, now, false, false
+		k.Wall, k.Now, k.Peek, k.BeginsNothing = now/1e9, now, f.peek != nil, false
 		if p.Admit(k, &d) {
 			f.judgeFlow(now, p, &d)
 		}
@@ -32,16 +32,14 @@ func (f *Firewall) judgePolicy(now int64, fr *reassembly.Frame) reason.Reason {
 // judgeFlow decides about a frame of a tenant that may come from where it came.
 func (f *Firewall) judgeFlow(now int64, p *policy.Policy, d *policy.Decision) {
 	t := p.Tenant(d.TenantIndex)
-	c, r := &f.tracked, &f.result
+	r := &f.result
 	f.fillTracked(t, d)
-	flows := f.shared.flows
-	generation := f.standing.generation
-	flows.Track(now, generation, c, r)
+	f.track(now)
 	if r.State == conntrack.StateStale {
 		if !f.rejudge(p, d) {
 			return
 		}
-		flows.Track(now, generation, c, r)
+		f.track(now)
 	}
 	f.event.State = r.State
 	if r.Reason == reason.CopyTooShort {
@@ -75,7 +73,7 @@ func (f *Firewall) judgeFlow(now int64, p *policy.Policy, d *policy.Decision) {
 	if d.Action != policy.Accept || d.Stateless {
 		return
 	}
-	flows.Create(now, generation, c, &conntrack.Creation{Rule: d.RuleIndex, Mark: markOf(d), Limits: t.Limits}, r)
+	f.create(now, &conntrack.Creation{Rule: d.RuleIndex, Mark: markOf(d), Limits: t.Limits})
 	f.event.State = r.State
 	switch r.State {
 	case conntrack.StateInvalid:
@@ -96,7 +94,7 @@ func (f *Firewall) fillTracked(t *policy.Tenant, d *policy.Decision) {
 	c.Tenant, c.OVN = f.standing.tenants[d.TenantIndex], t.OVN
 	c.Context, c.From, c.To = e.Header.ContextID, e.Src, e.Dst
 	c.Frame, c.Data, c.Bytes = &e.Inner, e.InnerData, e.FrameLength
-	c.AnyEndpoint, c.Loose = t.AnyEndpoint, t.TCPLoose
+	c.AnyEndpoint, c.Loose = t.AnyEndpoint || f.peek != nil && f.peek.anyEndpoint, t.TCPLoose
 	// A checksum that receivers will find wrong must not move the state of TCP:
 	// they will not see the packet. One that is partial they write themselves,
 	// one that is called verified they do not look at.
@@ -106,14 +104,18 @@ func (f *Firewall) fillTracked(t *policy.Tenant, d *policy.Decision) {
 
 // followFlow decides as the rule did that accepted the flow.
 func (f *Firewall) followFlow(p *policy.Policy, d *policy.Decision) {
-	r := &f.result
+	follow(p, f.result.Rule, f.result.Mark, d)
+}
+
+// follow decides as the rule did that made a flow with that mark.
+func follow(p *policy.Policy, rule int32, mark uint32, d *policy.Decision) {
 	d.Action = policy.Accept
-	d.RuleIndex = r.Rule
-	if r.Rule >= 0 {
-		d.Rule = p.RuleName(r.Rule)
+	d.RuleIndex = rule
+	if rule >= 0 {
+		d.Rule = p.RuleName(rule)
 	}
-	if r.Mark&markAudit != 0 {
-		d.Audit, d.WouldBe, d.Would = true, policy.Action(r.Mark>>8), reason.Reason(r.Mark>>16)
+	if mark&markAudit != 0 {
+		d.Audit, d.WouldBe, d.Would = true, policy.Action(mark>>8), reason.Reason(mark>>16)
 	}
 }
 
@@ -145,15 +147,50 @@ func (f *Firewall) rejudge(p *policy.Policy, d *policy.Decision) bool {
 		p.Decide(k, &first)
 	}
 	if first.Action == policy.Accept && !first.Stateless {
-		f.shared.flows.Confirm(handle, f.standing.generation, first.RuleIndex, markOf(&first))
+		f.confirm(handle, &first)
 		return true
 	}
-	f.shared.flows.End(handle)
+	f.end(handle)
 	if first.Action == policy.Accept {
 		return true // the packets are decided one by one now
 	}
 	*d = first
 	return false
+}
+
+// track, create, confirm and end are the only ways from here to the flow table.
+// Where the firewall is only asked, they change nothing.
+
+func (f *Firewall) track(now int64) {
+	if f.peek != nil {
+		f.peek.track(f, now)
+		return
+	}
+	f.shared.flows.Track(now, f.standing.generation, &f.tracked, &f.result)
+}
+
+func (f *Firewall) create(now int64, c *conntrack.Creation) {
+	if f.peek != nil {
+		f.peek.create(f, now, c)
+		return
+	}
+	f.shared.flows.Create(now, f.standing.generation, &f.tracked, c, &f.result)
+}
+
+func (f *Firewall) confirm(h conntrack.Handle, d *policy.Decision) {
+	if f.peek != nil {
+		f.peek.confirmed = d
+		return
+	}
+	f.shared.flows.Confirm(h, f.standing.generation, d.RuleIndex, markOf(d))
+}
+
+func (f *Firewall) end(h conntrack.Handle) {
+	if f.peek != nil {
+		f.peek.ended = true
+		return
+	}
+	f.shared.flows.End(h)
 }
 
 // setOf returns what the rule of an accepted frame changes in it, if that is
@@ -182,4 +219,6 @@ type packetScratch struct {
 	result      conntrack.Result
 	changed     []byte // the STT frame with a rule's changes
 	answer      []byte // see reject.go
+
+	peek *peek // not nil: nothing is changed; see explain.go
 }

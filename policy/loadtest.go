@@ -188,6 +188,20 @@ func (l *loader) reason(a *hclsyntax.Attribute) reason.Reason {
 // OuterEndpoints are the outer addresses of a step's frame: those that its text
 // names, else the first addresses that settings and the tenant allow.
 func (p *Policy) OuterEndpoints(s *Step) (from, to netip.Addr) {
+	from, to = p.DefaultEndpoints(s.ContextID)
+	if s.Packet.From.IsValid() {
+		from = s.Packet.From
+	}
+	if s.Packet.To.IsValid() {
+		to = s.Packet.To
+	}
+	return from, to
+}
+
+// DefaultEndpoints are outer addresses that may carry the context ID: the first
+// that settings and the tenant allow, and addresses for documentation (RFC 5737)
+// where any may.
+func (p *Policy) DefaultEndpoints(contextID uint64) (from, to netip.Addr) {
 	from, to = netip.AddrFrom4([4]byte{192, 0, 2, 1}), netip.AddrFrom4([4]byte{192, 0, 2, 2})
 	if e := p.settings.Endpoints; len(e) > 0 {
 		from = e[0].Addr().Next()
@@ -196,16 +210,10 @@ func (p *Policy) OuterEndpoints(s *Step) (from, to netip.Addr) {
 		}
 		to = from
 	}
-	if d, found := p.Find(s.ContextID); found {
+	if d, found := p.Find(contextID); found {
 		if t := &p.tenants[d.TenantIndex]; len(t.Endpoints) > 0 {
 			from = t.Endpoints[0].Addr()
 		}
-	}
-	if s.Packet.From.IsValid() {
-		from = s.Packet.From
-	}
-	if s.Packet.To.IsValid() {
-		to = s.Packet.To
 	}
 	return from, to
 }

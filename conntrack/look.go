@@ -1,0 +1,155 @@
+package conntrack
+
+import (
+	"sttwall/inspect"
+	"sttwall/reason"
+)
+
+// Peek says what [Table.Track] would say of the packet, and moves nothing: no
+// state, counter or timeout. Where the result has a flow, f is filled with it as it
+// is now. With the flow's own [Flow.Generation] a flow is never stale.
+func (t *Table) Peek(now int64, generation uint32, p *Packet, out *Result, f *Flow) {
+	*out = Result{}
+	var l lookup
+	if !l.read(p) {
+		if !p.Frame.ICMPError() || !t.related(now, generation, p, out) {
+			out.State = StateUntracked
+		}
+		t.Look(out.Handle, f)
+		return
+	}
+	h := t.hash(&l.packed)
+	s, n := t.shardOf(h)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, found := s.find(&l.packed, h)
+	if !found || now >= s.at(i).expires(&t.config.Timeouts) {
+		out.fresh(&l)
+		return
+	}
+	e := *s.at(i) // a copy may move
+	t.show(&e, f)
+	out.Handle = Handle{n, i, e.version}
+	e.weigh(generation, p, &l, out)
+}
+
+// Fresh says what [Table.Track] would say of the packet if no flow were known.
+func (t *Table) Fresh(p *Packet, out *Result) {
+	*out = Result{}
+	var l lookup
+	if !l.read(p) {
+		out.State = StateUntracked
+		return
+	}
+	out.fresh(&l)
+}
+
+// Look fills f with a flow; false if it is gone.
+func (t *Table) Look(h Handle, f *Flow) bool {
+	s, e := t.lock(h)
+	if e == nil {
+		return false
+	}
+	defer s.mu.Unlock()
+	t.show(e, f)
+	return true
+}
+
+// Room says which limit the flow that the packet begins would meet now; None if
+// none. It moves nothing, and so does not see what [Table.Create] gains by
+// forgetting flows of the tenant whose time is over.
+func (t *Table) Room(now int64, p *Packet, limits *Limits) reason.Reason {
+	var l lookup
+	if !l.read(p) || !l.startable {
+		return reason.StateInvalid
+	}
+	tenant := t.tenants.of(l.key.Tenant)
+	switch {
+	case limits.HalfOpen > 0 && l.halfOpen() && tenant.halfOpen.Load() >= int64(limits.HalfOpen):
+		return reason.HalfOpenLimit
+	case limits.Flows > 0 && tenant.flows.Load() >= int64(limits.Flows):
+		return reason.TenantFlows
+	case limits.FlowsPerSource > 0 && t.sources.count(l.key.Tenant, l.key.Src) >= limits.FlowsPerSource:
+		return reason.SourceFlows
+	case t.flows.Load() >= int64(t.config.MaxFlows) && !t.givesUp(now):
+		return reason.FlowTableFull
+	}
+	return reason.None
+}
+
+// givesUp reports whether a full table has a flow that makes room for another:
+// one whose time is over, or that nobody has answered.
+func (t *Table) givesUp(now int64) bool {
+	for i := range t.shards {
+		if t.shards[i].givesUp(now, &t.config.Timeouts) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *shard) givesUp(now int64, timeouts *Timeouts) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, st := range unreplied {
+		if s.lists[st].head != 0 {
+			return true
+		}
+	}
+	for st := range s.lists {
+		if head := s.lists[st].head; head != 0 && now >= s.at(head-1).expires(timeouts) {
+			return true
+		}
+	}
+	return false
+}
+
+// Cursor is a place in the table: behind the flows that a [Table.Walk] has shown.
+// The zero value is in front of all.
+type Cursor struct{ Shard, Index uint32 }
+
+// Walk shows flows to visit, from a place on and until visit returns false, and
+// returns the place behind the last one that it has shown; more is false if all
+// were seen. A flow that lives throughout is shown exactly once, however many
+// walks it takes to see all. A shard is locked for [sweepStep] entries at a time,
+// and not while visit runs: it may take its time. Any cursor is a valid one.
+func (t *Table) Walk(now int64, from Cursor, visit func(f *Flow, origin *inspect.Frame) bool) (next Cursor, more bool) {
+	var seen [sweepStep]struct {
+		flow   Flow
+		origin inspect.Frame
+		index  uint32
+	}
+	// Copied under the lock, shown without it.
+	step := func(n, from uint32) (count int, more bool) {
+		s := &t.shards[n]
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for i := from; i < s.used && i-from < sweepStep; i++ {
+			e := s.at(i)
+			if !e.live() || now >= e.expires(&t.config.Timeouts) {
+				continue
+			}
+			t.show(e, &seen[count].flow)
+			e.origin(&seen[count].origin)
+			seen[count].index = i
+			count++
+		}
+		return count, from < s.used && s.used-from > sweepStep
+	}
+	for n := from.Shard; n < uint32(len(t.shards)); n++ {
+		i := uint32(0)
+		if n == from.Shard {
+			i = from.Index
+		}
+		for more := true; more; i += sweepStep {
+			var count int
+			count, more = step(n, i)
+			for k := range count {
+				if !visit(&seen[k].flow, &seen[k].origin) {
+					return Cursor{n, seen[k].index + 1}, true
+				}
+			}
+		}
+	}
+	return Cursor{Shard: uint32(len(t.shards))}, false
+}

@@ -1,0 +1,188 @@
+package firewall
+
+import (
+	"net/netip"
+
+	"sttwall/conntrack"
+	"sttwall/inspect"
+	"sttwall/policy"
+	"sttwall/reason"
+	"sttwall/reassembly"
+	"sttwall/stt"
+)
+
+// FlowView is a flow, and what is decided about its packets.
+type FlowView struct {
+	conntrack.Flow
+	// Tenant is its name; "" if no tenant has the flow any more.
+	Tenant string
+	// Decision is that of the rules that hold now about its first packet.
+	Decision policy.Decision
+}
+
+// WalkFlows shows flows to visit; see [conntrack.Table.Walk]. Packets are decided
+// meanwhile.
+func (s *Shared) WalkFlows(now int64, from conntrack.Cursor, visit func(*FlowView) bool) (next conntrack.Cursor, more bool) {
+	var (
+		st    *standing
+		index map[int32]int32
+		v     FlowView
+	)
+	return s.flows.Walk(now, from, func(f *conntrack.Flow, origin *inspect.Frame) bool {
+		if is := s.look(now); is != st {
+			st, index = is, is.tenantIndexes()
+		}
+		v = st.view(now, index, f, origin)
+		return visit(&v)
+	})
+}
+
+func (st *standing) view(now int64, tenants map[int32]int32, f *conntrack.Flow, origin *inspect.Frame) FlowView {
+	v := FlowView{Flow: *f}
+	tenant, known := tenants[f.Key.Tenant]
+	switch {
+	case !known:
+		v.Decision = policy.Decision{TenantIndex: -1, RuleIndex: -1}
+	case f.Generation == st.generation:
+		v.Tenant = st.policy.Tenant(tenant).Name
+		v.Decision = policy.Decision{Tenant: v.Tenant, TenantIndex: tenant}
+		follow(st.policy, f.Rule, f.Mark, &v.Decision)
+	default:
+		v.Tenant = st.policy.Tenant(tenant).Name
+		v.Decision = st.judge(now, tenants, f, origin)
+	}
+	return v
+}
+
+// TenantFlows returns how many flows the tenant with that name has, and how many
+// of them are half-open TCP.
+func (s *Shared) TenantFlows(name string) (flows, halfOpen int) {
+	s.mu.Lock()
+	id, known := s.tenants[name]
+	s.mu.Unlock()
+	if !known {
+		return 0, 0
+	}
+	return s.flows.TenantStats(id)
+}
+
+// Explanation says what would become of a frame, and why.
+type Explanation struct {
+	// From and To are the outer endpoints it was taken to come from and go to.
+	From, To netip.Addr
+	// State is what it is to the flow table. Begins: it would begin a flow.
+	State  conntrack.State
+	Begins bool
+	// Flow is the one that it names; nil if there is none. Belongs: it would pass
+	// as a packet of that flow.
+	Flow    *FlowView
+	Belongs bool
+	// Rules is how the rules decide about it; where OfFlow is true, about the
+	// first packet of Flow, which decides about the others.
+	Rules  *policy.Explanation
+	OfFlow bool
+	// Decision is what would become of it.
+	Decision policy.Decision
+}
+
+// Explain decides about a frame as a worker would at now, by the rules, the flows
+// and the limits of now, and says how; nothing moves. data is the inner frame of
+// which k.Frame was read. Without outer endpoints in k they are taken to be right:
+// those of the flow, if there is one. It is for people: it takes its time and
+// memory. What a worker looks at before the policy, the tunnel and the form of
+// the frame, is taken to be in order.
+func (s *Shared) Explain(now int64, k *policy.Packet, data []byte) *Explanation {
+	st := s.look(now)
+	if k.From.IsValid() {
+		return st.explain(s, now, k, data, k.From, k.To, false)
+	}
+	from, to := st.policy.DefaultEndpoints(k.ContextID)
+	x := st.explain(s, now, k, data, from, to, true)
+	if x.Flow == nil {
+		return x
+	}
+	from, to = x.Flow.From, x.Flow.To
+	if backward(k.Frame, x.Flow, x.State) {
+		from, to = to, from
+	}
+	return st.explain(s, now, k, data, from, to, true)
+}
+
+// backward reports whether a frame goes against the direction of the first packet
+// of its flow; an ICMP error goes against the packet that it is about.
+func backward(f *inspect.Frame, flow *FlowView, state conntrack.State) bool {
+	switch state {
+	case conntrack.StateOriginal:
+		return false
+	case conntrack.StateReply:
+		return true
+	}
+	return f.Dst == flow.Key.Src
+}
+
+func (st *standing) explain(s *Shared, now int64, k *policy.Packet, data []byte, from, to netip.Addr, anyEndpoint bool) *Explanation {
+	p := &peek{anyEndpoint: anyEndpoint}
+	f := Firewall{shared: s, standing: st}
+	f.peek = p
+	e := &f.event
+	fr := reassembly.Frame{Key: reassembly.Key{Src: from, Dst: to}, FrameLength: stt.FrameHeaderLen + len(data)}
+	e.begin(fr.Key, 0, fr.FrameLength, 1, now)
+	e.Header = stt.FrameHeader{ContextID: k.ContextID, Flags: stt.FlagChecksumVerified}
+	e.HasHeader, e.HasInner = true, true
+	e.Inner, e.InnerData = *k.Frame, data
+	f.judgePolicy(now, &fr)
+
+	x := &Explanation{From: from, To: to, State: e.State, Begins: e.Begins, Decision: e.Decision}
+	about := policy.Packet{ContextID: k.ContextID, Frame: k.Frame, From: from, To: to, Wall: now / 1e9, Now: now, Peek: true}
+	var origin inspect.Frame
+	if p.named {
+		id, first, other, there := s.flows.Origin(p.handle, &origin)
+		view := st.view(now, st.tenantIndexes(), &p.flow, &origin)
+		x.Flow = &view
+		x.Belongs = e.State == conntrack.StateOriginal && !e.Begins || e.State == conntrack.StateReply || e.State == conntrack.StateRelated
+		denied := p.ended && e.Decision.Action != policy.Accept
+		if x.OfFlow = there && (x.Belongs || denied); x.OfFlow {
+			about.ContextID, about.Frame, about.From, about.To = id, &origin, first, other
+		}
+		if denied {
+			x.State = conntrack.StateStale
+		}
+	}
+	x.Rules = st.policy.Explain(&about)
+	return x
+}
+
+// peek stands between a firewall that is only asked and the flow table: it does
+// as if, and keeps what it saw.
+type peek struct {
+	anyEndpoint bool // the outer endpoints are taken to be the flow's
+
+	named     bool // handle and flow are valid
+	handle    conntrack.Handle
+	flow      conntrack.Flow
+	confirmed *policy.Decision // about the flow, by the rules that hold now
+	ended     bool             // the rules that hold now end the flow
+}
+
+func (k *peek) track(f *Firewall, now int64) {
+	flows, c, r := f.shared.flows, &f.tracked, &f.result
+	switch {
+	case k.ended:
+		flows.Fresh(c, r)
+	case k.confirmed != nil:
+		flows.Peek(now, k.flow.Generation, c, r, &k.flow)
+		r.Rule, r.Mark = k.confirmed.RuleIndex, markOf(k.confirmed)
+	default:
+		flows.Peek(now, f.standing.generation, c, r, &k.flow)
+	}
+	if r.Handle.Valid() {
+		k.named, k.handle = true, r.Handle
+	}
+}
+
+func (k *peek) create(f *Firewall, now int64, c *conntrack.Creation) {
+	f.result = conntrack.Result{State: conntrack.StateOriginal, Rule: c.Rule, Mark: c.Mark}
+	if why := f.shared.flows.Room(now, &f.tracked, &c.Limits); why != reason.None {
+		f.result = conntrack.Result{State: conntrack.StateInvalid, Reason: why}
+	}
+}

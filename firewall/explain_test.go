@@ -1,0 +1,261 @@
+package firewall
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"reflect"
+	"testing"
+	"time"
+
+	"sttwall/conntrack"
+	"sttwall/describe"
+	"sttwall/policy"
+	"sttwall/reason"
+	"sttwall/stt"
+)
+
+// explainRules has something for each way through the policy. The number of the
+// rules' variant moves the ports.
+func explainRules(variant int) string {
+	return fmt.Sprintf(`
+settings {
+  endpoints = ["192.0.2.0/24"]
+}
+tenant "acme" {
+  context_ids = [100, 101]
+  endpoints   = ["192.0.2.1", "192.0.2.2"]
+  limits {
+    flows            = 5
+    flows_per_source = 4
+    half_open        = 1
+  }
+  rule "stateless" {
+    action   = "accept"
+    state    = "stateless"
+    services = ["udp/%d"]
+  }
+  rule "web" {
+    action   = "accept"
+    services = ["tcp/80", "udp/%d", "icmp/echo-request"]
+  }
+  rule "refused" {
+    action   = "reject"
+    services = ["udp/%d"]
+  }
+}
+tenant "trial" {
+  context_ids = [200]
+  mode        = "audit"
+  rule "dns" {
+    action   = "accept"
+    services = ["udp/%d"]
+  }
+}
+tenant "open" {
+  context_ids    = [300]
+  default_action = "accept"
+}
+`, 1+variant%4, 1+(variant+1)%4, 1+(variant+2)%4, 1+(variant+3)%4)
+}
+
+// randomDescription describes a packet of one of few flows, and says whether it
+// goes back.
+func randomDescription(r *rand.Rand) (text string, back bool) {
+	a, b := "10.0.0.1", "10.0.0.2"
+	ap, bp := fmt.Sprint(1000+r.IntN(2)), fmt.Sprint(1+r.IntN(4))
+	seq, ack := 1000+r.IntN(2), 5000+r.IntN(2)
+	back = r.IntN(2) == 0
+	if back {
+		a, b, seq, ack = b, a, ack, seq
+	}
+	switch r.IntN(8) {
+	case 0:
+		return fmt.Sprintf("icmp %s > %s %s id %d", a, b, []string{"echo-request", "echo-reply"}[r.IntN(2)], r.IntN(2)), back
+	case 1:
+		return fmt.Sprintf("icmp %s > %s destination-unreachable/port-unreachable about (udp %s:%s > %s:%s)", a, b, b, ap, a, bp), back
+	case 2:
+		return fmt.Sprintf("arp request %s > %s", a, b), back
+	case 3, 4:
+		bp = "80"
+		if back {
+			ap, bp = bp, ap
+		}
+		return fmt.Sprintf("tcp %s:%s > %s:%s %s seq %d ack-number %d win 500", a, ap, b, bp,
+			[]string{"syn", "syn ack", "ack", "fin ack", "rst"}[r.IntN(5)], seq, ack), back
+	}
+	if back {
+		ap, bp = bp, ap
+	}
+	return fmt.Sprintf("udp %s:%s > %s:%s", a, ap, b, bp), back
+}
+
+func TestExplainSaysWhatTheFirewallThenDoes(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	b := newBench(t, benchConfig{rules: explainRules(0)})
+	var policies []*policy.Policy
+	for i := range 4 {
+		policies = append(policies, compile(t, explainRules(i)))
+	}
+	seen := map[string]int{}
+	for n := range 12000 {
+		b.now += int64(r.IntN(100)) * int64(time.Millisecond)
+		if r.IntN(20) == 0 {
+			b.shared.SetPolicy(policies[r.IntN(4)])
+			if r.IntN(4) == 0 {
+				b.shared.Rejudge(b.now)
+			}
+		}
+		if r.IntN(500) == 0 { // all flows are over
+			b.now += int64(48 * time.Hour)
+		}
+		// What [conntrack.Table.Create] would forget where it meets a limit.
+		b.shared.Flows().Expire(b.now, 1<<20)
+		text, back := randomDescription(r)
+		d, err := describe.Parse(text)
+		if err != nil {
+			t.Fatal(text, err)
+		}
+		id := []uint64{100, 100, 101, 200, 300, 400}[r.IntN(6)]
+		p := path()
+		p.Dst = endpointB
+		if back != (r.IntN(20) == 0) {
+			p.Src, p.Dst = endpointB, endpointA
+		}
+		if r.IntN(50) == 0 {
+			p.Src = netip.MustParseAddr("192.0.2.9")
+		}
+		k := policy.Packet{ContextID: id, Frame: &d.Frame, From: p.Src, To: p.Dst}
+		x := b.shared.Explain(b.now, &k, d.Data)
+		if again := b.shared.Explain(b.now, &k, d.Data); !reflect.DeepEqual(again, x) {
+			t.Fatalf("packet %d, %s: an explanation has changed something: %+v, then %+v", n, text, x, again)
+		}
+		b.events = b.events[:0]
+		b.send(cut(p, uint32(n), sttFrame(stt.FrameHeader{ContextID: id, Flags: stt.FlagChecksumVerified}, d.Data), 0)...)
+		e := &b.events[0]
+		if x.Decision != e.Decision || x.Begins != e.Begins || x.Decision.Reason != e.Reason {
+			t.Fatalf("packet %d, context %d, %s from %s: explained as %+v, was %+v", n, id, text, p.Src, x.Decision, e.Decision)
+		}
+		if denied := x.State == conntrack.StateStale && x.Decision.Action != policy.Accept; !denied && x.State != e.State {
+			t.Fatalf("packet %d, %s: explained as %v, was %v", n, text, x.State, e.State)
+		}
+		if x.Belongs != (!e.Begins && (e.State == conntrack.StateOriginal || e.State == conntrack.StateReply || e.State == conntrack.StateRelated)) {
+			t.Fatalf("packet %d, %s: belongs %v, state %v", n, text, x.Belongs, e.State)
+		}
+		if x.Belongs && x.Decision.Action == policy.Accept && x.Rules.Decision.Rule != e.Decision.Rule {
+			t.Fatalf("packet %d, %s: the rules of its flow say %+v, and it was %+v", n, text, x.Rules.Decision, e.Decision)
+		}
+		seen[fmt.Sprint(x.State, x.Belongs, x.OfFlow, x.Begins, x.Flow != nil, x.Decision.Action, x.Decision.Audit)]++
+		if e.Reason != reason.None {
+			seen[e.Reason.String()]++
+		}
+	}
+	for _, want := range []string{
+		"stale false true false true drop false", "stale false true false true reject false", // flows that other rules deny
+		"original true true false true accept true", "reply true true false true accept false", "related true true false true accept false",
+		"new false false false false accept false", // stateless
+	} {
+		if seen[want] == 0 {
+			t.Errorf("nothing was %q: %v", want, seen)
+		}
+	}
+	for _, r := range []reason.Reason{reason.ContextUnknown, reason.TenantEndpoint, reason.RuleReject, reason.TenantDefault, reason.StateInvalid,
+		reason.FlowEndpoint, reason.TCPWindow, reason.TCPReset, reason.TCPSyn, reason.TenantFlows, reason.SourceFlows, reason.HalfOpenLimit} {
+		if seen[r.String()] == 0 {
+			t.Errorf("nothing was dropped as %v", r)
+		}
+	}
+}
+
+func TestExplainWithoutEndpointsTakesThoseOfTheFlow(t *testing.T) {
+	b := newBench(t, benchConfig{rules: explainRules(0)})
+	ask := func(text string) *Explanation {
+		t.Helper()
+		d, err := describe.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.shared.Explain(b.now, &policy.Packet{ContextID: 100, Frame: &d.Frame}, d.Data)
+	}
+	if x := ask("udp 10.0.0.2:2 > 10.0.0.1:1000"); x.Flow != nil || x.State != conntrack.StateNew || x.Decision.Reason != reason.TenantDefault {
+		t.Errorf("a reply to nothing: %+v", x)
+	}
+	d, err := describe.Parse("udp 10.0.0.1:1000 > 10.0.0.2:2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := path()
+	p.Src, p.Dst = endpointB, endpointA
+	b.send(cut(p, 1, sttFrame(stt.FrameHeader{ContextID: 100}, d.Data), 0)...)
+	for text, want := range map[string]struct {
+		from  netip.Addr
+		state conntrack.State
+	}{
+		"udp 10.0.0.1:1000 > 10.0.0.2:2": {endpointB, conntrack.StateOriginal},
+		"udp 10.0.0.2:2 > 10.0.0.1:1000": {endpointA, conntrack.StateReply},
+		"icmp 10.0.0.9 > 10.0.0.1 destination-unreachable/port-unreachable about (udp 10.0.0.1:1000 > 10.0.0.2:2)": {endpointA, conntrack.StateRelated},
+	} {
+		x := ask(text)
+		if x.State != want.state || x.From != want.from || !x.Belongs || !x.OfFlow || x.Flow == nil || x.Flow.Decision.Rule != "acme/web" || x.Decision.Rule != "acme/web" {
+			t.Errorf("%s: %+v", text, x)
+		}
+	}
+	// Other rules deny it.
+	b.shared.SetPolicy(compile(t, explainRules(3)))
+	for _, text := range []string{"udp 10.0.0.1:1000 > 10.0.0.2:2", "udp 10.0.0.2:2 > 10.0.0.1:1000"} {
+		x := ask(text)
+		if x.State != conntrack.StateStale || x.Belongs || !x.OfFlow || x.Flow == nil {
+			t.Errorf("%s: %+v", text, x)
+		}
+	}
+	if n := b.shared.Flows().Stats().Flows; n != 1 {
+		t.Errorf("%d flows after it was asked, want 1", n)
+	}
+}
+
+func TestFlowsAreShownWithWhatTheRulesOfNowSay(t *testing.T) {
+	b := newBench(t, benchConfig{rules: explainRules(0)})
+	for i, s := range []struct {
+		id   uint64
+		text string
+	}{{100, "udp 10.0.0.1:1000 > 10.0.0.2:2"}, {200, "udp 10.0.0.1:1000 > 10.0.0.2:9"}, {300, "udp 10.0.0.1:1000 > 10.0.0.2:2"}} {
+		d, err := describe.Parse(s.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.send(cut(path(), uint32(i), sttFrame(stt.FrameHeader{ContextID: s.id}, d.Data), 0)...)
+	}
+	show := func() map[string]string {
+		got := map[string]string{}
+		if _, more := b.shared.WalkFlows(b.now, conntrack.Cursor{}, func(v *FlowView) bool {
+			d := &v.Decision
+			got[v.Tenant] = fmt.Sprintf("%v by %q, %v %v, %v, port %d", d.Action, d.Rule, d.Audit, d.WouldBe, d.Would, v.Key.DstPort)
+			return true
+		}); more {
+			t.Error("there is more")
+		}
+		return got
+	}
+	want := map[string]string{
+		"acme":  `accept by "acme/web", false drop, none, port 2`,
+		"trial": `accept by "", true drop, tenant_default, port 9`,
+		"open":  `accept by "", false drop, none, port 2`,
+	}
+	if got := show(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if flows, _ := b.shared.TenantFlows("acme"); flows != 1 {
+		t.Errorf("%d flows of acme", flows)
+	}
+	if flows, _ := b.shared.TenantFlows("nobody"); flows != 0 {
+		t.Errorf("%d flows of nobody", flows)
+	}
+	// The rules are others, and no packet has come since.
+	b.shared.SetPolicy(compile(t, explainRules(3)))
+	want["acme"] = `reject by "acme/refused", false drop, none, port 2`
+	if got := show(); !reflect.DeepEqual(got, want) {
+		t.Errorf("under other rules: got %v, want %v", got, want)
+	}
+}
