@@ -52,6 +52,19 @@ func VLANOf(f *inspect.Frame) uint32 {
 	return v
 }
 
+// VLANs returns the VLAN IDs of the flow's tags, the outermost first; nil if there
+// are none.
+func (k *Key) VLANs() []uint16 {
+	switch tags := k.VLAN; {
+	case tags == 0:
+		return nil
+	case tags>>24 == 0:
+		return []uint16{uint16(tags & 0xfff)}
+	default:
+		return []uint16{uint16(tags >> 12 & 0xfff), uint16(tags & 0xfff)}
+	}
+}
+
 // packedLen is the size of a [packed] in bytes.
 const packedLen = 54
 

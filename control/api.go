@@ -11,6 +11,11 @@ import (
 type Running interface {
 	// Shared is what the workers have in common.
 	Shared() *firewall.Shared
+	// Tallies returns what all workers have counted together, by rule and by
+	// tenant.
+	Tallies() (rules, tenants map[string]firewall.Tally)
+	// Since returns since when each of them is in force, on the firewall's clock.
+	Since() (rules, tenants map[string]int64)
 	// Totals returns what all workers have counted together.
 	Totals() firewall.Totals
 	// Now is the firewall's clock, in ns.

@@ -37,6 +37,10 @@ type Config struct {
 	// [Error] of it reaches the client as it is. It is called by one goroutine at
 	// a time or many: it keeps order itself.
 	Reload func() (Reloaded, error)
+	// Feed is what GET /v1/events shows. Required.
+	Feed *Feed
+	// Elsewhere, if not nil, returns what was dropped before the firewall saw it.
+	Elsewhere func() []Drop
 	// Log is told of changes, and of mistakes of the server's own. Required.
 	Log *slog.Logger
 	// Version and Rules are shown in [Status].
@@ -52,6 +56,7 @@ type Server struct {
 	mux     http.ServeMux
 	http    http.Server
 	started time.Time
+	walks   chan struct{} // a place for each walk over the flows
 }
 
 // NewServer makes a server. It listens nowhere yet.
@@ -61,10 +66,12 @@ func NewServer(c Config) (*Server, error) {
 		return nil, errors.New("control: no firewall")
 	case c.Reload == nil:
 		return nil, errors.New("control: nothing that reloads")
+	case c.Feed == nil:
+		return nil, errors.New("control: no feed of events")
 	case c.Log == nil:
 		return nil, errors.New("control: no log")
 	}
-	s := &Server{config: c, started: time.Now()}
+	s := &Server{config: c, started: time.Now(), walks: make(chan struct{}, maxWalks)}
 	s.http = http.Server{
 		Handler: http.HandlerFunc(s.serve), ConnContext: withConn,
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
@@ -73,6 +80,12 @@ func NewServer(c Config) (*Server, error) {
 	}
 	s.handle("GET", "/v1/status", reads, s.status)
 	s.handle("POST", "/v1/reload", changes, s.reload)
+	s.handle("POST", "/v1/explain", reads, s.explain)
+	s.handle("GET", "/v1/flows", reads, s.flows)
+	s.handle("GET", "/v1/rules", reads, s.rules)
+	s.handle("GET", "/v1/tenants", reads, s.tenants)
+	s.handle("GET", "/v1/drops", reads, s.drops)
+	s.handleStream("GET", "/v1/events", reads, s.events)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answerError(w, refuse(http.StatusNotFound, "there is no %s: see docs/control.md", r.URL.Path))
 	})
@@ -235,7 +248,10 @@ func (b *bounded) give(kind connKind) {
 	b.count[kind]--
 }
 
-func (s *Server) status(*http.Request) (any, error) {
+func (s *Server) status(r *http.Request) (any, error) {
+	if err := onlyQuery(r); err != nil {
+		return nil, err
+	}
 	shared := s.config.Firewall.Shared()
 	p := shared.Policy()
 	return Status{
@@ -245,10 +261,13 @@ func (s *Server) status(*http.Request) (any, error) {
 	}, nil
 }
 
-func (s *Server) reload(*http.Request) (any, error) {
-	r, err := s.config.Reload()
-	if r.Warnings == nil {
-		r.Warnings = []string{}
+func (s *Server) reload(r *http.Request) (any, error) {
+	if err := onlyQuery(r); err != nil {
+		return nil, err
 	}
-	return r, err
+	done, err := s.config.Reload()
+	if done.Warnings == nil {
+		done.Warnings = []string{}
+	}
+	return done, err
 }

@@ -17,68 +17,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
-
-	"sttwall/firewall"
-	"sttwall/policy"
 )
-
-const testRules = `
-settings {
-  endpoints = ["192.0.2.0/24"]
-}
-tenant "acme" {
-  context_ids = [100]
-  rule "no-telnet" {
-    action   = "reject"
-    services = ["tcp/23"]
-  }
-  rule "web" {
-    action   = "accept"
-    services = ["tcp/443", "udp/53", "icmp/echo-request"]
-    log      = true
-  }
-}
-tenant "globex" {
-  context_ids = [200]
-  mode        = "audit"
-}
-`
-
-func compile(t testing.TB, rules string) *policy.Policy {
-	t.Helper()
-	p, diagnostics := policy.Load("test.hcl", []byte(rules))
-	if p == nil {
-		t.Fatal(diagnostics)
-	}
-	return p
-}
-
-// core is a firewall without queues: its clock stands where a test puts it.
-type core struct {
-	shared *firewall.Shared
-	totals firewall.Totals
-	now    int64
-}
-
-func (c *core) Shared() *firewall.Shared { return c.shared }
-func (c *core) Totals() firewall.Totals  { return c.totals }
-func (c *core) Now() int64               { return c.now }
-
-func newCore(t testing.TB, rules string) *core {
-	t.Helper()
-	ids, err := firewall.NewFrameIDFilter(firewall.FrameIDConfig{Bits: 16})
-	if err != nil {
-		t.Fatal(err)
-	}
-	shared, err := firewall.NewShared(compile(t, rules), ids)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &core{shared: shared, now: int64(time.Hour)}
-}
 
 // served is a server on a socket of its own, until the test ends.
 type served struct {
@@ -87,11 +28,17 @@ type served struct {
 	log  *syncBuffer
 }
 
-func serve(t testing.TB, c Config) *served {
+func serve(t testing.TB, c Config, prepare ...func(*Server)) *served {
 	t.Helper()
 	s := &served{path: filepath.Join(t.TempDir(), "control.sock"), log: new(syncBuffer)}
 	if c.Firewall == nil {
 		c.Firewall = newCore(t, testRules)
+	}
+	if c.Feed == nil {
+		c.Feed = new(Feed)
+		if core, ok := c.Firewall.(*core); ok {
+			c.Feed = core.feed
+		}
 	}
 	if c.Reload == nil {
 		c.Reload = func() (Reloaded, error) { return Reloaded{Tenants: 2, Rules: 3, FlowsEnded: 1}, nil }
@@ -103,6 +50,9 @@ func serve(t testing.TB, c Config) *served {
 	var err error
 	if s.Server, err = NewServer(c); err != nil {
 		t.Fatal(err)
+	}
+	for _, p := range prepare {
+		p(s.Server)
 	}
 	l, err := Listen(s.path)
 	if err != nil {
@@ -222,14 +172,16 @@ func (b *syncBuffer) String() string {
 
 func TestStatusSaysWhichFirewallThisIs(t *testing.T) {
 	fw := newCore(t, testRules)
-	fw.totals.FramesAccepted, fw.totals.FramesDropped = 7, 3
+	fw.send(t, 100, "udp 10.0.0.1:9 > 10.0.0.2:53", false)
+	fw.send(t, 100, "udp 10.0.0.1:9 > 10.0.0.2:54", false)
+	fw.send(t, 100, "udp 10.0.0.2:53 > 10.0.0.1:9", true)
 	s := serve(t, Config{Firewall: fw, Version: "sttwall v1", Rules: "/etc/sttwall/rules.hcl"})
 	got, err := s.dial(t).Status(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.Version != "sttwall v1" || got.Rules != "/etc/sttwall/rules.hcl" || got.PID != os.Getpid() || got.Tenants != 2 || got.RuleCount != 2 ||
-		got.Generation != 1 || got.Totals.FramesAccepted != 7 || got.Totals.FramesDropped != 3 || !got.Started.Equal(s.started) {
+		got.Generation != 1 || got.Flows != 1 || got.Totals.FramesAccepted != 2 || got.Totals.FramesDropped != 1 || !got.Started.Equal(s.started) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -297,6 +249,25 @@ func TestRequestsThatAreNoneAreAnsweredInJSON(t *testing.T) {
 		{"an unknown path", get("/v2/status"), 404, "there is no /v2/status"},
 		{"another method", get("/v1/reload"), 405, "/v1/reload takes POST, not GET"},
 		{"another method on what is read", post("/v1/status", ""), 405, "/v1/status takes GET, not POST"},
+		{"a parameter that is none", get("/v1/status?tenant=acme"), 400, `/v1/status knows no parameter "tenant": it takes none`},
+		{"a parameter of another call", get("/v1/flows?rule=web"), 400, `it takes tenant, audit, limit, after`},
+		{"a parameter twice", get("/v1/flows?limit=1&limit=2"), 400, "limit is given twice"},
+		{"a parameter that cannot be read", get("/v1/flows?limit=%zz"), 400, "the parameters: "},
+		{"no flows", get("/v1/flows?limit=0"), 400, `limit="0": want 1 to 10000`},
+		{"too many flows", get("/v1/flows?limit=10001"), 400, "want 1 to 10000"},
+		{"flows in audit mode, perhaps", get("/v1/flows?audit=maybe"), 400, `audit="maybe": want true or false`},
+		{"flows behind nothing", get("/v1/flows?after=here"), 400, "want what next said"},
+		{"no question", post("/v1/explain", ""), 400, "the body of the request: it is empty"},
+		{"no JSON", post("/v1/explain", "context=100"), 400, "the body of the request: invalid character"},
+		{"two questions", post("/v1/explain", `{"context": 1, "packet": "arp request 10.0.0.1 > 10.0.0.2"} {}`), 400, "there is more behind it"},
+		{"a question with a word too many", post("/v1/explain", `{"contexts": 1}`), 400, "unknown field"},
+		{"no packet", post("/v1/explain", `{"context": 1}`), 400, "packet: want a description"},
+		{"no context ID", post("/v1/explain", `{"context": "acme", "packet": "arp request 10.0.0.1 > 10.0.0.2"}`), 400, `context ID "acme": want a number of 64 bits`},
+		{"a packet that is none", post("/v1/explain", `{"context": 1, "packet": "tcp 10.0.0.1"}`), 400, "packet: column "},
+		{"an endpoint that is none", post("/v1/explain", `{"context": 1, "packet": "arp request 10.0.0.1 > 10.0.0.2", "from": "here"}`), 400, `from: "here" is not the outer address`},
+		{"two endpoints for one", post("/v1/explain", `{"context": 1, "packet": "arp request 10.0.0.1 > 10.0.0.2 from 10.47.0.1", "from": "10.47.0.2"}`), 400, "the packet's description says 10.47.0.1, and the request 10.47.0.2"},
+		{"a way without a beginning", post("/v1/explain", `{"context": 1, "packet": "arp request 10.0.0.1 > 10.0.0.2", "to": "10.47.0.2"}`), 400, "give from too"},
+		{"a request that is too long", post("/v1/explain", `{"packet": "`+strings.Repeat("x", maxBody)+`"}`), 413, "the request is longer than 65536 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			code, body := raw(t, s.connect(t), tt.request)

@@ -122,3 +122,36 @@ func (f *Firewall) Tallies(rules, tenants map[string]Tally) {
 	add(rules, f.tallies.ruleNames)
 	add(tenants, f.tallies.tenantsNames)
 }
+
+// Since remembers since when each rule and tenant is in force: over reloads, as
+// long as its name stays. The zero value is ready, for any goroutine.
+type Since struct {
+	mu             sync.Mutex
+	rules, tenants map[string]int64 // ns on the caller's clock
+}
+
+// Put says that p is in force from now on.
+func (s *Since) Put(now int64, p *policy.Policy) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rules, s.tenants = stay(s.rules, p.Rules(), now), stay(s.tenants, p.Tenants(), now)
+}
+
+func stay(old map[string]int64, names []string, now int64) map[string]int64 {
+	is := make(map[string]int64, len(names))
+	for _, name := range names {
+		if since, known := old[name]; known {
+			is[name] = since
+		} else {
+			is[name] = now
+		}
+	}
+	return is
+}
+
+// Get returns since when each is in force. The maps are never changed.
+func (s *Since) Get() (rules, tenants map[string]int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rules, s.tenants
+}

@@ -69,6 +69,7 @@ type Inline struct {
 	firewalls []*firewall.Firewall
 	injectors []*Injector
 	shared    *firewall.Shared
+	since     firewall.Since
 	clock     func() int64
 	table     atomic.Pointer[Table] // nil: somebody else's
 }
@@ -159,6 +160,7 @@ func (in *Inline) open(c InlineConfig) error {
 	if in.shared, err = firewall.NewShared(c.Policy, ids); err != nil {
 		return err
 	}
+	in.since.Put(clock(), c.Policy)
 	per, err := share(c.Reassembly, c.Queues)
 	if err != nil {
 		return fmt.Errorf("reassembly: %w", err)
@@ -273,6 +275,7 @@ func (in *Inline) Reload(p *policy.Policy) (ended int, err error) {
 		}
 	}
 	in.shared.SetPolicy(p)
+	in.since.Put(in.clock(), p)
 	return in.shared.Rejudge(in.clock()), nil
 }
 
@@ -285,6 +288,9 @@ func (in *Inline) Tallies() (rules, tenants map[string]firewall.Tally) {
 	}
 	return rules, tenants
 }
+
+// Since returns since when each rule ("tenant/rule") and tenant is in force.
+func (in *Inline) Since() (rules, tenants map[string]int64) { return in.since.Get() }
 
 // Shared returns what the workers have in common.
 func (in *Inline) Shared() *firewall.Shared { return in.shared }

@@ -1,0 +1,161 @@
+package control
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/netip"
+
+	"sttwall/describe"
+	"sttwall/policy"
+	"sttwall/reason"
+)
+
+// ExplainRequest asks what would become of a packet. POST /v1/explain.
+type ExplainRequest struct {
+	Context ContextID `json:"context"`
+	// Packet is described as docs/packets.md says.
+	Packet string `json:"packet"`
+	// From and To are the outer endpoints, if the description does not name them.
+	// Without any they are taken to be right.
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+}
+
+// Explanation says how a packet is decided, step by step.
+type Explanation struct {
+	// Tenant is how the tenant was found.
+	Tenant string `json:"tenant"`
+
+	// Live is what a running firewall adds; nil without one.
+	Live *Live `json:"live,omitempty"`
+
+	// Rules were tried in this order; Default is what follows where none matched.
+	Rules   []RuleStep `json:"rules"`
+	Default string     `json:"default,omitempty"`
+
+	// Action is what becomes of it: accept, drop or reject; Reason is why not
+	// accept, and Rule the rule that decided. In audit mode, the action is accept
+	// and WouldBe and Would what it would be else.
+	Action  string `json:"action"`
+	Reason  string `json:"reason,omitempty"`
+	Audit   bool   `json:"audit"`
+	WouldBe string `json:"would_be,omitempty"`
+	Would   string `json:"would,omitempty"`
+	Rule    string `json:"rule,omitempty"`
+}
+
+// Live is what flows and limits have to do with it.
+type Live struct {
+	// From and To are the outer endpoints that it was taken to have.
+	From netip.Addr `json:"from"`
+	To   netip.Addr `json:"to"`
+	// State is what it is to the flow table, in the words of docs/conntrack.md:
+	// original, reply, related, new, untracked, invalid; stale is of a flow that the
+	// rules deny now.
+	State string `json:"state"`
+	// Flow is the one that it names, Belongs whether it would pass as a packet of
+	// it. Begins: it would begin one.
+	Flow    *Flow `json:"flow,omitempty"`
+	Belongs bool  `json:"belongs"`
+	Begins  bool  `json:"begins"`
+	// OfFlow: the rules are those tried for the first packet of the flow, which
+	// decides about the others.
+	OfFlow bool `json:"rules_of_first_packet"`
+}
+
+// RuleStep is one rule that was tried.
+type RuleStep struct {
+	Rule    string `json:"rule"`
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Matched bool   `json:"matched"`
+	// Condition is the attribute that does not match, Want what it has in the
+	// file, Got what the packet shows.
+	Condition string `json:"condition,omitempty"`
+	Want      string `json:"want,omitempty"`
+	Got       string `json:"got,omitempty"`
+}
+
+// Explained brings an explanation of the rules, and what is decided in the end,
+// into the form in which it is shown.
+func Explained(x *policy.Explanation, d *policy.Decision) Explanation {
+	out := Explanation{
+		Tenant: x.Tenant, Rules: []RuleStep{}, Default: x.Default,
+		Action: d.Action.String(), Audit: d.Audit, Rule: d.Rule,
+	}
+	if d.Reason != reason.None {
+		out.Reason = d.Reason.String()
+	}
+	if d.Audit {
+		out.WouldBe, out.Would = d.WouldBe.String(), d.Would.String()
+	}
+	for _, r := range x.Rules {
+		out.Rules = append(out.Rules, RuleStep(r))
+	}
+	return out
+}
+
+// question is a request that was understood.
+type question struct {
+	packet *describe.Packet
+	key    policy.Packet
+}
+
+// readQuestion reads the body of a request.
+func readQuestion(body io.Reader) (q question, err error) {
+	var ask ExplainRequest
+	if err := decode(body, &ask); err != nil {
+		return q, err
+	}
+	if ask.Packet == "" {
+		return q, refuse(http.StatusBadRequest, "packet: want a description such as tcp 10.0.0.1:40000 > 10.0.0.2:443 syn")
+	}
+	if q.packet, err = describe.Parse(ask.Packet); err != nil {
+		return q, refuse(http.StatusBadRequest, "packet: %v", err)
+	}
+	q.key = policy.Packet{ContextID: uint64(ask.Context), Frame: &q.packet.Frame, From: q.packet.From, To: q.packet.To}
+	for _, end := range []struct {
+		name, text string
+		into       *netip.Addr
+	}{{"from", ask.From, &q.key.From}, {"to", ask.To, &q.key.To}} {
+		if end.text == "" {
+			continue
+		}
+		a, err := netip.ParseAddr(end.text)
+		if err != nil || a.Zone() != "" || a.Is4In6() {
+			return q, refuse(http.StatusBadRequest, "%s: %.60q is not the outer address of an endpoint", end.name, end.text)
+		}
+		if end.into.IsValid() && *end.into != a {
+			return q, refuse(http.StatusBadRequest, "%s: the packet's description says %s, and the request %s", end.name, *end.into, a)
+		}
+		*end.into = a
+	}
+	if q.key.To.IsValid() && !q.key.From.IsValid() {
+		return q, refuse(http.StatusBadRequest, "to: an outer destination without an outer source: give from too")
+	}
+	return q, nil
+}
+
+// explain says what would become of a packet now.
+func (s *Server) explain(r *http.Request) (any, error) {
+	q, err := readQuestion(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	fw := s.config.Firewall
+	x := fw.Shared().Explain(fw.Now(), &q.key, q.packet.Data)
+	out := Explained(x.Rules, &x.Decision)
+	out.Live = &Live{From: x.From, To: x.To, State: x.State.String(), Belongs: x.Belongs, Begins: x.Begins, OfFlow: x.OfFlow}
+	if x.Flow != nil {
+		f := flowOf(x.Flow, s.wall())
+		out.Live.Flow = &f
+	}
+	return out, nil
+}
+
+// Explain asks what would become of a packet now.
+func (c *Client) Explain(ctx context.Context, ask ExplainRequest) (x Explanation, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/explain", ask, &x)
+	return x, err
+}

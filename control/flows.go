@@ -1,0 +1,198 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"sttwall/conntrack"
+	"sttwall/firewall"
+	"sttwall/inspect"
+	"sttwall/reason"
+)
+
+const (
+	// DefaultFlows is how many flows a page has unless told otherwise, and
+	// MaxFlows how many it can have.
+	DefaultFlows, MaxFlows = 1000, 10000
+	// maxWalks is how many pages are put together at once; others wait.
+	maxWalks = 2
+	// breath is how many flows are looked at between two looks whether the client
+	// is still there.
+	breath = 4096
+)
+
+// Flow is an inner flow as it is shown. The directions are those of its first
+// packet.
+type Flow struct {
+	Tenant string `json:"tenant"`
+	// Context is the ID with which it began, ReplyContext that of the replies.
+	Context      ContextID  `json:"context"`
+	ReplyContext *ContextID `json:"reply_context,omitempty"`
+	VLANs        []uint16   `json:"vlans,omitempty"`
+	Inner
+	// State is that of docs/conntrack.md, without the protocol.
+	State string `json:"state"`
+	// Verdict, Rule and Reason are what the rules say now; Rule is "" where no
+	// rule matched and the default decided. WouldBe, if not "", is what they would
+	// say without audit mode.
+	Verdict string `json:"verdict"`
+	Rule    string `json:"rule,omitempty"`
+	WouldBe string `json:"would_be,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	// From and To are the outer endpoints of the side that began and of the other.
+	From     netip.Addr `json:"from,omitzero"`
+	To       netip.Addr `json:"to,omitzero"`
+	Original Traffic    `json:"original"`
+	Reply    Traffic    `json:"reply"`
+	// Begun is in whole seconds. Last is when a packet last kept it alive, Expires
+	// when it is forgotten if none comes.
+	Begun   time.Time `json:"begun"`
+	Last    time.Time `json:"last"`
+	Expires time.Time `json:"expires"`
+}
+
+// Traffic is what went in a direction: packets, and bytes of inner frames.
+type Traffic struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// FlowPage is a part of the flows. GET /v1/flows.
+type FlowPage struct {
+	Time  time.Time `json:"time"`
+	Flows []Flow    `json:"flows"`
+	// Next asks for what comes behind, as FlowQuery.After; "" if that was all.
+	Next string `json:"next,omitempty"`
+}
+
+// FlowQuery says which flows are wanted.
+type FlowQuery struct {
+	Tenant string // "": of all
+	Audit  bool   // only those that audit mode lets pass
+	Limit  int    // of the page, 1 to [MaxFlows]; 0 is [DefaultFlows]
+	After  string // [FlowPage.Next] of the page before; "" begins
+}
+
+func (q *FlowQuery) values() url.Values {
+	v := url.Values{}
+	if q.Tenant != "" {
+		v.Set("tenant", q.Tenant)
+	}
+	if q.Audit {
+		v.Set("audit", "true")
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	if q.After != "" {
+		v.Set("after", q.After)
+	}
+	return v
+}
+
+// parseFlowQuery reads the parameters of a request.
+func parseFlowQuery(r *http.Request) (q FlowQuery, after conntrack.Cursor, err error) {
+	if err = onlyQuery(r, "tenant", "audit", "limit", "after"); err != nil {
+		return q, after, err
+	}
+	v := r.URL.Query()
+	q.Tenant, q.After, q.Limit = v.Get("tenant"), v.Get("after"), DefaultFlows
+	if text := v.Get("audit"); text != "" {
+		if q.Audit, err = strconv.ParseBool(text); err != nil {
+			return q, after, refuse(http.StatusBadRequest, "audit=%.40q: want true or false", text)
+		}
+	}
+	if text := v.Get("limit"); text != "" {
+		if q.Limit, err = strconv.Atoi(text); err != nil || q.Limit < 1 || q.Limit > MaxFlows {
+			return q, after, refuse(http.StatusBadRequest, "limit=%.40q: want 1 to %d", text, MaxFlows)
+		}
+	}
+	if q.After != "" {
+		shard, index, ok := strings.Cut(q.After, "-")
+		n, err1 := strconv.ParseUint(shard, 10, 32)
+		i, err2 := strconv.ParseUint(index, 10, 32)
+		if !ok || err1 != nil || err2 != nil {
+			return q, after, refuse(http.StatusBadRequest, "after=%.40q: want what next said in the page before", q.After)
+		}
+		after = conntrack.Cursor{Shard: uint32(n), Index: uint32(i)}
+	}
+	return q, after, nil
+}
+
+// flows puts a page together. Packets are decided meanwhile: no lock is held
+// for more than a few hundred flows, and none while anything is written.
+func (s *Server) flows(r *http.Request) (any, error) {
+	q, after, err := parseFlowQuery(r)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case s.walks <- struct{}{}:
+		defer func() { <-s.walks }()
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	fw := s.config.Firewall
+	now, wall := fw.Now(), s.wall()
+	page := FlowPage{Time: wall(now), Flows: []Flow{}}
+	looked := 0
+	next, more := fw.Shared().WalkFlows(now, after, func(f *firewall.FlowView) bool {
+		if looked++; looked%breath == 0 && r.Context().Err() != nil {
+			return false
+		}
+		if q.Tenant != "" && f.Tenant != q.Tenant || q.Audit && !f.Decision.Audit {
+			return true
+		}
+		page.Flows = append(page.Flows, flowOf(f, wall))
+		return len(page.Flows) < q.Limit
+	})
+	if more {
+		page.Next = fmt.Sprintf("%d-%d", next.Shard, next.Index)
+	}
+	return page, nil
+}
+
+func flowOf(f *firewall.FlowView, wall func(int64) time.Time) Flow {
+	k, d := &f.Key, &f.Decision
+	out := Flow{
+		Tenant: f.Tenant, Context: ContextID(f.Contexts[0]), VLANs: k.VLANs(),
+		Inner: Inner{Protocol: protocolName(k.Protocol), Src: k.Src, Dst: k.Dst},
+		State: f.Status, Verdict: d.Action.String(), Rule: d.Rule, From: f.From, To: f.To,
+		Original: Traffic{uint64(f.Packets[0]), f.Bytes[0]}, Reply: Traffic{uint64(f.Packets[1]), f.Bytes[1]},
+		Begun: wall(f.Created), Last: wall(f.Last), Expires: wall(f.Expires),
+	}
+	if f.HasReply {
+		id := ContextID(f.Contexts[1])
+		out.ReplyContext = &id
+	}
+	if d.Audit {
+		out.WouldBe, out.Reason = d.WouldBe.String(), d.Would.String()
+	} else if d.Reason != reason.None {
+		out.Reason = d.Reason.String()
+	}
+	src, dst := k.SrcPort, k.DstPort
+	switch k.Protocol {
+	case inspect.ProtocolTCP, inspect.ProtocolUDP, inspect.ProtocolSCTP:
+		out.SrcPort, out.DstPort = &src, &dst
+	case inspect.ProtocolICMP, inspect.ProtocolICMPv6:
+		kind := uint8(dst)
+		out.ICMPID, out.ICMPType = &src, &kind
+	}
+	return out
+}
+
+// Flows asks for a page of the flows.
+func (c *Client) Flows(ctx context.Context, q FlowQuery) (page FlowPage, err error) {
+	path := "/v1/flows"
+	if v := q.values(); len(v) > 0 {
+		path += "?" + v.Encode()
+	}
+	err = c.call(ctx, http.MethodGet, path, nil, &page)
+	return page, err
+}
