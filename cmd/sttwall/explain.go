@@ -1,39 +1,62 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"sttwall/control"
 	"sttwall/describe"
 	"sttwall/policy"
 )
 
 func newExplainCommand(s streams) *cobra.Command {
 	var (
-		rules, context, at string
-		asJSON             bool
+		rules, id, at   string
+		running, asJSON bool
+		where           controlFlag
 	)
 	cmd := &cobra.Command{
-		Use:   "explain --rules FILE --context ID PACKET",
+		Use:   "explain [--rules FILE] --context ID PACKET",
 		Short: "Say which rule decides about a packet, and why the others do not",
-		Long: "explain decides about one inner packet, as the first of its flow, and shows the tenant, every rule\n" +
-			"that was tried with the first condition that failed, and the decision. docs/packets.md says how\n" +
-			"packets are described.",
-		Example: "  sttwall explain --rules rules.hcl --context 100 'tcp 10.0.0.1:40000 > 10.0.0.2:443 syn'\n" +
+		Long: "explain decides about one inner packet and shows the tenant, every rule that was tried with the first\n" +
+			"condition that failed, and the decision. docs/packets.md says how packets are described.\n\n" +
+			"With --rules it is the first packet of its flow, and a file decides. Without, the running firewall is\n" +
+			"asked: its rules, the flow that the packet belongs to, and the limits as they are now. Nothing changes by it.",
+		Example: "  sttwall explain --context 100 'tcp 10.0.0.1:40000 > 10.0.0.2:443 syn'\n" +
 			"  sttwall explain --rules rules.hcl --context 0x64 --at 2026-12-24T08:00:00Z 'udp 10.0.0.1:5000 > 10.0.0.53:53 from 10.47.1.1'",
 		Args: arguments(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if rules == "" || context == "" {
-				return usageError{errors.New("--rules and --context are needed")}
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case id == "":
+				return usageError{errors.New("--context is missing")}
+			case running && rules != "":
+				return usageError{errors.New("--running and --rules: either the running firewall decides, or a file")}
+			case rules == "" && at != "":
+				return usageError{errors.New("--at: the running firewall has the time of now; give --rules too")}
 			}
-			id, err := strconv.ParseUint(context, 0, 64)
+			contextID, err := control.ParseContextID(id)
 			if err != nil {
-				return usageError{fmt.Errorf("--context %q: want a number of 64 bits, such as 100 or 0x64", context)}
+				return usageError{fmt.Errorf("--context: %w", err)}
+			}
+			packet, err := describe.Parse(args[0])
+			if err != nil {
+				return usageError{fmt.Errorf("packet: %w", err)}
+			}
+			if rules == "" {
+				return where.ask(cmd.Context(), func(ctx context.Context, c *control.Client) error {
+					x, err := c.Explain(ctx, control.ExplainRequest{Context: contextID, Packet: args[0]})
+					if err != nil {
+						return err
+					}
+					return showExplanation(s.out, &x, asJSON)
+				})
 			}
 			wall := time.Now()
 			if at != "" {
@@ -41,90 +64,96 @@ func newExplainCommand(s streams) *cobra.Command {
 					return usageError{fmt.Errorf("--at %q: want a time such as 2026-12-24T08:00:00Z", at)}
 				}
 			}
-			packet, err := describe.Parse(args[0])
-			if err != nil {
-				return usageError{fmt.Errorf("packet: %w", err)}
-			}
 			p, err := loadPolicy(s, rules)
 			if err != nil {
 				return err
 			}
-			x := p.Explain(&policy.Packet{ContextID: id, Frame: &packet.Frame, From: packet.From, To: packet.To, Wall: wall.Unix()})
-			if asJSON {
-				encoder := json.NewEncoder(s.out)
-				encoder.SetIndent("", "  ")
-				return encoder.Encode(explained(x))
-			}
-			writeExplanation(s, x)
-			return nil
+			found := p.Explain(&policy.Packet{ContextID: uint64(contextID), Frame: &packet.Frame, From: packet.From, To: packet.To, Wall: wall.Unix()})
+			x := control.Explained(found, &found.Decision)
+			return showExplanation(s.out, &x, asJSON)
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&rules, "rules", "", "rules `file` (required)")
-	flags.StringVar(&context, "context", "", "context `ID` of the frame, decimal or 0x (required)")
+	flags.StringVar(&rules, "rules", "", "rules `file`; without, the running firewall decides")
+	flags.BoolVar(&running, "running", false, "ask the running firewall; the default without --rules")
+	where.add(flags)
+	flags.StringVar(&id, "context", "", "context `ID` of the frame, decimal or 0x (required)")
 	flags.StringVar(&at, "at", "", "`time` of the packet, RFC 3339 (default now)")
 	flags.BoolVar(&asJSON, "json", false, "write JSON")
 	return cmd
 }
 
-func writeExplanation(s streams, x *policy.Explanation) {
-	fmt.Fprintln(s.out, x.Tenant)
+func showExplanation(w io.Writer, x *control.Explanation, asJSON bool) error {
+	if asJSON {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(x)
+	}
+	_, err := io.WriteString(w, explanationText(x))
+	return err
+}
+
+func explanationText(x *control.Explanation) string {
+	var out strings.Builder
+	fmt.Fprintln(&out, x.Tenant)
+	if x.Live != nil {
+		out.WriteString(liveText(x.Live))
+	}
 	for _, r := range x.Rules {
 		where := fmt.Sprintf("%s:%d %s", r.File, r.Line, r.Rule)
 		switch {
 		case r.Matched:
-			fmt.Fprintf(s.out, "  %s: matches\n", where)
+			fmt.Fprintf(&out, "  %s: matches\n", where)
 		case r.Want != "":
-			fmt.Fprintf(s.out, "  %s: no: %s = %s, but the packet is %s\n", where, r.Condition, r.Want, r.Got)
+			fmt.Fprintf(&out, "  %s: no: %s = %s, but the packet is %s\n", where, r.Condition, r.Want, r.Got)
 		default:
-			fmt.Fprintf(s.out, "  %s: no: %s: the packet is %s\n", where, r.Condition, r.Got)
+			fmt.Fprintf(&out, "  %s: no: %s: the packet is %s\n", where, r.Condition, r.Got)
 		}
 	}
 	if x.Default != "" {
-		fmt.Fprintf(s.out, "  %s\n", x.Default)
+		fmt.Fprintf(&out, "  %s\n", x.Default)
 	}
-	fmt.Fprintf(s.out, "%s\n", decisionText(&x.Decision))
-}
-
-func decisionText(d *policy.Decision) string {
 	by := ""
-	if d.Rule != "" {
-		by = " by " + d.Rule
+	if x.Rule != "" {
+		by = " by " + x.Rule
 	}
 	switch {
-	case d.Audit:
-		return fmt.Sprintf("accept%s: audit mode; else %s (%s)", by, d.WouldBe, d.Would)
-	case d.Action == policy.Accept:
-		return "accept" + by
+	case x.Audit:
+		fmt.Fprintf(&out, "accept%s: audit mode; else %s (%s)\n", by, x.WouldBe, x.Would)
+	case x.Reason == "":
+		fmt.Fprintf(&out, "accept%s\n", by)
+	default:
+		fmt.Fprintf(&out, "%s%s: %s\n", x.Action, by, x.Reason)
 	}
-	return fmt.Sprintf("%s%s: %s", d.Action, by, d.Reason)
+	return out.String()
 }
 
-// explained is an explanation as JSON.
-func explained(x *policy.Explanation) any {
-	type step struct {
-		Rule      string `json:"rule"`
-		File      string `json:"file"`
-		Line      int    `json:"line"`
-		Matched   bool   `json:"matched"`
-		Condition string `json:"condition,omitempty"`
-		Want      string `json:"want,omitempty"`
-		Got       string `json:"got,omitempty"`
+// liveText says what flows have to do with it.
+func liveText(l *control.Live) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "  taken to come from endpoint %s and go to %s\n", l.From, l.To)
+	if f := l.Flow; f != nil {
+		by := "by the default"
+		if f.Rule != "" {
+			by = "by " + f.Rule
+		}
+		src, dst := ends(&f.Inner)
+		fmt.Fprintf(&out, "  there is a flow: %s %s > %s, %s, %s %s, between endpoints %s and %s\n", f.Protocol, src, dst, f.State, f.Verdict, by, f.From, f.To)
 	}
-	out := struct {
-		Tenant  string `json:"tenant"`
-		Rules   []step `json:"rules"`
-		Default string `json:"default,omitempty"`
-		Action  string `json:"action"`
-		Reason  string `json:"reason,omitempty"`
-		Audit   bool   `json:"audit"`
-		Rule    string `json:"rule,omitempty"`
-	}{Tenant: x.Tenant, Rules: []step{}, Default: x.Default, Action: x.Decision.Action.String(), Audit: x.Decision.Audit, Rule: x.Decision.Rule}
-	if x.Decision.Reason != 0 {
-		out.Reason = x.Decision.Reason.String()
+	switch {
+	case l.Belongs:
+		fmt.Fprintf(&out, "  the packet belongs to it (%s)\n", l.State)
+	case l.State == "stale":
+		fmt.Fprintln(&out, "  the rules that are in force now end it")
+	case l.Flow != nil:
+		fmt.Fprintln(&out, "  the packet does not belong to it")
+	case l.Begins:
+		fmt.Fprintln(&out, "  there is no flow; the packet would begin one")
+	default:
+		fmt.Fprintf(&out, "  there is no flow (%s)\n", l.State)
 	}
-	for _, r := range x.Rules {
-		out.Rules = append(out.Rules, step(r))
+	if l.OfFlow {
+		fmt.Fprintln(&out, "  the rules, for the first packet of the flow:")
 	}
-	return out
+	return out.String()
 }

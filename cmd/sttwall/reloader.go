@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,15 +23,26 @@ type reloader struct {
 	mu     sync.Mutex
 	inline *nfq.Inline
 	log    *slog.Logger
+	feed   *control.Feed
 	// load reads the rules again. said is about the file, and is printed.
 	load func() (p *policy.Policy, said string, err error)
 }
 
 // reload reports what is in force now; the error is a [control.Error] that says
 // why nothing has changed.
-func (r *reloader) reload() (done control.Reloaded, err error) {
+func (r *reloader) reload() (control.Reloaded, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	done, err := r.tryReload()
+	e := &control.Event{Type: control.EventReload, Time: time.Now().UTC(), Tenants: done.Tenants, Rules: done.Rules, FlowsEnded: done.FlowsEnded}
+	if err != nil {
+		e.Error = err.Error()
+	}
+	r.feed.Tell(e)
+	return done, err
+}
+
+func (r *reloader) tryReload() (done control.Reloaded, err error) {
 	old := r.inline.Shared().Policy()
 	next, said, err := r.load()
 	if err != nil {

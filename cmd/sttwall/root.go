@@ -70,7 +70,7 @@ func newRootCommand(s streams) *cobra.Command {
 		newRunCommand(s),
 		newReplayCommand(s),
 		newCheckCommand(s), newFmtCommand(s), newExplainCommand(s),
-		newReloadCommand(s),
+		newReloadCommand(s), newFlowsCommand(s), newRulesCommand(s), newTenantsCommand(s), newDropsCommand(s), newEventsCommand(s),
 		newNFTCommand(s),
 		newDemoCommand(s),
 		newEndpointCommand(s),

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sttwall/control"
+	"sttwall/firewall"
 	"sttwall/nfq"
 	"sttwall/policy"
 )
@@ -81,7 +82,11 @@ type runConfig struct {
 // run runs the firewall until ctx ends.
 func run(ctx context.Context, c runConfig) error {
 	watch := newReporter(c.log)
-	c.inline.Observer = watch.observe
+	feed := new(control.Feed)
+	c.inline.Observer = func(e *firewall.FrameEvent) {
+		watch.observe(e)
+		feed.Observe(e)
+	}
 	// The socket first: what cannot be asked shall not run unnoticed, and nothing
 	// has been touched yet.
 	var socket *control.Listener
@@ -96,12 +101,13 @@ func run(ctx context.Context, c runConfig) error {
 	if err != nil {
 		return err
 	}
-	reloads := &reloader{inline: inline, log: c.log, load: c.load}
+	reloads := &reloader{inline: inline, log: c.log, feed: feed, load: c.load}
 	serving, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	if socket != nil {
 		server, err := control.NewServer(control.Config{
-			Firewall: inline, Reload: reloads.reload, Log: c.log, Version: version(), Rules: c.rules, Owner: os.Geteuid(),
+			Firewall: inline, Reload: reloads.reload, Feed: feed, Elsewhere: func() []control.Drop { return elsewhere(inline) },
+			Log: c.log, Version: version(), Rules: c.rules, Owner: os.Geteuid(),
 		})
 		if err != nil {
 			stop()

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sttwall/control"
+)
+
+func newEventsCommand(s streams) *cobra.Command {
+	var (
+		where  controlFlag
+		asJSON bool
+	)
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "Follow what the running firewall drops and lets begin",
+		Long: "events shows, until ^C, each frame that is dropped or rejected, that only audit mode lets pass, that begins a\n" +
+			"flow, or that a rule with log = true decides; and reloads. If more happens than is read, events are lost,\n" +
+			"which is said; packets do not wait for it.",
+		Args: arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return where.ask(cmd.Context(), func(ctx context.Context, c *control.Client) error {
+				lines := json.NewEncoder(s.out)
+				err := c.Events(ctx, func(e *control.Event) (err error) {
+					if asJSON {
+						return lines.Encode(e)
+					}
+					_, err = fmt.Fprintln(s.out, eventText(e))
+					return err
+				})
+				if errors.Is(err, context.Canceled) {
+					return nil // ^C: all is well
+				}
+				return err
+			})
+		},
+	}
+	flags := cmd.Flags()
+	where.add(flags)
+	flags.BoolVar(&asJSON, "json", false, "write a line of JSON for each")
+	return cmd
+}
+
+// eventText is an event in one line.
+func eventText(e *control.Event) string {
+	words := []string{e.Time.Local().Format("15:04:05.000"), e.Type}
+	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
+	switch e.Type {
+	case control.EventLost:
+		add("%d events: this reader is too slow", e.Count)
+		return strings.Join(words, " ")
+	case control.EventReload:
+		if e.Error != "" {
+			add("refused: %s", e.Error)
+		} else {
+			add("%d tenants, %d rules; %d flows ended", e.Tenants, e.Rules, e.FlowsEnded)
+		}
+		return strings.Join(words, " ")
+	}
+	if e.Tenant != "" {
+		add("%s", e.Tenant)
+	} else if e.Context != nil {
+		add("context %s", e.Context)
+	}
+	switch src, dst := ends(&e.Inner); {
+	case e.Protocol != "":
+		add("%s %s > %s", e.Protocol, src, dst)
+	case e.EtherType != "":
+		add("ethertype %s", e.EtherType)
+	}
+	if e.ICMPType != nil {
+		add("type %d code %d", *e.ICMPType, *e.ICMPCode)
+	}
+	add("from %s to %s, %d bytes", e.From, e.To, e.Bytes)
+	if e.Rule != "" {
+		add("by %s", e.Rule)
+	}
+	line := strings.Join(words, " ")
+	if e.Reason != "" {
+		line += ": " + e.Reason
+	}
+	return line
+}
