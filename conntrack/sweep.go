@@ -21,6 +21,9 @@ type Flow struct {
 	Created    int64     // ns, on the caller's clock, whole seconds
 	Last       int64     // when a packet last kept it alive
 	Expires    int64     // when it is forgotten, if no packet comes
+	// Next is, for TCP, the sequence number behind the highest that each side has
+	// sent, by direction; 0 for a side of which nothing was seen.
+	Next [2]uint32
 }
 
 // Origin fills f with the first packet of the flow, as far as rules look at it.
@@ -112,5 +115,6 @@ func (t *Table) show(e *entry, f *Flow) {
 		From: addressOf(e.from[0]), To: addressOf(e.from[1]),
 		Contexts: e.contexts, HasReply: e.flags&flagHasReply != 0,
 		Packets: e.packets, Bytes: e.bytes, Created: int64(e.created) * 1e9, Last: e.last, Expires: e.expires(&t.config.Timeouts),
+		Next: [2]uint32{e.halves[0].end, e.halves[1].end},
 	}
 }

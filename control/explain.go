@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"sttwall/describe"
+	"sttwall/firewall"
 	"sttwall/policy"
 	"sttwall/reason"
 )
@@ -17,7 +18,7 @@ type ExplainRequest struct {
 	// Packet is described as docs/packets.md says.
 	Packet string `json:"packet"`
 	// From and To are the outer endpoints, if the description does not name them.
-	// Without any they are taken to be right.
+	// What is not named is taken to be right.
 	From string `json:"from,omitempty"`
 	To   string `json:"to,omitempty"`
 }
@@ -59,6 +60,9 @@ type Live struct {
 	Flow    *Flow `json:"flow,omitempty"`
 	Belongs bool  `json:"belongs"`
 	Begins  bool  `json:"begins"`
+	// NumbersTaken: the description names no TCP numbers, so that they were taken
+	// to be those that the flow expects next.
+	NumbersTaken bool `json:"tcp_numbers_taken"`
 	// OfFlow: the rules are those tried for the first packet of the flow, which
 	// decides about the others.
 	OfFlow bool `json:"rules_of_first_packet"`
@@ -96,14 +100,8 @@ func Explained(x *policy.Explanation, d *policy.Decision) Explanation {
 	return out
 }
 
-// question is a request that was understood.
-type question struct {
-	packet *describe.Packet
-	key    policy.Packet
-}
-
 // readQuestion reads the body of a request.
-func readQuestion(body io.Reader) (q question, err error) {
+func readQuestion(body io.Reader) (q firewall.Question, err error) {
 	var ask ExplainRequest
 	if err := decode(body, &ask); err != nil {
 		return q, err
@@ -111,14 +109,17 @@ func readQuestion(body io.Reader) (q question, err error) {
 	if ask.Packet == "" {
 		return q, refuse(http.StatusBadRequest, "packet: want a description such as tcp 10.0.0.1:40000 > 10.0.0.2:443 syn")
 	}
-	if q.packet, err = describe.Parse(ask.Packet); err != nil {
+	packet, err := describe.Parse(ask.Packet)
+	if err != nil {
 		return q, refuse(http.StatusBadRequest, "packet: %v", err)
 	}
-	q.key = policy.Packet{ContextID: uint64(ask.Context), Frame: &q.packet.Frame, From: q.packet.From, To: q.packet.To}
+	q = firewall.Question{
+		ContextID: uint64(ask.Context), Frame: &packet.Frame, Data: packet.Data, From: packet.From, To: packet.To, AnyNumbers: !packet.Numbers,
+	}
 	for _, end := range []struct {
 		name, text string
 		into       *netip.Addr
-	}{{"from", ask.From, &q.key.From}, {"to", ask.To, &q.key.To}} {
+	}{{"from", ask.From, &q.From}, {"to", ask.To, &q.To}} {
 		if end.text == "" {
 			continue
 		}
@@ -131,22 +132,24 @@ func readQuestion(body io.Reader) (q question, err error) {
 		}
 		*end.into = a
 	}
-	if q.key.To.IsValid() && !q.key.From.IsValid() {
-		return q, refuse(http.StatusBadRequest, "to: an outer destination without an outer source: give from too")
-	}
 	return q, nil
 }
 
 // explain says what would become of a packet now.
 func (s *Server) explain(r *http.Request) (any, error) {
+	if err := onlyQuery(r); err != nil {
+		return nil, err
+	}
 	q, err := readQuestion(r.Body)
 	if err != nil {
 		return nil, err
 	}
 	fw := s.config.Firewall
-	x := fw.Shared().Explain(fw.Now(), &q.key, q.packet.Data)
+	x := fw.Shared().Explain(fw.Now(), &q)
 	out := Explained(x.Rules, &x.Decision)
-	out.Live = &Live{From: x.From, To: x.To, State: x.State.String(), Belongs: x.Belongs, Begins: x.Begins, OfFlow: x.OfFlow}
+	out.Live = &Live{
+		From: x.From, To: x.To, State: x.State.String(), Belongs: x.Belongs, Begins: x.Begins, OfFlow: x.OfFlow, NumbersTaken: x.NumbersTaken,
+	}
 	if x.Flow != nil {
 		f := flowOf(x.Flow, s.wall())
 		out.Live.Flow = &f

@@ -46,6 +46,7 @@ type builder struct {
 	flags          uint16
 	hasFlags       bool
 	seq, ackNumber uint32
+	numbers        bool // one of them is named
 	window         uint16
 	mss, scale     int // -1: no option
 

@@ -77,8 +77,10 @@ func (p *parser) option(w word, b *builder) (err error) {
 		return p.fragment(b)
 	case w.text == "seq" && isTCP:
 		b.seq, err = p.long("a sequence number")
+		b.numbers = true
 	case w.text == "ack-number" && isTCP:
 		b.ackNumber, err = p.long("an acknowledgment number")
+		b.numbers = true
 	case w.text == "win" && isTCP:
 		n, err = p.number("a window from 0 to 65535", 0, 0xffff)
 		b.window = uint16(n)

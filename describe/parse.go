@@ -22,6 +22,8 @@ type Packet struct {
 	Data     []byte        // the inner Ethernet frame
 	Frame    inspect.Frame // what inspect reads of Data
 	From, To netip.Addr    // the outer endpoints, if the text names them
+	// Numbers: the text names a TCP sequence or acknowledgment number.
+	Numbers bool
 }
 
 // Error says what is wrong with a description, and where.
@@ -46,7 +48,7 @@ func Parse(text string) (*Packet, error) {
 	if w, ok := p.peek(); ok {
 		return nil, p.errorf(w, "expected nothing more, or an option such as vlan 10; this is %q", w.text)
 	}
-	out := &Packet{From: b.from, To: b.to}
+	out := &Packet{From: b.from, To: b.to, Numbers: b.numbers}
 	out.Data = b.build()
 	if r := out.Frame.Decode(out.Data, len(out.Data), 0, inspect.NoTag); r != reason.None {
 		return nil, &Error{1, fmt.Sprintf("expected a packet that the firewall reads; this one is %s: %s", r, r.Meaning())}

@@ -1,7 +1,9 @@
 package firewall
 
 import (
+	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"sttwall/conntrack"
 	"sttwall/inspect"
@@ -66,6 +68,20 @@ func (s *Shared) TenantFlows(name string) (flows, halfOpen int) {
 	return s.flows.TenantStats(id)
 }
 
+// Question is a frame about which it is asked what would become of it.
+type Question struct {
+	ContextID uint64
+	// Frame is what was read of Data, the inner frame.
+	Frame *inspect.Frame
+	Data  []byte
+	// From and To are the outer endpoints. What is not given is taken to be right:
+	// as the flow has it, if there is one.
+	From, To netip.Addr
+	// AnyNumbers: TCP sequence and acknowledgment numbers are taken to be those
+	// that the flow expects next, if there is one.
+	AnyNumbers bool
+}
+
 // Explanation says what would become of a frame, and why.
 type Explanation struct {
 	// From and To are the outer endpoints it was taken to come from and go to.
@@ -74,9 +90,10 @@ type Explanation struct {
 	State  conntrack.State
 	Begins bool
 	// Flow is the one that it names; nil if there is none. Belongs: it would pass
-	// as a packet of that flow.
-	Flow    *FlowView
-	Belongs bool
+	// as a packet of that flow. NumbersTaken: with the numbers that it expects.
+	Flow         *FlowView
+	Belongs      bool
+	NumbersTaken bool
 	// Rules is how the rules decide about it; where OfFlow is true, about the
 	// first packet of Flow, which decides about the others.
 	Rules  *policy.Explanation
@@ -86,26 +103,45 @@ type Explanation struct {
 }
 
 // Explain decides about a frame as a worker would at now, by the rules, the flows
-// and the limits of now, and says how; nothing moves. data is the inner frame of
-// which k.Frame was read. Without outer endpoints in k they are taken to be right:
-// those of the flow, if there is one. It is for people: it takes its time and
-// memory. What a worker looks at before the policy, the tunnel and the form of
-// the frame, is taken to be in order.
-func (s *Shared) Explain(now int64, k *policy.Packet, data []byte) *Explanation {
+// and the limits of now, and says how; nothing moves. Token buckets are taken to
+// be full. It is for people: it takes its time and memory. What a worker looks at
+// before the policy, the tunnel and the form of the frame, is taken to be in order.
+func (s *Shared) Explain(now int64, q *Question) *Explanation {
 	st := s.look(now)
-	if k.From.IsValid() {
-		return st.explain(s, now, k, data, k.From, k.To, false)
+	asked := *q
+	anyEndpoint, anyTo := !q.From.IsValid(), !q.To.IsValid()
+	from, to := st.policy.DefaultEndpoints(q.ContextID)
+	if anyEndpoint {
+		asked.From = from
 	}
-	from, to := st.policy.DefaultEndpoints(k.ContextID)
-	x := st.explain(s, now, k, data, from, to, true)
-	if x.Flow == nil {
+	if anyTo {
+		asked.To = to
+	}
+	x := st.explain(s, now, &asked, anyEndpoint)
+	numbers := q.AnyNumbers && q.Frame.HasTCP
+	if x.Flow == nil || !anyEndpoint && !anyTo && !numbers {
 		return x
 	}
-	from, to = x.Flow.From, x.Flow.To
-	if backward(k.Frame, x.Flow, x.State) {
-		from, to = to, from
+	dir := 0
+	if backward(q.Frame, x.Flow, x.State) {
+		dir = 1
 	}
-	return st.explain(s, now, k, data, from, to, true)
+	sides := [2]netip.Addr{x.Flow.From, x.Flow.To}
+	if anyEndpoint {
+		asked.From = sides[dir]
+	}
+	if anyTo {
+		asked.To = sides[1-dir]
+	}
+	if numbers {
+		asked.Data = slices.Clone(q.Data)
+		tcp := asked.Data[q.Frame.L4Offset:]
+		binary.BigEndian.PutUint32(tcp[4:], x.Flow.Next[dir])
+		binary.BigEndian.PutUint32(tcp[8:], x.Flow.Next[1-dir])
+	}
+	x = st.explain(s, now, &asked, anyEndpoint)
+	x.NumbersTaken = numbers
+	return x
 }
 
 // backward reports whether a frame goes against the direction of the first packet
@@ -120,20 +156,20 @@ func backward(f *inspect.Frame, flow *FlowView, state conntrack.State) bool {
 	return f.Dst == flow.Key.Src
 }
 
-func (st *standing) explain(s *Shared, now int64, k *policy.Packet, data []byte, from, to netip.Addr, anyEndpoint bool) *Explanation {
+func (st *standing) explain(s *Shared, now int64, q *Question, anyEndpoint bool) *Explanation {
 	p := &peek{anyEndpoint: anyEndpoint}
 	f := Firewall{shared: s, standing: st}
 	f.peek = p
 	e := &f.event
-	fr := reassembly.Frame{Key: reassembly.Key{Src: from, Dst: to}, FrameLength: stt.FrameHeaderLen + len(data)}
+	fr := reassembly.Frame{Key: reassembly.Key{Src: q.From, Dst: q.To}, FrameLength: stt.FrameHeaderLen + len(q.Data)}
 	e.begin(fr.Key, 0, fr.FrameLength, 1, now)
-	e.Header = stt.FrameHeader{ContextID: k.ContextID, Flags: stt.FlagChecksumVerified}
+	e.Header = stt.FrameHeader{ContextID: q.ContextID, Flags: stt.FlagChecksumVerified}
 	e.HasHeader, e.HasInner = true, true
-	e.Inner, e.InnerData = *k.Frame, data
+	e.Inner, e.InnerData = *q.Frame, q.Data
 	f.judgePolicy(now, &fr)
 
-	x := &Explanation{From: from, To: to, State: e.State, Begins: e.Begins, Decision: e.Decision}
-	about := policy.Packet{ContextID: k.ContextID, Frame: k.Frame, From: from, To: to, Wall: now / 1e9, Now: now, Peek: true}
+	x := &Explanation{From: q.From, To: q.To, State: e.State, Begins: e.Begins, Decision: e.Decision}
+	about := policy.Packet{ContextID: q.ContextID, Frame: q.Frame, From: q.From, To: q.To, Wall: now / 1e9, Now: now, Peek: true}
 	var origin inspect.Frame
 	if p.named {
 		id, first, other, there := s.flows.Origin(p.handle, &origin)

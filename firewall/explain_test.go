@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -127,9 +128,9 @@ func TestExplainSaysWhatTheFirewallThenDoes(t *testing.T) {
 		if r.IntN(50) == 0 {
 			p.Src = netip.MustParseAddr("192.0.2.9")
 		}
-		k := policy.Packet{ContextID: id, Frame: &d.Frame, From: p.Src, To: p.Dst}
-		x := b.shared.Explain(b.now, &k, d.Data)
-		if again := b.shared.Explain(b.now, &k, d.Data); !reflect.DeepEqual(again, x) {
+		q := Question{ContextID: id, Frame: &d.Frame, Data: d.Data, From: p.Src, To: p.Dst}
+		x := b.shared.Explain(b.now, &q)
+		if again := b.shared.Explain(b.now, &q); !reflect.DeepEqual(again, x) {
 			t.Fatalf("packet %d, %s: an explanation has changed something: %+v, then %+v", n, text, x, again)
 		}
 		b.events = b.events[:0]
@@ -177,7 +178,7 @@ func TestExplainWithoutEndpointsTakesThoseOfTheFlow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return b.shared.Explain(b.now, &policy.Packet{ContextID: 100, Frame: &d.Frame}, d.Data)
+		return b.shared.Explain(b.now, &Question{ContextID: 100, Frame: &d.Frame, Data: d.Data})
 	}
 	if x := ask("udp 10.0.0.2:2 > 10.0.0.1:1000"); x.Flow != nil || x.State != conntrack.StateNew || x.Decision.Reason != reason.TenantDefault {
 		t.Errorf("a reply to nothing: %+v", x)
@@ -257,5 +258,53 @@ func TestFlowsAreShownWithWhatTheRulesOfNowSay(t *testing.T) {
 	want["acme"] = `reject by "acme/refused", false drop, none, port 2`
 	if got := show(); !reflect.DeepEqual(got, want) {
 		t.Errorf("under other rules: got %v, want %v", got, want)
+	}
+}
+
+func TestExplainTakesTheNumbersThatAFlowExpects(t *testing.T) {
+	b := newBench(t, benchConfig{rules: explainRules(0)})
+	packet := func(text string) *describe.Packet {
+		t.Helper()
+		d, err := describe.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	for i, s := range []struct {
+		text string
+		back bool
+	}{
+		{"tcp 10.0.0.1:1000 > 10.0.0.2:80 syn seq 4294967290", false},
+		{"tcp 10.0.0.2:80 > 10.0.0.1:1000 syn ack seq 7000 ack-number 4294967291", true},
+		{"tcp 10.0.0.1:1000 > 10.0.0.2:80 ack seq 4294967291 ack-number 7001 len 100", false},
+	} {
+		p := path()
+		if s.back {
+			p.Src, p.Dst = p.Dst, p.Src
+		}
+		b.send(cut(p, uint32(i), sttFrame(stt.FrameHeader{ContextID: 100, Flags: stt.FlagChecksumVerified}, packet(s.text).Data), 0)...)
+	}
+	for _, tt := range []struct {
+		text string
+		any  bool
+		want string
+	}{
+		{"tcp 10.0.0.1:1000 > 10.0.0.2:80 ack", true, "original true none"},
+		{"tcp 10.0.0.2:80 > 10.0.0.1:1000 ack len 500", true, "reply true none"},
+		{"tcp 10.0.0.2:80 > 10.0.0.1:1000 rst", true, "reply true none"},
+		{"tcp 10.0.0.1:1000 > 10.0.0.2:80 syn", true, "invalid false tcp_syn"},
+		{"tcp 10.0.0.1:1000 > 10.0.0.2:80 ack seq 99999999", false, "invalid false tcp_window"},
+		{"tcp 10.0.0.1:1001 > 10.0.0.2:80 ack", true, "invalid false state_invalid"},
+	} {
+		d := packet(tt.text)
+		was := slices.Clone(d.Data)
+		x := b.shared.Explain(b.now, &Question{ContextID: 100, Frame: &d.Frame, Data: d.Data, AnyNumbers: tt.any})
+		if got := fmt.Sprint(x.State, " ", x.Belongs, " ", x.Decision.Reason); got != tt.want || x.NumbersTaken != (tt.any && x.Flow != nil) {
+			t.Errorf("%s: got %s, numbers taken %v, want %s", tt.text, got, x.NumbersTaken, tt.want)
+		}
+		if !slices.Equal(d.Data, was) {
+			t.Errorf("%s: the packet was changed", tt.text)
+		}
 	}
 }

@@ -140,6 +140,9 @@ func liveText(l *control.Live) string {
 		src, dst := ends(&f.Inner)
 		fmt.Fprintf(&out, "  there is a flow: %s %s > %s, %s, %s %s, between endpoints %s and %s\n", f.Protocol, src, dst, f.State, f.Verdict, by, f.From, f.To)
 	}
+	if l.NumbersTaken {
+		fmt.Fprintln(&out, "  its TCP numbers are taken to be those that the flow expects next")
+	}
 	switch {
 	case l.Belongs:
 		fmt.Fprintf(&out, "  the packet belongs to it (%s)\n", l.State)
