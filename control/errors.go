@@ -1,9 +1,11 @@
 package control
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 )
 
@@ -26,13 +28,13 @@ func refuse(code int, format string, args ...any) *Error {
 
 // answer writes a value as the answer to a request.
 func answer(w http.ResponseWriter, value any) {
-	text, err := json.Marshal(value)
+	text, err := encode(value)
 	if err != nil {
 		answerError(w, fmt.Errorf("answer: %w", err))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Write(append(text, '\n')) // a client that has gone away misses nothing
+	w.Write(text) // a client that has gone away misses nothing
 }
 
 // answerError writes a refusal. What is not an [Error] is a mistake of ours.
@@ -48,8 +50,22 @@ func answerError(w http.ResponseWriter, err error) {
 	default:
 		e = refuse(http.StatusInternalServerError, "%v", err)
 	}
+	text, _ := encode(e) // two strings: never fails
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(e.Code)
-	text, _ := json.Marshal(e) // two strings: never fails
-	w.Write(append(text, '\n'))
+	w.Write(text)
+}
+
+// encode writes a value as a line of JSON, with < and > as they are.
+func encode(value any) ([]byte, error) {
+	var line bytes.Buffer
+	err := newLines(&line).Encode(value)
+	return line.Bytes(), err
+}
+
+// newLines returns an encoder of such lines.
+func newLines(w io.Writer) *json.Encoder {
+	lines := json.NewEncoder(w)
+	lines.SetEscapeHTML(false)
+	return lines
 }

@@ -148,7 +148,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	}
 	var (
 		batch bytes.Buffer
-		lines = json.NewEncoder(&batch)
+		lines = newLines(&batch)
 		wall  = s.wall()
 		wrong error
 	)

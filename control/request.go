@@ -95,8 +95,16 @@ func orNone(known []string) string {
 }
 
 // wall returns a function that brings times of the firewall's clock to the wall
-// clock of now.
+// clock. A time is shown as the same one again, until the wall clock is set.
 func (s *Server) wall() func(int64) time.Time {
-	is, now := time.Now(), s.config.Firewall.Now()
-	return func(t int64) time.Time { return is.Add(time.Duration(t - now)).Round(0).UTC() }
+	behind := time.Now().UnixNano() - s.config.Firewall.Now()
+	if was := s.behind.Load(); (time.Duration(behind) - time.Duration(was)).Abs() > clockSlack {
+		s.behind.Store(behind)
+	} else {
+		behind = was
+	}
+	return func(t int64) time.Time { return time.Unix(0, t+behind).Round(time.Millisecond).UTC() }
 }
+
+// clockSlack is how far the two clocks may be apart before it is noticed.
+const clockSlack = 100 * time.Millisecond

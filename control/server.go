@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -57,6 +58,8 @@ type Server struct {
 	http    http.Server
 	started time.Time
 	walks   chan struct{} // a place for each walk over the flows
+	behind  atomic.Int64  // ns from the firewall's clock to the wall clock
+	calls   []string      // "GET /v1/status"
 }
 
 // NewServer makes a server. It listens nowhere yet.
@@ -114,6 +117,7 @@ func (s *Server) handle(method, path string, n need, call func(*http.Request) (a
 // handleStream adds a call that writes its answer itself. An error that it returns
 // before it has written anything is the answer.
 func (s *Server) handleStream(method, path string, n need, call func(http.ResponseWriter, *http.Request) error) {
+	s.calls = append(s.calls, method+" "+path)
 	s.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
 		if n == changes {
 			peer, known := peerIn(r)

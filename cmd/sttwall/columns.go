@@ -29,13 +29,20 @@ func (c columns) row(cells ...any) {
 
 // writeLines writes each of a list as a line of JSON.
 func writeLines[T any](w io.Writer, list []T) error {
-	lines := json.NewEncoder(w)
+	lines := newLines(w)
 	for i := range list {
 		if err := lines.Encode(&list[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// newLines writes values as lines of JSON, with < and > as they are.
+func newLines(w io.Writer) *json.Encoder {
+	lines := json.NewEncoder(w)
+	lines.SetEscapeHTML(false)
+	return lines
 }
 
 // ends writes the two ends of a packet or flow, with ports where it has some.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,7 +25,7 @@ func newEventsCommand(s streams) *cobra.Command {
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return where.ask(cmd.Context(), func(ctx context.Context, c *control.Client) error {
-				lines := json.NewEncoder(s.out)
+				lines := newLines(s.out)
 				err := c.Events(ctx, func(e *control.Event) (err error) {
 					if asJSON {
 						return lines.Encode(e)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -85,7 +84,7 @@ func newExplainCommand(s streams) *cobra.Command {
 
 func showExplanation(w io.Writer, x *control.Explanation, asJSON bool) error {
 	if asJSON {
-		encoder := json.NewEncoder(w)
+		encoder := newLines(w)
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(x)
 	}

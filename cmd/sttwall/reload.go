@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +37,7 @@ func newReloadCommand(s streams) *cobra.Command {
 					fmt.Fprintln(s.err, w)
 				}
 				if asJSON {
-					return json.NewEncoder(s.out).Encode(r)
+					return newLines(s.out).Encode(r)
 				}
 				_, err = fmt.Fprintf(s.out, "the rules are in force: %d tenants, %d rules; %d flows ended\n", r.Tenants, r.Rules, r.FlowsEnded)
 				return err

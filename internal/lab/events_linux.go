@@ -18,6 +18,7 @@ const eventBound = 512 << 20
 // observe keeps a copy of what the firewall tells of a frame. It is called by
 // all workers.
 func (l *Lab) observe(e *firewall.FrameEvent) {
+	l.feed.Observe(e)
 	copied := *e
 	copied.InnerData = bytes.Clone(e.InnerData[:min(len(e.InnerData), l.keep)])
 	l.events.add(copied, 512+len(copied.InnerData))

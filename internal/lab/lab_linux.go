@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sttwall/control"
 	"sttwall/endpoint"
 	"sttwall/firewall"
 	"sttwall/nfq"
@@ -67,6 +68,7 @@ type Lab struct {
 
 	firewall *nfq.Inline
 	events   journal[firewall.FrameEvent]
+	feed     control.Feed // the same, for who asks over a control socket
 	keep     int
 	moved    wakeup        // the firewall's counters have
 	seen     atomic.Uint64 // packets that the firewall is done with, or holds

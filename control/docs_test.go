@@ -1,0 +1,118 @@
+package control
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Each call is documented with a curl line and an answer that could be one.
+func TestTheReferenceShowsEachCall(t *testing.T) {
+	text, err := os.ReadFile("../docs/control.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := map[string]func() any{
+		"GET /v1/status":   func() any { return new(Status) },
+		"POST /v1/reload":  func() any { return new(Reloaded) },
+		"POST /v1/explain": func() any { return new(Explanation) },
+		"GET /v1/flows":    func() any { return new(FlowPage) },
+		"GET /v1/rules":    func() any { return new(ruleList) },
+		"GET /v1/tenants":  func() any { return new(tenantList) },
+		"GET /v1/drops":    func() any { return new(dropList) },
+		"GET /v1/events":   func() any { return new(Event) },
+	}
+	s := serve(t, Config{})
+	sections := strings.Split(string(text), "\n### ")[1:]
+	var documented []string
+	for _, section := range sections {
+		call, rest, _ := strings.Cut(section, "\n")
+		documented = append(documented, call)
+		if !strings.Contains(string(text), "| `"+call+"` |") {
+			t.Errorf("%s is not in the table of calls", call)
+		}
+		method, path, _ := strings.Cut(call, " ")
+		curl := regexp.MustCompile(`(?m)^    curl --unix-socket /run/sttwall/control.sock .*'?http://sttwall` + path + `[?' \n]`)
+		if !curl.MatchString(rest) || method == "POST" && !strings.Contains(rest, "-X POST") && !strings.Contains(rest, "-d '") {
+			t.Errorf("%s: no curl line", call)
+		}
+		blocks := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllStringSubmatch(rest, -1)
+		if len(blocks) == 0 || answers[call] == nil {
+			t.Errorf("%s: no answer, or no type for it", call)
+			continue
+		}
+		for i, block := range blocks {
+			into := answers[call]
+			if i > 0 {
+				into = func() any { return new(Error) }
+			}
+			if err := known(block[1], into); err != nil {
+				t.Errorf("%s: answer %d: %v", call, i+1, err)
+			}
+		}
+	}
+	slices.Sort(documented)
+	if calls := slices.Sorted(slices.Values(s.calls)); !slices.Equal(calls, documented) {
+		t.Errorf("documented are %v, there are %v", documented, calls)
+	}
+	for _, bound := range []string{
+		fmt.Sprintf("| connections | %d, of which %d ", maxConns, maxReaders),
+		fmt.Sprintf("| who follow events | %d, of which %d ", maxSubscribers, maxReadingSubscribers),
+		fmt.Sprintf("| events that wait for each of them | %d |", ringSize),
+		fmt.Sprintf("| a request | %d KiB, its headers %d KiB |", maxBody>>10, maxHeader>>10),
+		fmt.Sprintf("| %v, %v, %v (not events) |", words(headerTimeout.String()), words(readTimeout.String()), words(writeTimeout.String())),
+		fmt.Sprintf("| pages of flows that are put together at once | %d;", maxWalks),
+		fmt.Sprintf("| `limit` | %d | of the page; at most %d |", DefaultFlows, MaxFlows),
+	} {
+		if !strings.Contains(string(text), bound) {
+			t.Errorf("it does not say %q", bound)
+		}
+	}
+	for _, event := range []string{EventDrop, EventReject, EventWouldDrop, EventFlow, EventAccept, EventReload, EventLost} {
+		if !regexp.MustCompile("(?m)^\\|[^|]*`" + event + "`").Match(text) {
+			t.Errorf("the event %s is not explained", event)
+		}
+	}
+}
+
+// words writes "5s" as "5 s".
+func words(d string) string { return strings.Replace(d, "s", " s", 1) }
+
+// known decodes one value of JSON after the other. None has a field that the type
+// does not have, or lacks one that it always has.
+func known(text string, into func() any) error {
+	for values := json.NewDecoder(strings.NewReader(text)); ; {
+		var raw json.RawMessage
+		if err := values.Decode(&raw); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		value := into()
+		strict := json.NewDecoder(bytes.NewReader(raw))
+		strict.DisallowUnknownFields()
+		if err := strict.Decode(value); err != nil {
+			return err
+		}
+		again, err := encode(value)
+		if err != nil {
+			return err
+		}
+		var want, got any
+		if err := errors.Join(json.Unmarshal(raw, &want), json.Unmarshal(again, &got)); err != nil {
+			return err
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			return fmt.Errorf("(-documented +written)\n%s", diff)
+		}
+	}
+}
