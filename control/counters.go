@@ -67,15 +67,19 @@ type (
 	}
 )
 
-// hitsOf shows what was counted; since is when the rule or tenant came in force.
-func hitsOf(t firewall.Tally, since int64, wall func(int64) time.Time) Hits {
+// hitsOf shows what was counted; since has when each rule or tenant came in force.
+func (s *Server) hitsOf(t firewall.Tally, since map[string]int64, name string, wall func(int64) time.Time) Hits {
 	h := Hits{Frames: t.Frames, Bytes: t.Bytes, Flows: t.Flows, Dropped: t.Dropped, Audited: t.Audited}
 	at := func(ns int64) *time.Time {
 		w := wall(ns)
 		return &w
 	}
 	if t.Frames == 0 {
-		h.UnusedSince = at(since)
+		begun, known := since[name]
+		if !known {
+			begun = s.config.Firewall.Now() // it comes in force just now
+		}
+		h.UnusedSince = at(begun)
 		return h
 	}
 	h.First, h.Last = at(t.First), at(t.Last)
@@ -93,7 +97,7 @@ func (s *Server) rules(r *http.Request) (any, error) {
 	out := ruleList{Rules: []RuleHits{}}
 	for i, name := range p.Rules() {
 		_, file, line := p.RuleText(int32(i))
-		out.Rules = append(out.Rules, RuleHits{Rule: name, File: file, Line: line, Hits: hitsOf(hits[name], since[name], wall)})
+		out.Rules = append(out.Rules, RuleHits{Rule: name, File: file, Line: line, Hits: s.hitsOf(hits[name], since, name, wall)})
 	}
 	return out, nil
 }
@@ -108,7 +112,7 @@ func (s *Server) tenants(r *http.Request) (any, error) {
 	_, since := fw.Since()
 	out := tenantList{Tenants: []TenantHits{}}
 	for i, name := range p.Tenants() {
-		t := TenantHits{Tenant: name, Audit: p.Tenant(int32(i)).Audit, Hits: hitsOf(hits[name], since[name], wall)}
+		t := TenantHits{Tenant: name, Audit: p.Tenant(int32(i)).Audit, Hits: s.hitsOf(hits[name], since, name, wall)}
 		t.FlowsNow, t.HalfOpen = fw.Shared().TenantFlows(name)
 		out.Tenants = append(out.Tenants, t)
 	}

@@ -70,7 +70,7 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 		fmt.Sprintf("| events that wait for each of them | %d |", ringSize),
 		fmt.Sprintf("| a request | %d KiB, its headers %d KiB |", maxBody>>10, maxHeader>>10),
 		fmt.Sprintf("| %v, %v, %v (not events) |", words(headerTimeout.String()), words(readTimeout.String()), words(writeTimeout.String())),
-		fmt.Sprintf("| pages of flows that are put together at once | %d;", maxWalks),
+		fmt.Sprintf("| calls that look through all flows or rules at once | %d;", maxHeavy),
 		fmt.Sprintf("| `limit` | %d | of the page; at most %d |", DefaultFlows, MaxFlows),
 	} {
 		if !strings.Contains(string(text), bound) {

@@ -20,8 +20,6 @@ const (
 	// DefaultFlows is how many flows a page has unless told otherwise, and
 	// MaxFlows how many it can have.
 	DefaultFlows, MaxFlows = 1000, 10000
-	// maxWalks is how many pages are put together at once; others wait.
-	maxWalks = 2
 	// breath is how many flows are looked at between two looks whether the client
 	// is still there.
 	breath = 4096
@@ -131,12 +129,6 @@ func (s *Server) flows(r *http.Request) (any, error) {
 	q, after, err := parseFlowQuery(r)
 	if err != nil {
 		return nil, err
-	}
-	select {
-	case s.walks <- struct{}{}:
-		defer func() { <-s.walks }()
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
 	}
 	fw := s.config.Firewall
 	now, wall := fw.Now(), s.wall()

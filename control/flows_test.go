@@ -128,10 +128,10 @@ func TestFlowsArePagedAndChosen(t *testing.T) {
 	}
 }
 
-func TestAWalkWaitsForItsTurnAndNoLonger(t *testing.T) {
+func TestWhatTakesItsTimeWaitsForItsTurnAndNoLonger(t *testing.T) {
 	s := serve(t, Config{})
-	for range maxWalks {
-		s.walks <- struct{}{}
+	for range maxHeavy {
+		s.heavy <- struct{}{}
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	waited := make(chan error, 2)
@@ -145,8 +145,12 @@ func TestAWalkWaitsForItsTurnAndNoLonger(t *testing.T) {
 	if err := <-waited; err != context.Canceled {
 		t.Errorf("one that has given up: %v", err)
 	}
-	<-s.walks
+	<-s.heavy
 	if err := <-waited; err != nil {
 		t.Errorf("the other: %v", err)
+	}
+	s.heavy <- struct{}{}
+	if _, err := s.dial(t).Status(context.Background()); err != nil {
+		t.Errorf("what takes no time: %v", err)
 	}
 }

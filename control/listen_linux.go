@@ -86,7 +86,7 @@ func (l *Listener) Close() error {
 }
 
 func inUse(path string) error {
-	return fmt.Errorf("another sttwall listens on %s: stop it, or give this one another socket with --control", path)
+	return fmt.Errorf("another sttwall listens on %s", path)
 }
 
 // removeDead takes away a socket on which nobody listens.

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"sttwall/limit"
 )
 
 // Bounds of a server.
@@ -23,6 +25,9 @@ const (
 	// maxExcess is how many connections beyond those are told that they are too
 	// many; the others are closed.
 	maxExcess = 16
+	// maxHeavy is how many calls that look through all flows or rules are at work at
+	// once; others wait. Packets need the processors more.
+	maxHeavy = 1
 	// maxBody and maxHeader bound a request in bytes.
 	maxBody, maxHeader = 64 << 10, 16 << 10
 	// How long a client may take to say what it wants, to take the answer, and to
@@ -57,9 +62,11 @@ type Server struct {
 	mux     http.ServeMux
 	http    http.Server
 	started time.Time
-	walks   chan struct{} // a place for each walk over the flows
-	behind  atomic.Int64  // ns from the firewall's clock to the wall clock
-	calls   []string      // "GET /v1/status"
+
+	calls    []string      // "GET /v1/status"
+	heavy    chan struct{} // a place for each call at work that takes its time
+	refusals *limit.Bucket // of log lines about them
+	behind   atomic.Int64  // ns from the firewall's clock to the wall clock
 }
 
 // NewServer makes a server. It listens nowhere yet.
@@ -74,7 +81,10 @@ func NewServer(c Config) (*Server, error) {
 	case c.Log == nil:
 		return nil, errors.New("control: no log")
 	}
-	s := &Server{config: c, started: time.Now(), walks: make(chan struct{}, maxWalks)}
+	s := &Server{
+		config: c, started: time.Now(), heavy: make(chan struct{}, maxHeavy),
+		refusals: limit.NewBucket(limit.Rate{Events: 1, Per: time.Second, Burst: 10}),
+	}
 	s.http = http.Server{
 		Handler: http.HandlerFunc(s.serve), ConnContext: withConn,
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
@@ -83,10 +93,10 @@ func NewServer(c Config) (*Server, error) {
 	}
 	s.handle("GET", "/v1/status", reads, s.status)
 	s.handle("POST", "/v1/reload", changes, s.reload)
-	s.handle("POST", "/v1/explain", reads, s.explain)
-	s.handle("GET", "/v1/flows", reads, s.flows)
-	s.handle("GET", "/v1/rules", reads, s.rules)
-	s.handle("GET", "/v1/tenants", reads, s.tenants)
+	s.handle("POST", "/v1/explain", reads, s.inTurn(s.explain))
+	s.handle("GET", "/v1/flows", reads, s.inTurn(s.flows))
+	s.handle("GET", "/v1/rules", reads, s.inTurn(s.rules))
+	s.handle("GET", "/v1/tenants", reads, s.inTurn(s.tenants))
 	s.handle("GET", "/v1/drops", reads, s.drops)
 	s.handleStream("GET", "/v1/events", reads, s.events)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -114,6 +124,19 @@ func (s *Server) handle(method, path string, n need, call func(*http.Request) (a
 	})
 }
 
+// inTurn makes a call that takes its time wait while maxHeavy others are at work.
+func (s *Server) inTurn(call func(*http.Request) (any, error)) func(*http.Request) (any, error) {
+	return func(r *http.Request) (any, error) {
+		select {
+		case s.heavy <- struct{}{}:
+			defer func() { <-s.heavy }()
+			return call(r)
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+}
+
 // handleStream adds a call that writes its answer itself. An error that it returns
 // before it has written anything is the answer.
 func (s *Server) handleStream(method, path string, n need, call func(http.ResponseWriter, *http.Request) error) {
@@ -122,7 +145,10 @@ func (s *Server) handleStream(method, path string, n need, call func(http.Respon
 		if n == changes {
 			peer, known := peerIn(r)
 			allowed := known && s.changer(peer)
-			s.config.Log.Info("asked over the control socket", "call", method+" "+path, "uid", peer.UID, "pid", peer.PID, "allowed", allowed)
+			// Whoever may not change things may not fill the log either.
+			if allowed || s.refusals.Take(time.Since(s.started).Nanoseconds(), 1) {
+				s.config.Log.Info("asked over the control socket", "call", method+" "+path, "uid", peer.UID, "pid", peer.PID, "allowed", allowed)
+			}
 			if !allowed {
 				answerError(w, refuse(http.StatusForbidden, "%s %s: only root and the user that runs the firewall may, and this is %s", method, path, peer))
 				return

@@ -5,12 +5,9 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"os/signal"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"sttwall/control"
 	"sttwall/nfq"
@@ -69,11 +66,8 @@ func (r *reloader) tryReload() (done control.Reloaded, err error) {
 	return done, nil
 }
 
-// atHangup reloads at each SIGHUP until ctx ends.
-func (r *reloader) atHangup(ctx context.Context) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, unix.SIGHUP)
-	defer signal.Stop(hangup)
+// atHangup reloads at each signal until ctx ends.
+func (r *reloader) atHangup(ctx context.Context, hangup <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():

@@ -1,35 +1,23 @@
 package main
 
 import (
-	"bytes"
-	"fmt"
-	"io"
+	"context"
 
-	"sttwall/policy"
+	"github.com/spf13/cobra"
+
+	"sttwall/control"
 )
 
-// loadPolicy loads a rules file and prints what the loader has to say of it,
-// with file, line, column and the source line.
-func loadPolicy(s streams, path string) (*policy.Policy, error) {
-	rules, said, err := readPolicy(path, policy.Printout{Color: colour(s.err)})
-	io.WriteString(s.err, said)
-	return rules, err
-}
-
-// readPolicy loads a rules file and returns what the loader has to say of it. The
-// error is errFindings where the file does not load.
-func readPolicy(path string, o policy.Printout) (rules *policy.Policy, said string, err error) {
-	rules, diagnostics, files := policy.LoadFile(path)
-	if len(diagnostics) > 0 {
-		var out bytes.Buffer
-		o.Files = files
-		if err := policy.WriteDiagnostics(&out, diagnostics, o); err != nil {
-			return nil, "", fmt.Errorf("printing what is wrong with %s: %w", path, err)
-		}
-		said = out.String()
-	}
-	if diagnostics.HasErrors() {
-		return nil, said, errFindings
-	}
-	return rules, said, nil
+func newRulesCommand(s streams) *cobra.Command {
+	return listing[control.RuleHits]{
+		name: "rules", short: "Show what each rule of the running firewall has decided",
+		long: "rules shows the rules that are in force, in the order of the file, and what each has decided: frames, bytes,\n" +
+			"flows begun, what it dropped or would have but for audit mode, and when it was hit last. One that never was is\n" +
+			"unused since it is in force. Counters go on over a reload where the rule's name stays.",
+		ask:  func(ctx context.Context, c *control.Client) ([]control.RuleHits, error) { return c.Rules(ctx) },
+		head: []any{"RULE", "FRAMES", "BYTES", "FLOWS", "DROPPED", "WOULD DROP", "LAST HIT"},
+		row: func(r *control.RuleHits) []any {
+			return []any{r.Rule, r.Frames, r.Bytes, r.Flows, r.Dropped, r.Audited, hitText(&r.Hits)}
+		},
+	}.command(s)
 }

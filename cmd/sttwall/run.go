@@ -7,10 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"sttwall/control"
 	"sttwall/firewall"
@@ -31,6 +33,7 @@ func newRunCommand(s streams) *cobra.Command {
 		Long: "run takes the STT packets that this host forwards or receives from NFQUEUE, and lets leave what\n" +
 			"the rules allow. It opens the queues, installs the nftables table 'sttwall', and works until SIGTERM\n" +
 			"or ^C. The table stays then, and drops: 'sttwall nft --remove' takes it away. SIGHUP reads the rules file again.\n" +
+			"A control socket lets 'sttwall reload', 'flows', 'explain' and others ask and change it.\n" +
 			"It needs CAP_NET_ADMIN, and CAP_NET_RAW for answering what rules reject.",
 		Example: "  sttwall run --rules /etc/sttwall/rules.hcl\n" +
 			"  sttwall run --rules rules.hcl --queues 4 --fail-open=absent",
@@ -93,10 +96,14 @@ func run(ctx context.Context, c runConfig) error {
 	if c.socket != "" {
 		var err error
 		if socket, err = control.Listen(c.socket); err != nil {
-			return err
+			return fmt.Errorf("%w (--control names another socket, --control \"\" makes none)", err)
 		}
 		defer socket.Close()
 	}
+	// From here on a SIGHUP ends nothing.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, unix.SIGHUP)
+	defer signal.Stop(hangup)
 	inline, err := nfq.StartInline(c.inline)
 	if err != nil {
 		return err
@@ -121,7 +128,7 @@ func run(ctx context.Context, c runConfig) error {
 	}
 	announce(c, inline)
 	running.Go(func() { watch.run(serving, inline, c.report) })
-	running.Go(func() { reloads.atHangup(serving) })
+	running.Go(func() { reloads.atHangup(serving, hangup) })
 	err = inline.Run(ctx)
 	stop()
 	running.Wait()
