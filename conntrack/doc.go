@@ -13,6 +13,8 @@
 // Filter" (2001), and Linux' net/netfilter/nf_conntrack_proto_tcp.c; RST and SYN
 // as RFC 5961 wants of receivers.
 //
+// [Table.Peek], [Table.Room] and [Table.Walk] look and move nothing.
+//
 // docs/conntrack.md tells operators how directions are paired, what keeps
 // impostors out, and the timeouts. What is not here: rules; the tunnel, of which
 // only the two outer addresses and the context ID are seen.

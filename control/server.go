@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"runtime/debug"
-	"sync"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,13 +17,6 @@ import (
 
 // Bounds of a server.
 const (
-	// maxConns is how many connections there are at once, and maxReaders how
-	// many of them may be of those who only read, so that they cannot keep out
-	// those who change things.
-	maxConns, maxReaders = 64, 48
-	// maxExcess is how many connections beyond those are told that they are too
-	// many; the others are closed.
-	maxExcess = 16
 	// maxHeavy is how many calls that look through all flows or rules are at work at
 	// once; others wait. Packets need the processors more.
 	maxHeavy = 1
@@ -60,10 +52,10 @@ type Config struct {
 type Server struct {
 	config  Config
 	mux     http.ServeMux
+	methods map[string][]string // of each path
 	http    http.Server
 	started time.Time
 
-	calls    []string      // "GET /v1/status"
 	heavy    chan struct{} // a place for each call at work that takes its time
 	refusals *limit.Bucket // of log lines about them
 	behind   atomic.Int64  // ns from the firewall's clock to the wall clock
@@ -82,7 +74,7 @@ func NewServer(c Config) (*Server, error) {
 		return nil, errors.New("control: no log")
 	}
 	s := &Server{
-		config: c, started: time.Now(), heavy: make(chan struct{}, maxHeavy),
+		config: c, started: time.Now(), methods: make(map[string][]string), heavy: make(chan struct{}, maxHeavy),
 		refusals: limit.NewBucket(limit.Rate{Events: 1, Per: time.Second, Burst: 10}),
 	}
 	s.http = http.Server{
@@ -140,7 +132,6 @@ func (s *Server) inTurn(call func(*http.Request) (any, error)) func(*http.Reques
 // handleStream adds a call that writes its answer itself. An error that it returns
 // before it has written anything is the answer.
 func (s *Server) handleStream(method, path string, n need, call func(http.ResponseWriter, *http.Request) error) {
-	s.calls = append(s.calls, method+" "+path)
 	s.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
 		if n == changes {
 			peer, known := peerIn(r)
@@ -159,10 +150,14 @@ func (s *Server) handleStream(method, path string, n need, call func(http.Respon
 			answerError(w, err)
 		}
 	})
-	s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Allow", method)
-		answerError(w, refuse(http.StatusMethodNotAllowed, "%s takes %s, not %s", path, method, r.Method))
-	})
+	if s.methods[path] == nil {
+		s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			takes := s.methods[path]
+			w.Header().Set("Allow", strings.Join(takes, ", "))
+			answerError(w, refuse(http.StatusMethodNotAllowed, "%s takes %s, not %s", path, strings.Join(takes, " and "), r.Method))
+		})
+	}
+	s.methods[path] = append(s.methods[path], method)
 }
 
 // changer reports whether a peer may change things.
@@ -200,82 +195,6 @@ func (s *Server) Serve(ctx context.Context, l *Listener) error {
 		return nil
 	}
 	return fmt.Errorf("control socket %s: %w", l.Path(), err)
-}
-
-// bounded bounds the connections of a listener, and knows who they are.
-type bounded struct {
-	*Listener
-	changer func(Peer) bool
-
-	mu    sync.Mutex
-	count [connKinds]int
-}
-
-// connKind is what a connection counts as.
-type connKind uint8
-
-const (
-	connChanger connKind = iota // of somebody who may change things
-	connReader
-	connExcess // too many: is told so, and nothing else
-	connKinds
-)
-
-// conn is a connection that counts.
-type conn struct {
-	*net.UnixConn
-	peer    Peer
-	kind    connKind
-	once    sync.Once
-	release func()
-}
-
-func (c *conn) Close() error {
-	c.once.Do(c.release)
-	return c.UnixConn.Close()
-}
-
-func (b *bounded) Accept() (net.Conn, error) {
-	for {
-		c, err := b.AcceptUnix()
-		if err != nil {
-			return nil, err
-		}
-		peer, err := peerOf(c)
-		if err != nil {
-			c.Close() // gone, or not to be known: there is nobody to answer
-			continue
-		}
-		kind, ok := b.take(peer)
-		if !ok {
-			c.Close()
-			continue
-		}
-		return &conn{UnixConn: c, peer: peer, kind: kind, release: func() { b.give(kind) }}, nil
-	}
-}
-
-func (b *bounded) take(p Peer) (kind connKind, ok bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	kind = connChanger
-	if !b.changer(p) {
-		kind = connReader
-	}
-	if b.count[connChanger]+b.count[connReader] >= maxConns || b.count[kind] >= maxReaders && kind == connReader {
-		kind = connExcess
-	}
-	if kind == connExcess && b.count[kind] >= maxExcess {
-		return kind, false
-	}
-	b.count[kind]++
-	return kind, true
-}
-
-func (b *bounded) give(kind connKind) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.count[kind]--
 }
 
 func (s *Server) status(r *http.Request) (any, error) {

@@ -19,6 +19,9 @@
 // A rejected frame is answered besides (reject.go), and a rule may change what it
 // accepts (state.go).
 //
+// [Shared.Explain] says what would become of a frame, by the same code and
+// without moving anything; [Shared.WalkFlows] shows the flows.
+//
 // One goroutine drives a [Firewall]. Workers share what is in [Shared]: the
 // policy in force, the flow table, the limits and the [FrameIDFilter], all of
 // which may be used by all at once; [Counters] and [Firewall.Tallies] may be read

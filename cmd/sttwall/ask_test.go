@@ -14,6 +14,7 @@ import (
 
 	"sttwall/control"
 	"sttwall/internal/lab"
+	"sttwall/nfq"
 )
 
 func TestARunningFirewallIsAsked(t *testing.T) {
@@ -72,16 +73,11 @@ func TestEventsFollowUntilInterrupted(t *testing.T) {
 		ended <- execute(ctx, []string{"events", "--json", "--control", fw.socket}, streams{strings.NewReader(""), out, &stderr})
 	}()
 	// Until it follows, it is told nothing.
-	var first string
-	for first == "" {
+	first := out.after(func() {
 		if status, _, stderr := sttwall("reload", "--control", fw.socket); status != statusFine {
-			t.Fatal(stderr)
+			t.Error(stderr)
 		}
-		select {
-		case first = <-out:
-		default:
-		}
-	}
+	})
 	var e control.Event
 	if err := json.Unmarshal([]byte(first), &e); err != nil || e.Type != control.EventReload || e.Tenants != 1 || e.Rules != 2 || e.Error != "" {
 		t.Errorf("%s: %v", first, err)
@@ -105,13 +101,11 @@ func TestEventsFollowUntilInterrupted(t *testing.T) {
 	go func() {
 		ended <- execute(context.Background(), []string{"events", "--control", fw.socket}, streams{strings.NewReader(""), out, &stderr})
 	}()
-	for followed := false; !followed; {
-		fw.cmd.Process.Signal(syscall.SIGHUP)
-		select {
-		case line := <-out:
-			followed = strings.Contains(line, " reload refused: the rules file does not load")
-		default:
-		}
+	for len(out) > 0 {
+		<-out // of the one that has ended
+	}
+	if line := out.after(func() { fw.cmd.Process.Signal(syscall.SIGHUP) }); !strings.Contains(line, " reload refused: the rules file does not load") {
+		t.Errorf("it says %s", line)
 	}
 	fw.stop(t, syscall.SIGTERM)
 	if status := <-ended; status != statusRefused || !strings.Contains(stderr.String(), "the firewall has stopped") {
@@ -128,6 +122,20 @@ func (w lineWriter) Write(p []byte) (int, error) {
 	default: // nobody cares for more
 	}
 	return len(p), nil
+}
+
+// after does something again and again until there is a line.
+func (w lineWriter) after(do func()) string {
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for {
+		do()
+		select {
+		case line := <-w:
+			return line
+		case <-again.C:
+		}
+	}
 }
 
 func TestTheSameSocketForEverybody(t *testing.T) {
@@ -221,5 +229,20 @@ acme    icmp id 77  10.0.0.1         10.0.0.2          replied      acme/ping  -
 		"  there is a flow: tcp 10.0.0.1:40000 > 10.0.0.2:443, established, accept by acme/web, between endpoints 10.47.2.1 and 10.47.1.1\n"+
 		"  the packet belongs to it (reply)\n  the rules, for the first packet of the flow:\n"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestDropsElsewhereHaveNamesAndRemedies(t *testing.T) {
+	queues := []nfq.Stats{{Overruns: 2, Kernel: nfq.KernelStats{DroppedFull: 5, DroppedBuffer: 9}}, {Overruns: 1, Kernel: nfq.KernelStats{DroppedFull: 1}}}
+	drops := append(tableDrops(&nfq.TableCounters{Queued: 100, OuterFragment: 3, EndpointUnknown: 4, OtherTunnel: 6}), queueDrops(queues)...)
+	want := map[string]uint64{"outer_fragment": 3, "endpoint_unknown": 4, "other_tunnel": 6, "queue_full": 6, "receive_buffer_full": 9}
+	for _, d := range drops {
+		if d.Count != want[d.Reason] || d.Meaning == "" || d.Remedy == "" || (d.Where == "queue") != strings.HasSuffix(d.Reason, "_full") {
+			t.Errorf("%+v", d)
+		}
+		delete(want, d.Reason)
+	}
+	if len(want) > 0 {
+		t.Errorf("not told: %v", want)
 	}
 }

@@ -8,34 +8,39 @@ import (
 
 // elsewhere returns what was dropped before the firewall could see it: by the
 // nftables table, and by the kernel's queues. What cannot be read is left out.
-func elsewhere(inline *nfq.Inline) []control.Drop {
-	var (
-		list                []control.Drop
-		full, buffer, times uint64
-	)
+func elsewhere(inline *nfq.Inline) (list []control.Drop) {
 	if table := inline.Table(); table != nil {
-		if c, err := table.Counters(); err == nil {
-			list = append(list, tableDrop(reason.OuterFragment, c.OuterFragment), tableDrop(reason.EndpointUnknown, c.EndpointUnknown), control.Drop{
-				Reason: "other_tunnel", Count: c.OtherTunnel, Where: "table",
-				Meaning: "VXLAN, Geneve, GRE or IP in IP between two endpoints, which would lead around the firewall",
-				Remedy:  "run with --other-tunnels=pass if those tunnels are yours",
-			})
+		if counted, err := table.Counters(); err == nil {
+			list = tableDrops(&counted)
 		}
 	}
-	for _, q := range inline.QueueStats() {
-		full += uint64(q.Kernel.DroppedFull)
-		buffer += uint64(q.Kernel.DroppedBuffer)
-		times += q.Overruns
-	}
-	return append(list, control.Drop{
-		Reason: "queue_full", Count: full, Where: "queue",
-		Meaning: "the kernel's queue was full", Remedy: "more --queues, or a larger --queue-length",
-	}, control.Drop{
-		Reason: "receive_buffer_full", Count: max(times, buffer), Where: "queue",
-		Meaning: "the receive buffer of the queue's socket was full; at least so many packets", Remedy: "more --queues, or a larger --receive-buffer",
-	})
+	return append(list, queueDrops(inline.QueueStats())...)
+}
+
+func tableDrops(c *nfq.TableCounters) []control.Drop {
+	return []control.Drop{tableDrop(reason.OuterFragment, c.OuterFragment), tableDrop(reason.EndpointUnknown, c.EndpointUnknown), {
+		Reason: "other_tunnel", Count: c.OtherTunnel, Where: "table",
+		Meaning: "VXLAN, Geneve, GRE or IP in IP between two endpoints, which would lead around the firewall",
+		Remedy:  "run with --other-tunnels=pass if those tunnels are yours",
+	}}
 }
 
 func tableDrop(why reason.Reason, n uint64) control.Drop {
 	return control.Drop{Reason: why.String(), Count: n, Where: "table", Meaning: why.Meaning(), Remedy: why.Remedy()}
+}
+
+func queueDrops(queues []nfq.Stats) []control.Drop {
+	var full, buffer, overruns uint64
+	for _, q := range queues {
+		full += uint64(q.Kernel.DroppedFull)
+		buffer += uint64(q.Kernel.DroppedBuffer)
+		overruns += q.Overruns
+	}
+	return []control.Drop{{
+		Reason: "queue_full", Count: full, Where: "queue",
+		Meaning: "the kernel's queue was full", Remedy: "more --queues, or a larger --queue-length",
+	}, {
+		Reason: "receive_buffer_full", Count: max(overruns, buffer), Where: "queue",
+		Meaning: "the receive buffer of the queue's socket was full, so many times at least", Remedy: "more --queues, or a larger --receive-buffer",
+	}}
 }

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,8 +11,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"sttwall/control"
 	"sttwall/policy"
@@ -76,6 +79,43 @@ func (a *asked) flow(ctx context.Context, t *testing.T, q control.FlowQuery, por
 	return page.Flows[0]
 }
 
+// follow follows events, reloads aside, until the test ends.
+func follow(ctx context.Context, t *testing.T, l *Lab, fw *asked) <-chan control.Event {
+	t.Helper()
+	events, there := make(chan control.Event, 1<<12), make(chan struct{})
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	var first sync.Once
+	go func() {
+		ended <- fw.Events(ctx, func(e *control.Event) error {
+			if e.Type == control.EventReload {
+				first.Do(func() { close(there) })
+			} else {
+				events <- *e
+			}
+			return nil
+		})
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("events: %v", err)
+		}
+	})
+	// Until it follows, it is told nothing.
+	for again := time.NewTicker(time.Millisecond); ; {
+		l.feed.Tell(&control.Event{Type: control.EventReload})
+		select {
+		case <-there:
+			again.Stop()
+			return events
+		case <-ctx.Done():
+			t.Fatal("nobody follows")
+		case <-again.C:
+		}
+	}
+}
+
 func TestARealFlowIsShownAndExplainedOverTheControlSocket(t *testing.T) {
 	if !Inside(t) {
 		return
@@ -83,28 +123,7 @@ func TestARealFlowIsShownAndExplainedOverTheControlSocket(t *testing.T) {
 	l := policyLab(t)
 	ctx := bounded(t)
 	fw := l.ask(t, fmt.Sprintf(policyRules, "accept"))
-	events := make(chan control.Event, 1<<12)
-	following, unfollow := context.WithCancel(ctx)
-	followed := make(chan error, 1)
-	defer func() {
-		unfollow()
-		if err := <-followed; err != context.Canceled {
-			t.Errorf("events: %v", err)
-		}
-	}()
-	go func() {
-		followed <- fw.Events(following, func(e *control.Event) error { events <- *e; return nil })
-	}()
-	for there := false; !there; { // until it follows, it is told nothing
-		l.feed.Tell(&control.Event{Type: control.EventReload})
-		select {
-		case <-events:
-			there = true
-		case <-ctx.Done():
-			t.Fatal("nobody follows")
-		default:
-		}
-	}
+	events := follow(ctx, t, l, fw)
 
 	for _, to := range []netip.Addr{InnerB, InnerB6} {
 		c, err := l.dial(ctx, flow{place: AcmeA, network: "tcp", to: netip.AddrPortFrom(to, portWeb)})
@@ -217,6 +236,7 @@ func TestTheControlSocketReloadsWhileTrafficRuns(t *testing.T) {
 		}
 	}
 	here := web.LocalAddr().String()
+	denies = strings.Replace(denies, `rule "echo"`, `rule "echo-2"`, 1)
 	fw.rules.Store(&denies)
 	if done, err := fw.Reload(ctx); err != nil || done.FlowsEnded != 1 {
 		t.Errorf("the rules that deny a flow: %+v, %v", done, err)
@@ -224,6 +244,11 @@ func TestTheControlSocketReloadsWhileTrafficRuns(t *testing.T) {
 	x, err := fw.Explain(ctx, control.ExplainRequest{Context: 100, Packet: fmt.Sprintf("tcp %s > %s syn", here, web.RemoteAddr())})
 	if err != nil || x.Action != "drop" || x.Rule != "acme/web" || x.Live.Flow != nil {
 		t.Errorf("a flow that has ended: %+v, %v", x, err)
+	}
+	rules, err := fw.Rules(ctx)
+	if err != nil || len(rules) != 4 || rules[0].Rule != "acme/refused" || rules[3].Rule != "acme/echo-2" ||
+		!rules[3].UnusedSince.After(*rules[0].UnusedSince) {
+		t.Errorf("%+v, %v", rules, err)
 	}
 	if err := <-transferred; err != nil {
 		t.Error("the transfer:", err)
