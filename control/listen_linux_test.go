@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -89,5 +90,41 @@ func TestAClientSaysWhatIsInTheWay(t *testing.T) {
 	}
 	if _, err := Dial(path); err == nil || !strings.Contains(err.Error(), "no sttwall listens on "+path) {
 		t.Errorf("a file: %v", err)
+	}
+}
+
+// Each removes what it takes for a dead one's socket; it must not be that of one
+// that has just started.
+func TestOfManyThatStartAtOnceOneListens(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "control.sock")
+	for range 50 {
+		dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead.SetUnlinkOnClose(false)
+		dead.Close()
+		const starting = 8
+		listeners := make(chan *Listener, starting)
+		var running sync.WaitGroup
+		for range starting {
+			running.Go(func() {
+				if l, err := Listen(path); err == nil {
+					listeners <- l
+				} else if !strings.Contains(err.Error(), "another sttwall listens on") {
+					t.Error(err)
+				}
+			})
+		}
+		running.Wait()
+		if n := len(listeners); n != 1 {
+			t.Fatalf("%d listen, want 1", n)
+		}
+		if c, err := net.Dial("unix", path); err != nil {
+			t.Fatal(err)
+		} else {
+			c.Close()
+		}
+		(<-listeners).Close()
 	}
 }
