@@ -118,6 +118,9 @@ func run(only string) error {
 	faults := slices.DeleteFunc(slices.Clone(faults), func(f fault) bool {
 		return !strings.Contains(f.file+" "+f.new, only)
 	})
+	if len(faults) == 0 {
+		return fmt.Errorf("no fault has %q", only)
+	}
 	for _, f := range faults {
 		text, err := os.ReadFile(f.file)
 		if err != nil {
