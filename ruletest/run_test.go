@@ -81,6 +81,17 @@ func TestAFailureSaysWhereAndWhat(t *testing.T) {
   }
 }`, `f.hcl:22: test "web", step 2: expected because of tenant_default, got drop by default because of state_invalid
     packet: tcp 10.0.0.1:2 > 10.0.0.2:80 ack`},
+		{"what audit mode lets pass", `tenant "watched" {
+  context_ids = [200]
+  mode        = "audit"
+}
+test "watched" {
+  context_id = 200
+  packet     = "udp 10.0.0.1:1 > 10.0.0.2:9"
+  expect     = "drop"
+  reason     = "rule_drop"
+}`, `f.hcl:21: test "watched": expected drop because of rule_drop, got accept by default in audit mode, else because of tenant_default
+    packet: udp 10.0.0.1:1 > 10.0.0.2:9`},
 		{"nothing", `test "web" {
   context_id = 100
   packet     = "tcp 10.0.0.1:1 > 10.0.0.2:80 syn"
@@ -116,8 +127,9 @@ func TestATestWithTwoFamiliesOutsideCannotRun(t *testing.T) {
 	if diagnostics.HasErrors() {
 		t.Fatal(diagnostics)
 	}
-	if _, err := Run(p); err == nil || !strings.Contains(err.Error(), "two IPv4 or two IPv6") {
-		t.Error(err)
+	const want = `test "web": line 17: outer endpoints 10.47.0.1 and 2001:db8::1: want two IPv4 or two IPv6 addresses`
+	if _, err := Run(p); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 
