@@ -133,11 +133,11 @@ func (l *loader) datapaths(a *hclsyntax.Attribute, tenant int32) {
 	const limit, example = 1<<ovnDatapathBits - 1, "[7, 12]"
 	n := &numberList{limit: limit}
 	for _, v := range l.list(a, example, "A tenant without datapaths would never be met.") {
-		s, problem := n.parse(v.text)
+		s, hint, right := n.parse(v.text)
 		if x, ok := v.uint(limit); ok {
-			s, problem = span{x, x}, ""
-		} else if v.kind != kindString || problem != "" {
-			l.errorf(v.at, "Invalid datapath", "Expected numbers from 0 to %d and ranges of them, as in %s; this is %s.%s", limit, example, v.source, problem)
+			s = span{x, x}
+		} else if v.kind != kindString || !right {
+			l.errorf(v.at, "Invalid datapath", "Expected numbers from 0 to %d and ranges of them, as in %s; this is %s.%s", limit, example, v.source, hint)
 			continue
 		}
 		l.datapathClaims = append(l.datapathClaims, datapathClaim{uint32(s.lo), uint32(s.hi), tenant, v.at})

@@ -111,10 +111,10 @@ func (l *loader) numbers(a *hclsyntax.Attribute, n *numberList) spans {
 			continue
 		}
 		text, negated := strings.CutPrefix(v.text, "!")
-		x, problem := n.parse(text)
+		x, hint, ok := n.parse(text)
 		switch {
-		case v.kind != kindString || problem != "":
-			l.errorf(v.at, "Invalid "+a.Name, "Expected %s, as in %s; this is %s.%s", n.what, n.example, v.source, problem)
+		case v.kind != kindString || !ok:
+			l.errorf(v.at, "Invalid "+a.Name, "Expected %s, as in %s; this is %s.%s", n.what, n.example, v.source, hint)
 		case negated:
 			out = append(out, x)
 		default:
@@ -131,9 +131,10 @@ func (l *loader) numbers(a *hclsyntax.Attribute, n *numberList) spans {
 	return in.without(out, max(n.limit, n.top))
 }
 
-func (n *numberList) parse(s string) (span, string) {
+// parse reads an entry; hint may help with one that is wrong.
+func (n *numberList) parse(s string) (x span, hint string, ok bool) {
 	if w, ok := n.words[s]; ok {
-		return w, ""
+		return w, "", true
 	}
 	first, last, isRange := strings.Cut(s, "-")
 	lo, ok := n.one(first)
@@ -142,12 +143,12 @@ func (n *numberList) parse(s string) (span, string) {
 		hi, ok = n.one(last)
 	}
 	if !ok || lo < n.least && lo <= hi {
-		return span{}, didYouMean(s, names(n.words))
+		return span{}, didYouMean(s, names(n.words)), false
 	}
 	if lo > hi {
-		return span{}, fmt.Sprintf(" Write the smaller number first: \"%s-%s\".", last, first)
+		return span{}, fmt.Sprintf(" Write the smaller number first: \"%s-%s\".", last, first), false
 	}
-	return span{lo, hi}, ""
+	return span{lo, hi}, "", true
 }
 
 func (n *numberList) one(s string) (uint64, bool) {
