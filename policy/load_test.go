@@ -278,3 +278,39 @@ func TestEveryDiagnosticOfHCLGetsASubject(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+func TestNumbersOutOfRangeAreRefusedInEveryForm(t *testing.T) {
+	inRule := "tenant \"t\" {\n context_layout = \"ovn\"\n datapaths = [1]\n rule \"r\" {\n action = \"accept\"\n %s = [%s]\n }\n}\n"
+	for _, tt := range []struct {
+		attribute, text string
+		least, limit    int
+	}{
+		{"vlan", inRule, 0, 4095}, {"pcp", inRule, 0, 7}, {"ethertype", inRule, 0x600, 0xffff}, {"arp_operation", inRule, 0, 0xffff},
+		{"datapath", inRule, 0, 1<<24 - 1}, {"ingress_port", inRule, 0, 1<<15 - 1}, {"egress_port", inRule, 0, 1<<16 - 1},
+		{"datapaths", "tenant \"t\" {\n context_layout = \"ovn\"\n %s = [%s]\n}\n", 0, 1<<24 - 1},
+		{"ports", "tenant \"t\" {\n context_ids = [1]\n}\nservice \"s\" {\n protocol = \"tcp\"\n %s = [%s]\n}\n", 0, 65535},
+	} {
+		load := func(entry string) bool {
+			p, _ := Load("f.hcl", []byte("settings {\n endpoints = [\"any\"]\n}\n"+fmt.Sprintf(tt.text, tt.attribute, entry)))
+			return p != nil
+		}
+		least, limit := fmt.Sprint(tt.least), fmt.Sprint(tt.limit)
+		for _, entry := range []string{least, limit, `"` + least + `"`, `"` + limit + `"`, `"` + limit + "-" + limit + `"`} {
+			if !load(entry) {
+				t.Errorf("%s = [%s] is refused", tt.attribute, entry)
+			}
+		}
+		over := fmt.Sprint(tt.limit + 1)
+		wrong := []string{over, `"` + over + `"`, `"` + limit + "-" + over + `"`, `"` + over + "-" + over + `"`, `"!` + over + `"`, `"` + limit + "-" + least + `"`,
+			`"18446744073709551616"`, "-1", `"-1"`, `"1-"`, `"-"`, `""`, `"!"`, `"x"`, `"!x"`, `"1.5"`, "1.5", `" 1"`, `"1 "`, `"+1"`, "true", "null", `"!!1"`, `"1-2-3"`}
+		if tt.least > 0 {
+			under := fmt.Sprint(tt.least - 1)
+			wrong = append(wrong, under, `"`+under+`"`, `"`+under+"-"+limit+`"`, `"!`+under+`"`)
+		}
+		for _, entry := range wrong {
+			if load(entry) {
+				t.Errorf("%s = [%s] loads", tt.attribute, entry)
+			}
+		}
+	}
+}

@@ -98,6 +98,7 @@ var faults = []fault{
 	{"policy/loadrule.go", "m.noServices = m.etherTypes != nil || m.arpOperations != nil", "m.noServices = false"},
 	{"policy/explain.go", "return s == nil || c.tenant.OVN && s.contains(v)", "return s == nil || s.contains(v)"},
 	{"policy/bounds.go", "values: add(1, multiply(length, each.values)),", "values: add(1, length),"},
+	{"policy/quantities.go", "return span{}, didYouMean(s, names(n.words)), false", "return span{}, didYouMean(s, names(n.words)), true"},
 	{"policy/policy.go", "state ^= 0x9e3779b97f4a7c15 * uint64(i+1)", "state ^= 0x9e3779b97f4a7c15"},
 	{"policy/bounds.go", "return len(v.AsString())", "return len(v.AsString()) / 2"},
 	{"limit/bucket.go", "if next-now > b.depth {", "if next-now >= b.depth {"},
