@@ -70,9 +70,11 @@ type Live struct {
 
 // RuleStep is one rule that was tried.
 type RuleStep struct {
-	Rule    string `json:"rule"`
-	File    string `json:"file"`
-	Line    int    `json:"line"`
+	Rule string `json:"rule"`
+	// Pattern is that of a temporary rule, which stands in no file.
+	Pattern string `json:"pattern,omitempty"`
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
 	Matched bool   `json:"matched"`
 	// Condition is the attribute that does not match, Want what it has in the
 	// file, Got what the packet shows.

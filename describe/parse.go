@@ -56,7 +56,8 @@ func Parse(text string) (*Packet, error) {
 	return out, nil
 }
 
-// word is a piece of the text between spaces; parentheses stand alone.
+// word is a piece of the text between spaces; parentheses, arrows and commas
+// stand alone.
 type word struct {
 	text   string
 	column int
@@ -65,7 +66,7 @@ type word struct {
 func split(text string) (words []word) {
 	start := -1
 	for i := 0; i <= len(text); i++ {
-		special := i < len(text) && strings.IndexByte("()>,", text[i]) >= 0
+		special := i < len(text) && strings.IndexByte("()<>,", text[i]) >= 0
 		if i == len(text) || special || text[i] == ' ' || text[i] == '\t' {
 			if start >= 0 {
 				words = append(words, word{text[start:i], start + 1})

@@ -256,7 +256,7 @@ func badAddressText(s string) string {
 	problem := fmt.Sprintf("Expected an IPv4 or IPv6 address, a CIDR or a range, as in %s; this is %q.", addressExample, clip(s))
 	kind, name, _ := strings.Cut(s, ".")
 	switch {
-	case kind == "address_group" && validName(name):
+	case kind == "address_group" && ValidName(name):
 		problem += fmt.Sprintf(" References are written without quotes: address_group.%s.", name)
 	case strings.ContainsAny(s, " \t"):
 		problem += " Write it without spaces."

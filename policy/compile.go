@@ -14,6 +14,8 @@ func (p *Policy) compile(rates []limit.Rate) {
 	for i, r := range rates {
 		p.buckets[i].Init(r)
 	}
+	p.first.start = int32(len(p.rules))
+	p.first.end = p.first.start
 	p.build(&p.before)
 	p.build(&p.after)
 	for i := range p.tenants {
@@ -42,9 +44,15 @@ func (p *Policy) build(list *ruleList) {
 }
 
 // Continue takes over what is left of the limits of old, of which p is to take
-// the place: rules with the same name and limit go on with the same tokens.
+// the place: rules with the same name and limit go on with the same tokens. What
+// is left of policies that differ in temporary rules alone is one anyway.
 func (p *Policy) Continue(old *Policy) {
 	if len(p.buckets) == 0 || len(old.buckets) == 0 {
+		return
+	}
+	if &p.buckets[0] == &old.buckets[0] {
+		// Another list of temporary rules: they are the same buckets, which must
+		// not be written while tokens are taken from them.
 		return
 	}
 	left := make(map[string]*limit.Bucket, len(old.buckets))

@@ -14,6 +14,8 @@
 // words of the language are in tables.go, and nowhere else; what it is to have
 // later is refused by name, never read over.
 //
+// [Policy.WithTemporary] puts rules in front of the file's that hold for a time.
+//
 // [Policy.Evaluate] decides about a packet as the first of its flow;
 // [Policy.Find], [Policy.Admit] and [Policy.Decide] are its steps, for the core,
 // which has the state of flows between them. [Policy.Explain] shows the way.

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -23,6 +24,7 @@ type Explanation struct {
 // RuleStep is one rule that was tried.
 type RuleStep struct {
 	Rule      string // "tenant/rule"
+	Pattern   string // of a temporary rule, which is in no file; else ""
 	File      string
 	Line      int
 	Matched   bool
@@ -98,6 +100,9 @@ func (p *Policy) explainList(c *check, list *ruleList, x *Explanation) bool {
 	for i := list.start; i < list.end; i++ {
 		r := &p.rules[i]
 		step := RuleStep{Rule: r.name, File: p.source.filename, Line: int(r.at.line)}
+		if t := r.temporary(); t != nil {
+			step.Pattern, step.File, step.Line = t.pattern.Text, "", 0
+		}
 		step.Condition, step.Got = r.firstFailure(c)
 		step.Matched = step.Condition == ""
 		x.Rules, x.tried = append(x.Rules, step), append(x.tried, i)
@@ -112,6 +117,16 @@ func (p *Policy) explainList(c *check, list *ruleList, x *Explanation) bool {
 // in the order of the reference, and what the packet shows; "" if all hold.
 func (r *rule) firstFailure(c *check) (attribute, got string) {
 	f, k := c.packet.Frame, &c.key
+	if t := r.temporary(); t != nil {
+		switch failure := t.failure(c); failure {
+		case "tenant":
+			return failure, c.tenant.Name
+		case "context_id":
+			return failure, fmt.Sprintf("0x%x", c.packet.ContextID)
+		case "time":
+			return failure, "of a later time"
+		}
+	}
 	if r.source != nil && !r.source.Contains(k.Family, k.Src) {
 		return "source", addressText(k.Family, f.Src.String())
 	}
@@ -239,6 +254,16 @@ func fragmentText(f *inspect.Frame) string {
 // attributeText returns the right side of an attribute of a rule as it stands in
 // the file.
 func (p *Policy) attributeText(rule int32, attribute string) string {
+	if t := p.rules[rule].temporary(); t != nil {
+		switch attribute {
+		case "tenant":
+			return t.pattern.Tenant
+		case "context_id":
+			return fmt.Sprintf("0x%x", t.pattern.Context)
+		case "time":
+			return "until " + time.Unix(t.Expires, 0).UTC().Format(time.RFC3339)
+		}
+	}
 	text, filename, _ := p.RuleText(rule)
 	file, diags := hclsyntax.ParseConfig([]byte(text), filename, hcl.InitialPos)
 	if diags.HasErrors() {

@@ -15,6 +15,7 @@ import (
 
 	"sttwall/conntrack"
 	"sttwall/limit"
+	"sttwall/policy/classify"
 )
 
 // LoadFile reads a rules file, and the address files that it names, and
@@ -79,26 +80,33 @@ func load(filename string, src []byte, open func(string) ([]byte, error)) (*Poli
 		return nil, tidy(diags, filename), files
 	}
 	body := file.Body.(*hclsyntax.Body) // as ParseConfig says
-	l := loader{
+	l := newLoader(filename, src, open)
+	l.diags, l.addressFiles = diags, files
+	l.file(body)
+	diags = tidy(l.diags, filename)
+	if diags.HasErrors() {
+		return nil, diags, files
+	}
+	l.policy.groups = make(map[string]*classify.Addresses, len(l.groups))
+	for name, g := range l.groups {
+		l.policy.groups[name] = g.set
+	}
+	l.policy.compile(l.buckets)
+	return l.policy, diags, files
+}
+
+func newLoader(filename string, src []byte, open func(string) ([]byte, error)) *loader {
+	return &loader{
 		filename:      filename,
 		src:           src,
 		open:          open,
-		diags:         diags,
 		policy:        &Policy{source: &source{filename: filename, text: string(src)}},
 		groups:        make(map[string]*addressGroup),
 		groupBlocks:   make(map[string]*hclsyntax.Block),
 		services:      make(map[string]*serviceGroup),
 		serviceBlocks: make(map[string]*hclsyntax.Block),
 		uses:          make(map[string][]string),
-		addressFiles:  files,
 	}
-	l.file(body)
-	diags = tidy(l.diags, filename)
-	if diags.HasErrors() {
-		return nil, diags, files
-	}
-	l.policy.compile(l.buckets)
-	return l.policy, diags, files
 }
 
 // loader turns a syntax tree into a policy. It goes on after a mistake, to

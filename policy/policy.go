@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 
 	"sttwall/conntrack"
 	"sttwall/inspect"
@@ -91,6 +92,10 @@ type Policy struct {
 	tests     []Test
 
 	before, after, first ruleList // first: temporary rules
+
+	groups    map[string]*classify.Addresses // of the file, for temporary rules
+	temporary map[string]*temporaryRule      // those in first, by name
+	expiries  []int64                        // of temporary rules, sorted
 
 	source *source
 	unused []Unused
@@ -191,6 +196,10 @@ func (p *Policy) Rules() []string {
 	return names
 }
 
+// FileRules returns how many of the rules are those of the file. They come first,
+// and temporary rules behind them.
+func (p *Policy) FileRules() int { return int(p.first.start) }
+
 // RuleName returns "tenant/rule" of the rule with that [Decision.RuleIndex].
 func (p *Policy) RuleName(rule int32) string { return p.rules[rule].name }
 
@@ -207,7 +216,8 @@ func (p *Policy) Set(rule int32) *rewrite.Set {
 func (p *Policy) Tests() []Test { return p.tests }
 
 // WindowsAt returns a number that is another one when other time windows are
-// open: what was decided before has to be judged again then. 0 without windows.
+// open, or temporary rules have expired: what was decided before has to be judged
+// again then. 0 without any.
 func (p *Policy) WindowsAt(wall int64) uint64 {
 	var state uint64
 	for i, w := range p.windows {
@@ -215,5 +225,6 @@ func (p *Policy) WindowsAt(wall int64) uint64 {
 			state ^= 0x9e3779b97f4a7c15 * uint64(i+1)
 		}
 	}
-	return state
+	expired, _ := slices.BinarySearch(p.expiries, wall+1) // expiries up to wall
+	return state + 0xd1342543de82ef95*uint64(expired)
 }

@@ -35,7 +35,7 @@ func (l *loader) duration(a *hclsyntax.Attribute) time.Duration {
 	if v.failed {
 		return time.Second
 	}
-	d, err := parseDuration(v.text)
+	d, err := ParseDuration(v.text)
 	if v.kind != kindString || err != nil {
 		l.errorf(v.at, "Invalid "+a.Name, `Expected a time such as "500ms", "90s", "2m", "1h30m" or "5d", from 1ms to 365d; this is %s.`, v.source)
 		return time.Second
@@ -43,8 +43,8 @@ func (l *loader) duration(a *hclsyntax.Attribute) time.Duration {
 	return d
 }
 
-// parseDuration reads what time.ParseDuration does, and days before it.
-func parseDuration(s string) (time.Duration, error) {
+// ParseDuration reads what time.ParseDuration does, and days before it.
+func ParseDuration(s string) (time.Duration, error) {
 	var d time.Duration
 	if days, rest, ok := strings.Cut(s, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)

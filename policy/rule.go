@@ -33,6 +33,15 @@ type verdict struct {
 	overDrops bool
 }
 
+// temporary returns what is special about a temporary rule; nil for one of the
+// file.
+func (r *rule) temporary() *temporaryRule {
+	if r.more == nil {
+		return nil
+	}
+	return r.more.temporary
+}
+
 // mode says whether what is denied is dropped.
 type mode uint8
 
@@ -64,8 +73,9 @@ type conditions struct {
 	from, to                  *classify.Addresses
 	datapath, ingress, egress spans
 	times                     *timeCondition
-	flaggedServices           bool // some service has TCP flags
-	noServices                bool // the rule's services are those of ethertype or arp_operation
+	flaggedServices           bool           // some service has TCP flags
+	noServices                bool           // the rule's services are those of ethertype or arp_operation
+	temporary                 *temporaryRule // nil: a rule of the file
 }
 
 const (
@@ -203,6 +213,9 @@ func (c *check) Check(i int) bool {
 }
 
 func (m *conditions) holds(c *check, r *rule) bool {
+	if m.temporary != nil && !m.temporary.holds(c) {
+		return false
+	}
 	f := c.packet.Frame
 	if m.flagMask != 0 && !(f.HasTCP && f.TCPFlags&m.flagMask == m.flagIs) ||
 		m.fragments != 0 && (f.IP == 0 || m.fragments&fragmentOf(f) == 0) ||

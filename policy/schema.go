@@ -152,7 +152,7 @@ func (l *loader) name(b *hclsyntax.Block) (string, bool) {
 		return "", false
 	}
 	name := b.Labels[0]
-	if !validName(name) {
+	if !ValidName(name) {
 		l.errorf(b.LabelRanges[0], "Invalid name", "Expected a name of 1 to %d letters (a-z, A-Z), digits, \"_\" and \"-\" that begins with a letter or \"_\".", maxName)
 		return "", false
 	}
@@ -175,9 +175,10 @@ const (
 
 const maxName = 64
 
-// validName holds names to what can be written in a reference and needs no
-// quoting in logs, metrics and "tenant/rule".
-func validName(s string) bool {
+// ValidName reports whether rules, tenants, groups and services can have that
+// name: it can be written in a reference, and needs no quoting in logs, metrics
+// and "tenant/rule".
+func ValidName(s string) bool {
 	if s == "" || len(s) > maxName {
 		return false
 	}

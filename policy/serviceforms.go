@@ -152,7 +152,7 @@ func badService(s, head, rest string) string {
 	if strings.HasPrefix(s, "!") {
 		return problem + ` Only addresses can be negated; put a rule with action = "drop" before this one.`
 	}
-	if name, ok := strings.CutPrefix(s, "service."); ok && validName(name) {
+	if name, ok := strings.CutPrefix(s, "service."); ok && ValidName(name) {
 		return problem + fmt.Sprintf(" References are written without quotes: service.%s.", name)
 	}
 	if _, ok := parseDecimal(head, 65535); ok {

@@ -22,11 +22,12 @@ func (l *loader) place(b *hclsyntax.Block) place {
 }
 
 // RuleText returns the lines of a rule as they stand in the file, the file's
-// name and the first line's number; "" for a rule that is in no file.
+// name and the first line's number. For a temporary rule, which is in no file, the
+// text is what the file would have, and the others are zero.
 func (p *Policy) RuleText(rule int32) (text, filename string, line int) {
 	at := p.rules[rule].at
-	if at.line == 0 {
-		return "", "", 0
+	if t := p.rules[rule].temporary(); t != nil {
+		return t.source.text[at.start:at.end], "", 0
 	}
 	return p.source.text[at.start:at.end], p.source.filename, int(at.line)
 }

@@ -100,6 +100,9 @@ func explanationText(x *control.Explanation) string {
 	}
 	for _, r := range x.Rules {
 		where := fmt.Sprintf("%s:%d %s", r.File, r.Line, r.Rule)
+		if r.Pattern != "" {
+			where = fmt.Sprintf("%s '%s'", r.Rule, r.Pattern)
+		}
 		switch {
 		case r.Matched:
 			fmt.Fprintf(&out, "  %s: matches\n", where)

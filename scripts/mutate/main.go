@@ -101,6 +101,11 @@ var faults = []fault{
 	{"policy/quantities.go", "return span{}, didYouMean(s, names(n.words)), false", "return span{}, didYouMean(s, names(n.words)), true"},
 	{"policy/policy.go", "state ^= 0x9e3779b97f4a7c15 * uint64(i+1)", "state ^= 0x9e3779b97f4a7c15"},
 	{"policy/bounds.go", "return len(v.AsString())", "return len(v.AsString()) / 2"},
+	{"policy/temporary.go", "case c.packet.Wall >= t.Expires:", "case c.packet.Wall > t.Expires:"},
+	{"policy/temporary.go", "t.tenant != nil && t.tenant != c.tenant", "t.tenant != nil && c.tenant == nil"},
+	{"policy/temporary.go", "if pattern.BothWays {", "if pattern.HasContext {"},
+	{"policy/pattern.go", "if t.ICMPCode >= 0 {", "if t.ICMPCode > 0 {"},
+	{"policy/policy.go", "slices.BinarySearch(p.expiries, wall+1)", "slices.BinarySearch(p.expiries, wall)"},
 	{"limit/bucket.go", "if next-now > b.depth {", "if next-now >= b.depth {"},
 }
 
