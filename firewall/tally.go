@@ -60,7 +60,7 @@ func (t *tally) count(now int64, e *FrameEvent) {
 }
 
 // tallies are the counts of one worker. Those of a rule go on under the next
-// policy that has a rule with its name.
+// policy that has a rule with its name; those of a temporary rule end with it.
 type tallies struct {
 	policy         *policy.Policy // of the slices
 	rules, tenants []*tally       // by index
@@ -68,6 +68,7 @@ type tallies struct {
 	mu           sync.Mutex // of the maps: the worker writes them at a reload
 	ruleNames    map[string]*tally
 	tenantsNames map[string]*tally
+	temporary    []string // those of ruleNames that end with their rule
 }
 
 // attach brings the slices to another policy.
@@ -77,7 +78,16 @@ func (t *tallies) attach(p *policy.Policy) {
 	if t.ruleNames == nil {
 		t.ruleNames, t.tenantsNames = make(map[string]*tally), make(map[string]*tally)
 	}
-	t.rules, t.tenants = pick(t.ruleNames, p.Rules()), pick(t.tenantsNames, p.Tenants())
+	names := p.Rules()
+	t.rules, t.tenants = pick(t.ruleNames, names), pick(t.tenantsNames, p.Tenants())
+	// Names of temporary rules come and go without end.
+	for _, name := range t.temporary {
+		delete(t.ruleNames, name)
+	}
+	t.temporary = names[p.FileRules():]
+	for i, name := range t.temporary {
+		t.ruleNames[name] = t.rules[p.FileRules()+i]
+	}
 	t.policy = p
 }
 
