@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sttwall/firewall"
+	"sttwall/policy"
 	"sttwall/reason"
 )
 
@@ -24,8 +25,8 @@ type Hits struct {
 	UnusedSince *time.Time `json:"unused_since,omitempty"`
 }
 
-// RuleHits is a rule of the policy in force, in the order of the rules file. GET
-// /v1/rules.
+// RuleHits is a rule of the policy in force, in the order of the rules file;
+// temporary ones are behind. GET /v1/rules.
 type RuleHits struct {
 	Rule string `json:"rule"` // tenant/rule
 	File string `json:"file,omitempty"`
@@ -95,7 +96,18 @@ func (s *Server) rules(r *http.Request) (any, error) {
 	hits, _ := fw.Tallies()
 	since, _ := fw.Since()
 	out := ruleList{Rules: []RuleHits{}}
-	for i, name := range p.Rules() {
+	// Expired rules stay in the policy until another one takes its place.
+	alive := make(map[string]bool)
+	if s.config.Temporary != nil {
+		for _, rule := range s.config.Temporary.Rules() {
+			alive[policy.TemporaryPrefix+rule.Name] = true
+		}
+	}
+	names := p.Rules()
+	for i, name := range names {
+		if i >= p.FileRules() && (!alive[name] || i > 0 && name == names[i-1]) {
+			continue // gone, or the way back of a rule that goes both ways
+		}
 		_, file, line := p.RuleText(int32(i))
 		out.Rules = append(out.Rules, RuleHits{Rule: name, File: file, Line: line, Hits: s.hitsOf(hits[name], since, name, wall)})
 	}

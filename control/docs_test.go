@@ -30,6 +30,10 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 		"GET /v1/tenants":  func() any { return new(tenantList) },
 		"GET /v1/drops":    func() any { return new(dropList) },
 		"GET /v1/events":   func() any { return new(Event) },
+
+		"GET /v1/temporary":            func() any { return new(TemporaryRules) },
+		"POST /v1/temporary":           func() any { return new(TemporaryChange) },
+		"DELETE /v1/temporary/{names}": func() any { return new(TemporaryChange) },
 	}
 	s := serve(t, Config{})
 	sections := strings.Split(string(text), "\n### ")[1:]
@@ -41,6 +45,7 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 			t.Errorf("%s is not in the table of calls", call)
 		}
 		method, path, _ := strings.Cut(call, " ")
+		path = strings.Replace(path, "{names}", "[a-z0-9,]+", 1)
 		curl := regexp.MustCompile(`(?m)^    curl --unix-socket /run/sttwall/control.sock .*'?http://sttwall` + path + `[?' \n]`)
 		if !curl.MatchString(rest) || method == "POST" && !strings.Contains(rest, "-X POST") && !strings.Contains(rest, "-d '") {
 			t.Errorf("%s: no curl line", call)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sttwall/limit"
+	"sttwall/temporary"
 )
 
 // Bounds of a server.
@@ -35,6 +36,8 @@ type Config struct {
 	// [Error] of it reaches the client as it is. It is called by one goroutine at
 	// a time or many: it keeps order itself.
 	Reload func() (Reloaded, error)
+	// Temporary has the rules that are set beside the file; nil: there are none.
+	Temporary *temporary.List
 	// Feed is what GET /v1/events shows. Required.
 	Feed *Feed
 	// Elsewhere, if not nil, returns what was dropped before the firewall saw it.
@@ -91,6 +94,9 @@ func NewServer(c Config) (*Server, error) {
 	s.handle("GET", "/v1/tenants", reads, s.inTurn(s.tenants))
 	s.handle("GET", "/v1/drops", reads, s.drops)
 	s.handleStream("GET", "/v1/events", reads, s.events)
+	s.handle("GET", "/v1/temporary", reads, s.inTurn(s.temporaryRules))
+	s.handle("POST", "/v1/temporary", changes, s.setTemporary)
+	s.handle("DELETE", "/v1/temporary/{names}", changes, s.removeTemporary)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answerError(w, refuse(http.StatusNotFound, "there is no %s: see docs/control.md", r.URL.Path))
 	})

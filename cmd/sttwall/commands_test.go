@@ -80,6 +80,8 @@ func TestMistakesOnTheCommandLineHaveStatus2(t *testing.T) {
 		{"endpoint"}, {"endpoint", "--local", "10.0.0.1", "--remote", "x"},
 		{"endpoint", "--local", "10.0.0.1", "--remote", "10.0.0.2", "--port", "name=x"},
 		{"endpoint", "--local", "10.0.0.1", "--segmentation", "y"},
+		{"block"}, {"block", "any > any"}, {"block", "any", ">", "any", "--for", "1h"}, {"allow", "any > any"}, {"unblock"}, {"unblock", "../status"}, {"unblock", ""},
+		{"temporary", "more"},
 	} {
 		if status, _, stderr := sttwall(args...); status != statusUsage || !strings.Contains(stderr, "--help'") {
 			t.Errorf("%v: status %d, %s", args, status, stderr)
@@ -91,7 +93,7 @@ func TestHelpVersionAndCompletionAreFine(t *testing.T) {
 	for _, args := range [][]string{
 		nil, {"--help"}, {"help", "run"}, {"version"}, {"completion", "bash"}, {"completion", "zsh"}, {"completion", "fish"},
 		{"run", "--help"}, {"replay", "--help"}, {"check", "--help"}, {"nft", "--help"}, {"demo", "--help"}, {"endpoint", "--help"},
-		{"fmt", "--help"}, {"explain", "--help"},
+		{"fmt", "--help"}, {"explain", "--help"}, {"block", "--help"}, {"allow", "--help"}, {"unblock", "--help"}, {"temporary", "--help"},
 	} {
 		if status, out, stderr := sttwall(args...); status != statusFine || out == "" || stderr != "" {
 			t.Errorf("%v: status %d, %q, %s", args, status, out, stderr)

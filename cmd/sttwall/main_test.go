@@ -78,7 +78,7 @@ func start(t *testing.T, args ...string) *running {
 func startRules(t *testing.T, rules string, args ...string) *running {
 	t.Helper()
 	r := &running{socket: filepath.Join(t.TempDir(), "control.sock"), lines: make(chan string, 1<<16)}
-	r.cmd = program(t, "plain", append([]string{"run", "--rules", rules, "--control", r.socket}, args...)...)
+	r.cmd = program(t, "plain", append([]string{"run", "--rules", rules, "--control", r.socket, "--state", ""}, args...)...)
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

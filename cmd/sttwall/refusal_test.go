@@ -90,7 +90,7 @@ func TestRunRefusesWithoutTheCapability(t *testing.T) {
 		if err := os.WriteFile(copied, binary, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		cmd := program(t, "plain", "run", "--rules", file)
+		cmd := program(t, "plain", "run", "--state", "", "--rules", file)
 		cmd.Path, cmd.Args[0] = copied, copied
 		cmd.Dir = dir
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
@@ -98,12 +98,12 @@ func TestRunRefusesWithoutTheCapability(t *testing.T) {
 		wantRefusal(t, status, stderr, "queue 7471", "CAP_NET_ADMIN")
 		return
 	}
-	status, stderr := output(t, program(t, "plain", "run", "--rules", acceptAll))
+	status, stderr := output(t, program(t, "plain", "run", "--state", "", "--rules", acceptAll))
 	wantRefusal(t, status, stderr, "queue 7471", "CAP_NET_ADMIN")
 }
 
 func TestRunRefusesAKernelWithoutNFQUEUE(t *testing.T) {
-	status, stderr := output(t, program(t, withoutNetfilter, "run", "--rules", acceptAll))
+	status, stderr := output(t, program(t, withoutNetfilter, "run", "--state", "", "--rules", acceptAll))
 	wantRefusal(t, status, stderr, "no NFQUEUE", "CONFIG_NETFILTER_NETLINK_QUEUE")
 }
 
@@ -112,7 +112,7 @@ func TestRunRefusesAQueueThatIsTaken(t *testing.T) {
 		return
 	}
 	first := start(t, "--queues", "1")
-	status, stderr := output(t, program(t, "plain", "run", "--rules", acceptAll, "--queues", "1"))
+	status, stderr := output(t, program(t, "plain", "run", "--state", "", "--rules", acceptAll, "--queues", "1"))
 	wantRefusal(t, status, stderr, "queue 7471", "already taken")
 	if status, said := first.stop(t, syscall.SIGTERM); status != statusFine {
 		t.Errorf("the first ended with status %d:\n%s", status, said)

@@ -60,7 +60,7 @@ func TestTheSocketOfALiveFirewallIsNotTaken(t *testing.T) {
 		return
 	}
 	fw := start(t, "--queues", "1", "--no-nft")
-	status, stderr := output(t, program(t, "plain", "run", "--rules", acceptAll, "--control", fw.socket, "--queue", "1", "--queues", "1", "--no-nft"))
+	status, stderr := output(t, program(t, "plain", "run", "--state", "", "--rules", acceptAll, "--control", fw.socket, "--queue", "1", "--queues", "1", "--no-nft"))
 	if status != statusRefused || !strings.Contains(stderr, "another sttwall listens on "+fw.socket) {
 		t.Errorf("a second one: status %d\n%s", status, stderr)
 	}

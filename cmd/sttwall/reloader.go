@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"sttwall/control"
 	"sttwall/nfq"
 	"sttwall/policy"
+	"sttwall/temporary"
 )
 
 // reloader puts the rules file of a running firewall in force again, whoever
@@ -19,8 +21,10 @@ import (
 type reloader struct {
 	mu     sync.Mutex
 	inline *nfq.Inline
-	log    *slog.Logger
-	feed   *control.Feed
+	// rules puts a rules file in force, with the temporary rules before it.
+	rules *temporary.List
+	log   *slog.Logger
+	feed  *control.Feed
 	// load reads the rules again. said is about the file, and is printed.
 	load func() (p *policy.Policy, said string, err error)
 }
@@ -47,7 +51,7 @@ func (r *reloader) tryReload() (done control.Reloaded, err error) {
 		r.log.Error(what, "why", err)
 		return done, &control.Error{Code: http.StatusUnprocessableEntity, Message: what, Diagnostics: said}
 	}
-	ended, err := r.inline.Reload(next)
+	ended, err := r.rules.Reload(next)
 	if err != nil {
 		const what = "the table does not follow the rules file: the rules that were in force still are"
 		r.log.Error(what, "why", err)
@@ -58,12 +62,23 @@ func (r *reloader) tryReload() (done control.Reloaded, err error) {
 	if said != "" {
 		done.Warnings = append(done.Warnings, strings.TrimSuffix(said, "\n"))
 	}
+	for _, rule := range r.rules.Rules() {
+		if rule.Inactive != "" {
+			warnInactive(r.log, rule)
+			done.Warnings = append(done.Warnings, fmt.Sprintf("temporary rule %s '%s' is not in force: %s", rule.Name, rule.Pattern, rule.Inactive))
+		}
+	}
 	if next.Settings().Flows != old.Settings().Flows {
 		const what = "settings.flows has changed: the flow table keeps its size until the next start"
 		r.log.Warn(what)
 		done.Warnings = append(done.Warnings, what)
 	}
 	return done, nil
+}
+
+// warnInactive is loud: what an operator has blocked may pass.
+func warnInactive(log *slog.Logger, rule temporary.Status) {
+	log.Warn("a temporary rule is not in force", "name", rule.Name, "action", rule.Action.String(), "pattern", rule.Pattern, "why", rule.Inactive)
 }
 
 // atHangup reloads at each signal until ctx ends.

@@ -71,6 +71,7 @@ func newRootCommand(s streams) *cobra.Command {
 		newReplayCommand(s),
 		newCheckCommand(s), newFmtCommand(s), newExplainCommand(s),
 		newReloadCommand(s), newFlowsCommand(s), newRulesCommand(s), newTenantsCommand(s), newDropsCommand(s), newEventsCommand(s),
+		newBlockCommand(s), newAllowCommand(s), newUnblockCommand(s), newTemporaryCommand(s),
 		newNFTCommand(s),
 		newDemoCommand(s),
 		newEndpointCommand(s),

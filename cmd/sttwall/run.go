@@ -18,12 +18,14 @@ import (
 	"sttwall/firewall"
 	"sttwall/nfq"
 	"sttwall/policy"
+	"sttwall/temporary"
 )
 
 func newRunCommand(s streams) *cobra.Command {
 	var (
 		rules  string
 		socket string
+		state  string
 		report time.Duration
 		inline inlineFlags
 	)
@@ -53,7 +55,7 @@ func newRunCommand(s streams) *cobra.Command {
 				return err
 			}
 			return run(cmd.Context(), runConfig{
-				inline: config, rules: rules, socket: socket, report: report,
+				inline: config, rules: rules, socket: socket, state: state, report: report,
 				log: slog.New(slog.NewTextHandler(s.err, nil)),
 				load: func() (*policy.Policy, string, error) {
 					p, said, err := readPolicy(rules, policy.Printout{})
@@ -66,6 +68,7 @@ func newRunCommand(s streams) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&rules, "rules", "", "rules `file` (required)")
 	flags.StringVar(&socket, "control", defaultSocket(), "`socket` over which the firewall is asked and changed; \"\" is none")
+	flags.StringVar(&state, "state", defaultState(), "`file` in which temporary rules outlast a restart; \"\" is none")
 	flags.DurationVar(&report, "report", 10*time.Second, "how often losses and drops are logged, if there were any; 0 is never")
 	inline.addRun(flags)
 	return cmd
@@ -76,6 +79,7 @@ type runConfig struct {
 	inline nfq.InlineConfig
 	rules  string // the rules file
 	socket string // of control; "": none
+	state  string // state file of temporary rules; "": none
 	report time.Duration
 	log    *slog.Logger
 	// load reads the rules again; see [reloader].
@@ -100,6 +104,11 @@ func run(ctx context.Context, c runConfig) error {
 		}
 		defer socket.Close()
 	}
+	rules, err := temporary.Open(temporary.Config{Policy: c.inline.Policy, File: c.state})
+	if err != nil {
+		return err
+	}
+	c.inline.Policy = rules.Policy()
 	// From here on a SIGHUP ends nothing.
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, unix.SIGHUP)
@@ -108,12 +117,13 @@ func run(ctx context.Context, c runConfig) error {
 	if err != nil {
 		return err
 	}
-	reloads := &reloader{inline: inline, log: c.log, feed: feed, load: c.load}
+	rules.Start(inline)
+	reloads := &reloader{inline: inline, rules: rules, log: c.log, feed: feed, load: c.load}
 	serving, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	if socket != nil {
 		server, err := control.NewServer(control.Config{
-			Firewall: inline, Reload: reloads.reload, Feed: feed, Elsewhere: func() []control.Drop { return elsewhere(inline) },
+			Firewall: inline, Reload: reloads.reload, Temporary: rules, Feed: feed, Elsewhere: func() []control.Drop { return elsewhere(inline) },
 			Log: c.log, Version: version(), Rules: c.rules, Owner: os.Geteuid(),
 		})
 		if err != nil {
@@ -126,7 +136,7 @@ func run(ctx context.Context, c runConfig) error {
 			}
 		})
 	}
-	announce(c, inline)
+	announce(c, inline, rules.Rules())
 	running.Go(func() { watch.run(serving, inline, c.report) })
 	running.Go(func() { reloads.atHangup(serving, hangup) })
 	err = inline.Run(ctx)
@@ -136,7 +146,7 @@ func run(ctx context.Context, c runConfig) error {
 }
 
 // announce says what runs, and loudly what is left open.
-func announce(run runConfig, inline *nfq.Inline) {
+func announce(run runConfig, inline *nfq.Inline, set []temporary.Status) {
 	c, log := run.inline, run.log
 	settings := c.Policy.Settings()
 	where := "somebody else's"
@@ -148,8 +158,13 @@ func announce(run runConfig, inline *nfq.Inline) {
 		socket = "none"
 	}
 	log.Info("the firewall runs", "ports", settings.STTPorts, "receivers", settings.Receivers.String(),
-		"tenants", len(c.Policy.Tenants()), "rules", len(c.Policy.Rules()),
+		"tenants", len(c.Policy.Tenants()), "rules", c.Policy.FileRules(), "temporary", len(set),
 		"queue", c.Queue.Number, "queues", c.Queues, "table", where, "control", socket)
+	for _, rule := range set {
+		if rule.Inactive != "" {
+			warnInactive(log, rule)
+		}
+	}
 	if len(settings.Endpoints) == 0 {
 		log.Warn("settings.endpoints is empty: any address may send STT")
 	}
