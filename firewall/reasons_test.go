@@ -146,6 +146,8 @@ var provoke = map[reason.Reason]func(t *testing.T) *bench{
 	reason.RuleDrop:       frameCase(stt.FrameHeader{ContextID: 200}, func(t *testing.T) []byte { return innerTCP(t, 1, 22, 10) }),
 	reason.TenantDefault:  frameCase(stt.FrameHeader{ContextID: 200}, udp),
 
+	reason.FragmentFirstMissing: stateCase(deny{context: 400}, "udp 10.0.0.1:1 > 10.0.0.2:53 frag later"),
+
 	reason.FrameIDExhausted: func(t *testing.T) *bench {
 		b := newBench(t, benchConfig{bits: minFrameIDBits})
 		for i := range b.fw.ids.maps[1] {

@@ -31,16 +31,27 @@ func (p *Policy) build(list *ruleList) {
 		p.verdicts = append(slices.Clip(p.verdicts), make([]verdict, len(p.rules)-len(p.verdicts))...)
 	}
 	rules := make([]classify.Rule, list.end-list.start)
+	var later laterRules
+	var ofLater []classify.Rule
 	for i := range rules {
-		r := &p.rules[int(list.start)+i]
-		p.verdicts[int(list.start)+i] = r.verdict
+		index := list.start + int32(i)
+		r := &p.rules[index]
+		p.verdicts[index] = r.verdict
 		boxes := make([]classify.Service, len(r.services))
 		for j := range r.services {
 			boxes[j] = r.services[j].box
 		}
 		rules[i] = classify.Rule{Src: r.source, Dst: r.destination, Services: boxes, Rest: r.more != nil, Passes: r.bucket >= 0 && !r.overDrops}
+		if r.namesLater() {
+			later.rules = append(later.rules, index)
+			ofLater = append(ofLater, rules[i])
+		}
 	}
 	list.matcher = classify.New(rules)
+	if len(ofLater) > 0 {
+		later.matcher = classify.New(ofLater)
+		list.later = &later
+	}
 }
 
 // Continue takes over what is left of the limits of old, of which p is to take

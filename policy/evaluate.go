@@ -80,41 +80,50 @@ func (d *Decision) Refuse(a Action, why reason.Reason, audit bool) {
 	}
 }
 
-// Decide tries the rules: temporary ones, before_tenants, neighbour discovery,
-// the tenant's, after_tenants, and then the default.
+// Decide tries the rules, and then the default. Of a later fragment of which no
+// rule decides, the first one would have to be known: it is refused.
 func (p *Policy) Decide(k *Packet, d *Decision) {
+	t := &p.tenants[d.TenantIndex]
+	switch {
+	case p.DecideByRule(k, d):
+	case fragmentOf(k.Frame) == fragmentLater:
+		d.Refuse(Drop, reason.FragmentFirstMissing, t.Audit)
+	case t.DefaultAction == Accept:
+		d.Action = Accept
+	default:
+		d.Refuse(t.DefaultAction, reason.TenantDefault, t.Audit)
+	}
+}
+
+// DecideByRule tries the rules: temporary ones, before_tenants, neighbour
+// discovery, the tenant's, after_tenants. It reports whether one of them
+// decides; of later fragments those do that name them, and no others.
+func (p *Policy) DecideByRule(k *Packet, d *Decision) bool {
 	t := &p.tenants[d.TenantIndex]
 	c := &k.check
 	c.begin(p, t, k)
 	if p.try(c, &p.first, d) || p.try(c, &p.before, d) {
-		return
+		return true
 	}
 	if t.neighbors && isNeighborDiscovery(k.Frame) {
 		d.Action, d.Neighbor, d.Stateless = Accept, true, true
-		return
+		return true
 	}
-	if p.try(c, &t.rules, d) || p.try(c, &p.after, d) {
-		return
-	}
-	if t.DefaultAction == Accept {
-		d.Action = Accept
-		return
-	}
-	d.Refuse(t.DefaultAction, reason.TenantDefault, t.Audit)
+	return p.try(c, &t.rules, d) || p.try(c, &p.after, d)
 }
 
 // try looks for the first rule of a list that matches, and decides by it.
 func (p *Policy) try(c *check, list *ruleList, d *Decision) bool {
-	if list.matcher == nil {
+	matcher := c.list(list)
+	if matcher == nil {
 		return false
 	}
-	c.first = list.start
 	for from := 0; ; {
-		i := list.matcher.First(&c.key, from, c)
+		i := matcher.First(&c.key, from, c)
 		if i < 0 {
 			return false
 		}
-		index := list.start + int32(i)
+		index := c.index(i)
 		r := &p.verdicts[index]
 		if r.bucket >= 0 && c.takes(r) && !p.buckets[r.bucket].Take(c.packet.Now, 1) {
 			if !r.overDrops {

@@ -78,6 +78,10 @@ func (p *Policy) explain(k *Packet) *Explanation {
 	if p.explainList(c, &t.rules, x) || p.explainList(c, &p.after, x) {
 		return x
 	}
+	if c.later {
+		x.Default = "no rule that names later fragments matches: this one passes if its first fragment did"
+		return x
+	}
 	x.Default = "default_action of the tenant: " + t.DefaultAction.String()
 	return x
 }
@@ -126,6 +130,9 @@ func (r *rule) firstFailure(c *check) (attribute, got string) {
 		case "time":
 			return failure, "of a later time"
 		}
+	}
+	if c.later && !r.namesLater() {
+		return "fragment", "later"
 	}
 	if r.source != nil && !r.source.Contains(k.Family, k.Src) {
 		return "source", addressText(k.Family, f.Src.String())

@@ -65,6 +65,7 @@ tenant "o" {
 		{"tcp 10.0.0.1:1 > 10.0.1.1:80 ack vlan 10 pcp 3", "", "", 0, "tcp_flags", `["syn"]`, "ack"},
 		{"udp 10.0.0.1:1 > 10.0.1.1:1 vlan 10 pcp 3", "", "", 0, "tcp_flags", `["syn"]`, "no TCP"},
 		{good + "frag first", "", "", 0, "fragment", `["whole"]`, "first"},
+		{good + "frag later", "", "", 0, "fragment", `["whole"]`, "later"},
 		{good + "from 10.47.0.9", "", "", 0, "from_endpoint", `["10.47.0.1"]`, "10.47.0.9"},
 		{good + "from 10.47.0.1 to 10.47.0.9", "", "", 0, "to_endpoint", `["10.47.0.2"]`, "10.47.0.9"},
 		{good + "from 10.47.0.1 to 10.47.0.2", "", "", 0, "time", "", "no window is open"},
@@ -93,6 +94,35 @@ tenant "o" {
 	if len(x.Rules) != 2 || x.Rules[0].Condition != "datapath" || x.Rules[0].Got != "7" || x.Rules[1].Condition != "egress_port" || x.Rules[1].Got != "2" ||
 		x.Default != "default_action of the tenant: drop" || x.Tenant != "context ID 0x10002000007 (OVN: datapath 7, ingress port 1, egress port 2) is tenant o" {
 		t.Errorf("%+v", x)
+	}
+}
+
+func TestExplainOfALaterFragmentSaysWhomItFollows(t *testing.T) {
+	p := mustLoad(t, `tenant "t" {
+  context_ids    = [1]
+  default_action = "accept"
+  rule "plain" {
+    action = "accept"
+  }
+  rule "later" {
+    action   = "accept"
+    fragment = ["later"]
+    services = ["udp"]
+  }
+}`)
+	for _, tt := range []struct{ packet, rule, byDefault string }{
+		{"tcp 10.0.0.1:1 > 10.0.1.1:80 frag later", "", "no rule that names later fragments matches: this one passes if its first fragment did"},
+		{"udp 10.0.0.1:1 > 10.0.1.1:80 frag later", "t/later", ""},
+	} {
+		d, err := describe.Parse(tt.packet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := p.Explain(&Packet{ContextID: 1, Frame: &d.Frame})
+		if len(x.Rules) != 2 || x.Rules[0] != (RuleStep{Rule: "t/plain", File: x.Rules[0].File, Line: 4, Condition: "fragment", Got: "later"}) ||
+			x.Decision.Rule != tt.rule || x.Default != tt.byDefault {
+			t.Errorf("%s: %+v", tt.packet, x)
+		}
 	}
 }
 

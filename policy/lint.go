@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -22,7 +23,11 @@ func (p *Policy) Lint() []analyze.Finding {
 // Compare says which packets the two policies decide differently; see
 // [analyze.Compare].
 func Compare(old, new *Policy) analyze.Report {
-	return analyze.Compare(old.analyzed(), new.analyzed(), analyze.Budget{})
+	r := analyze.Compare(old.analyzed(), new.analyzed(), analyze.Budget{})
+	// Where a tenant comes or goes, the classes of first fragments say it.
+	follow := func(a, b analyze.Decision) bool { return a.Rule.Name == laterName && b.Tenant == "" }
+	r.Changes = slices.DeleteFunc(r.Changes, func(c analyze.Change) bool { return follow(c.Old, c.New) || follow(c.New, c.Old) })
+	return r
 }
 
 func (p *Policy) analyzed() analyze.Policy {
@@ -68,6 +73,7 @@ func (p *Policy) lists() []analyze.List {
 		}
 		l.Rules = append(l.Rules, p.analyzedRules(&t.rules, t, false)...)
 		l.Rules = append(l.Rules, after[mode]...)
+		l.Rules = append(l.Rules, laterRule())
 	}
 	return lists
 }
@@ -101,6 +107,19 @@ func neighborRule() analyze.Rule {
 	nd := space.Product{}.With(space.Family, space.Family.Values(6)).With(space.Kind, space.Kind.Values(inspect.ProtocolICMPv6)).
 		With(space.DstPort, space.DstPort.Between(ndFirst<<8, ndLast<<8|0xff)).With(space.Fragment, space.Fragment.Values(space.Whole))
 	return analyze.Rule{Name: "neighbour discovery", Verdict: analyze.Verdict{Action: analyze.Accept}, Products: []space.Product{arp, nd}, Implicit: true}
+}
+
+const laterName = "later fragments"
+
+// laterRule is for later fragments of which no rule decides: they follow their
+// first one, which is another packet.
+func laterRule() analyze.Rule {
+	return analyze.Rule{
+		Name: laterName, Implicit: true,
+		Verdict: analyze.Verdict{Action: analyze.Drop, Effect: "unless the first fragment passed"},
+		Products: []space.Product{space.Product{}.With(space.Family, space.Family.Values(4, 6)).
+			With(space.Fragment, space.Fragment.Values(space.LaterFragment))},
+	}
 }
 
 func (p *Policy) verdict(a Action, effect string, audit bool) analyze.Verdict {
@@ -170,6 +189,9 @@ func (r *rule) products() (out []space.Product) {
 	base := space.Product{}
 	if r.more != nil {
 		base = r.more.product()
+	}
+	if r.more == nil || r.more.fragments == 0 {
+		base[space.Fragment] = space.NotLater
 	}
 	for i := range r.services {
 		s := &r.services[i]

@@ -229,7 +229,7 @@ func (l *loader) tcpFlags(a *hclsyntax.Attribute) (mask, is uint16) {
 func (l *loader) fragmentList(a *hclsyntax.Attribute) fragmentSet {
 	words := []string{"whole", "first", "later"}
 	var set fragmentSet
-	for _, v := range l.list(a, `["whole"]`, "Leave fragment out to match any.") {
+	for _, v := range l.list(a, `["whole"]`, "Leave fragment out to match whole packets and first fragments.") {
 		known := false
 		for i, w := range words {
 			if v.kind == kindString && v.text == w {

@@ -105,6 +105,14 @@ type Policy struct {
 type ruleList struct {
 	start, end int32 // in Policy.rules
 	matcher    *classify.Matcher
+	later      *laterRules // nil: none
+}
+
+// laterRules are those of a list that name later fragments: no others are asked
+// about them.
+type laterRules struct {
+	matcher *classify.Matcher
+	rules   []int32 // in Policy.rules
 }
 
 // Packet is what rules see of a frame. All of it is borrowed.

@@ -100,6 +100,14 @@ func icmp(src, dst string, protocol, icmpType, code uint8) *inspect.Frame {
 func later(f *inspect.Frame) *inspect.Frame {
 	g := *f
 	g.HasPorts, g.HasICMP, g.HasTCP, g.L4Offset, g.Fragmented = false, false, false, -1, true
+	g.Fragment.Offset = 1480
+	return &g
+}
+
+// first is a fragment with the L4 header.
+func first(f *inspect.Frame) *inspect.Frame {
+	g := *f
+	g.Fragmented = true
 	return &g
 }
 
@@ -112,6 +120,7 @@ func ether(etherType uint16) *inspect.Frame {
 }
 
 func TestRuleMatches(t *testing.T) {
+	const namesLater = "fragment = [\"later\"]\n"
 	v4, v6 := ip("10.1.0.1", "10.2.0.1", 89), ip("2001:db8:1::1", "2001:db8:2::1", 89)
 	mapped := ip("::ffff:10.1.0.1", "::ffff:10.2.0.1", 89)
 	for _, tt := range []struct {
@@ -122,7 +131,16 @@ func TestRuleMatches(t *testing.T) {
 	}{
 		{"a rule without conditions takes any IPv4 packet", ``, v4, true},
 		{"a rule without conditions takes any IPv6 packet", ``, v6, true},
-		{"a rule without conditions takes a later fragment", ``, later(v4), true},
+		{"a rule without conditions takes a first fragment", ``, first(v4), true},
+		{"a rule without conditions leaves a later fragment", ``, later(v4), false},
+		{"a rule that names later fragments takes one", `fragment = ["later"]`, later(v4), true},
+		{"and no whole packet", `fragment = ["later"]`, v4, false},
+		{"and no first fragment", `fragment = ["later"]`, first(v4), false},
+		{"a rule that names all three takes a whole packet", `fragment = ["whole", "first", "later"]`, v4, true},
+		{"a rule that names all three takes a later fragment", `fragment = ["whole", "first", "later"]`, later(v6), true},
+		{"a rule for fragments takes a first one", `fragment = ["first", "later"]`, first(v6), true},
+		{"whole and first is what a rule says without fragment", `fragment = ["whole", "first"]`, later(v4), false},
+		{"a rule for later fragments has its other conditions", "fragment = [\"later\"]\nsource = [\"10.1.1.0/24\"]", later(v4), false},
 		{"a rule without conditions takes no ARP", ``, arp("10.1.0.1", "10.1.0.2"), false},
 		{"a rule without conditions takes no other ethertype", ``, ether(0x88cc), false},
 		{"any as a service is any IP packet", `services = ["any"]`, v6, true},
@@ -166,16 +184,16 @@ func TestRuleMatches(t *testing.T) {
 		{"what goes to the port is no reply", `services = [service.web-replies]`, ports(6, 50000, 443), false},
 		{"source and destination ports both count", `services = [service.ephemeral]`, ports(6, 1023, 443), false},
 		{"source and destination ports can both be right", `services = [service.ephemeral]`, ports(6, 1024, 443), true},
-		{"a later fragment has no ports", `services = ["tcp/443"]`, later(ports(6, 1000, 443)), false},
-		{"all ports are still a condition on ports", `services = ["tcp/0-65535"]`, later(ports(6, 1000, 443)), false},
-		{"a protocol alone takes a later fragment", `services = ["tcp"]`, later(ports(6, 1000, 443)), true},
-		{"a protocol alone leaves another", `services = ["tcp"]`, later(ports(17, 1000, 443)), false},
+		{"a later fragment has no ports", namesLater + `services = ["tcp/443"]`, later(ports(6, 1000, 443)), false},
+		{"all ports are still a condition on ports", namesLater + `services = ["tcp/0-65535"]`, later(ports(6, 1000, 443)), false},
+		{"a protocol alone takes a later fragment", namesLater + `services = ["tcp"]`, later(ports(6, 1000, 443)), true},
+		{"a protocol alone leaves another", namesLater + `services = ["tcp"]`, later(ports(17, 1000, 443)), false},
 		{"one of several services is enough", `services = ["tcp/80", "udp/53", "icmp"]`, ports(17, 9, 53), true},
 
 		{"an ICMP type", `services = ["icmp/echo-request"]`, icmp("10.1.0.1", "10.1.0.2", 1, 8, 0), true},
 		{"another ICMP type", `services = ["icmp/echo-request"]`, icmp("10.1.0.1", "10.1.0.2", 1, 0, 0), false},
 		{"ICMP is not ICMPv6", `services = ["icmp/8"]`, icmp("2001:db8::1", "2001:db8::2", 58, 8, 0), false},
-		{"a later fragment has no ICMP type", `services = ["icmp/0"]`, later(icmp("10.1.0.1", "10.1.0.2", 1, 0, 0)), false},
+		{"a later fragment has no ICMP type", namesLater + `services = ["icmp/0"]`, later(icmp("10.1.0.1", "10.1.0.2", 1, 0, 0)), false},
 		{"an ICMP code", `services = ["icmp/3/4"]`, icmp("10.1.0.1", "10.1.0.2", 1, 3, 4), true},
 		{"another ICMP code", `services = ["icmp/destination-unreachable/frag-needed"]`, icmp("10.1.0.1", "10.1.0.2", 1, 3, 3), false},
 		{"ICMP in a service block", `services = [service.ping]`, icmp("10.1.0.1", "10.1.0.2", 1, 8, 7), true},
@@ -201,8 +219,11 @@ func TestRuleMatches(t *testing.T) {
 			p := oneRule(t, tt.lines)
 			got := evaluate(p, 1, tt.frame)
 			want := Decision{Action: Drop, Reason: reason.TenantDefault, Tenant: "t", RuleIndex: -1}
-			if tt.want {
+			switch {
+			case tt.want:
 				want = Decision{Action: Accept, Tenant: "t", Rule: "t/r"}
+			case fragmentOf(tt.frame) == fragmentLater:
+				want.Reason = reason.FragmentFirstMissing
 			}
 			if got != want {
 				t.Errorf("got %+v, want %+v", got, want)

@@ -84,7 +84,7 @@ const (
 )
 
 // fragmentSet is a set of the three ways in which a packet can be whole or not;
-// 0 is any.
+// 0 is whole packets and first fragments.
 type fragmentSet uint8
 
 const (
@@ -102,6 +102,9 @@ func fragmentOf(f *inspect.Frame) fragmentSet {
 	}
 	return fragmentLater
 }
+
+// namesLater reports whether the rule is about later fragments.
+func (r *rule) namesLater() bool { return r.more != nil && r.more.fragments&fragmentLater != 0 }
 
 // The OVN layout of a context ID, from the top bit: 9 zero bits, ingress port
 // (15), egress port (16), datapath (24); ovn-architecture(7).
@@ -198,17 +201,42 @@ type check struct {
 	tenant *tenant
 	packet *Packet
 	key    classify.Key
-	first  int32 // of the list at hand
+	later  bool    // the packet is a later fragment
+	first  int32   // of the list at hand
+	some   []int32 // the rules that the matcher has, if it is not all of the list
 }
 
 func (c *check) begin(p *Policy, t *tenant, k *Packet) {
 	c.policy, c.tenant, c.packet = p, t, k
 	c.key = keyOf(k.Frame)
+	c.later = fragmentOf(k.Frame) == fragmentLater
+}
+
+// list makes c ready for a list and returns its matcher; nil if the list has no
+// rule for the packet.
+func (c *check) list(l *ruleList) *classify.Matcher {
+	c.first, c.some = l.start, nil
+	if !c.later {
+		return l.matcher
+	}
+	if l.later == nil {
+		return nil
+	}
+	c.some = l.later.rules
+	return l.later.matcher
+}
+
+// index returns the index in Policy.rules of what the matcher calls rule i.
+func (c *check) index(i int) int32 {
+	if c.some != nil {
+		return c.some[i]
+	}
+	return c.first + int32(i)
 }
 
 // Check implements [classify.Checker].
 func (c *check) Check(i int) bool {
-	r := &c.policy.rules[c.first+int32(i)]
+	r := &c.policy.rules[c.index(i)]
 	return r.more.holds(c, r)
 }
 

@@ -97,7 +97,7 @@ var (
 			{"ethertype", `list of "ipv4", "ipv6", "arp" and numbers`, "IP, or what services name", "The innermost ethertype.", `["ipv6", "0x88cc"]`},
 			{"arp_operation", `list of "request", "reply" and numbers`, "any", "Only ARP packets, of these operations.", `["request"]`},
 			{"tcp_flags", "list of flags", "any", `Only TCP packets: flags that must be set, or with "!" must not be.`, `["syn", "!ack"]`},
-			{"fragment", `list of "whole", "first" and "later"`, "any", "Whether the inner IP packet is a fragment, and which.", `["whole"]`},
+			{"fragment", `list of "whole", "first" and "later"`, `["whole", "first"]`, "Whether the inner IP packet is a fragment, and which. Only rules that name later fragments are asked about them.", `["whole"]`},
 			{"from_endpoint", "list of addresses and CIDRs", "any", "The outer source.", `["10.47.1.1"]`},
 			{"to_endpoint", "list of addresses and CIDRs", "any", "The outer destination.", `["10.47.2.0/24"]`},
 			{"datapath", "list of numbers and ranges", "any", `OVN logical datapath, with context_layout = "ovn".`, "[7]"},

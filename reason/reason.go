@@ -122,6 +122,8 @@ const (
 	RateLimit
 	// TenantDefault: no rule of the tenant matched, and its default is drop.
 	TenantDefault
+	// FragmentFirstMissing: a later inner fragment whose first one is not known.
+	FragmentFirstMissing
 
 	// State of inner flows.
 

@@ -107,6 +107,8 @@ var table = [Count]entry{
 		"raise rate or burst of the limit if the traffic is wanted"},
 	TenantDefault: {"tenant_default", "no rule of the tenant matched, and its default is drop",
 		"see which tenant it was; a last rule with action drop and log = true names each frame; add a rule if they should pass"},
+	FragmentFirstMissing: {"fragment_first_missing", "a later fragment of an inner packet whose first fragment is not known",
+		"the first one was lost or took another way; a rule with fragment = [\"later\"] accepts fragments by themselves"},
 
 	StateInvalid: {"state_invalid", "the packet belongs to no known flow and cannot start one",
 		"normal for flows older than the firewall: set tcp_loose for a while; else look for a path around the firewall"},

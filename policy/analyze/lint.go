@@ -316,7 +316,8 @@ func (l *linter) acceptAll(rule int) {
 	l.found(rule, Finding{Kind: AcceptAll, Message: fmt.Sprintf("rule %s accepts every IP packet that no earlier rule takes; rules and default after it do nothing for IP.", r.Name)})
 }
 
-var anyIP = space.Product{}.With(space.Family, space.Family.Values(4, 6))
+// anyIP leaves later fragments out: their first fragment is what is accepted.
+var anyIP = space.Product{}.With(space.Family, space.Family.Values(4, 6)).With(space.Fragment, space.NotLater)
 
 // shown is how many rules a message names.
 const shown = 4

@@ -53,6 +53,10 @@ const (
 	LaterFragment
 )
 
+// NotLater is what rules are about that do not name later fragments. Texts leave
+// it out.
+var NotLater = Fragment.Values(Whole, FirstFragment)
+
 var fields = [Fields]struct {
 	name string
 	max  Value

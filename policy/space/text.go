@@ -52,6 +52,10 @@ func (p *Product) implied(f Field) bool {
 		if p[f].Equal(f.Of(Range{f.Max(), f.Max()})) {
 			return true
 		}
+	case Fragment:
+		if p[f].Equal(NotLater) {
+			return true
+		}
 	case Family:
 		return p[Family].Equal(onlyIPv4) && (p.tellsFamily(Src) || p.tellsFamily(Dst)) || p[Family].Equal(onlyIPv6) && (p.tellsFamily(Src) || p.tellsFamily(Dst))
 	case Src, Dst:

@@ -35,7 +35,6 @@ func packets() regard {
 	plain[TCPFlags] = TCPFlags.Values(NoFlags)
 	plain[Fragment] = Fragment.Values(Whole)
 
-	unfragmented := Fragment.Values(Whole, FirstFragment)
 	ports := SrcPort.Between(0, 0xffff)
 	for _, version := range []struct {
 		family, icmp, otherICMP uint64
@@ -51,7 +50,7 @@ func packets() regard {
 		ip[Family] = Family.Values(version.family)
 		ip[Src] = Src.Of(Range{Value{}, version.last})
 		ip[Dst] = ip[Src]
-		ip[Fragment] = unfragmented
+		ip[Fragment] = NotLater
 		withPorts := ip.With(SrcPort, ports).With(DstPort, ports)
 
 		r.rows = append(r.rows,

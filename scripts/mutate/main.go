@@ -34,6 +34,8 @@ var faults = []fault{
 	{"policy/rule.go", "return s[i].lo <= v\n", "return s[i].lo < v\n"},
 	{"policy/rule.go", "f.TCPFlags&m.flagMask == m.flagIs) ||", "f.TCPFlags&m.flagMask != m.flagIs) ||"},
 	{"policy/rule.go", "m.fragments&fragmentOf(f) == 0", "m.fragments&fragmentOf(f) != 0"},
+	{"policy/rule.go", "r.more.fragments&fragmentLater != 0", "r.more.fragments&fragmentFirst != 0"},
+	{"policy/evaluate.go", "case fragmentOf(k.Frame) == fragmentLater:", "case fragmentOf(k.Frame) == fragmentFirst:"},
 	{"policy/rule.go", "m.sourceMAC != nil && !m.sourceMAC.contains(macNumber(f.EthSrc))", "m.sourceMAC != nil && !m.sourceMAC.contains(macNumber(f.EthDst))"},
 	{"policy/rule.go", "!m.vlan.contains(vlan) || !m.pcp.contains(pcp)", "!m.vlan.contains(vlan)"},
 	{"policy/rule.go", "m.from != nil && !contains(m.from, c.packet.From)", "m.from != nil && !contains(m.from, c.packet.To)"},

@@ -11,10 +11,16 @@ tenant "all" {
   context_ids    = ["0x0000000000000000/0"]
   default_action = "accept"
 
-  # Stateless, because a capture begins in the middle of flows.
+  # Stateless, because a capture begins in the middle of flows. Later fragments
+  # pass by themselves only where a rule names them.
   rule "everything" {
     action   = "accept"
     services = ["any", "arp"]
+    state    = "stateless"
+  }
+  rule "later-fragments" {
+    action   = "accept"
+    fragment = ["later"]
     state    = "stateless"
   }
 }

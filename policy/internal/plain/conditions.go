@@ -52,7 +52,8 @@ func (r *Rule) Holds(condition string, t *Tenant, k *Packet) bool {
 				return true
 			}
 		}
-		return r.Fragment == nil
+		// > A rule without `fragment` is about whole packets and first fragments.
+		return r.Fragment == nil && k.Fragment != "later"
 	case "from_endpoint":
 		// > The outer source.
 		return r.FromEndpoint == nil || inRanges(r.FromEndpoint, k.From)

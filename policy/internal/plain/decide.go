@@ -65,6 +65,12 @@ func (in *Interpreter) Decide(k *Packet, peek bool) (d Decision, t *Tenant, trie
 			}
 		}
 	}
+	// > the first matching rule that names `"later"` in `fragment` decides it. Where there is
+	// > none it is dropped (`fragment_first_missing`).
+	if k.Fragment == "later" {
+		d.deny("drop", "fragment_first_missing", t.Audit)
+		return d, t, tried
+	}
 	// > 5. **The default** of the tenant, or of `settings`, where none matches (`tenant_default`).
 	action := t.DefaultAction
 	if action == "" {
