@@ -14,6 +14,8 @@
 // as RFC 5961 wants of receivers.
 //
 // [Table.Peek], [Table.Room] and [Table.Walk] look and move nothing.
+// [Fragments] remembers first inner fragments, so that later ones can follow them;
+// it too is shared by all workers.
 //
 // docs/conntrack.md tells operators how directions are paired, what keeps
 // impostors out, and the timeouts. What is not here: rules; the tunnel, of which

@@ -35,7 +35,7 @@ var statusNames = [statuses]string{
 var unreplied = [...]status{statusSynSent, statusUDP, statusICMP, statusOther, statusClose, statusTimeWait, statusSynReceived}
 
 // Timeouts are how long a flow is remembered after its last packet, by its
-// state.
+// state; and the inner packets that come in fragments.
 type Timeouts struct {
 	TCPSynSent     time.Duration // a SYN, no answer
 	TCPSynReceived time.Duration // a SYN and its SYN+ACK
@@ -49,6 +49,7 @@ type Timeouts struct {
 	UDPStream      time.Duration // packets both ways
 	ICMP           time.Duration // queries
 	Other          time.Duration // other protocols
+	Fragment       time.Duration // a first inner fragment, see [Fragments]
 }
 
 // DefaultTimeouts are those of Linux' nf_conntrack (nf_conntrack_proto_*.c),
@@ -59,12 +60,13 @@ func DefaultTimeouts() Timeouts {
 		TCPFinWait: 2 * time.Minute, TCPCloseWait: time.Minute, TCPLastAck: 30 * time.Second,
 		TCPTimeWait: 2 * time.Minute, TCPClose: 10 * time.Second,
 		UDP: 30 * time.Second, UDPStream: 2 * time.Minute, ICMP: 30 * time.Second, Other: 10 * time.Minute,
+		Fragment: 30 * time.Second, // as receivers wait: net.ipv4.ipfrag_time
 	}
 }
 
 var timeoutNames = []string{
 	"tcp_syn_sent", "tcp_syn_received", "tcp_established", "tcp_fin_wait", "tcp_close_wait", "tcp_last_ack",
-	"tcp_time_wait", "tcp_close", "udp", "udp_stream", "icmp", "other",
+	"tcp_time_wait", "tcp_close", "udp", "udp_stream", "icmp", "other", "fragment",
 }
 
 // TimeoutNames returns the names of the timeouts in the rules language. The
@@ -82,10 +84,10 @@ func (t *Timeouts) Field(name string) *time.Duration {
 	return nil
 }
 
-func (t *Timeouts) fields() [12]*time.Duration {
+func (t *Timeouts) fields() [13]*time.Duration {
 	return [...]*time.Duration{
 		&t.TCPSynSent, &t.TCPSynReceived, &t.TCPEstablished, &t.TCPFinWait, &t.TCPCloseWait, &t.TCPLastAck,
-		&t.TCPTimeWait, &t.TCPClose, &t.UDP, &t.UDPStream, &t.ICMP, &t.Other,
+		&t.TCPTimeWait, &t.TCPClose, &t.UDP, &t.UDPStream, &t.ICMP, &t.Other, &t.Fragment,
 	}
 }
 

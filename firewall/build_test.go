@@ -77,6 +77,7 @@ type benchConfig struct {
 	guard      time.Duration
 	bits       int
 	reassembly reassembly.Config
+	hold       HoldConfig
 }
 
 func newBench(t testing.TB, c benchConfig) *bench {
@@ -96,7 +97,7 @@ func newBench(t testing.TB, c benchConfig) *bench {
 		t.Fatal(err)
 	}
 	b.fw, err = New(Config{
-		Shared: b.shared, Reassembly: c.reassembly,
+		Shared: b.shared, Reassembly: c.reassembly, Hold: c.hold,
 		Random: rand.NewPCG(1, 2),
 		Observer: func(e *FrameEvent) {
 			kept := *e

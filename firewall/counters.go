@@ -34,6 +34,8 @@ type Counters struct {
 	// FramesAudited counts accepted frames that would have been dropped but for
 	// audit mode.
 	FramesAudited atomic.Uint64
+	// FragmentsHeld counts later inner fragments that waited for their first one.
+	FragmentsHeld atomic.Uint64
 }
 
 // Totals are the counters of several firewalls added up; see [Counters].
@@ -46,7 +48,7 @@ type Totals struct {
 	LatePackets                       uint64
 
 	RejectsSent, RejectsLimited, RejectsRefused uint64
-	FramesAudited                               uint64
+	FramesAudited, FragmentsHeld                uint64
 }
 
 // Add adds what c counts at the moment.
@@ -64,6 +66,7 @@ func (t *Totals) Add(c *Counters) {
 	t.RejectsLimited += c.RejectsLimited.Load()
 	t.RejectsRefused += c.RejectsRefused.Load()
 	t.FramesAudited += c.FramesAudited.Load()
+	t.FragmentsHeld += c.FragmentsHeld.Load()
 	for i := range t.Reasons {
 		t.Reasons[i] += c.Reasons[i].Load()
 	}

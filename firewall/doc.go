@@ -22,8 +22,11 @@
 // [Shared.Explain] says what would become of a frame, by the same code and
 // without moving anything; [Shared.WalkFlows] shows the flows.
 //
-// One goroutine drives a [Firewall]. Workers share what is in [Shared]: the
-// policy in force, the flow table, the limits and the [FrameIDFilter], all of
-// which may be used by all at once; [Counters] and [Firewall.Tallies] may be read
-// by anybody.
+// A later inner fragment follows its first one (fragment.go), and waits for it
+// where it comes before (hold.go).
+//
+// One goroutine drives a [Firewall]. Workers share what is in [Shared]: the policy
+// in force, the flow table, the table of first inner fragments, the limits and the
+// [FrameIDFilter], all of which may be used by all at once; [Counters] and
+// [Firewall.Tallies] may be read by anybody.
 package firewall

@@ -48,6 +48,8 @@ type FrameEvent struct {
 	// flow.
 	State  conntrack.State
 	Begins bool
+	// Waited: a later inner fragment that waited for its first one.
+	Waited bool
 	// Rewritten: the frame left with other bytes than it came with.
 	Rewritten bool
 }

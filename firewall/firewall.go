@@ -24,8 +24,10 @@ const ethernetHeaderLen = 14
 type Config struct {
 	// Shared is what the workers of one firewall have in common. Required.
 	Shared *Shared
-	// Reassembly bounds what is held.
+	// Reassembly bounds what is held of frames that are not whole, and Hold the
+	// later inner fragments that wait for their first one.
 	Reassembly reassembly.Config
+	Hold       HoldConfig
 	// Random is where new frame IDs come from. Required; it must not be
 	// guessable from outside, and is used by this firewall alone.
 	Random rand.Source
@@ -46,6 +48,7 @@ type Firewall struct {
 	observer func(*FrameEvent)
 
 	reassembler *reassembly.Reassembler
+	hold        fragmentHold
 	counters    Counters
 
 	// Scratch, reset for every packet.
@@ -56,7 +59,8 @@ type Firewall struct {
 	out     *Verdicts // where dropped frames leave their verdicts
 	device  int       // that the packet at hand came in on
 	packetScratch
-	tallies tallies
+	fragment fragmentScratch
+	tallies  tallies
 }
 
 // New makes a firewall. The error says which field is missing or out of bounds.
@@ -79,14 +83,30 @@ func New(c Config) (*Firewall, error) {
 		return nil, fmt.Errorf("reassembly: %w", err)
 	}
 	f.reassembler = r
+	if c.Hold, err = c.Hold.WithDefaults(); err != nil {
+		return nil, fmt.Errorf("held fragments: %w", err)
+	}
+	f.hold = newFragmentHold(c.Hold)
 	return f, nil
 }
 
 // Counters returns what f has done. The pointer stays valid.
 func (f *Firewall) Counters() *Counters { return &f.counters }
 
-// Held returns what is held for frames that are not whole yet.
-func (f *Firewall) Held() reassembly.Stats { return f.reassembler.Held() }
+// Held is what a [Firewall] holds.
+type Held struct {
+	reassembly.Stats // frames that are not whole
+	// Fragments is how many later inner fragments wait for their first one,
+	// FragmentPackets how many outer packets carried them, and FragmentMemory the
+	// size of their buffers in bytes.
+	Fragments, FragmentPackets, FragmentMemory int
+}
+
+// Held returns what is held.
+func (f *Firewall) Held() Held {
+	h := &f.hold
+	return Held{f.reassembler.Held(), len(h.waiting), h.used.packets, h.used.memory}
+}
 
 // Process takes one packet at time now, in ns on a clock that never goes
 // back, and appends to out the verdicts that are known then. Every packet gets
@@ -97,6 +117,7 @@ func (f *Firewall) Process(now int64, p *Packet, out *Verdicts) {
 	before := len(out.List)
 	f.out = out
 	f.standing = f.shared.look(now)
+	f.lookAtHeld(now)
 	f.device = p.Device
 	if r := f.admit(p); r != reason.None {
 		f.refuse(now, p.ID, r)
@@ -106,23 +127,33 @@ func (f *Firewall) Process(now int64, p *Packet, out *Verdicts) {
 	f.countVerdicts(out.List[before:])
 }
 
-// Expire drops the frames whose time is over at now.
+// Expire drops the frames whose time is over at now, and lets out inner fragments
+// of which another worker has decided the first.
 func (f *Firewall) Expire(now int64, out *Verdicts) {
 	before := len(out.List)
 	f.out = out
+	f.standing = f.shared.look(now)
 	f.reassembler.Expire(now)
+	f.lookAtHeld(now)
 	f.countVerdicts(out.List[before:])
 }
 
 // NextDeadline returns when [Firewall.Expire] has to be called next; false if
-// nothing is held.
-func (f *Firewall) NextDeadline() (int64, bool) { return f.reassembler.NextDeadline() }
+// nothing is held. While inner fragments wait it is soon.
+func (f *Firewall) NextDeadline() (int64, bool) {
+	deadline, ok := f.reassembler.NextDeadline()
+	if wake, waits := f.hold.wake(); waits && (!ok || wake < deadline) {
+		return wake, true
+	}
+	return deadline, ok
+}
 
 // Flush drops all that is held.
 func (f *Firewall) Flush(out *Verdicts) {
 	before := len(out.List)
 	f.out = out
 	f.reassembler.Flush()
+	f.dropHeld()
 	f.countVerdicts(out.List[before:])
 }
 
@@ -173,12 +204,21 @@ func (f *Firewall) reassemble(now int64, p *Packet) {
 	fr.Release()
 }
 
-// decide judges a whole frame and appends the verdicts of its packets.
+// decide judges a whole frame and appends the verdicts of its packets, unless it
+// is an inner fragment that has to wait.
 func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
 	e := &f.event
 	e.begin(fr.Key, fr.SrcPort, fr.FrameLength, len(fr.Packets), fr.First)
+	e.Waited = f.fragment.late
+	f.fragment.first, f.fragment.waits = false, false
 	cut := len(fr.Data) < fr.FrameLength
 	r := f.judge(now, fr)
+	if f.fragment.waits {
+		if !f.fragment.late {
+			f.keep(now, fr)
+		}
+		return
+	}
 	if r == reason.None {
 		r = f.release(now, fr, cut)
 	}
@@ -205,6 +245,9 @@ func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
 	f.countDecision(now)
 	if f.observer != nil {
 		f.observer(e)
+	}
+	if f.fragment.first {
+		f.rememberFirst(now)
 	}
 }
 

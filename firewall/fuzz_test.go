@@ -2,8 +2,11 @@ package firewall
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/google/gopacket/layers"
 
 	"sttwall/inspect"
 	"sttwall/policy"
@@ -26,16 +29,30 @@ func (s *script) next() int {
 
 func (s *script) done() bool { return len(s.b) == 0 }
 
-// allowed asks the layers below about one STT frame, without the core.
-func allowed(p *policy.Policy, frame []byte) bool {
+// firsts are the inner packets of which a first fragment has been delivered.
+type firsts map[string]bool
+
+// allowed asks the layers below about one STT frame, without the core. A later
+// fragment is allowed behind its first one.
+func (seen firsts) allowed(p *policy.Policy, frame []byte) bool {
 	var h stt.FrameHeader
 	if !h.Decode(frame) || h.Version != 0 || h.ChecksumPartial() && h.ChecksumVerified() {
 		return false
 	}
 	inner := frame[stt.FrameHeaderLen:]
 	var f inspect.Frame
-	return f.Decode(inner, len(inner), h.TCI, inspect.Tagged(h.TCI != 0)) == reason.None &&
-		p.Evaluate(&policy.Packet{ContextID: h.ContextID, Frame: &f}).Action == policy.Accept
+	if f.Decode(inner, len(inner), h.TCI, inspect.Tagged(h.TCI != 0)) != reason.None {
+		return false
+	}
+	key := fmt.Sprint(h.ContextID, f.Src, f.Dst, f.Protocol, f.Fragment.ID)
+	if f.Fragmented && f.Fragment.Offset > 0 {
+		return seen[key]
+	}
+	ok := p.Evaluate(&policy.Packet{ContextID: h.ContextID, Frame: &f}).Action == policy.Accept
+	if f.Fragmented {
+		seen[key] = ok
+	}
+	return ok
 }
 
 // FuzzFirewall sends packets that the input makes out of a few frames, whole,
@@ -47,6 +64,12 @@ func FuzzFirewall(f *testing.F) {
 	f.Add([]byte("\x03\x05\x10\x03\x05\x11\x03\x05\x12\x03\x05\x13"))
 	f.Add([]byte{9, 1, 0, 9, 1, 1, 9, 1, 2, 200, 7, 7, 9, 1, 3})
 	f.Add(bytes.Repeat([]byte{40, 3, 1, 90, 250}, 20))
+	// Inner fragments: in order, the first last, of a packet that is denied, in
+	// segments, a second first, time between them.
+	f.Add([]byte{7, 0, 0, 0, 0, 0, 8, 0, 1, 0, 0, 0, 9, 0, 2, 0, 0, 0})
+	f.Add([]byte{9, 0, 0, 0, 0, 0, 8, 0, 1, 0, 0, 0, 7, 0, 2, 0, 0, 0})
+	f.Add([]byte{11, 0, 0, 0, 0, 0, 10, 0, 1, 0, 0, 0, 7, 0, 2, 0, 0, 0, 12, 0, 3, 0, 0, 0})
+	f.Add([]byte{8, 0, 0, 6, 1, 0, 8, 0, 0, 6, 0, 0, 7, 0, 2, 0, 0, 0, 13, 0, 3, 0, 0, 5, 3, 9, 0, 1, 0, 0, 0})
 
 	tcp := innerTCP(f, 1000, 80, 500)
 	part, partHeader := partial(tcp, 200, 536)
@@ -60,14 +83,26 @@ func FuzzFirewall(f *testing.F) {
 		marker(stt.FrameHeader{ContextID: 100, TCI: 0x2a, Reserved: 3}, innerUDP(f, 300)),
 		marker(stt.FrameHeader{ContextID: 100}, innerARP(f)),
 	}
+	pass := datagram{protocol: layers.IPProtocolUDP, size: 900, mtu: 304, id: 1}
+	deny := datagram{protocol: layers.IPProtocolTCP, size: 500, mtu: 304, id: 2, port: 22}
+	for _, inner := range pass.fragments(f) { // 7 to 9
+		frames = append(frames, marker(stt.FrameHeader{ContextID: 100}, inner))
+	}
+	for _, inner := range deny.fragments(f) { // 10 and 11
+		frames = append(frames, marker(stt.FrameHeader{ContextID: 200}, inner))
+	}
+	frames = append(frames, marker(stt.FrameHeader{ContextID: 100}, deny.fragments(f)[1]),
+		marker(stt.FrameHeader{ContextID: 100}, datagram{protocol: layers.IPProtocolUDP, port: 9, size: 900, mtu: 304, id: 1}.fragments(f)[0]))
 	config := reassembly.Config{Memory: 1 << 20, Frames: 6, SourceFrames: 4, Packets: 12, SourcePackets: 9, Tombstones: 8, SourceTombstones: 5}
+	hold := HoldConfig{Packets: 8, SourcePackets: 6, Memory: 8 << 10, SourceMemory: 6 << 10}
 	rules := compile(f, testRules)
 	f.Fuzz(func(t *testing.T, input []byte) {
-		b := newBench(t, benchConfig{bits: 12, reassembly: config})
+		b := newBench(t, benchConfig{bits: 12, reassembly: config, hold: hold})
 		s := &script{input}
 		verdicts := map[uint64]int{}
 		packets := map[uint64][]byte{}
 		var model receiver
+		delivered := firsts{}
 		var id uint64
 
 		take := func() {
@@ -84,13 +119,14 @@ func FuzzFirewall(f *testing.F) {
 				if r := seg.Decode(data, len(data), []uint16{stt.Port}); r != reason.None || !seg.Canonical() || !seg.ChecksumGood(data) && !seg.ChecksumIsPseudo() {
 					t.Fatalf("packet %d left as %x: %v", v.ID, data, r)
 				}
-				if frame := model.take(data); frame != nil && !allowed(rules, frame) {
+				if frame := model.take(data); frame != nil && !delivered.allowed(rules, frame) {
 					t.Fatalf("packet %d delivered a frame that is not allowed: %x", v.ID, frame)
 				}
 			}
 			b.out.Reset()
 			held := b.fw.Held()
-			if held.Bytes+held.Idle > config.Memory || held.Frames > config.Frames || held.Packets > config.Packets || held.Tombstones > config.Tombstones {
+			if held.Bytes+held.Idle > config.Memory || held.Frames > config.Frames || held.Packets > config.Packets || held.Tombstones > config.Tombstones ||
+				held.FragmentPackets > hold.SourcePackets || held.FragmentMemory > hold.SourceMemory {
 				t.Fatalf("bounds: %+v", held)
 			}
 		}
@@ -137,7 +173,7 @@ func FuzzFirewall(f *testing.F) {
 				t.Fatalf("packet %d got %d verdicts", n, verdicts[n])
 			}
 		}
-		if held := b.fw.Held(); held.Frames != 0 || held.Packets != 0 || held.Bytes != 0 {
+		if held := b.fw.Held(); held.Frames != 0 || held.Packets != 0 || held.Bytes != 0 || held.FragmentPackets != 0 || held.FragmentMemory != 0 {
 			t.Fatalf("still held: %+v", held)
 		}
 	})

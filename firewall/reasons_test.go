@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/gopacket/layers"
+
 	"sttwall/reason"
 	"sttwall/reassembly"
 	"sttwall/stt"
@@ -146,7 +148,27 @@ var provoke = map[reason.Reason]func(t *testing.T) *bench{
 	reason.RuleDrop:       frameCase(stt.FrameHeader{ContextID: 200}, func(t *testing.T) []byte { return innerTCP(t, 1, 22, 10) }),
 	reason.TenantDefault:  frameCase(stt.FrameHeader{ContextID: 200}, udp),
 
-	reason.FragmentFirstMissing: stateCase(deny{context: 400}, "udp 10.0.0.1:1 > 10.0.0.2:53 frag later"),
+	reason.FragmentFirstMissing: func(t *testing.T) *bench {
+		b := fragmentCase(t, HoldConfig{}, innerFragment(t, 1, 8, 53))
+		b.now += int64(DefaultHoldWait)
+		b.fw.Expire(b.now, &b.out)
+		return b
+	},
+	reason.FragmentHoldFull: func(t *testing.T) *bench {
+		b := fragmentCase(t, HoldConfig{Memory: 1}, innerFragment(t, 1, 8, 53))
+		return b
+	},
+	reason.FragmentOverlap: func(t *testing.T) *bench {
+		sctp := datagram{context: 400, port: 9, protocol: layers.IPProtocolSCTP}
+		b := fragmentCase(t, HoldConfig{}, sctp.fragments(t)[0], sctp.fragment(t, layers.IPProtocolSCTP, 8, make([]byte, 16), true))
+		b.primed = 1
+		return b
+	},
+	reason.FragmentConflict: func(t *testing.T) *bench {
+		b := fragmentCase(t, HoldConfig{}, innerFragment(t, 1, 0, 53), innerFragment(t, 1, 0, 54))
+		b.primed = 1
+		return b
+	},
 
 	reason.FrameIDExhausted: func(t *testing.T) *bench {
 		b := newBench(t, benchConfig{bits: minFrameIDBits})
@@ -297,6 +319,21 @@ func partialCase(edit func(h *stt.FrameHeader, inner []byte)) func(t *testing.T)
 		b.send(cut(path(), 5, sttFrame(h, frame), 0)...)
 		return b
 	}
+}
+
+// fragmentCase sends inner fragments of which the last is dropped.
+func fragmentCase(t *testing.T, hold HoldConfig, fragments ...[]byte) *bench {
+	b := newBench(t, benchConfig{rules: fragmentRules, hold: hold})
+	for _, inner := range fragments {
+		b.send(datagram{context: 400}.packet(endpointA, inner))
+	}
+	return b
+}
+
+// innerFragment is a fragment of a UDP packet.
+func innerFragment(t *testing.T, id uint32, at int, port uint16) []byte {
+	d := datagram{id: id, port: port}
+	return d.fragment(t, layers.IPProtocolUDP, at, d.l4(t)[:1200], true)
 }
 
 func udp(t *testing.T) []byte { return innerUDP(t, 100) }

@@ -15,13 +15,14 @@ import (
 )
 
 // Shared is what the workers of one firewall have in common: the policy that
-// holds now, the flows, and the frame-ID filter. Its methods may be called from
-// any goroutine.
+// holds now, the flows, the first inner fragments, and the frame-ID filter. Its
+// methods may be called from any goroutine.
 type Shared struct {
-	frameIDs *FrameIDFilter
-	flows    *conntrack.Table
-	current  atomic.Pointer[standing]
-	looked   atomic.Int64 // second in which time windows were last looked at
+	frameIDs  *FrameIDFilter
+	flows     *conntrack.Table
+	fragments *conntrack.Fragments
+	current   atomic.Pointer[standing]
+	looked    atomic.Int64 // second in which time windows were last looked at
 
 	generations atomic.Uint32 // how many there were: no two standings share one
 
@@ -40,8 +41,12 @@ type standing struct {
 	rejects    *limit.Bucket
 }
 
+// flowsPerFragmented is how many flows there are for one packet that is remembered
+// because it comes in fragments.
+const flowsPerFragmented = 16
+
 // NewShared makes what workers share. The flow table is as large as the policy's
-// settings say.
+// settings say, and the table of fragments follows it.
 func NewShared(p *policy.Policy, ids *FrameIDFilter) (*Shared, error) {
 	switch {
 	case p == nil:
@@ -54,7 +59,13 @@ func NewShared(p *policy.Policy, ids *FrameIDFilter) (*Shared, error) {
 	if err != nil {
 		return nil, fmt.Errorf("flow table: %w", err)
 	}
-	s := &Shared{frameIDs: ids, flows: flows, tenants: make(map[string]int32)}
+	fragments, err := conntrack.NewFragments(conntrack.FragmentConfig{
+		MaxPackets: min(max(settings.Flows/flowsPerFragmented, 1024), 65536), Timeout: settings.Timeouts.Fragment,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("table of fragments: %w", err)
+	}
+	s := &Shared{frameIDs: ids, flows: flows, fragments: fragments, tenants: make(map[string]int32)}
 	s.SetPolicy(p)
 	return s, nil
 }
@@ -89,6 +100,7 @@ func (s *Shared) SetPolicy(p *policy.Policy) {
 		next.rejects.Continue(old.rejects)
 	}
 	s.flows.SetTimeouts(next.settings.Timeouts)
+	s.fragments.SetTimeout(next.settings.Timeouts.Fragment)
 	s.current.Store(next)
 	s.looked.Store(0)
 }
@@ -99,6 +111,9 @@ func (s *Shared) Policy() *policy.Policy { return s.current.Load().policy }
 // Generation returns the number of what holds now: another one for each policy,
 // and whenever a time window opens or closes.
 func (s *Shared) Generation() uint32 { return s.current.Load().generation }
+
+// Fragments returns the table of first inner fragments.
+func (s *Shared) Fragments() *conntrack.Fragments { return s.fragments }
 
 // Flows returns the flow table.
 func (s *Shared) Flows() *conntrack.Table { return s.flows }

@@ -1,6 +1,8 @@
 package firewall
 
 import (
+	"net/netip"
+
 	"sttwall/conntrack"
 	"sttwall/inspect"
 	"sttwall/policy"
@@ -22,7 +24,18 @@ func (f *Firewall) judgePolicy(now int64, fr *reassembly.Frame) reason.Reason {
 		k.ContextID, k.Frame, k.From, k.To = h.ContextID, &e.Inner, fr.Src, fr.Dst
 		k.Wall, k.Now, k.Peek, k.BeginsNothing = now/1e9, now, f.peek != nil, false
 		if p.Admit(k, &d) {
-			f.judgeFlow(now, p, &d)
+			switch {
+			case !e.Inner.Fragmented:
+				f.judgeFlow(now, p, &d)
+			case e.Inner.Fragment.Offset == 0 && f.peek == nil:
+				f.judgeFirst(now, p, &d)
+			case e.Inner.Fragment.Offset == 0:
+				f.judgeFlow(now, p, &d)
+			case f.peek != nil:
+				p.Decide(k, &d) // without its first fragment
+			default:
+				f.judgeLater(now, p, &d)
+			}
 		}
 	}
 	e.Decision = d
@@ -134,20 +147,14 @@ func markOf(d *policy.Decision) uint32 {
 // others have accepted. Where they deny it the flow ends, d says why, and false
 // is returned.
 func (f *Firewall) rejudge(p *policy.Policy, d *policy.Decision) bool {
-	k := &f.origin
 	handle := f.result.Handle
 	id, from, to, ok := f.shared.flows.Origin(handle, &f.originFrame)
 	if !ok {
 		return true // gone meanwhile: the next look says so
 	}
-	k.ContextID, k.Frame, k.From, k.To = id, &f.originFrame, from, to
-	k.Wall, k.Now, k.Peek = f.packet.Wall, f.packet.Now, true
-	first := policy.Decision{Tenant: d.Tenant, TenantIndex: d.TenantIndex, RuleIndex: -1}
-	if p.Admit(k, &first) {
-		p.Decide(k, &first)
-	}
+	first := f.judgeOrigin(p, d, id, from, to)
 	if first.Action == policy.Accept && !first.Stateless {
-		f.confirm(handle, &first)
+		f.confirm(handle, first)
 		return true
 	}
 	f.end(handle)
@@ -156,6 +163,19 @@ func (f *Firewall) rejudge(p *policy.Policy, d *policy.Decision) bool {
 	}
 	*d = first
 	return false
+}
+
+// judgeOrigin asks the rules about the packet in originFrame, one that d's tenant
+// had before.
+func (f *Firewall) judgeOrigin(p *policy.Policy, d *policy.Decision, contextID uint64, from, to netip.Addr) policy.Decision {
+	k := &f.origin
+	k.ContextID, k.Frame, k.From, k.To = contextID, &f.originFrame, from, to
+	k.Wall, k.Now, k.Peek = f.packet.Wall, f.packet.Now, true
+	first := policy.Decision{Tenant: d.Tenant, TenantIndex: d.TenantIndex, RuleIndex: -1}
+	if p.Admit(k, &first) {
+		p.Decide(k, &first)
+	}
+	return first
 }
 
 // track, create, confirm and end are the only ways from here to the flow table.
@@ -177,12 +197,13 @@ func (f *Firewall) create(now int64, c *conntrack.Creation) {
 	f.shared.flows.Create(now, f.standing.generation, &f.tracked, c, &f.result)
 }
 
-func (f *Firewall) confirm(h conntrack.Handle, d *policy.Decision) {
+func (f *Firewall) confirm(h conntrack.Handle, d policy.Decision) {
 	if f.peek != nil {
-		f.peek.confirmed = d
+		kept := d // here, so that d is on no heap
+		f.peek.confirmed = &kept
 		return
 	}
-	f.shared.flows.Confirm(h, f.standing.generation, d.RuleIndex, markOf(d))
+	f.shared.flows.Confirm(h, f.standing.generation, d.RuleIndex, markOf(&d))
 }
 
 func (f *Firewall) end(h conntrack.Handle) {

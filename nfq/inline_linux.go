@@ -39,6 +39,10 @@ type InlineConfig struct {
 	// Reassembly bounds what all workers hold together; each gets its part.
 	// The zero value has the defaults of [reassembly.Config].
 	Reassembly reassembly.Config
+	// Hold bounds the later inner fragments that wait in each worker. The zero
+	// value has the defaults of [firewall.HoldConfig], but at most a quarter of
+	// the worker's part of Reassembly.Packets.
+	Hold firewall.HoldConfig
 	// FrameIDBits sizes the frame-ID filter; see [firewall.FrameIDConfig].
 	FrameIDBits int
 	// StartupGuard: see [firewall.FrameIDConfig]. 0 means no guard.
@@ -121,7 +125,23 @@ func (c *InlineConfig) validate() (policy.Settings, error) {
 	if err != nil {
 		return settings, fmt.Errorf("reassembly: %w", err)
 	}
-	return settings, c.Queue.ValidateHolding(per.Packets)
+	hold, err := c.holdOf(per)
+	if err != nil {
+		return settings, fmt.Errorf("held fragments: %w", err)
+	}
+	if err := c.Queue.ValidateHolding(per.Packets + hold.Packets); err != nil {
+		return settings, fmt.Errorf("%w (%d are for frames that are not whole, %d for inner fragments)", err, per.Packets, hold.Packets)
+	}
+	return settings, nil
+}
+
+// holdOf returns what bounds the inner fragments of a worker.
+func (c *InlineConfig) holdOf(per reassembly.Config) (firewall.HoldConfig, error) {
+	hold := c.Hold
+	if hold.Packets == 0 {
+		hold.Packets = min(firewall.DefaultHeldPackets, max(1, per.Packets/4))
+	}
+	return hold.WithDefaults()
 }
 
 // share returns one worker's part of the bounds.
@@ -165,6 +185,10 @@ func (in *Inline) open(c InlineConfig) error {
 	if err != nil {
 		return fmt.Errorf("reassembly: %w", err)
 	}
+	hold, err := c.holdOf(per)
+	if err != nil {
+		return fmt.Errorf("held fragments: %w", err)
+	}
 	cpus, err := allowedCPUs()
 	if err != nil {
 		return err
@@ -173,7 +197,7 @@ func (in *Inline) open(c InlineConfig) error {
 		var seed [32]byte
 		crand.Read(seed[:]) // never fails
 		core, err := firewall.New(firewall.Config{
-			Shared: in.shared, Reassembly: per, Random: rand.NewChaCha8(seed),
+			Shared: in.shared, Reassembly: per, Hold: hold, Random: rand.NewChaCha8(seed),
 			MSSFloor: c.MSSFloor, Observer: c.Observer,
 		})
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"sttwall/firewall"
 	"sttwall/policy"
 	"sttwall/reassembly"
 )
@@ -66,5 +67,30 @@ func TestAQueueThatCannotBeOpenedLeavesNothingBehind(t *testing.T) {
 	in.closeQueues()
 	if err := in.Table().Remove(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestHeldFragmentsCountInWhatAQueueHolds(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		packets, held int
+		ok            bool
+	}{
+		{"both within half of the queue", 24, 8, true},
+		{"by default a quarter of the frames'", 24, 0, true},
+		{"which may be too much", 26, 0, true},
+		{"and is with one more packet", 27, 0, false},
+		{"together more than half of it", 24, 9, false},
+		{"no bound at all", 24, -1, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := InlineConfig{
+				Policy: inlinePolicy(t), Queue: Config{Length: 64}, Queues: 1,
+				Reassembly: reassembly.Config{Packets: tt.packets}, Hold: firewall.HoldConfig{Packets: tt.held},
+			}
+			if _, err := c.validate(); (err == nil) != tt.ok {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }

@@ -122,8 +122,17 @@ const (
 	RateLimit
 	// TenantDefault: no rule of the tenant matched, and its default is drop.
 	TenantDefault
-	// FragmentFirstMissing: a later inner fragment whose first one is not known.
+
+	// Inner fragments.
+
+	// FragmentFirstMissing: a later inner fragment whose first one did not come in time.
 	FragmentFirstMissing
+	// FragmentHoldFull: more later inner fragments wait for their first one than may.
+	FragmentHoldFull
+	// FragmentOverlap: a later inner fragment begins inside the headers of its first one.
+	FragmentOverlap
+	// FragmentConflict: two first fragments of an inner packet have different headers.
+	FragmentConflict
 
 	// State of inner flows.
 

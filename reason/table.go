@@ -107,8 +107,15 @@ var table = [Count]entry{
 		"raise rate or burst of the limit if the traffic is wanted"},
 	TenantDefault: {"tenant_default", "no rule of the tenant matched, and its default is drop",
 		"see which tenant it was; a last rule with action drop and log = true names each frame; add a rule if they should pass"},
-	FragmentFirstMissing: {"fragment_first_missing", "a later fragment of an inner packet whose first fragment is not known",
+
+	FragmentFirstMissing: {"fragment_first_missing", "a later fragment of an inner packet, whose first fragment did not come in time or is forgotten",
 		"the first one was lost or took another way; a rule with fragment = [\"later\"] accepts fragments by themselves"},
+	FragmentHoldFull: {"fragment_hold_full", "more later fragments of inner packets wait for their first one than may",
+		"someone sends fragments without first ones: look at the inner and the outer source"},
+	FragmentOverlap: {"fragment_overlap", "a later fragment of an inner packet begins inside the headers of its first one",
+		"it would change what was decided on, and real stacks do not send this; look at the inner source"},
+	FragmentConflict: {"fragment_conflict", "two first fragments of one inner packet have different headers; nothing more of it passes",
+		"a host that uses its IP IDs again too soon, or a hostile one; look at the inner source"},
 
 	StateInvalid: {"state_invalid", "the packet belongs to no known flow and cannot start one",
 		"normal for flows older than the firewall: set tcp_loose for a while; else look for a path around the firewall"},

@@ -31,20 +31,25 @@ func classOf(n int) int {
 	return class
 }
 
-// bufferSize returns the size of the buffer for a frame of n bytes.
-func bufferSize(n int) int { return classSize(classOf(n)) }
+// BufferSize returns the size of the buffer for a frame of n bytes, 1 to
+// [LargestBuffer].
+func BufferSize(n int) int { return classSize(classOf(n)) }
 
-// buffers is a pool with a bound on what it ever gave out and has not let go.
+// Buffers is a pool with a bound on what it ever gave out and has not let go.
 // The caller sees to it that what is in use, the next buffer included, stays
-// within the bound; idle buffers are let go to keep it.
-type buffers struct {
+// within the bound; idle buffers are let go to keep it. For one goroutine at a
+// time.
+type Buffers struct {
 	limit int // bytes
 	total int // bytes, in use and idle
 	idle  [bufferClasses][][]byte
 }
 
-// get returns a buffer of bufferSize(n) bytes. What is in it is of older frames.
-func (b *buffers) get(n int) []byte {
+// NewBuffers returns an empty pool with a bound in bytes.
+func NewBuffers(limit int) Buffers { return Buffers{limit: limit} }
+
+// Get returns a buffer of [BufferSize](n) bytes. What is in it is of older frames.
+func (b *Buffers) Get(n int) []byte {
 	class := classOf(n)
 	if idle := b.idle[class]; len(idle) > 0 {
 		return b.take(class)
@@ -63,7 +68,7 @@ func (b *buffers) get(n int) []byte {
 }
 
 // take removes the idle buffer of a class that was used last.
-func (b *buffers) take(class int) []byte {
+func (b *Buffers) take(class int) []byte {
 	idle := b.idle[class]
 	last := len(idle) - 1
 	buf := idle[last]
@@ -72,8 +77,8 @@ func (b *buffers) take(class int) []byte {
 	return buf
 }
 
-// put gives a buffer back. It keeps its content until the next get.
-func (b *buffers) put(buf []byte) {
+// Put gives a buffer back. It keeps its content until the next Get.
+func (b *Buffers) Put(buf []byte) {
 	class := classOf(cap(buf))
 	b.idle[class] = append(b.idle[class], buf[:cap(buf)])
 }

@@ -9,7 +9,7 @@ import (
 
 func TestBufferSizesHoldEveryFrameAndWasteLittle(t *testing.T) {
 	for n := 1; n <= 65536; n++ {
-		size := bufferSize(n)
+		size := BufferSize(n)
 		if size < n || n > MinMemory && size > n+(n+1)/2 {
 			t.Fatalf("%d bytes get a buffer of %d", n, size)
 		}
@@ -17,7 +17,7 @@ func TestBufferSizesHoldEveryFrameAndWasteLittle(t *testing.T) {
 }
 
 func TestTheLargestBufferIsThatOfTheLongestFrame(t *testing.T) {
-	if got := bufferSize(stt.MaxFrameLen); got != LargestBuffer {
+	if got := BufferSize(stt.MaxFrameLen); got != LargestBuffer {
 		t.Errorf("the longest frame gets a buffer of %d bytes, want %d", got, LargestBuffer)
 	}
 	if got := classSize(bufferClasses - 1); got != LargestBuffer {
@@ -37,15 +37,15 @@ func TestTheLargestBufferIsThatOfTheLongestFrame(t *testing.T) {
 }
 
 func TestIdleBuffersMakeRoomForOtherSizes(t *testing.T) {
-	b := buffers{limit: 8 << 10}
-	small := [][]byte{b.get(1000), b.get(1000), b.get(2000), b.get(4000)}
+	b := Buffers{limit: 8 << 10}
+	small := [][]byte{b.Get(1000), b.Get(1000), b.Get(2000), b.Get(4000)}
 	if b.total != 8<<10 {
 		t.Fatalf("got %d bytes in all, want %d", b.total, 8<<10)
 	}
 	for _, buf := range small {
-		b.put(buf)
+		b.Put(buf)
 	}
-	large := b.get(6000)
+	large := b.Get(6000)
 	if len(large) != 6<<10 || b.total > b.limit {
 		t.Errorf("got %d bytes, %d in all, want 6 KiB within %d", len(large), b.total, b.limit)
 	}
@@ -53,7 +53,7 @@ func TestIdleBuffersMakeRoomForOtherSizes(t *testing.T) {
 	if len(b.idle[classOf(1000)]) != 2 {
 		t.Errorf("%d of the smallest are idle, want 2", len(b.idle[classOf(1000)]))
 	}
-	again := b.get(1000)
+	again := b.Get(1000)
 	if b.total != 8<<10 || &again[0] != &small[1][0] && &again[0] != &small[0][0] {
 		t.Errorf("got a new buffer, %d bytes in all; want an idle one", b.total)
 	}

@@ -18,7 +18,7 @@ type Reassembler struct {
 	frames     fifo
 	tombstones fifo
 	ledger     ledger
-	buffers    buffers
+	buffers    Buffers
 	pool       pool
 
 	// What the caller is shown, and used again.
@@ -57,7 +57,7 @@ func New(c Config, sink Sink) (*Reassembler, error) {
 		now:     math.MinInt64,
 		keys:    make(map[Key]*entry),
 		ledger:  newLedger(&c),
-		buffers: buffers{limit: c.Memory},
+		buffers: Buffers{limit: c.Memory},
 		pool:    pool{maxIdleSpans: 4 * c.Packets},
 	}, nil
 }
@@ -184,7 +184,7 @@ func (r *Reassembler) whole(s *Segment) *Frame {
 // begin starts a frame with its first segment, which is still to be inserted.
 // It returns nil if there is no room for it, with the segment dropped.
 func (r *Reassembler) begin(s *Segment) *entry {
-	size := bufferSize(s.FrameLength)
+	size := BufferSize(s.FrameLength)
 	if size > r.ledger.share[memory] {
 		r.refuseKey(s, reason.SourceShareFull)
 		return nil
@@ -193,7 +193,7 @@ func (r *Reassembler) begin(s *Segment) *entry {
 	r.makeRoom(src, usage{memory: size, frames: 1, packets: 1}, nil, s)
 	e := r.enter(s, src)
 	e.srcPort, e.dstPort, e.length = s.SrcPort, s.DstPort, s.FrameLength
-	e.buf = r.buffers.get(s.FrameLength)
+	e.buf = r.buffers.Get(s.FrameLength)
 	e.spans = r.pool.getSpans()
 	r.frames.push(e)
 	src.frames.push(e)
@@ -261,7 +261,7 @@ func (r *Reassembler) release(e *entry) {
 	for _, p := range e.spans {
 		r.pool.putNode(p.node)
 	}
-	r.buffers.put(e.buf)
+	r.buffers.Put(e.buf)
 	r.pool.putSpans(e.spans)
 	e.buf, e.spans = nil, nil
 }

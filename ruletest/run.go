@@ -115,6 +115,16 @@ func (r *runner) step(s *policy.Step) (string, error) {
 	r.out.Reset()
 	r.event = firewall.FrameEvent{}
 	r.firewall.Process(r.now, &firewall.Packet{ID: 1, Data: packet, Length: len(packet)}, &r.out)
+	for len(r.out.List) == 0 {
+		// A later fragment waits for its first one; each step is decided before the
+		// next one.
+		deadline, ok := r.firewall.NextDeadline()
+		if !ok {
+			break
+		}
+		r.now = max(r.now, deadline)
+		r.firewall.Expire(r.now, &r.out)
+	}
 	return compare(s, &r.event), nil
 }
 

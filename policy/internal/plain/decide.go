@@ -66,7 +66,9 @@ func (in *Interpreter) Decide(k *Packet, peek bool) (d Decision, t *Tenant, trie
 		}
 	}
 	// > the first matching rule that names `"later"` in `fragment` decides it. Where there is
-	// > none it is dropped (`fragment_first_missing`).
+	// > none, not even a default decides it: it follows its first fragment.
+	// > One whose first fragment is not known is dropped
+	// > (`fragment_first_missing`)
 	if k.Fragment == "later" {
 		d.deny("drop", "fragment_first_missing", t.Audit)
 		return d, t, tried

@@ -19,6 +19,7 @@ settings {
     udp_stream       = "70000d"
     icmp             = "1us"
     other            = null
+    fragment         = "30"
   }
 }
 

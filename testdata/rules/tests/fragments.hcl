@@ -83,3 +83,40 @@ test "audit mode lets the fragment pass" {
   expect     = "accept"
   reason     = "fragment_first_missing"
 }
+test "a later fragment follows its first one" {
+  context_id = 1
+  step {
+    packet = "udp 10.0.0.1:1 > 10.0.0.2:2 frag first id 7"
+    expect = "accept"
+    rule   = "t/plain"
+  }
+  step {
+    packet = "udp 10.0.0.1:1 > 10.0.0.2:2 frag later id 7"
+    expect = "accept"
+    rule   = "t/plain"
+  }
+  step {
+    packet = "udp 10.0.0.1:1 > 10.0.0.2:2 frag later id 8"
+    expect = "drop"
+    reason = "fragment_first_missing"
+  }
+  step {
+    packet = "udp 10.0.0.1:1 > 10.0.0.2:2 frag later id 7"
+    after  = "31s"
+    expect = "drop"
+    reason = "fragment_first_missing"
+  }
+}
+test "also one that only the default accepts" {
+  context_id = 1
+  step {
+    packet = "protocol 89 10.0.0.1 > 10.0.0.2 len 96 frag first id 7"
+    expect = "accept"
+    rule   = "default"
+  }
+  step {
+    packet = "protocol 89 10.0.0.1 > 10.0.0.2 len 96 frag later id 7"
+    expect = "accept"
+    rule   = "default"
+  }
+}
