@@ -201,8 +201,11 @@ func randomPattern(r *rand.Rand) (string, func(packetView) bool) {
 	} else if r.IntN(6) == 0 {
 		add("vlan none", func(v packetView, _ bool) bool { return v.TagCount == 0 })
 	}
+	later := func(v packetView, _ bool) bool { return v.Fragmented && v.Fragment.Offset > 0 }
 	if family != 0 && !strings.HasPrefix(what.text, "arp") && !ports && message == 0 && r.IntN(4) == 0 {
-		add("frag later", func(v packetView, _ bool) bool { return v.Fragmented && v.Fragment.Offset > 0 })
+		add("frag later", later)
+	} else {
+		rest = append(rest, func(v packetView, _ bool) bool { return !later(v, false) }) // they follow their first one
 	}
 	if r.IntN(6) == 0 {
 		add("mac 02:00:00:00:00:01 > any", func(v packetView, back bool) bool {
