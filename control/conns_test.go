@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"net"
 	"strings"
 	"testing"
 )
@@ -38,15 +39,31 @@ func TestConnectionsAreBoundedAndReadersLeaveRoom(t *testing.T) {
 	}
 }
 
-func TestAConnectionThatIsOneTooManyIsTold(t *testing.T) {
+func TestAConnectionThatIsOneTooManyIsToldUntilOneEnds(t *testing.T) {
 	s := serve(t, Config{})
-	for range maxConns {
-		if code, _ := raw(t, s.connect(t), get("/v1/status")); code != 200 {
+	var first net.Conn
+	for i := range maxConns {
+		c := s.connect(t)
+		if code, _ := raw(t, c, get("/v1/status")); code != 200 {
 			t.Fatalf("got %d", code)
 		}
+		if i == 0 {
+			first = c
+		}
 	}
-	_, err := s.dial(t).Status(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "too many connections") {
+	ask := func() error {
+		c := s.dial(t)
+		defer c.Close()
+		_, err := c.Status(context.Background())
+		return err
+	}
+	if err := ask(); err == nil || !strings.Contains(err.Error(), "too many connections") {
 		t.Errorf("got %v", err)
+	}
+	first.Close()
+	for err := ask(); err != nil; err = ask() { // when the server has noticed
+		if !strings.Contains(err.Error(), "too many connections") {
+			t.Fatal(err)
+		}
 	}
 }

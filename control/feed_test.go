@@ -38,7 +38,20 @@ func follow(t *testing.T, c *Client) <-chan Event {
 }
 
 func TestEventsTellWhatIsDroppedBeginsOrIsLogged(t *testing.T) {
-	fw := newCore(t, testRules)
+	fw := newCore(t, testRules+`tenant "initech" {
+  context_ids = [300]
+  rule "quiet" {
+    action   = "accept"
+    services = ["udp/53"]
+  }
+  rule "loud" {
+    action   = "accept"
+    state    = "stateless"
+    services = ["udp/54"]
+    log      = true
+  }
+}
+`)
 	events := follow(t, serve(t, Config{Firewall: fw}).dial(t))
 	fw.send(t, 100, "udp 10.0.0.1:9 > 10.0.0.2:53", false)
 	fw.send(t, 100, "udp 10.0.0.2:53 > 10.0.0.1:9", true) // by its flow: no event
@@ -46,6 +59,8 @@ func TestEventsTellWhatIsDroppedBeginsOrIsLogged(t *testing.T) {
 	fw.send(t, 100, "tcp 10.0.0.1:9 > 10.0.0.2:23 syn", false)
 	fw.send(t, 200, "icmp 10.0.0.1 > 10.0.0.2 echo-request", false)
 	fw.send(t, 200, "icmp 10.0.0.1 > 10.0.0.2 echo-request", false)
+	fw.send(t, 300, "udp 10.0.0.1:9 > 10.0.0.2:53", false)
+	fw.send(t, 300, "udp 10.0.0.1:9 > 10.0.0.2:54", false)
 	broken := fw.frame(t, 100, "arp request 10.0.0.1 > 10.0.0.2", false)
 	broken.Data[len(broken.Data)-1] ^= 1
 	fw.process(broken)
@@ -56,6 +71,8 @@ func TestEventsTellWhatIsDroppedBeginsOrIsLogged(t *testing.T) {
 		"reject acme acme/no-telnet rule_reject  false false tcp 23",
 		"would_drop globex  tenant_default drop true false icmp type 8",
 		"would_drop globex  tenant_default drop false false icmp type 8",
+		"flow initech initech/quiet   true false udp 53",
+		"accept initech initech/loud   false true udp 54",
 		"drop   segment_checksum  false false  ",
 		"reload     false false  ",
 	} {

@@ -53,16 +53,7 @@ func Listen(path string) (l *Listener, err error) {
 	if err := removeDead(path); err != nil {
 		return nil, err
 	}
-	// The mode that the socket has before bind is that of the file (af_unix.c,
-	// unix_bind_bsd), but for the umask: at no time can others connect.
-	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var failed error
-		if err := c.Control(func(fd uintptr) { failed = unix.Fchmod(int(fd), socketMode) }); err != nil {
-			return err
-		}
-		return failed
-	}}
-	listener, err := config.Listen(context.Background(), "unix", path)
+	listener, err := bind(path)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
@@ -70,7 +61,25 @@ func Listen(path string) (l *Listener, err error) {
 		listener.Close()
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	return &Listener{UnixListener: listener.(*net.UnixListener), path: path, lock: lock}, nil
+	return &Listener{UnixListener: listener, path: path, lock: lock}, nil
+}
+
+// bind makes a socket to which at no time others than its owner and group can
+// connect: the mode that it has before bind is that of the file, but for the umask
+// (af_unix.c, unix_bind_bsd).
+func bind(path string) (*net.UnixListener, error) {
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var failed error
+		if err := c.Control(func(fd uintptr) { failed = unix.Fchmod(int(fd), socketMode) }); err != nil {
+			return err
+		}
+		return failed
+	}}
+	l, err := config.Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.UnixListener), nil
 }
 
 // Path returns where the socket is.

@@ -30,6 +30,19 @@ func TestTheSocketIsForItsOwnerAndGroup(t *testing.T) {
 	}
 }
 
+func TestTheSocketIsNeverOpenToOthers(t *testing.T) {
+	defer unix.Umask(unix.Umask(0))
+	path := filepath.Join(t.TempDir(), "control.sock")
+	l, err := bind(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("at once: %v, %v", info.Mode(), err)
+	}
+}
+
 func TestASocketOfADeadProcessIsReplacedAndALiveOneIsNot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "control.sock")
 	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
