@@ -297,7 +297,7 @@ func TestRequestsThatAreNoneAreAnsweredInJSON(t *testing.T) {
 		{"no JSON", post("/v1/explain", "context=100"), 400, "the body of the request: invalid character"},
 		{"two questions", post("/v1/explain", `{"context": 1, "packet": "arp request 10.0.0.1 > 10.0.0.2"} {}`), 400, "there is more behind it"},
 		{"a question with a word too many", post("/v1/explain", `{"contexts": 1}`), 400, "unknown field"},
-		{"no packet", post("/v1/explain", `{"context": 1}`), 400, "packet: want a description"},
+		{"no packet", post("/v1/explain", `{"context": 1}`), 400, "packet: want a description such as tcp 10.0.0.1:40000 > 10.0.0.2:443 syn"},
 		{"no context ID", post("/v1/explain", `{"context": "acme", "packet": "arp request 10.0.0.1 > 10.0.0.2"}`), 400, `context ID "acme": want a number of 64 bits`},
 		{"a packet that is none", post("/v1/explain", `{"context": 1, "packet": "tcp 10.0.0.1"}`), 400, "packet: column "},
 		{"an endpoint that is none", post("/v1/explain", `{"context": 1, "packet": "arp request 10.0.0.1 > 10.0.0.2", "from": "here"}`), 400, `from: "here" is not the outer address`},
@@ -307,7 +307,7 @@ func TestRequestsThatAreNoneAreAnsweredInJSON(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			code, body := raw(t, s.connect(t), tt.request)
 			var e Error
-			if err := json.Unmarshal([]byte(body), &e); err != nil || code != tt.code || !strings.Contains(e.Message, tt.want) {
+			if err := json.Unmarshal([]byte(body), &e); err != nil || code != tt.code || !strings.Contains(e.Message, tt.want) || strings.Contains(body, `\u00`) {
 				t.Errorf("got %d %q (%v), want %d %q", code, body, err, tt.code, tt.want)
 			}
 		})
