@@ -3,6 +3,7 @@ package firewall
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -28,7 +29,7 @@ tenant "acme" {
   endpoints   = ["192.0.2.1", "192.0.2.2"]
   limits {
     flows            = 5
-    flows_per_source = 4
+    flows_per_source = 2
     half_open        = 1
   }
   rule "stateless" {
@@ -57,13 +58,26 @@ tenant "open" {
   context_ids    = [300]
   default_action = "accept"
 }
-`, 1+variant%4, 1+(variant+1)%4, 1+(variant+2)%4, 1+(variant+3)%4)
+tenant "ovn" {
+  context_layout = "ovn"
+  datapaths      = [7, 8]
+  rule "out" {
+    action       = "accept"
+    ingress_port = [1]
+    services     = ["tcp/80", "udp/%d"]
+  }
+}
+`, 1+variant%4, 1+(variant+1)%4, 1+(variant+2)%4, 1+(variant+3)%4, 1+variant%4)
 }
 
 // randomDescription describes a packet of one of few flows, and says whether it
 // goes back.
 func randomDescription(r *rand.Rand) (text string, back bool) {
-	a, b := "10.0.0.1", "10.0.0.2"
+	a, b, six := "10.0.0.1", "10.0.0.2", r.IntN(4) == 0
+	icmp := "icmp"
+	if six {
+		a, b, icmp = "2001:db8::1", "2001:db8::2", "icmpv6"
+	}
 	ap, bp := fmt.Sprint(1000+r.IntN(2)), fmt.Sprint(1+r.IntN(4))
 	seq, ack := 1000+r.IntN(2), 5000+r.IntN(2)
 	back = r.IntN(2) == 0
@@ -72,23 +86,24 @@ func randomDescription(r *rand.Rand) (text string, back bool) {
 	}
 	switch r.IntN(8) {
 	case 0:
-		return fmt.Sprintf("icmp %s > %s %s id %d", a, b, []string{"echo-request", "echo-reply"}[r.IntN(2)], r.IntN(2)), back
+		return fmt.Sprintf("%s %s > %s %s id %d", icmp, a, b, []string{"echo-request", "echo-reply"}[r.IntN(2)], r.IntN(2)), back
 	case 1:
-		return fmt.Sprintf("icmp %s > %s destination-unreachable/port-unreachable about (udp %s:%s > %s:%s)", a, b, b, ap, a, bp), back
+		return fmt.Sprintf("%s %s > %s destination-unreachable/port-unreachable about (udp %s > %s)", icmp, a, b,
+			net.JoinHostPort(b, ap), net.JoinHostPort(a, bp)), back
 	case 2:
-		return fmt.Sprintf("arp request %s > %s", a, b), back
+		return "arp request 10.0.0.1 > 10.0.0.2", back
 	case 3, 4:
 		bp = "80"
 		if back {
 			ap, bp = bp, ap
 		}
-		return fmt.Sprintf("tcp %s:%s > %s:%s %s seq %d ack-number %d win 500", a, ap, b, bp,
+		return fmt.Sprintf("tcp %s > %s %s seq %d ack-number %d win 500", net.JoinHostPort(a, ap), net.JoinHostPort(b, bp),
 			[]string{"syn", "syn ack", "ack", "fin ack", "rst"}[r.IntN(5)], seq, ack), back
 	}
 	if back {
 		ap, bp = bp, ap
 	}
-	return fmt.Sprintf("udp %s:%s > %s:%s", a, ap, b, bp), back
+	return fmt.Sprintf("udp %s > %s", net.JoinHostPort(a, ap), net.JoinHostPort(b, bp)), back
 }
 
 func TestExplainSaysWhatTheFirewallThenDoes(t *testing.T) {
@@ -100,6 +115,7 @@ func TestExplainSaysWhatTheFirewallThenDoes(t *testing.T) {
 	for i := range 4 {
 		policies = append(policies, compile(t, explainRules(i)))
 	}
+	const ovn = 1<<40 | 2<<24 | 7 // ingress port 1, egress port 2, datapath 7
 	seen := map[string]int{}
 	for n := range 12000 {
 		b.now += int64(r.IntN(100)) * int64(time.Millisecond)
@@ -119,7 +135,10 @@ func TestExplainSaysWhatTheFirewallThenDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(text, err)
 		}
-		id := []uint64{100, 100, 101, 200, 300, 400}[r.IntN(6)]
+		id := []uint64{100, 100, 100, 101, 200, 300, 400, 1<<60 | 7, ovn, ovn, ovn}[r.IntN(11)]
+		if id == ovn && back {
+			id, _ = policy.OVNReverse(id + uint64(r.IntN(2))) // routed: another datapath
+		}
 		p := path()
 		p.Dst = endpointB
 		if back != (r.IntN(20) == 0) {
@@ -148,6 +167,9 @@ func TestExplainSaysWhatTheFirewallThenDoes(t *testing.T) {
 		if x.Belongs && x.Decision.Action == policy.Accept && x.Rules.Decision.Rule != e.Decision.Rule {
 			t.Fatalf("packet %d, %s: the rules of its flow say %+v, and it was %+v", n, text, x.Rules.Decision, e.Decision)
 		}
+		if x.Belongs && id == ovn {
+			seen["ovn"]++
+		}
 		seen[fmt.Sprint(x.State, x.Belongs, x.OfFlow, x.Begins, x.Flow != nil, x.Decision.Action, x.Decision.Audit)]++
 		if e.Reason != reason.None {
 			seen[e.Reason.String()]++
@@ -157,6 +179,7 @@ func TestExplainSaysWhatTheFirewallThenDoes(t *testing.T) {
 		"stale false true false true drop false", "stale false true false true reject false", // flows that other rules deny
 		"original true true false true accept true", "reply true true false true accept false", "related true true false true accept false",
 		"new false false false false accept false", // stateless
+		"ovn", "context_reserved",
 	} {
 		if seen[want] == 0 {
 			t.Errorf("nothing was %q: %v", want, seen)

@@ -1,12 +1,20 @@
 package main
 
 import (
+	"errors"
+	"log/slog"
+	"net/http"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
+	"sttwall/control"
 	"sttwall/internal/lab"
+	"sttwall/policy"
 )
 
 func TestReloadPutsTheChangedFileInForce(t *testing.T) {
@@ -73,4 +81,32 @@ func TestTheSocketOfALiveFirewallIsNotTaken(t *testing.T) {
 		t.Errorf("after it was replaced: status %d\n%s%s", status, out, stderr)
 	}
 	again.stop(t, syscall.SIGTERM)
+}
+
+func TestOneReloadAtATime(t *testing.T) {
+	const asked = 20
+	var under, most, loads atomic.Int32
+	started := make(chan struct{})
+	r := &reloader{log: slog.New(slog.DiscardHandler), feed: new(control.Feed), load: func() (*policy.Policy, string, error) {
+		most.Store(max(most.Load(), under.Add(1)))
+		<-started // so that the others have come too
+		runtime.Gosched()
+		under.Add(-1)
+		loads.Add(1)
+		return nil, "what is wrong", errFindings
+	}}
+	var running sync.WaitGroup
+	for range asked {
+		running.Go(func() {
+			var refused *control.Error
+			if _, err := r.reload(); !errors.As(err, &refused) || refused.Code != http.StatusUnprocessableEntity || refused.Diagnostics != "what is wrong" {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	close(started)
+	running.Wait()
+	if most.Load() != 1 || loads.Load() != asked {
+		t.Errorf("%d loads, %d of them at once", loads.Load(), most.Load())
+	}
 }

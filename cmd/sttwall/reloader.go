@@ -44,13 +44,13 @@ func (r *reloader) reload() (control.Reloaded, error) {
 }
 
 func (r *reloader) tryReload() (done control.Reloaded, err error) {
-	old := r.inline.Shared().Policy()
 	next, said, err := r.load()
 	if err != nil {
 		const what = "the rules file does not load: the rules that were in force still are"
 		r.log.Error(what, "why", err)
 		return done, &control.Error{Code: http.StatusUnprocessableEntity, Message: what, Diagnostics: said}
 	}
+	old := r.inline.Shared().Policy().Settings().Flows
 	ended, err := r.rules.Reload(next)
 	if err != nil {
 		const what = "the table does not follow the rules file: the rules that were in force still are"
@@ -68,7 +68,7 @@ func (r *reloader) tryReload() (done control.Reloaded, err error) {
 			done.Warnings = append(done.Warnings, fmt.Sprintf("temporary rule %s '%s' is not in force: %s", rule.Name, rule.Pattern, rule.Inactive))
 		}
 	}
-	if next.Settings().Flows != old.Settings().Flows {
+	if next.Settings().Flows != old {
 		const what = "settings.flows has changed: the flow table keeps its size until the next start"
 		r.log.Warn(what)
 		done.Warnings = append(done.Warnings, what)
