@@ -2,8 +2,9 @@
 
 FUZZTIME ?= 10s
 COUNT    ?= 1
+PACKETS  ?= 10000000
 
-.PHONY: check build format vet staticcheck tidy test race fuzz bench newcomer docs
+.PHONY: check build format vet staticcheck tidy test race fuzz bench oracle newcomer docs
 
 check: format vet staticcheck tidy race fuzz newcomer
 
@@ -35,6 +36,11 @@ fuzz:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+
+# Random packets against plain models, far more than `make test` takes; each prints
+# its seed, which -seed repeats.
+oracle:
+	go test ./policy -count=1 -v -timeout 1h -run TestTheEngineDecidesAndExplainsAsTheDocumentationSays -pairs $(PACKETS)
 
 # The commands of the README in a fresh clone, as root and as an ordinary user.
 newcomer:
