@@ -148,6 +148,7 @@ func explained(x *Explanation, k *plain.Packet, d Decision, owner *plain.Tenant,
 // oracle compares the engine and its explanations with the plain reading, over
 // n pairs.
 type oracle struct {
+	next                                      atomic.Int64 // policy
 	policies, refused, pairs, byRule, audited atomic.Int64
 	held, failed                              [32]atomic.Int64 // by the index of plain.Conditions
 }
@@ -155,8 +156,9 @@ type oracle struct {
 // perPolicy is how many packets meet each policy.
 const perPolicy = 250
 
-func (o *oracle) run(t *testing.T, r *rand.Rand, n int) {
-	for n > 0 && !t.Failed() {
+func (o *oracle) run(t *testing.T, start uint64, n int) {
+	for int(o.policies.Load())*perPolicy < n && !t.Failed() {
+		r := rand.New(rand.NewPCG(start, uint64(o.next.Add(1)))) // whoever takes the policy, it is the same
 		m := plain.Random(r)
 		p, diags, text := loadPlain(r, m)
 		if m.Conflicts() != diags.HasErrors() {
@@ -170,14 +172,13 @@ func (o *oracle) run(t *testing.T, r *rand.Rand, n int) {
 		o.policies.Add(1)
 		reading, edges := plain.New(m), plain.NewEdges(r, m)
 		windows := make(map[string]uint64)
-		for range min(n, perPolicy) {
+		for range perPolicy {
 			k := edges.Packet()
 			if !o.pair(t, r, p, reading, k) || !o.windows(t, p, m, windows, k.Wall) {
 				t.Logf("%s", text)
 				return
 			}
 		}
-		n -= perPolicy
 	}
 }
 
@@ -256,9 +257,8 @@ func TestTheEngineDecidesAndExplainsAsTheDocumentationSays(t *testing.T) {
 		o  oracle
 		wg sync.WaitGroup
 	)
-	workers := runtime.GOMAXPROCS(0)
-	for i := range workers {
-		wg.Go(func() { o.run(t, rand.New(rand.NewPCG(start, uint64(i))), (n+workers-1)/workers) })
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() { o.run(t, start, n) })
 	}
 	wg.Wait()
 	t.Logf("%d pairs of %d policies (and %d policies that were refused) in %v; %d decided by a rule, %d in audit mode",
