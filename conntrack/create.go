@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"sttwall/inspect"
 	"sttwall/reason"
 )
 
@@ -15,7 +16,10 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 		return
 	}
 	if why := t.reserve(now, &l, &c.Limits); why != reason.None {
-		*out = Result{State: StateInvalid, Reason: why}
+		// The limit may count the flow itself, which another worker has begun.
+		if t.trackFlow(now, generation, p, &l, out); out.State == StateNew {
+			*out = Result{State: StateInvalid, Reason: why}
+		}
 		return
 	}
 	h := t.hash(&l.packed)
@@ -47,6 +51,7 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 		return
 	}
 	e.begin(now, generation, p, &l, c)
+	s.record(i).begin(now, p.Frame)
 	s.lists[e.status].push(s, i)
 	if c.Limits.FlowsPerSource > 0 {
 		e.flags |= flagCounted
@@ -65,19 +70,18 @@ func (e *entry) begin(now int64, generation uint32, p *Packet, l *lookup, c *Cre
 		e.flags |= flagReversed
 	}
 	e.generation, e.rule, e.mark = generation, c.Rule, c.Mark
-	e.created, e.last = uint32(now/1e9), now
+	e.last = now
 	e.from[0] = p.From.As16()
 	if !p.To.IsMulticast() {
 		e.from[1] = p.To.As16()
 	}
 	e.contexts[0] = p.Context
 	e.packets[0], e.bytes[0] = 1, uint64(p.Bytes)
-	e.ethSrc, e.ethDst = f.EthSrc, f.EthDst
-	e.tags, e.tci, e.tci2 = f.TagCount, f.Tags[0], f.Tags[1]
-	e.tcpFlags, e.icmpType, e.icmpCode, e.tos = f.TCPFlags, f.ICMPType, f.ICMPCode, f.TOS
 	switch {
 	case l.tcp:
-		e.beginTCP(&l.segment)
+		var c connection
+		c.begin(&l.segment)
+		e.halves, e.status = c.halves, c.status
 	case l.key.isICMP():
 		e.status = statusICMP
 	case f.HasPorts && f.Protocol != protocolSCTP:
@@ -88,6 +92,13 @@ func (e *entry) begin(now int64, generation uint32, p *Packet, l *lookup, c *Cre
 }
 
 const protocolSCTP = 132
+
+func (r *record) begin(now int64, f *inspect.Frame) {
+	r.created = uint32(now / 1e9)
+	r.ethSrc, r.ethDst = f.EthSrc, f.EthDst
+	r.tags, r.tci, r.tci2 = f.TagCount, f.Tags[0], f.Tags[1]
+	r.tcpFlags, r.icmpType, r.icmpCode, r.tos = f.TCPFlags, f.ICMPType, f.ICMPCode, f.TOS
+}
 
 // Confirm says that the rules of that generation accept the flow, by that rule.
 func (t *Table) Confirm(h Handle, generation uint32, rule int32, mark uint32) bool {
@@ -124,10 +135,10 @@ func (t *Table) Move(h Handle, p *Packet) bool {
 		return false
 	}
 	defer s.mu.Unlock()
-	if e.key != l.packed {
+	if !e.is(&l.packed) {
 		return false
 	}
-	e.from[e.direction(l.reversed)] = p.From.As16()
+	e.from[e.directionOf(&l)] = p.From.As16()
 	return true
 }
 

@@ -7,11 +7,21 @@
 //	                            └──▶ Invalid   (with a reason)
 //
 // A [Table] is shared by all workers: flows are spread over shards by a seeded
-// hash, each behind its own lock, in slabs without pointers. Both directions of
-// a flow are one entry of at most 256 bytes, index included. TCP follows RFC 9293
-// with windows checked as in Rooij, "Real Stateful TCP Packet Filtering in IP
-// Filter" (2001), and Linux' net/netfilter/nf_conntrack_proto_tcp.c; RST and SYN
-// as RFC 5961 wants of receivers.
+// hash, each behind its own lock, in slabs without pointers. Both directions of a
+// flow are one entry:
+//
+//	slot       4 bytes   tag and number of the entry; four of five are taken
+//	entry    192 bytes   three cache lines, all that a packet needs:
+//	                     name, status, context IDs | endpoints, time, counters | rule, TCP
+//	record    40 bytes   what begins, ends, lists and shows it
+//
+// That is 237 bytes, and up to one slab of 256 flows (58 KiB) more for each shard.
+// A packet of a flow writes the second line, TCP's the third too; [Table.Expect]
+// has the lines come before they are needed.
+//
+// TCP follows RFC 9293 with windows checked as in Rooij, "Real Stateful TCP Packet
+// Filtering in IP Filter" (2001), and Linux' net/netfilter/nf_conntrack_proto_tcp.c;
+// RST and SYN as RFC 5961 wants of receivers.
 //
 // [Table.Peek], [Table.Room] and [Table.Walk] look and move nothing.
 // [Fragments] remembers first inner fragments, so that later ones can follow them;

@@ -4,25 +4,35 @@ import (
 	"net/netip"
 )
 
-// entry is a flow. It has no pointers, so that the garbage collector has nothing
-// to follow; addresses are 16 bytes, IPv4 mapped.
+// entry is what packets read and write of a flow: three cache lines of 64 bytes,
+// which [Table.Expect] asks for at once. It has no pointers, so that the garbage
+// collector has nothing to follow; addresses are 16 bytes, IPv4 mapped.
 type entry struct {
-	key        packed
-	tag        uint8
-	status     status
-	hash       uint32 // bits of the key's hash that find its slot
-	version    uint32
-	last       int64 // when a packet last kept it alive
+	// The first line: which packets are the flow's.
+	name     name
+	status   status
+	flags    entryFlags
+	contexts [2]uint64 // last context ID in the direction; the first is the key's, if it has one
+
+	// The second, which is all that most packets write: where they come from.
+	from    [2][16]byte // outer endpoint of the side that sends in the direction
+	last    int64       // when a packet last kept it alive
+	packets [2]uint32
+	bytes   [2]uint64
+
+	// The third: by which rule they pass, and what TCP allows.
 	generation uint32
 	rule       int32
 	mark       uint32
-	from       [2][16]byte // outer endpoint of the side that sends in the direction
-	packets    [2]uint32
-	created    uint32    // seconds on the clock
-	contexts   [2]uint64 // last context ID in the direction
-	bytes      [2]uint64
+	version    uint32
 	halves     [2]half // by direction: 0 is that of the first packet
-	prev, next uint32  // list of the status; entry+1
+}
+
+// record is the rest of a flow, which is read when it begins, ends or is shown.
+type record struct {
+	hash       uint32 // the bits of the key's hash that find its slot
+	prev, next uint32 // list of the status; entry+1
+	created    uint32 // seconds on the clock
 
 	// What rules need to judge the first packet again.
 	ethSrc, ethDst     [6]byte
@@ -30,8 +40,6 @@ type entry struct {
 	tcpFlags           uint16
 	icmpType, icmpCode uint8
 	tos, tags          uint8
-
-	flags entryFlags
 }
 
 type entryFlags uint8
@@ -50,7 +58,7 @@ const (
 type half struct {
 	end    uint32 // highest sequence number sent, plus one
 	maxEnd uint32 // highest that the other side has room for
-	maxWin uint32 // largest window that it has announced; 0: nothing seen of it
+	maxWin uint32 // largest window that it has announced, in bytes; 0 before its first packet
 	maxAck uint32 // highest acknowledgment that it has sent
 	finEnd uint32 // sequence number behind its FIN
 	scale  uint8  // of its windows
@@ -68,6 +76,14 @@ const (
 	halfGuess                          // has sent what we could not measure: acknowledgments tell how much
 )
 
+// is reports whether the entry has that key.
+func (e *entry) is(p *packed) bool {
+	return e.name == *p.name() && (e.name[nameLen-1]&nameContext == 0 || e.contexts[0] == p.context())
+}
+
+// key returns the key as in the first packet.
+func (e *entry) key() Key { return e.name.unpack(e.flags&flagReversed != 0, e.contexts[0]) }
+
 func (e *entry) expires(timeouts *Timeouts) int64 { return e.last + timeouts.of(e.status) }
 
 // list is a queue of entries of one status, the longest there first. An entry
@@ -76,11 +92,11 @@ func (e *entry) expires(timeouts *Timeouts) int64 { return e.last + timeouts.of(
 type list struct{ head, tail uint32 } // entry+1
 
 func (l *list) push(s *shard, n uint32) {
-	e := s.at(n)
-	e.flags &^= flagTouched
-	e.prev, e.next = l.tail, 0
+	s.at(n).flags &^= flagTouched
+	r := s.record(n)
+	r.prev, r.next = l.tail, 0
 	if l.tail != 0 {
-		s.at(l.tail - 1).next = n + 1
+		s.record(l.tail - 1).next = n + 1
 	} else {
 		l.head = n + 1
 	}
@@ -88,17 +104,25 @@ func (l *list) push(s *shard, n uint32) {
 }
 
 func (l *list) unlink(s *shard, n uint32) {
-	e := s.at(n)
-	if e.prev != 0 {
-		s.at(e.prev - 1).next = e.next
+	r := s.record(n)
+	if r.prev != 0 {
+		s.record(r.prev - 1).next = r.next
 	} else {
-		l.head = e.next
+		l.head = r.next
 	}
-	if e.next != 0 {
-		s.at(e.next - 1).prev = e.prev
+	if r.next != 0 {
+		s.record(r.next - 1).prev = r.prev
 	} else {
-		l.tail = e.prev
+		l.tail = r.prev
 	}
 }
 
 func addressOf(b [16]byte) netip.Addr { return netip.AddrFrom16(b).Unmap() }
+
+// set sets a flag, and does not write the line of the name for it in vain: another
+// worker may be reading that.
+func (e *entry) set(flag entryFlags) {
+	if e.flags&flag == 0 {
+		e.flags |= flag
+	}
+}

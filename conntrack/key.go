@@ -65,12 +65,25 @@ func (k *Key) VLANs() []uint16 {
 	}
 }
 
-// packedLen is the size of a [packed] in bytes.
-const packedLen = 54
+// nameLen and packedLen are the sizes of a [name] and a [packed] in bytes.
+const nameLen, packedLen = 46, 54
 
-// packed is a key in the form that is hashed and compared: the lower address
-// and port first, so that both directions have the same.
+// name is a key but for its context ID, the lower address and port first, so that
+// both directions have the same.
+type name [nameLen]byte
+
+// packed is a key in the form that is hashed: its name, then the context ID.
 type packed [packedLen]byte
+
+// Bits of the last byte of a name.
+const (
+	nameIPv4    = 4 // an IPv4-mapped IPv6 address is another one
+	nameContext = 8 // the context ID is part of the key: it is not 0
+)
+
+func (p *packed) name() *name { return (*name)(p[:nameLen]) }
+
+func (p *packed) context() uint64 { return binary.BigEndian.Uint64(p[nameLen:]) }
 
 // pack returns the packed key and whether the packet goes from the second
 // address in it to the first.
@@ -90,11 +103,14 @@ func (k *Key) pack() (p packed, reversed bool) {
 	binary.BigEndian.PutUint16(p[34:], bp)
 	binary.BigEndian.PutUint32(p[36:], uint32(k.Tenant))
 	binary.BigEndian.PutUint32(p[40:], k.VLAN)
-	binary.BigEndian.PutUint64(p[44:], k.Context)
-	p[52] = k.Protocol
+	p[44] = k.Protocol
 	if k.Src.Is4() {
-		p[53] = 4 // an IPv4-mapped IPv6 address is another one
+		p[45] = nameIPv4
 	}
+	if k.Context != 0 {
+		p[45] |= nameContext
+	}
+	binary.BigEndian.PutUint64(p[nameLen:], k.Context)
 	return p, reversed
 }
 
@@ -102,18 +118,21 @@ func (k *Key) isICMP() bool {
 	return k.Protocol == inspect.ProtocolICMP || k.Protocol == inspect.ProtocolICMPv6
 }
 
-// unpack is the inverse of pack.
-func (p *packed) unpack(reversed bool) Key {
+// unpack is the inverse of pack, for a key whose context ID is context if it has
+// any.
+func (p *name) unpack(reversed bool, context uint64) Key {
 	k := Key{
 		Tenant:   int32(binary.BigEndian.Uint32(p[36:])),
 		VLAN:     binary.BigEndian.Uint32(p[40:]),
-		Context:  binary.BigEndian.Uint64(p[44:]),
-		Protocol: p[52],
+		Protocol: p[44],
 		SrcPort:  binary.BigEndian.Uint16(p[32:]),
 		DstPort:  binary.BigEndian.Uint16(p[34:]),
 	}
 	k.Src, k.Dst = netip.AddrFrom16([16]byte(p[0:16])), netip.AddrFrom16([16]byte(p[16:32]))
-	if p[53] == 4 {
+	if p[45]&nameContext != 0 {
+		k.Context = context
+	}
+	if p[45]&nameIPv4 != 0 {
 		k.Src, k.Dst = k.Src.Unmap(), k.Dst.Unmap()
 	}
 	if reversed {

@@ -188,7 +188,7 @@ func (t *Table) makeRoom(now int64, l *lookup) bool {
 
 // uncount takes a flow that ends out of the counts of its tenant and source.
 func (t *Table) uncount(e *entry) {
-	k := e.key.unpack(e.flags&flagReversed != 0)
+	k := e.key()
 	tenant := t.tenants.of(k.Tenant)
 	tenant.flows.Add(-1)
 	if e.flags&flagHalfOpen != 0 {
@@ -199,20 +199,15 @@ func (t *Table) uncount(e *entry) {
 	}
 }
 
-// countHalfOpen brings the count of half-open flows up to date with a TCP flow's
-// status.
+// countHalfOpen takes a TCP flow out of the count of half-open ones when it no
+// longer is.
 func (t *Table) countHalfOpen(e *entry) {
-	halfOpen := e.status == statusSynSent || e.status == statusSynReceived
-	if halfOpen == (e.flags&flagHalfOpen != 0) {
+	if e.flags&flagHalfOpen == 0 || e.status == statusSynSent || e.status == statusSynReceived {
 		return
 	}
-	k := e.key.unpack(false)
-	e.flags ^= flagHalfOpen
-	if halfOpen {
-		t.tenants.of(k.Tenant).halfOpen.Add(1)
-	} else {
-		t.tenants.of(k.Tenant).halfOpen.Add(-1)
-	}
+	e.flags &^= flagHalfOpen
+	k := e.key()
+	t.tenants.of(k.Tenant).halfOpen.Add(-1)
 }
 
 // counters are of the whole table.

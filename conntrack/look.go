@@ -28,7 +28,7 @@ func (t *Table) Peek(now int64, generation uint32, p *Packet, out *Result, f *Fl
 		return
 	}
 	e := *s.at(i) // a copy may move
-	t.show(&e, f)
+	t.show(&e, s.record(i), f)
 	out.Handle = Handle{n, i, e.version}
 	e.weigh(generation, p, &l, out)
 }
@@ -51,7 +51,7 @@ func (t *Table) Look(h Handle, f *Flow) bool {
 		return false
 	}
 	defer s.mu.Unlock()
-	t.show(e, f)
+	t.show(e, s.record(h.index), f)
 	return true
 }
 
@@ -129,8 +129,9 @@ func (t *Table) Walk(now int64, from Cursor, visit func(f *Flow, origin *inspect
 			if !e.live() || now >= e.expires(&t.config.Timeouts) {
 				continue
 			}
-			t.show(e, &seen[count].flow)
-			e.origin(&seen[count].origin)
+			r := s.record(i)
+			t.show(e, r, &seen[count].flow)
+			e.origin(r, &seen[count].origin)
 			seen[count].index = i
 			count++
 		}

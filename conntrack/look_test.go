@@ -14,6 +14,7 @@ import (
 // everything is all that a table remembers, but for its locks.
 type everything struct {
 	Entries [][]entry
+	Records [][]record
 	Slots   [][]uint32
 	Lists   [][statuses]list
 	Stats   Stats
@@ -24,9 +25,12 @@ func snapshot(t *Table) (e everything) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		var entries []entry
+		var records []record
 		for n := range s.used {
 			entries = append(entries, *s.at(n))
+			records = append(records, *s.record(n))
 		}
+		e.Records = append(e.Records, records)
 		e.Entries, e.Slots, e.Lists = append(e.Entries, entries), append(e.Slots, slices.Clone(s.slots)), append(e.Lists, s.lists)
 	}
 	e.Stats = t.Stats()

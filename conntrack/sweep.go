@@ -34,29 +34,29 @@ func (t *Table) Origin(h Handle, f *inspect.Frame) (contextID uint64, from, to n
 		return 0, from, to, false
 	}
 	defer s.mu.Unlock()
-	e.origin(f)
+	e.origin(s.record(h.index), f)
 	return e.contexts[0], addressOf(e.from[0]), addressOf(e.from[1]), true
 }
 
-func (e *entry) origin(f *inspect.Frame) {
-	k := e.key.unpack(e.flags&flagReversed != 0)
+func (e *entry) origin(r *record, f *inspect.Frame) {
+	k := e.key()
 	*f = inspect.Frame{
-		EthSrc: e.ethSrc, EthDst: e.ethDst, TagCount: e.tags,
-		IP: 4, EtherType: inspect.EtherTypeIPv4, Src: k.Src, Dst: k.Dst, Protocol: k.Protocol, TOS: e.tos,
+		EthSrc: r.ethSrc, EthDst: r.ethDst, TagCount: r.tags,
+		IP: 4, EtherType: inspect.EtherTypeIPv4, Src: k.Src, Dst: k.Dst, Protocol: k.Protocol, TOS: r.tos,
 		L4Offset: -1,
 	}
-	f.Tags[0], f.Tags[1] = e.tci, e.tci2
+	f.Tags[0], f.Tags[1] = r.tci, r.tci2
 	if k.Src.Is6() {
 		f.IP, f.EtherType = 6, inspect.EtherTypeIPv6
 	}
 	switch k.Protocol {
 	case inspect.ProtocolTCP:
-		f.HasTCP, f.TCPFlags = true, e.tcpFlags
+		f.HasTCP, f.TCPFlags = true, r.tcpFlags
 		fallthrough
 	case inspect.ProtocolUDP, inspect.ProtocolSCTP:
 		f.HasPorts, f.SrcPort, f.DstPort = true, k.SrcPort, k.DstPort
 	case inspect.ProtocolICMP, inspect.ProtocolICMPv6:
-		f.HasICMP, f.ICMPType, f.ICMPCode = true, e.icmpType, e.icmpCode
+		f.HasICMP, f.ICMPType, f.ICMPCode = true, r.icmpType, r.icmpCode
 	}
 }
 
@@ -97,8 +97,9 @@ func (t *Table) sweepSome(now int64, n, from uint32, flow *Flow, origin *inspect
 		if !e.live() || now >= e.expires(&t.config.Timeouts) {
 			continue
 		}
-		t.show(e, flow)
-		e.origin(origin)
+		r := s.record(i)
+		t.show(e, r, flow)
+		e.origin(r, origin)
 		if !visit(Handle{n, i, e.version}, flow, origin) {
 			t.end(s, i)
 			t.stats.ended.Add(1)
@@ -108,13 +109,13 @@ func (t *Table) sweepSome(now int64, n, from uint32, flow *Flow, origin *inspect
 	return from+sweepStep < s.used, ended
 }
 
-func (t *Table) show(e *entry, f *Flow) {
+func (t *Table) show(e *entry, r *record, f *Flow) {
 	*f = Flow{
-		Key: e.key.unpack(e.flags&flagReversed != 0), Status: statusNames[e.status],
+		Key: e.key(), Status: statusNames[e.status],
 		Rule: e.rule, Mark: e.mark, Generation: e.generation,
 		From: addressOf(e.from[0]), To: addressOf(e.from[1]),
 		Contexts: e.contexts, HasReply: e.flags&flagHasReply != 0,
-		Packets: e.packets, Bytes: e.bytes, Created: int64(e.created) * 1e9, Last: e.last, Expires: e.expires(&t.config.Timeouts),
+		Packets: e.packets, Bytes: e.bytes, Created: int64(r.created) * 1e9, Last: e.last, Expires: e.expires(&t.config.Timeouts),
 		Next: [2]uint32{e.halves[0].end, e.halves[1].end},
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 
 	"sttwall/inspect"
@@ -114,21 +113,7 @@ type Table struct {
 	stats   counters
 }
 
-// shard is a part of the flows behind a lock.
-type shard struct {
-	mu    sync.Mutex
-	slots []uint32 // tag<<24 | entry+1; 0 is free
-	slabs [][]entry
-	free  uint32 // entry+1, linked through next
-	used  uint32 // entries ever made
-	count int
-	lists [statuses]list
-	_     [32]byte // shards of two workers do not share a cache line
-}
-
 const (
-	slabBits  = 9 // of 240 bytes each: whole pages
-	slabSize  = 1 << slabBits
 	maxShards = 64
 	// MaxFlows is the largest [Config.MaxFlows].
 	MaxFlows = 16 << 20
@@ -147,11 +132,8 @@ func New(c Config) (*Table, error) {
 	}
 	n := min(maxShards, 1<<max(0, bits.Len(uint(c.MaxFlows/1024))-1))
 	t := &Table{config: c, seed: maphash.MakeSeed(), shards: make([]shard, n), mask: uint32(n - 1)}
-	// Half full when the table is, so that a shard with more than its share has
-	// room.
-	slots := 1 << max(4, bits.Len(uint(2*(c.MaxFlows/n)-1)))
 	for i := range t.shards {
-		t.shards[i].slots = make([]uint32, slots)
+		t.shards[i].init((c.MaxFlows + n - 1) / n)
 	}
 	t.sources.init()
 	return t, nil
@@ -174,81 +156,4 @@ func (t *Table) hash(p *packed) uint64 { return maphash.Bytes(t.seed, p[:]) }
 func (t *Table) shardOf(h uint64) (*shard, uint32) {
 	n := uint32(h) & t.mask
 	return &t.shards[n], n
-}
-
-func (s *shard) at(i uint32) *entry { return &s.slabs[i>>slabBits][i&(slabSize-1)] }
-
-// find returns the entry of a key, or false.
-func (s *shard) find(p *packed, h uint64) (uint32, bool) {
-	mask := uint32(len(s.slots) - 1)
-	tag := uint32(h>>56) << 24
-	for i := uint32(h>>24) & mask; ; i = (i + 1) & mask {
-		slot := s.slots[i]
-		if slot == 0 {
-			return 0, false
-		}
-		if slot&0xff000000 == tag {
-			n := slot&0xffffff - 1
-			if s.at(n).key == *p {
-				return n, true
-			}
-		}
-	}
-}
-
-// insert makes an entry for a key that is not there; false if the shard has no
-// room.
-func (s *shard) insert(p *packed, h uint64) (uint32, *entry, bool) {
-	if s.count >= len(s.slots)*7/8 {
-		return 0, nil, false
-	}
-	var n uint32
-	if s.free != 0 {
-		n = s.free - 1
-		s.free = s.at(n).next
-	} else {
-		n = s.used
-		if n>>slabBits == uint32(len(s.slabs)) {
-			s.slabs = append(s.slabs, make([]entry, slabSize))
-		}
-		s.used++
-	}
-	e := s.at(n)
-	*e = entry{key: *p, hash: uint32(h >> 24), tag: uint8(h >> 56), version: e.version + 1}
-	if e.version == 0 {
-		e.version = 1 // 0 is no flow
-	}
-	mask := uint32(len(s.slots) - 1)
-	i := e.hash & mask
-	for s.slots[i] != 0 {
-		i = (i + 1) & mask
-	}
-	s.slots[i] = uint32(e.tag)<<24 | (n + 1)
-	s.count++
-	return n, e, true
-}
-
-// remove takes an entry out of slots and gives it back. What follows it in its
-// run of slots moves up (Knuth, The Art of Computer Programming 6.4, algorithm
-// R), so that searches end at a free slot.
-func (s *shard) remove(n uint32) {
-	e := s.at(n)
-	mask := uint32(len(s.slots) - 1)
-	i := e.hash & mask
-	for s.slots[i]&0xffffff != n+1 {
-		i = (i + 1) & mask
-	}
-	for j := (i + 1) & mask; s.slots[j] != 0; j = (j + 1) & mask {
-		home := s.at(s.slots[j]&0xffffff-1).hash & mask
-		if (j-home)&mask >= (j-i)&mask {
-			s.slots[i] = s.slots[j]
-			i = j
-		}
-	}
-	s.slots[i] = 0
-	s.lists[e.status].unlink(s, n)
-	e.next = s.free
-	s.free = n + 1
-	e.version++ // handles that still name it are of no use
-	s.count--
 }

@@ -76,15 +76,22 @@ func readSegment(data []byte, f *inspect.Frame) segment {
 // what was in flight in one window, and no less than Rooij's constant.
 func maxAckWindow(h *half) uint32 { return max(h.maxWin, 66000) }
 
-// beginTCP sets up a flow from its first packet.
-func (e *entry) beginTCP(s *segment) {
-	h := &e.halves[0]
+// connection is a TCP flow as the state machine sees it.
+type connection struct {
+	halves [2]half
+	status status
+	flags  entryFlags
+}
+
+// begin sets up a flow from its first packet.
+func (c *connection) begin(s *segment) {
+	h := &c.halves[0]
 	h.end, h.maxEnd = s.end, s.end
 	h.maxWin = max(s.window, 1)
 	if s.has(inspect.SYN) {
 		h.setScale(s)
 		h.maxAck = s.seq
-		e.status = statusSynSent
+		c.status = statusSynSent
 		return
 	}
 	// Picked up in the middle: the scales are not known, so windows are taken as
@@ -92,14 +99,14 @@ func (e *entry) beginTCP(s *segment) {
 	h.flags |= halfLiberal
 	h.maxWin = max(s.window<<maxScale, 1)
 	h.maxEnd = s.end
-	e.halves[1] = half{
-		end: s.ack, maxEnd: s.ack + h.maxWin, maxWin: 0xffff << maxScale, flags: halfLiberal,
+	c.halves[1] = half{
+		end: s.ack, maxEnd: s.ack + h.maxWin, maxWin: maxWindow, flags: halfLiberal,
 	}
-	h.maxEnd = s.end + e.halves[1].maxWin
+	h.maxEnd = s.end + c.halves[1].maxWin
 	if s.has(inspect.ACK) {
 		h.maxAck, h.flags = s.ack, h.flags|halfAck
 	}
-	e.status = statusEstablished
+	c.status = statusEstablished
 }
 
 func (h *half) setScale(s *segment) {
@@ -114,7 +121,7 @@ func (h *half) setScale(s *segment) {
 // so and move is true, moves the flow. reuse says that it is a SYN that begins
 // another flow with the same key.
 func (e *entry) judgeTCP(s *segment, dir int, move bool) (why reason.Reason, reuse bool) {
-	next := *e // judged on a copy, which becomes the flow if it may
+	next := connection{e.halves, e.status, e.flags} // becomes the flow's if it may
 	why, reuse = next.stepTCP(s, dir)
 	if why != reason.None || reuse {
 		return why, reuse
@@ -131,54 +138,51 @@ func (e *entry) judgeTCP(s *segment, dir int, move bool) (why reason.Reason, reu
 	return why, reuse
 }
 
-func (e *entry) stepTCP(s *segment, dir int) (reason.Reason, bool) {
+func (c *connection) stepTCP(s *segment, dir int) (reason.Reason, bool) {
 	switch {
 	case s.has(inspect.RST):
-		return e.stepReset(s, dir), false
+		return c.stepReset(s, dir), false
 	case s.has(inspect.SYN) && !s.has(inspect.ACK):
-		return e.stepSyn(s, dir)
+		return c.stepSyn(s, dir)
 	}
-	switch e.status {
+	switch c.status {
 	case statusClose:
 		return reason.StateInvalid, false
 	case statusSynSent:
-		return e.stepAnswer(s, dir), false
+		return c.stepAnswer(s, dir), false
 	}
-	h := &e.halves[dir]
-	if s.has(inspect.SYN) && (dir == 0 && e.flags&flagSimultaneous == 0 || e.status != statusSynReceived && after(s.end, h.end)) {
+	h := &c.halves[dir]
+	if s.has(inspect.SYN) && (dir == 0 && c.flags&flagSimultaneous == 0 || c.status != statusSynReceived && after(s.end, h.end)) {
 		return reason.TCPSyn, false // from the side that began, or no repeat
 	}
 	if h.flags&halfFIN != 0 && after(s.end, h.end) {
 		return reason.TCPWindow, false // behind the FIN
 	}
-	if why := e.stepWindow(s, dir); why != reason.None {
+	if why := c.stepWindow(s, dir); why != reason.None {
 		return why, false
 	}
-	e.advance(s, dir)
+	c.advance(s, dir)
 	return reason.None, false
 }
 
 // stepSyn takes a SYN without ACK: again, at the same time from the other side,
 // for a new flow, or a blind one (RFC 5961 section 4).
-func (e *entry) stepSyn(s *segment, dir int) (reason.Reason, bool) {
-	h := &e.halves[dir]
-	switch e.status {
+func (c *connection) stepSyn(s *segment, dir int) (reason.Reason, bool) {
+	h := &c.halves[dir]
+	switch c.status {
 	case statusTimeWait, statusClose:
 		// RFC 9293 section 3.6.1 and RFC 6191: a new flow may begin.
 		return reason.None, true
 	case statusSynSent:
-		if dir == 1 && h.maxWin != 0 && s.end != h.end {
-			return reason.TCPSyn, false
-		}
 		// Sent again, perhaps with another number after a time; or simultaneous
 		// open (RFC 9293 section 3.5).
 		h.end, h.maxEnd, h.maxWin = s.end, s.end, max(s.window, 1)
 		h.setScale(s)
 		h.maxAck = s.seq
 		if dir == 1 {
-			e.flags |= flagSimultaneous
-			e.status = statusSynReceived
-			e.agreeOnScale()
+			c.flags |= flagSimultaneous
+			c.status = statusSynReceived
+			c.agreeOnScale()
 		}
 		return reason.None, false
 	case statusSynReceived:
@@ -190,15 +194,15 @@ func (e *entry) stepSyn(s *segment, dir int) (reason.Reason, bool) {
 }
 
 // agreeOnScale turns window scaling off unless both sides have asked for it.
-func (e *entry) agreeOnScale() {
-	if e.halves[0].flags&e.halves[1].flags&halfScale == 0 {
-		e.halves[0].scale, e.halves[1].scale = 0, 0
+func (c *connection) agreeOnScale() {
+	if c.halves[0].flags&c.halves[1].flags&halfScale == 0 {
+		c.halves[0].scale, c.halves[1].scale = 0, 0
 	}
 }
 
 // stepAnswer takes what follows a SYN that nobody has answered.
-func (e *entry) stepAnswer(s *segment, dir int) reason.Reason {
-	syn := &e.halves[0]
+func (c *connection) stepAnswer(s *segment, dir int) reason.Reason {
+	syn := &c.halves[0]
 	switch {
 	case dir == 1 && s.has(inspect.SYN):
 		// It must acknowledge the SYN, and with fast open (RFC 7413) perhaps its
@@ -206,20 +210,20 @@ func (e *entry) stepAnswer(s *segment, dir int) reason.Reason {
 		if !syn.acknowledgedBy(s.ack) {
 			return reason.TCPWindow
 		}
-		h := &e.halves[1]
+		h := &c.halves[1]
 		h.end, h.maxEnd, h.maxWin = s.end, s.end, max(s.window, 1)
 		h.setScale(s)
-		e.agreeOnScale()
+		c.agreeOnScale()
 		h.maxAck, h.flags = s.ack, h.flags|halfAck
 		syn.maxEnd = s.ack + max(s.window, 1)
 		h.maxEnd = s.end + syn.maxWin
-		e.status = statusSynReceived
+		c.status = statusSynReceived
 		return reason.None
 	case dir == 1 && s.has(inspect.ACK) && s.seq == s.end:
 		// A side that still holds an old connection asks whether we mean it (RFC
 		// 9293 section 3.10.7.4, challenge ACK). The answer is a RST.
-		e.halves[1].maxAck = s.ack
-		e.flags |= flagChallenged
+		c.halves[1].maxAck = s.ack
+		c.flags |= flagChallenged
 		return reason.None
 	case dir == 0 && s.has(inspect.ACK):
 		return reason.StateInvalid
@@ -235,33 +239,29 @@ func (h *half) acknowledgedBy(ack uint32) bool { return after(ack, h.maxAck) && 
 // next, which is all that RFC 5961 section 3 lets end a connection. The receiver
 // expects what it has acknowledged last, or, if that is still on its way to us,
 // the end of what was sent to it.
-func (e *entry) stepReset(s *segment, dir int) reason.Reason {
-	h, other := &e.halves[dir], &e.halves[1-dir]
+func (c *connection) stepReset(s *segment, dir int) reason.Reason {
+	h, other := &c.halves[dir], &c.halves[1-dir]
 	switch {
-	case e.status == statusClose:
+	case c.status == statusClose:
 		return reason.TCPReset
-	case e.status == statusSynSent && dir == 1:
+	case c.status == statusSynSent && dir == 1:
 		// It answers the SYN, which it must acknowledge.
 		if !s.has(inspect.ACK) || !other.acknowledgedBy(s.ack) {
 			return reason.TCPReset
 		}
-	case e.status == statusSynSent && e.flags&flagChallenged != 0 && s.seq == e.halves[1].maxAck:
+	case c.status == statusSynSent && c.flags&flagChallenged != 0 && s.seq == c.halves[1].maxAck:
 		return reason.None // the answer to a challenge: the SYN will come again
 	case s.seq != h.end && !(other.flags&halfAck != 0 && s.seq == other.maxAck):
 		return reason.TCPReset
 	}
-	e.status = statusClose
+	c.status = statusClose
 	return reason.None
 }
 
 // stepWindow checks a packet against the four bounds of Rooij's paper and moves
 // them.
-func (e *entry) stepWindow(s *segment, dir int) reason.Reason {
-	h, other := &e.halves[dir], &e.halves[1-dir]
-	if h.maxWin == 0 {
-		// The first packet of this side: after a pick-up.
-		h.end, h.maxEnd, h.maxWin = s.end, s.end+other.maxWin, max(s.window<<h.scale, 1)
-	}
+func (c *connection) stepWindow(s *segment, dir int) reason.Reason {
+	h, other := &c.halves[dir], &c.halves[1-dir]
 	ack, sack := s.ack, s.sack
 	if !s.has(inspect.ACK) {
 		ack, sack = other.end, other.end // acknowledges nothing
@@ -284,7 +284,7 @@ func (e *entry) stepWindow(s *segment, dir int) reason.Reason {
 			window = s.window << maxScale
 		}
 	}
-	h.maxWin = max(h.maxWin, window+(sack-ack))
+	h.widen(max(h.maxWin, window+min(sack-ack, maxWindow)))
 	if after(end, h.end) {
 		h.end = end
 	}
@@ -293,7 +293,7 @@ func (e *entry) stepWindow(s *segment, dir int) reason.Reason {
 	}
 	if after(end, h.maxEnd) {
 		// More than there was room for: the window was larger than we have seen.
-		other.maxWin += end - h.maxEnd
+		other.widen(other.maxWin + (end - h.maxEnd))
 	}
 	if room := sack + window; !before(room, other.maxEnd) {
 		other.maxEnd = room
@@ -304,9 +304,15 @@ func (e *entry) stepWindow(s *segment, dir int) reason.Reason {
 	return reason.None
 }
 
+// maxWindow is the largest window that TCP can announce: RFC 7323 section 2.3.
+const maxWindow = 0xffff << maxScale
+
+// widen notes a larger window, in bounds in which sequence numbers compare.
+func (h *half) widen(window uint32) { h.maxWin = min(window, maxWindow) }
+
 // advance moves the status by a packet that is in the windows.
-func (e *entry) advance(s *segment, dir int) {
-	h, other := &e.halves[dir], &e.halves[1-dir]
+func (c *connection) advance(s *segment, dir int) {
+	h, other := &c.halves[dir], &c.halves[1-dir]
 	// A FIN below what was sent is not the end of anything.
 	if s.has(inspect.FIN) && h.flags&halfFIN == 0 && s.end == h.end {
 		h.flags |= halfFIN
@@ -315,23 +321,23 @@ func (e *entry) advance(s *segment, dir int) {
 	if s.has(inspect.ACK) && other.flags&halfFIN != 0 && !before(s.ack, other.finEnd) {
 		other.flags |= halfFINAcked
 	}
-	if e.status == statusSynReceived {
-		acknowledged := s.has(inspect.ACK) && !s.has(inspect.SYN) && (dir == 0 || e.flags&flagSimultaneous != 0)
+	if c.status == statusSynReceived {
+		acknowledged := s.has(inspect.ACK) && !s.has(inspect.SYN) && (dir == 0 || c.flags&flagSimultaneous != 0)
 		if !acknowledged {
 			return
 		}
-		e.status = statusEstablished
+		c.status = statusEstablished
 	}
 	fins := h.flags&halfFIN | other.flags&halfFIN
 	switch both := h.flags & other.flags; {
 	case fins == 0:
 	case both&halfFIN != 0 && both&halfFINAcked != 0:
-		e.status = statusTimeWait
+		c.status = statusTimeWait
 	case both&halfFIN != 0:
-		e.status = statusLastAck
+		c.status = statusLastAck
 	case (h.flags|other.flags)&halfFINAcked != 0:
-		e.status = statusCloseWait
+		c.status = statusCloseWait
 	default:
-		e.status = statusFinWait
+		c.status = statusFinWait
 	}
 }

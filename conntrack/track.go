@@ -23,11 +23,21 @@ type lookup struct {
 // multicast destinations (whose replies come from elsewhere).
 func KeyOf(p *Packet) (Key, bool) {
 	var l lookup
-	ok := l.read(p)
+	ok := l.name(p)
 	return l.key, ok
 }
 
+// read fills l; false where the packet has no key.
 func (l *lookup) read(p *Packet) bool {
+	if !l.name(p) {
+		return false
+	}
+	l.packed, l.reversed = l.key.pack()
+	return true
+}
+
+// name fills l but for the packed key.
+func (l *lookup) name(p *Packet) bool {
 	f := p.Frame
 	if f.IP == 0 || f.Fragmented && f.Fragment.Offset > 0 || f.Dst.IsMulticast() || isBroadcast(f.Dst) {
 		return false
@@ -63,7 +73,6 @@ func (l *lookup) read(p *Packet) bool {
 		k.DstPort = uint16(request)
 		l.startable, l.replyOnly = !reply, reply
 	}
-	l.packed, l.reversed = k.pack()
 	return true
 }
 
@@ -81,6 +90,11 @@ func (t *Table) Track(now int64, generation uint32, p *Packet, out *Result) {
 		}
 		return
 	}
+	t.trackFlow(now, generation, p, &l, out)
+}
+
+// trackFlow is Track for a packet that has a key.
+func (t *Table) trackFlow(now int64, generation uint32, p *Packet, l *lookup, out *Result) {
 	h := t.hash(&l.packed)
 	s, n := t.shardOf(h)
 	s.mu.Lock()
@@ -91,9 +105,9 @@ func (t *Table) Track(now int64, generation uint32, p *Packet, out *Result) {
 		found = false
 	}
 	if found {
-		t.judge(now, generation, p, &l, s, n, i, out)
+		t.judge(now, generation, p, l, s, n, i, out)
 	} else {
-		out.fresh(&l)
+		out.fresh(l)
 	}
 	s.mu.Unlock()
 }
@@ -114,6 +128,18 @@ func (e *entry) direction(reversed bool) int {
 	return 1
 }
 
+// directionOf is direction for a packet that came.
+func (e *entry) directionOf(l *lookup) int {
+	if l.key.Src == l.key.Dst && (l.key.isICMP() || l.key.SrcPort == l.key.DstPort) {
+		// A host that talks to itself: the addresses do not tell.
+		if l.replyOnly {
+			return 1
+		}
+		return 0
+	}
+	return e.direction(l.reversed)
+}
+
 // judge says what the packet is to the flow that it names, and moves the flow.
 func (t *Table) judge(now int64, generation uint32, p *Packet, l *lookup, s *shard, n, i uint32, out *Result) {
 	e := s.at(i)
@@ -131,9 +157,11 @@ func (t *Table) judge(now int64, generation uint32, p *Packet, l *lookup, s *sha
 		t.countHalfOpen(e)
 	}
 	if dir == 1 {
-		e.flags |= flagHasReply
+		e.set(flagHasReply)
 	}
-	e.contexts[dir] = p.Context
+	if e.contexts[dir] != p.Context {
+		e.contexts[dir] = p.Context
+	}
 	e.packets[dir]++
 	e.bytes[dir] += uint64(p.Bytes)
 	if e.from[dir] == ([16]byte{}) {
@@ -141,7 +169,7 @@ func (t *Table) judge(now int64, generation uint32, p *Packet, l *lookup, s *sha
 	}
 	if p.Trusted {
 		e.last = max(e.last, now)
-		e.flags |= flagTouched
+		e.set(flagTouched)
 	}
 }
 
@@ -149,13 +177,7 @@ func (t *Table) judge(now int64, generation uint32, p *Packet, l *lookup, s *sha
 // itself: its status, which the caller brings to the table, and its windows. dir
 // is the packet's direction.
 func (e *entry) weigh(generation uint32, p *Packet, l *lookup, out *Result) (dir int) {
-	dir = e.direction(l.reversed)
-	if l.key.Src == l.key.Dst && (l.key.isICMP() || l.key.SrcPort == l.key.DstPort) {
-		// A host that talks to itself: the addresses do not tell.
-		if dir = 0; l.replyOnly {
-			dir = 1
-		}
-	}
+	dir = e.directionOf(l)
 	out.Rule, out.Mark = e.rule, e.mark
 	refuse := func(why reason.Reason) {
 		out.State, out.Reason = StateInvalid, why

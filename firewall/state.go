@@ -241,5 +241,6 @@ type packetScratch struct {
 	changed     []byte // the STT frame with a rule's changes
 	answer      []byte // see reject.go
 
-	peek *peek // not nil: nothing is changed; see explain.go
+	peek     *peek // not nil: nothing is changed; see explain.go
+	expected expected
 }

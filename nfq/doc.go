@@ -7,7 +7,7 @@
 //	                              |               |
 //	                   fragments, unlisted      Queue.Receive  (queue.go; drivers: gonfqueue_linux.go)
 //	                   endpoints, other           |
-//	                   tunnels: dropped         Worker ----> Core.Process, Expire, Flush   (worker.go)
+//	                   tunnels: dropped         Worker ----> Core.Expect, Process, ...     (worker.go)
 //	                                              |
 //	network <------- verdicts, in order <----- Queue.SetVerdicts   (verdict.go)
 //

@@ -13,6 +13,9 @@ import (
 // Core decides packets. [firewall.Firewall] is one. Times are in nanoseconds of
 // a clock that never goes back.
 type Core interface {
+	// Expect is told of the packets that Process is given next, before the first
+	// of them.
+	Expect(packets []firewall.Packet)
 	// Process appends the verdicts that p makes known, in the order of leaving.
 	// p.Data is borrowed until it returns.
 	Process(now int64, p *firewall.Packet, out *firewall.Verdicts)
@@ -154,6 +157,7 @@ func (w *Worker) step() error {
 	if deadline, ok := w.core.NextDeadline(); ok && deadline <= w.now {
 		w.core.Expire(w.now, &w.verdicts)
 	}
+	w.core.Expect(w.batch[:n])
 	for i := range n {
 		w.core.Process(w.now, &w.batch[i], &w.verdicts)
 	}

@@ -80,17 +80,28 @@ func (q *scriptQueue) Close() error { q.closed++; return nil }
 type pairCore struct {
 	held     map[uint64]int64 // ID to deadline
 	expired  []int64
+	expected map[uint64]bool
+	surprise int // packets that Expect was not told of
 	process  func(p *firewall.Packet)
 	lifetime time.Duration
 }
 
 func newPairCore() *pairCore {
-	return &pairCore{held: make(map[uint64]int64), lifetime: 10 * time.Millisecond}
+	return &pairCore{held: make(map[uint64]int64), expected: make(map[uint64]bool), lifetime: 10 * time.Millisecond}
+}
+
+func (c *pairCore) Expect(packets []firewall.Packet) {
+	for i := range packets {
+		c.expected[packets[i].ID] = true
+	}
 }
 
 func (c *pairCore) Process(now int64, p *firewall.Packet, out *firewall.Verdicts) {
 	if c.process != nil {
 		c.process(p)
+	}
+	if !c.expected[p.ID] {
+		c.surprise++
 	}
 	other := p.ID ^ 1
 	if _, ok := c.held[other]; ok {
@@ -192,6 +203,9 @@ func TestWorker(t *testing.T) {
 			if c.expire && len(core.expired) != 1 {
 				t.Errorf("got %d calls of Expire, want 1, at the deadline", len(core.expired))
 			}
+			if core.surprise != 0 {
+				t.Errorf("the core was not told of %d packets before the first of their batch", core.surprise)
+			}
 			for _, wait := range q.waits {
 				if wait >= 0 && wait < minWait {
 					t.Errorf("got a wait of %v, want at least %v", wait, minWait)
@@ -268,6 +282,7 @@ func (q *echoQueue) SetVerdicts(list []firewall.Verdict) error {
 // acceptCore accepts each packet at once.
 type acceptCore struct{}
 
+func (acceptCore) Expect([]firewall.Packet) {}
 func (acceptCore) Process(_ int64, p *firewall.Packet, out *firewall.Verdicts) {
 	out.List = append(out.List, firewall.Verdict{ID: p.ID, Action: firewall.Accept})
 }
@@ -308,7 +323,7 @@ func TestWorkerAsksForWholePacketsWhenACopyWasTooShort(t *testing.T) {
 	q := newScriptQueue([]firewall.Packet{{ID: 0}}, []firewall.Packet{{ID: 2}}, []firewall.Packet{{ID: 4}})
 	q.end = stop
 	var tooShort uint64
-	core := &pairCore{held: map[uint64]int64{}, lifetime: time.Hour, process: func(p *firewall.Packet) {
+	core := &pairCore{held: map[uint64]int64{}, expected: map[uint64]bool{}, lifetime: time.Hour, process: func(p *firewall.Packet) {
 		if p.ID == 2 {
 			if len(q.ranges) != 0 {
 				t.Error("it asked before a copy was too short")

@@ -1,0 +1,141 @@
+package conntrack
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+)
+
+// shard is a part of the flows behind a lock: a hash table of slots, which name
+// entries in slabs. It is three whole cache lines, so that two workers in two shards
+// do not wait for each other's.
+type shard struct {
+	mu sync.Mutex
+	// slots hold tag<<24 | entry+1; 0 is free. They are written with the lock
+	// held; expect reads them, and slabs, without.
+	slots []uint32
+	slabs []slab
+	limit int    // of count
+	free  uint32 // entry+1, linked through next
+	used  uint32 // entries ever made
+	count int
+	lists [statuses]list
+}
+
+const (
+	slabBits = 8 // whole pages of entries, and a size of records that the allocator has
+	slabSize = 1 << slabBits
+)
+
+// slab is the memory of some flows, 232 bytes each; nil until they begin.
+type slab struct {
+	entries atomic.Pointer[[slabSize]entry]
+	records *[slabSize]record
+}
+
+// init makes room for about so many flows. Slots are four fifths full then, and
+// a shard that has more than its share, by the luck of the hash, has room for
+// eight standard deviations.
+func (s *shard) init(flows int) {
+	luck := 8 * int(math.Sqrt(float64(flows)))
+	s.limit = flows + luck
+	s.slots = make([]uint32, s.limit*5/4+8)
+	s.slabs = make([]slab, s.limit>>slabBits+1)
+}
+
+func (s *shard) at(n uint32) *entry { return &s.slabs[n>>slabBits].entries.Load()[n&(slabSize-1)] }
+
+func (s *shard) record(n uint32) *record { return &s.slabs[n>>slabBits].records[n&(slabSize-1)] }
+
+// split returns the bits of a hash that find a slot, and those that are in it.
+func split(h uint64) (hash, tag uint32) { return uint32(h >> 24), uint32(h>>56) << 24 }
+
+// home is where the search for a hash begins (Lemire, Fast Random Integer
+// Generation in an Interval, 2019).
+func (s *shard) home(hash uint32) uint32 { return uint32(uint64(hash) * uint64(len(s.slots)) >> 32) }
+
+func (s *shard) after(i uint32) uint32 {
+	if i++; i == uint32(len(s.slots)) {
+		return 0
+	}
+	return i
+}
+
+// distance is how many slots i is behind from, once around if need be.
+func (s *shard) distance(from, i uint32) uint32 {
+	if i >= from {
+		return i - from
+	}
+	return i + uint32(len(s.slots)) - from
+}
+
+// find returns the entry of a key, or false.
+func (s *shard) find(p *packed, h uint64) (uint32, bool) {
+	hash, tag := split(h)
+	for i := s.home(hash); ; i = s.after(i) {
+		slot := s.slots[i]
+		if slot == 0 {
+			return 0, false
+		}
+		if slot&0xff000000 == tag {
+			if n := slot&0xffffff - 1; s.at(n).is(p) {
+				return n, true
+			}
+		}
+	}
+}
+
+// insert makes an entry for a key that is not there; false if the shard has no
+// room.
+func (s *shard) insert(p *packed, h uint64) (uint32, *entry, bool) {
+	if s.count >= s.limit {
+		return 0, nil, false
+	}
+	var n uint32
+	if s.free != 0 {
+		n = s.free - 1
+		s.free = s.record(n).next
+	} else {
+		n = s.used
+		if of := &s.slabs[n>>slabBits]; of.records == nil {
+			of.records = new([slabSize]record)
+			of.entries.Store(new([slabSize]entry))
+		}
+		s.used++
+	}
+	hash, tag := split(h)
+	e := s.at(n)
+	*e = entry{name: *p.name(), version: e.version + 1}
+	*s.record(n) = record{hash: hash}
+	i := s.home(hash)
+	for s.slots[i] != 0 {
+		i = s.after(i)
+	}
+	atomic.StoreUint32(&s.slots[i], tag|(n+1))
+	s.count++
+	return n, e, true
+}
+
+// remove takes an entry out of slots and gives it back. What follows it in its
+// run of slots moves up (Knuth, The Art of Computer Programming 6.4, algorithm
+// R), so that searches end at a free slot.
+func (s *shard) remove(n uint32) {
+	e, r := s.at(n), s.record(n)
+	i := s.home(r.hash)
+	for s.slots[i]&0xffffff != n+1 {
+		i = s.after(i)
+	}
+	for j := s.after(i); s.slots[j] != 0; j = s.after(j) {
+		home := s.home(s.record(s.slots[j]&0xffffff - 1).hash)
+		if s.distance(home, j) >= s.distance(i, j) {
+			atomic.StoreUint32(&s.slots[i], s.slots[j])
+			i = j
+		}
+	}
+	atomic.StoreUint32(&s.slots[i], 0)
+	s.lists[e.status].unlink(s, n)
+	r.next = s.free
+	s.free = n + 1
+	e.version++ // handles that still name it are of no use
+	s.count--
+}
