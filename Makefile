@@ -41,6 +41,8 @@ bench:
 # its seed, which -seed repeats.
 oracle:
 	go test ./policy -count=1 -v -timeout 1h -run TestTheEngineDecidesAndExplainsAsTheDocumentationSays -pairs $(PACKETS)
+	go test ./conntrack -count=1 -v -timeout 1h -run TestRandomSequencesAgreeWithTheModel -packets $(PACKETS)
+	go test ./firewall -count=1 -v -timeout 1h -run TestRandomSequencesThroughTheCoreAgreeWithTheModels -packets $$(($(PACKETS) / 10))
 
 # The commands of the README in a fresh clone, as root and as an ordinary user.
 newcomer:
