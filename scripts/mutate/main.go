@@ -1,8 +1,9 @@
-// Command mutate puts small faults into the rules engine, one at a time, in a
-// copy of the repository, and runs the tests that must notice each of them:
+// Command mutate puts small faults into the rules engine and the flow table, one at
+// a time, in a copy of the repository, and runs the tests that must notice each of
+// them:
 //
 //	go run ./scripts/mutate
-//	go run ./scripts/mutate times.go   # only the faults of which file or code holds that
+//	go run ./scripts/mutate conntrack/   # only the faults of which file or code holds that
 //
 // It prints the faults that no test noticed; the exit status is 1 if there are
 // any.
@@ -20,7 +21,7 @@ import (
 // fault replaces old, which stands once in the file, by new.
 type fault struct{ file, old, new string }
 
-var faults = []fault{
+var ruleFaults = []fault{
 	{"policy/evaluate.go", "p.try(c, &p.first, d) || p.try(c, &p.before, d)", "p.try(c, &p.first, d)"},
 	{"policy/evaluate.go", "p.try(c, &t.rules, d) || p.try(c, &p.after, d)", "p.try(c, &p.after, d) || p.try(c, &t.rules, d)"},
 	{"policy/evaluate.go", "from = i + 1", "from = i + 2"},
@@ -111,8 +112,22 @@ var faults = []fault{
 	{"limit/bucket.go", "if next-now > b.depth {", "if next-now >= b.depth {"},
 }
 
-// tests must notice every fault.
-var tests = []string{"./policy", "./policy/classify", "./ruletest", "./limit"}
+var (
+	ruleTests = []string{"./policy", "./policy/classify", "./ruletest", "./limit"}
+	flowTests = []string{"./conntrack"}
+	coreTests = []string{"./firewall"}
+)
+
+// tests are those that must notice the fault.
+func (f *fault) tests() []string {
+	switch folder, _, _ := strings.Cut(f.file, "/"); folder {
+	case "conntrack":
+		return flowTests
+	case "firewall":
+		return coreTests
+	}
+	return ruleTests
+}
 
 func main() {
 	if err := run(strings.Join(os.Args[1:], " ")); err != nil {
@@ -123,7 +138,7 @@ func main() {
 
 // run tries the faults that hold the text only.
 func run(only string) error {
-	faults := slices.DeleteFunc(slices.Clone(faults), func(f fault) bool {
+	faults := slices.DeleteFunc(slices.Concat(ruleFaults, flowFaults), func(f fault) bool {
 		return !strings.Contains(f.file+" "+f.new, only)
 	})
 	if len(faults) == 0 {
@@ -146,7 +161,7 @@ func run(only string) error {
 	if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
 		return err
 	}
-	if out, passed := test(dir); !passed {
+	if out, passed := test(dir, slices.Concat(ruleTests, flowTests, coreTests)); !passed {
 		return fmt.Errorf("the tests fail without a fault:\n%s", out)
 	}
 	missed := 0
@@ -179,12 +194,12 @@ func try(dir string, f fault) (noticed bool, err error) {
 	if err := os.WriteFile(path, []byte(strings.Replace(string(text), f.old, f.new, 1)), 0o644); err != nil {
 		return false, err
 	}
-	_, passed := test(dir)
+	_, passed := test(dir, f.tests())
 	return !passed, os.WriteFile(path, text, 0o644)
 }
 
-func test(dir string) (output string, passed bool) {
-	c := exec.Command("go", append([]string{"test", "-short", "-failfast"}, tests...)...)
+func test(dir string, packages []string) (output string, passed bool) {
+	c := exec.Command("go", append([]string{"test", "-short", "-failfast", "-timeout=5m"}, packages...)...)
 	c.Dir = dir
 	out, err := c.CombinedOutput()
 	return string(out), err == nil
