@@ -10,9 +10,17 @@ import (
 
 const (
 	// MaxFileSize is the largest rules file that is read, in bytes. It has room
-	// for about ten thousand rules or a hundred thousand addresses; HCL needs
-	// some hundred times as much memory for a moment.
-	MaxFileSize = 2 << 20
+	// for some 200,000 rules.
+	MaxFileSize = 32 << 20
+
+	// maxText is the most that HCL's parser gets of a file: of what stands beside
+	// the rules in all, and of one rule. It has room for a hundred thousand
+	// addresses; HCL needs some hundred times as much memory for a moment.
+	maxText = 2 << 20
+
+	// splitAbove is the size of a file, in bytes, above which its rules are parsed
+	// one by one.
+	splitAbove = 256 << 10
 
 	// maxNesting bounds how deep the syntax tree can get, and into how many
 	// pieces a string is cut. HCL's parser calls itself for each level and has no
@@ -26,17 +34,14 @@ const (
 
 // guard refuses text that must not reach HCL's parser because of its size or
 // nesting, and a few common slips for which the parser's own message is of no
-// help. nil means that src may be parsed.
-func guard(filename string, src []byte) hcl.Diagnostics {
-	if len(src) > MaxFileSize {
-		return hcl.Diagnostics{{
-			Severity: hcl.DiagError,
-			Summary:  "File too large",
-			Detail:   fmt.Sprintf("Expected a rules file of at most %d bytes; this one has %d.", MaxFileSize, len(src)),
-			Subject:  startOf(filename),
-		}}
+// help. start is where the text stands in the file. nil means that it may be
+// parsed.
+func guard(filename string, text []byte, start hcl.Pos) hcl.Diagnostics {
+	if len(text) > maxText {
+		return tooLarge(hcl.Range{Filename: filename, Start: start, End: start}, maxText, len(text),
+			"that is not rules in tenants written in the usual way; long lists of addresses belong into a file (addresses_from)")
 	}
-	tokens, _ := hclsyntax.LexConfig(src, filename, hcl.InitialPos)
+	tokens, _ := hclsyntax.LexConfig(text, filename, start)
 	var (
 		levels nesting
 		slips  hcl.Diagnostics
@@ -60,6 +65,16 @@ func guard(filename string, src []byte) hcl.Diagnostics {
 		}
 	}
 	return slips
+}
+
+// tooLarge reports that of a file there may be only that many bytes.
+func tooLarge(at hcl.Range, limit, size int, what string) hcl.Diagnostics {
+	return hcl.Diagnostics{{
+		Severity: hcl.DiagError,
+		Summary:  "File too large",
+		Detail:   fmt.Sprintf("Expected at most %d bytes %s; there are %d.", limit, what, size),
+		Subject:  &at,
+	}}
 }
 
 // nesting adds up how deep the parser would be: one level for each open

@@ -21,3 +21,9 @@ func (s *steady) evaluate(p *Policy, contextID uint64, f *inspect.Frame) Decisio
 
 // noFiles is for tests that must not read from the disk.
 func noFiles(string) ([]byte, error) { return nil, errors.New("no files here") }
+
+// largeRules writes a tenant with that many rules, most of them plain.
+func largeRules(n int) string {
+	text, _ := realistic(n)
+	return text
+}

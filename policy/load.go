@@ -69,20 +69,26 @@ func Load(filename string, src []byte) (*Policy, hcl.Diagnostics) {
 
 // load compiles src; open reads address files.
 func load(filename string, src []byte, open func(string) ([]byte, error)) (*Policy, hcl.Diagnostics, map[string]*hcl.File) {
+	return loadText(filename, src, open, splitAbove)
+}
+
+// loadText compiles src, with its rules parsed one by one above that size.
+func loadText(filename string, src []byte, open func(string) ([]byte, error), above int) (*Policy, hcl.Diagnostics, map[string]*hcl.File) {
 	files := map[string]*hcl.File{filename: {Bytes: src}}
-	if diags := guard(filename, src); diags.HasErrors() {
-		return nil, diags, files
+	body, pieces, diags := parse(filename, src, above)
+	if body != nil {
+		files[filename] = &hcl.File{Bytes: src, Body: body}
 	}
-	file, diags := hclsyntax.ParseConfig(src, filename, hcl.InitialPos)
-	files[filename] = file
 	if diags.HasErrors() {
 		// What follows from a syntax error would only hide it.
 		return nil, tidy(diags, filename), files
 	}
-	body := file.Body.(*hclsyntax.Body) // as ParseConfig says
 	l := newLoader(filename, src, open)
-	l.diags, l.addressFiles = diags, files
+	l.diags, l.addressFiles, l.pieces = diags, files, pieces
 	l.file(body)
+	if pieces != nil && pieces.diags.HasErrors() {
+		return nil, tidy(pieces.diags, filename), files
+	}
 	diags = tidy(l.diags, filename)
 	if diags.HasErrors() {
 		return nil, diags, files
@@ -109,6 +115,26 @@ func newLoader(filename string, src []byte, open func(string) ([]byte, error)) *
 	}
 }
 
+// parse makes the syntax tree of a file; of a large one all but the rules, which
+// the pieces have. The tree is nil where nothing could be parsed.
+func parse(filename string, src []byte, above int) (*hclsyntax.Body, *pieces, hcl.Diagnostics) {
+	if len(src) > MaxFileSize {
+		return nil, nil, tooLarge(*startOf(filename), MaxFileSize, len(src), "in a rules file")
+	}
+	if len(src) > above {
+		if sections, ok := split(src); ok {
+			p := newPieces(filename, src)
+			body := p.body(sections)
+			return body, p, p.diags
+		}
+	}
+	if diags := guard(filename, src, hcl.InitialPos); diags.HasErrors() {
+		return nil, nil, diags
+	}
+	file, diags := hclsyntax.ParseConfig(src, filename, hcl.InitialPos)
+	return file.Body.(*hclsyntax.Body), nil, diags // as ParseConfig says
+}
+
 // loader turns a syntax tree into a policy. It goes on after a mistake, to
 // report them all; what it has built then is thrown away.
 type loader struct {
@@ -118,6 +144,7 @@ type loader struct {
 	diags    hcl.Diagnostics
 	errors   int
 	policy   *Policy
+	pieces   *pieces // of a large file; else nil
 
 	// What rules can name: the blocks, and what has been compiled of them.
 	groupBlocks   map[string]*hclsyntax.Block

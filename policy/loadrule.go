@@ -23,6 +23,11 @@ func (l *loader) ruleBlocks(body *hclsyntax.Body, owner string, ovn bool) ruleLi
 		if ok {
 			l.declare(names, "rule", name, b.LabelRanges[0])
 		}
+		if l.pieces != nil {
+			if b = l.pieces.whole(b); b == nil {
+				continue // its syntax is wrong
+			}
+		}
 		r := l.rule(b, ovn)
 		r.name = owner + "/" + name
 		l.policy.rules = append(l.policy.rules, r)

@@ -50,7 +50,7 @@ var said = regexp.MustCompile(`^[ ,;a-z]*[a-z]{3,} [a-z%]{2,}`)
 // that compares them.
 var shownElsewhere = map[string]string{
 	"Rules file not read": "TestLoadFileReportsAFileThatCannotBeRead", "Expected a rules file that can be read: %s.": "TestLoadFileReportsAFileThatCannotBeRead",
-	"File too large": "TestLargeFilesAreRefused", "Expected a rules file of at most %d bytes; this one has %d.": "TestLargeFilesAreRefused",
+	"File too large": "TestLargeFilesAreRefused", "Expected at most %d bytes %s; there are %d.": "TestLargeFilesAreRefused",
 	"Too many diagnostics": "TestDiagnosticsAreBounded",
 	"rule was":             "TestASpentBudgetIsSaid", "rules were": "TestASpentBudgetIsSaid",
 	"its %s can have no value at all": "TestFindingsSayWhatIsWrongAndWhere",

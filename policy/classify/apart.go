@@ -1,6 +1,9 @@
 package classify
 
-import "slices"
+import (
+	"slices"
+	"sort"
+)
 
 const (
 	together = 16 // rules that are not worth more than one tree
@@ -92,22 +95,23 @@ func (r ruler) wide(a *Addresses, family uint8) bool {
 		return false
 	}
 	count := 0
-	holds := func(lo, hi [2]uint64) {
-		first, _ := slices.BinarySearchFunc(r, lo, compare)
-		behind, found := slices.BinarySearchFunc(r, hi, compare)
-		if found {
-			behind++
-		}
-		count += behind - first
-	}
 	if family == 4 {
 		for _, x := range a.V4 {
-			holds([2]uint64{0, uint64(x.Lo)}, [2]uint64{0, uint64(x.Hi)})
+			count += r.between([2]uint64{0, uint64(x.Lo)}, [2]uint64{0, uint64(x.Hi)})
 		}
 	} else {
 		for _, x := range a.V6 {
-			holds(x.Lo, x.Hi)
+			count += r.between(x.Lo, x.Hi)
 		}
 	}
 	return count > len(r)/wideness+1
+}
+
+// between returns how many ends there are from lo to hi.
+func (r ruler) between(lo, hi [2]uint64) int {
+	first := sort.Search(len(r), func(i int) bool { return !less(r[i], lo) })
+	if first < len(r) && less(hi, r[first]) {
+		return 0
+	}
+	return sort.Search(len(r)-first, func(i int) bool { return less(hi, r[first+i]) })
 }

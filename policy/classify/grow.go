@@ -14,6 +14,7 @@ const (
 func grow(rules []Rule, all *region) table {
 	family := all.family
 	g := grower{rules: rules, family: family, known: make(map[piece]uint32)}
+	g.single = make([]uint32, len(rules))
 	g.boxes = []box{{high: guards, low: packed(1, 1, 1), order: noRule}}
 	g.leaves = []group{{lastGroup}}
 	var inside []int32
@@ -36,7 +37,8 @@ type grower struct {
 	table
 	rules  []Rule
 	family uint8
-	known  map[piece]uint32 // boxes of a rule, by what they are made of
+	single []uint32         // the box of a rule that is one; 0: none yet
+	known  map[piece]uint32 // boxes of the others, by what they are made of
 
 	list []uint32 // boxes of the leaf at hand
 
@@ -180,10 +182,14 @@ func (g *grower) pieces(i int32, r *region) {
 
 // box returns the number of a piece's box.
 func (g *grower) box(p piece) uint32 {
+	rule := &g.rules[p.rule]
+	one := len(rule.Services) == 1 && rule.Dst.one(g.family) && rule.Src.one(g.family)
+	if n := g.single[p.rule]; one && n != 0 {
+		return n
+	}
 	if n, ok := g.known[p]; ok {
 		return n
 	}
-	rule := &g.rules[p.rule]
 	b := box{order: uint32(p.rule) << askBits}
 	if rule.Rest {
 		b.order |= askRest
@@ -209,8 +215,17 @@ func (g *grower) box(p piece) uint32 {
 	b.high = packed(around.KindHi, around.DstHi, around.SrcHi) | guards
 	n := uint32(len(g.boxes))
 	g.boxes = append(g.boxes, b)
-	g.known[p] = n
+	if one {
+		g.single[p.rule] = n
+	} else {
+		g.known[p] = n
+	}
 	return n
+}
+
+// one reports whether a set is at most one range.
+func (a *Addresses) one(family uint8) bool {
+	return a == nil || family == 4 && len(a.V4) == 1 || family == 6 && len(a.V6) == 1
 }
 
 // bounds returns the first and the last first word of a range of a set, or of

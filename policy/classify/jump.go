@@ -18,6 +18,7 @@ type root struct {
 const (
 	worthJumps = 24 // rules that are worth a table
 	maxSlots   = 12 // of a table, as a power of two
+	jumpSample = 8192
 )
 
 // at returns where a packet begins.
@@ -133,6 +134,14 @@ func (g *grower) jumpsOf(rules []int32, all *region) (best root, ok bool) {
 	if n < worthJumps {
 		return root{}, false
 	}
+	sample := rules
+	if n > jumpSample {
+		sample = make([]int32, jumpSample)
+		for i := range sample {
+			sample[i] = rules[i*n/jumpSample]
+		}
+	}
+	scale := float64(n) / float64(len(sample))
 	bestCost := float64(n) / 8
 	for _, d := range [...]int{dstWord, srcWord, dstPort} {
 		// The values between which the rules are, without those that take all.
@@ -147,8 +156,8 @@ func (g *grower) jumpsOf(rules []int32, all *region) (best root, ok bool) {
 		for k := min(maxSlots, bits.Len(uint(n))-1); k >= 4 && base <= end; k-- {
 			r := root{base: base, dimension: uint8(d), shift: uint8(max(0, bits.Len64(uint64(end-base))-k))}
 			r.jumps = make([]ref, (end-base)>>r.shift+3)
-			if cost, copies := g.cost(rules, all, &r); copies <= 2*n && cost < bestCost {
-				best, bestCost, ok = r, cost, true
+			if cost, copies := g.cost(sample, all, &r); copies <= 2*len(sample) && cost*scale < bestCost {
+				best, bestCost, ok = r, cost*scale, true
 			}
 		}
 	}
