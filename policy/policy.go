@@ -209,7 +209,7 @@ func (p *Policy) Rules() []string {
 func (p *Policy) FileRules() int { return int(p.first.start) }
 
 // RuleName returns "tenant/rule" of the rule with that [Decision.RuleIndex].
-func (p *Policy) RuleName(rule int32) string { return p.rules[rule].name }
+func (p *Policy) RuleName(rule int32) string { return p.verdicts[rule].name }
 
 // Set returns what the rule with that index changes in an accepted packet; nil
 // for none.
@@ -217,7 +217,7 @@ func (p *Policy) Set(rule int32) *rewrite.Set {
 	if rule < 0 {
 		return nil
 	}
-	return p.rules[rule].set
+	return p.verdicts[rule].set
 }
 
 // Tests returns the test blocks of the file. The slice is the policy's own.

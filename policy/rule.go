@@ -15,17 +15,18 @@ import (
 type rule struct {
 	verdict
 	at          place
-	set         *rewrite.Set
 	source      *classify.Addresses // nil: any, also none
 	destination *classify.Addresses
 	services    []service
 	more        *conditions // nil: no more
 }
 
-// verdict is what is looked at once a rule matches: half a cache line.
+// verdict is what packets need of a rule that matches, or has accepted their
+// flow.
 type verdict struct {
 	name      string // "tenant/rule"
-	bucket    int32  // in Policy.buckets; -1: no limit
+	set       *rewrite.Set
+	bucket    int32 // in Policy.buckets; -1: no limit
 	action    Action
 	mode      mode
 	log       bool
