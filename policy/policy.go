@@ -159,12 +159,12 @@ type Decision struct {
 // [Policy.Tenant] returns is the policy's own and must not be changed.
 type Tenant struct {
 	Name          string
-	OVN           bool           // context IDs are in the OVN layout
-	Endpoints     []netip.Prefix // outer addresses that may carry it; empty: any
+	OVN           bool // context IDs are in the OVN layout
 	Audit         bool
 	AnyEndpoint   bool // pairing = "tenant"
 	TCPLoose      bool
 	DefaultAction Action
+	Endpoints     []netip.Prefix // outer addresses that may carry it; empty: any
 	Limits        conntrack.Limits
 }
 

@@ -45,8 +45,8 @@ type Checker interface {
 
 // Matcher is a compiled list of rules.
 type Matcher struct {
-	rules  []Rule
 	tables [tables]table
+	rules  []Rule
 }
 
 // The tables of a matcher. IP and what is not IP are apart because a rule about
@@ -106,9 +106,12 @@ func (m *Matcher) First(k *Key, from int, rest Checker) int {
 		leaves[i&(maxTrees-1)] = t.leafOf(t.roots[i].at(&v), &v)
 	}
 	if from == 0 {
-		best, packed := uint32(noRule), packed(k.Kind, k.DstPort, k.SrcPort)
+		packed := packed(k.Kind, k.DstPort, k.SrcPort)
+		best := lowestOf(t.few, v[dstWord], v[srcWord], packed)
 		for i := range t.roots {
-			best = min(best, t.lowest(leaves[i&(maxTrees-1)], v[dstWord], v[srcWord], packed))
+			if best > t.roots[i].lowest {
+				best = min(best, t.lowest(leaves[i&(maxTrees-1)], v[dstWord], v[srcWord], packed))
+			}
 		}
 		switch {
 		case best == noRule:
@@ -118,6 +121,11 @@ func (m *Matcher) First(k *Key, from int, rest Checker) int {
 		}
 	}
 	s := search{rules: m.rules, key: k, from: from, best: len(m.rules), rest: rest}
+	for i := range t.few {
+		if s.box(&t.few[i], &v) {
+			break
+		}
+	}
 	for i := range t.roots {
 		s.leaf(t, leaves[i&(maxTrees-1)], &v)
 	}

@@ -1,6 +1,9 @@
 package classify
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 const (
 	leafSize   = 4  // boxes that are compared one by one
@@ -24,12 +27,34 @@ func grow(rules []Rule, all *region) table {
 			inside = append(inside, int32(i))
 		}
 	}
+	if len(inside) <= groupSize {
+		if few, ok := g.few(inside, all); ok {
+			return table{few: few}
+		}
+	}
 	for _, part := range g.apart(inside) {
 		if len(part) > 0 {
 			g.roots = append(g.roots, g.root(part, all))
 		}
 	}
+	slices.SortFunc(g.roots, func(a, b root) int { return cmp.Compare(a.lowest, b.lowest) })
 	return g.table
+}
+
+// few returns the boxes of few rules, if they are few.
+func (g *grower) few(rules []int32, all *region) ([]box, bool) {
+	g.list = g.list[:0]
+	for _, i := range rules {
+		g.pieces(i, all)
+	}
+	if len(g.list) > groupSize {
+		return nil, false
+	}
+	few := make([]box, len(g.list))
+	for i, n := range g.list {
+		few[i] = g.boxes[n]
+	}
+	return few, true
 }
 
 // grower builds the trees of one family.

@@ -8,8 +8,9 @@ import (
 // root is one tree. Where there are many rules, a packet begins not at one node,
 // but at one of many, which a table has by the first bits of one value.
 type root struct {
-	only      ref   // if there is no table
-	jumps     []ref // first below base, then the slots, then above them
+	only      ref    // if there is no table
+	lowest    uint32 // order of its first rule
+	jumps     []ref  // first below base, then the slots, then above them
 	base      int64
 	shift     uint8
 	dimension uint8
@@ -56,8 +57,10 @@ func (r *root) region(all *region, slot int) (region, bool) {
 func (g *grower) root(rules []int32, all *region) root {
 	budget := perRule*len(rules) + 1024
 	r, ok := g.jumpsOf(rules, all)
+	r.lowest = uint32(rules[0]) << askBits
 	if !ok {
-		return root{only: g.node(rules, *all, growth{budget: budget})}
+		r.only = g.node(rules, *all, growth{budget: budget})
+		return r
 	}
 	lists := make([][]int32, len(r.jumps))
 	copies := 0

@@ -27,8 +27,10 @@ func (v *words) of(k *Key) {
 	v[kindOf], v[dstPort], v[srcPort] = k.Kind, k.DstPort, k.SrcPort
 }
 
-// table has the trees of one family.
+// table has the trees of one family, or where there are only few boxes those
+// alone.
 type table struct {
+	few    []box  // by rule
 	roots  []root // of the trees, not more than maxTrees
 	nodes  []node
 	leaves []group
@@ -130,6 +132,15 @@ func (t *table) lowest(r ref, dst, src uint32, rest uint64) uint32 {
 	}
 }
 
+// lowestOf is lowest of few boxes.
+func lowestOf(few []box, dst, src uint32, rest uint64) uint32 {
+	best := uint32(noRule)
+	for i := range few {
+		best = min(best, few[i].order|few[i].outside(dst, src, rest))
+	}
+	return best
+}
+
 // search is a question with rules to ask, or not from the first rule on.
 type search struct {
 	rules []Rule
@@ -151,24 +162,31 @@ func (s *search) leaf(t *table, r ref, v *words) {
 			if b.order == noRule {
 				break
 			}
-			rule := int(b.order >> askBits)
-			if rule >= s.best {
+			if last = int(b.order >> askBits); last >= s.best {
 				return
 			}
-			last = rule
-			if rule < s.from || b.outside(v[dstWord], v[srcWord], packed(v[kindOf], v[dstPort], v[srcPort])) != 0 ||
-				b.order&askRule != 0 && !s.rules[rule].matches(s.key) ||
-				b.order&askRest != 0 && !s.rest.Check(rule) {
-				continue
+			if s.box(b, v) {
+				return
 			}
-			s.best = rule
-			return
 		}
 		if g[0]&lastGroup != 0 {
 			s.short = s.short || g[0]&cutShort != 0 && last < s.from
 			return
 		}
 	}
+}
+
+// box reports whether the packet matches the rule of a box, which is then the
+// best.
+func (s *search) box(b *box, v *words) bool {
+	rule := int(b.order >> askBits)
+	if rule < s.from || b.outside(v[dstWord], v[srcWord], packed(v[kindOf], v[dstPort], v[srcPort])) != 0 ||
+		b.order&askRule != 0 && !s.rules[rule].matches(s.key) ||
+		b.order&askRest != 0 && !s.rest.Check(rule) {
+		return false
+	}
+	s.best = rule
+	return true
 }
 
 // Memory returns about how many bytes the trees take.
@@ -179,7 +197,7 @@ func (m *Matcher) Memory() int {
 		for j := range t.roots {
 			sum += len(t.roots[j].jumps) * int(unsafe.Sizeof(empty))
 		}
-		sum += len(t.nodes)*int(unsafe.Sizeof(node{})) + len(t.leaves)*int(unsafe.Sizeof(group{})) + len(t.boxes)*int(unsafe.Sizeof(box{}))
+		sum += len(t.few)*int(unsafe.Sizeof(box{})) + len(t.nodes)*int(unsafe.Sizeof(node{})) + len(t.leaves)*int(unsafe.Sizeof(group{})) + len(t.boxes)*int(unsafe.Sizeof(box{}))
 	}
 	return sum
 }
