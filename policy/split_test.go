@@ -136,6 +136,7 @@ func TestPlainRulesAreParsedQuicklyAndAsHCLDoes(t *testing.T) {
 func TestWhatCannotBeSplitIsReadAsAWhole(t *testing.T) {
 	const tail = "tenant \"t\" {\n context_ids = [1]\n rule \"r\" {\n  action = \"accept\"\n }\n}\n"
 	for name, text := range map[string]string{
+		"a block without end":    "tenant \"u\" {\n rule \"r\" {\n }\n",
 		"a heredoc":              "x = <<EOT\nrule \"r\" {\nEOT\n",
 		"an escaped template":    "x = \"$${\"\n",
 		"a comment without end":  "/* x\n",

@@ -126,7 +126,7 @@ func (r mixer) rules(n int) []Rule {
 	shared := []*Addresses{r.set(), r.set()}
 	rules := make([]Rule, n)
 	for i := range rules {
-		rules[i] = Rule{Src: r.set(), Dst: r.set(), Rest: r.IntN(5) == 0}
+		rules[i] = Rule{Src: r.set(), Dst: r.set(), Rest: r.IntN(5) == 0, Passes: r.IntN(5) == 0}
 		if r.IntN(6) == 0 {
 			rules[i].Dst = shared[r.IntN(2)]
 		}
@@ -228,6 +228,59 @@ func TestHostileRulesStayBounded(t *testing.T) {
 	}
 	if m := New(rules); m.Memory() > len(rules)*400+80000 {
 		t.Errorf("%d bytes for %d rules", m.Memory(), len(rules))
+	}
+}
+
+func TestLargeSharedSetsStayBounded(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	group := new(Addresses)
+	for range 20000 {
+		x := r.Uint32()
+		group.V4 = append(group.V4, Range4{x, x})
+	}
+	tidy(group)
+	rules := make([]Rule, 2000)
+	for i := range rules {
+		rules[i] = Rule{Src: group, Dst: group, Services: []Service{{6, 6, 0, Absent, uint32(i), uint32(i) + r.Uint32N(100)}}}
+	}
+	m := New(rules)
+	if m.Memory() > len(rules)*400+80000 {
+		t.Errorf("%d bytes for %d rules", m.Memory(), len(rules))
+	}
+	for range 2000 {
+		address := func() [2]uint64 {
+			if r.IntN(4) == 0 {
+				return [2]uint64{0, uint64(r.Uint32())}
+			}
+			return [2]uint64{0, uint64(group.V4[r.IntN(len(group.V4))].Lo)}
+		}
+		k := Key{Family: 4, Src: address(), Dst: address(), Kind: 6, SrcPort: 1, DstPort: r.Uint32N(2200)}
+		want := -1
+		if group.Contains(4, k.Src) && group.Contains(4, k.Dst) {
+			want = slices.IndexFunc(rules, func(x Rule) bool { return x.Services[0].DstLo <= k.DstPort && k.DstPort <= x.Services[0].DstHi })
+		}
+		if got := m.First(&k, 0, nil); got != want {
+			t.Fatalf("got %d, want %d for %+v", got, want, k)
+		}
+	}
+}
+
+func TestGoingOnBehindRulesThatPassNeedsNoWalk(t *testing.T) {
+	rules := make([]Rule, 5000)
+	for i := range rules {
+		rules[i] = Rule{Services: []Service{{0, 255, 0, Absent, 0, Absent}}, Passes: i < 4999}
+	}
+	m := New(rules)
+	k := Key{Family: 4, Kind: 6, SrcPort: 1, DstPort: 2}
+	for _, g := range m.tables[ofIP4].leaves {
+		if g[0]&cutShort != 0 {
+			t.Error("a leaf was cut short")
+		}
+	}
+	for from := range rules {
+		if got := m.First(&k, from, nil); got != from {
+			t.Fatalf("from %d: got %d", from, got)
+		}
 	}
 }
 
