@@ -10,6 +10,9 @@
 //	                                                     │        that matches
 //	                                                 Decision
 //
+// A file of many rules is parsed rule by rule, so that it needs no more memory than
+// what it becomes.
+//
 // Nothing is half-loaded: [Load] returns either a whole [Policy] or errors. The
 // words of the language are in tables.go, and nowhere else; what it is to have
 // later is refused by name, never read over.

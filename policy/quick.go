@@ -16,8 +16,12 @@ type quick struct {
 	pos      hcl.Pos // of src[0]
 	line     int     // lines behind pos
 	start    int     // of the line
+	depth    int     // blocks inside each other
 	filename string
 }
+
+// quickDepth bounds how deep blocks are inside each other.
+const quickDepth = 3
 
 // quickRule returns the rule block at the beginning of src, which must be the
 // whole of it, or nil.
@@ -116,7 +120,7 @@ func (q *quick) blockOf(name string, at hcl.Range) *hclsyntax.Block {
 		return nil
 	}
 	b.OpenBraceRange = q.from(open)
-	if !q.lineEnd() {
+	if q.depth++; q.depth > quickDepth || !q.lineEnd() {
 		return nil
 	}
 	b.Body = &hclsyntax.Body{Attributes: hclsyntax.Attributes{}, Blocks: hclsyntax.Blocks{}}
@@ -127,6 +131,7 @@ func (q *quick) blockOf(name string, at hcl.Range) *hclsyntax.Block {
 		if q.next('}') {
 			b.CloseBraceRange = q.from(end)
 			b.Body.SrcRange = hcl.RangeBetween(b.OpenBraceRange, b.CloseBraceRange)
+			q.depth--
 			b.Body.EndRange = hcl.Range{Filename: q.filename, Start: b.CloseBraceRange.End, End: b.CloseBraceRange.End}
 			return b
 		}

@@ -17,7 +17,7 @@ import (
 func bothWays(t *testing.T, src []byte) (whole, inPieces *hclsyntax.Body, wholeDiags, diags hcl.Diagnostics) {
 	t.Helper()
 	whole, _, wholeDiags = parse("rules.hcl", src, len(src))
-	inPieces, pieces, diags := parse("rules.hcl", src, -1)
+	inPieces, pieces, _ := parse("rules.hcl", src, -1)
 	if pieces == nil {
 		return whole, nil, wholeDiags, nil
 	}
@@ -91,6 +91,7 @@ func TestPlainRulesAreParsedQuicklyAndAsHCLDoes(t *testing.T) {
 		{"a reference", start + " source = address_group.web\n}", true},
 		{"blocks", start + " limit {\n  rate = \"1/s\"\n  over = \"drop\"\n }\n time {\n }\n}", true},
 		{"a block with a name", start + " limit \"x\" {\n }\n}", true},
+		{"blocks too deep", start + " a {\n b {\n c {\n }\n }\n }\n}", false},
 		{"numbers", start + " vlan = [10]\n}", false},
 		{"an escape", start + " action = \"a\\\"b\"\n}", false},
 		{"a template", start + " action = \"${x}\"\n}", false},

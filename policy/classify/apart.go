@@ -17,13 +17,22 @@ func (g *grower) apart(rules []int32) [][]int32 {
 		return [][]int32{rules}
 	}
 	dst, src := g.ruler(rules, dstWord), g.ruler(rules, srcWord)
+	known := [2]map[*Addresses]bool{{}, {}} // rules share sets, which may be large
+	wide := func(word int, r ruler, a *Addresses) bool {
+		w, ok := known[word][a]
+		if !ok {
+			w = r.wide(a, g.family)
+			known[word][a] = w
+		}
+		return w
+	}
 	var parts [4][]int32
 	for _, i := range rules {
 		part := 0
-		if dst.wide(g.rules[i].Dst, g.family) {
+		if wide(0, dst, g.rules[i].Dst) {
 			part |= 1
 		}
-		if src.wide(g.rules[i].Src, g.family) {
+		if wide(1, src, g.rules[i].Src) {
 			part |= 2
 		}
 		parts[part] = append(parts[part], i)
@@ -31,8 +40,8 @@ func (g *grower) apart(rules []int32) [][]int32 {
 	return g.fewer(parts)
 }
 
-// fewer joins parts: rules with two narrow addresses can be with those that have
-// one, and a few rules with any.
+// fewer puts the rules with two narrow addresses to the more of those that have
+// one: cut by that one, none of them is copied much.
 func (g *grower) fewer(parts [4][]int32) [][]int32 {
 	join := func(a, b []int32) []int32 {
 		c := append(slices.Clone(a), b...)

@@ -1,18 +1,27 @@
 // Package classify finds the first of many rules that matches a packet.
 //
-//	[]Rule ──New──▶ Matcher: trees for IPv4, IPv6 and the rest
+//	[]Rule ──New──▶ Matcher: a table each for IPv4, IPv6 and what is neither,
+//	                   │      with up to four trees of the rules
 //	                   │
-//	                First(key): down each tree to a leaf, the few rules there
-//	                            compared exactly ──▶ lowest index, or -1
+//	                First(key): in each tree a slot of its root, down a few nodes
+//	                            to a leaf; then the boxes of all leaves compared
+//	                            ──▶ lowest index, or -1
 //
 // The trees are decision trees in the way of HiCuts and HyperSplit (Gupta and
-// McKeown 1999; Qi et al. 2009), with nodes of up to 16 children that are cut at
-// the rules' own bounds. As in EffiCuts (Vamanan et al. 2010), rules that are
-// wide in source or destination have trees of their own, since they would be
-// copied into every child. A rule is copied into each child that it can match
-// in; where that is too much, the node stays a leaf, however many rules it has.
-// So memory is at most about 16 places of 4 bytes for each rule, and a hostile
-// rules file makes lookups slow, never large.
+// McKeown 1999; Qi et al. 2009). A root has up to 4096 slots of equal size, as
+// HiCuts cuts; a node has up to eight children, cut at the rules' own bounds, and
+// fills one cache line. Rules that are wide in source or destination, measured by
+// how many of the other rules' addresses they hold, have trees of their own, since
+// they would be copied into every child (EffiCuts, Vamanan et al. 2010; CutSplit,
+// Li et al. 2018). A leaf has flat boxes of 40 bytes, and compares four at a time
+// without a branch; of rules that are many boxes it has those that meet its region
+// if they are few, else one around them, and asks the rule. docs/classify.md has
+// the figures.
+//
+// A rule is copied into each child that it can match in; where that is too much,
+// the node stays a leaf, however many rules it has. So memory is at most some
+// hundred bytes for each rule, and a hostile rules file makes lookups slow, never
+// large.
 //
 // It knows the fields that nearly all rules are about: addresses, the protocol
 // or ethertype, and ports. What else a rule asks is left to a [Checker].

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	leafSize   = 4  // boxes that are compared one by one
+	leafSize   = 4  // rules that need no further cut
 	maxDepth   = 24 // of a tree
 	perRule    = 16 // places in leaves for each rule, on average
 	nodePlaces = 16 // that a node takes the room of
@@ -16,10 +16,14 @@ const (
 // grow makes the trees of all packets of a region.
 func grow(rules []Rule, all *region) table {
 	family := all.family
-	g := grower{rules: rules, family: family, known: make(map[piece]uint32)}
-	g.single = make([]uint32, len(rules))
-	g.boxes = []box{{high: guards, low: packed(1, 1, 1), order: noRule}}
-	g.leaves = []group{{lastGroup}}
+	g := grower{
+		table: table{
+			boxes:  []box{{high: guards, low: packed(1, 1, 1), order: noRule}},
+			leaves: []group{{lastGroup}},
+		},
+		rules: rules, family: family,
+		single: make([]uint32, len(rules)), known: make(map[piece]uint32),
+	}
 	var inside []int32
 	for i := range rules {
 		r := &rules[i]
