@@ -12,7 +12,7 @@ type exactMap struct {
 
 const (
 	exactPlaces = 5 // in a line
-	exactLoad   = 3 // IDs to a line, on average
+	exactLoad   = 4 // IDs to a line, on average
 )
 
 // exactLine is 64 bytes.

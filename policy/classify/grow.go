@@ -8,7 +8,7 @@ import (
 const (
 	leafSize   = 4  // rules that need no further cut
 	maxDepth   = 24 // of a tree
-	perRule    = 16 // places in leaves for each rule, on average
+	perRule    = 8  // places in leaves for each rule, on average
 	nodePlaces = 16 // that a node takes the room of
 	perBoxes   = 4  // boxes that a rule can be in one leaf before it is asked as a whole
 )
