@@ -38,6 +38,9 @@ func (p *Policy) Find(contextID uint64) (d Decision, found bool) {
 		}
 	}
 	if index < 0 {
+		index = p.nobody - 1
+	}
+	if index < 0 {
 		d.Action = p.settings.DefaultAction
 		if d.Action != Accept {
 			// Nobody is known who could be answered.

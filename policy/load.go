@@ -232,6 +232,7 @@ func (l *loader) file(body *hclsyntax.Body) {
 	l.everyTenant(body, afterSchema, &l.policy.after)
 	l.tests(body)
 	l.unused(body)
+	l.define()
 }
 
 // everyTenant compiles before_tenants or after_tenants.

@@ -97,8 +97,10 @@ type Policy struct {
 	temporary map[string]*temporaryRule      // those in first, by name
 	expiries  []int64                        // of temporary rules, sorted
 
-	source *source
-	unused []Unused
+	source      *source
+	unused      []Unused
+	definitions Definitions
+	nobody      int32 // the tenant of context IDs that nobody claims, plus one; see Auditing
 }
 
 // ruleList is a run of rules that are tried in order.
