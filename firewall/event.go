@@ -50,6 +50,10 @@ type FrameEvent struct {
 	Begins bool
 	// Waited: a later inner fragment that waited for its first one.
 	Waited bool
+	// Reverse is the context ID last seen in the other direction of the flow.
+	// Valid iff HasReverse.
+	Reverse    uint64
+	HasReverse bool
 	// Rewritten: the frame left with other bytes than it came with.
 	Rewritten bool
 }

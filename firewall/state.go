@@ -55,6 +55,7 @@ func (f *Firewall) judgeFlow(now int64, p *policy.Policy, d *policy.Decision) {
 		f.track(now)
 	}
 	f.event.State = r.State
+	f.event.Reverse, f.event.HasReverse = r.ReverseContext, r.HasReverseContext
 	if r.Reason == reason.CopyTooShort {
 		*d = policy.Decision{Tenant: d.Tenant, TenantIndex: d.TenantIndex, RuleIndex: -1, Reason: r.Reason}
 		return

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"sttwall/firewall"
 	"sttwall/policy"
 	"sttwall/reassembly"
 )
@@ -64,8 +65,10 @@ type Config struct {
 	Inputs []string
 	// Stdin is read for the input "-".
 	Stdin io.Reader
-	// Out takes the frames and the summary. Required.
+	// Out takes the frames and the summary. Required, unless Observer is there.
 	Out io.Writer
+	// Observer, if not nil, is told of every frame; see [firewall.FrameEvent].
+	Observer func(*firewall.FrameEvent)
 	// Format says how they look there.
 	Format Format
 	// Hash adds the start of the SHA-256 of each inner frame to JSON.

@@ -31,6 +31,13 @@ func newPrinter(out io.Writer, format Format) printer {
 	return &tablePrinter{w: w}
 }
 
+// silent prints nothing.
+type silent struct{}
+
+func (silent) frame(*Frame) error     { return nil }
+func (silent) summary(*Summary) error { return nil }
+func (silent) flush() error           { return nil }
+
 type jsonPrinter struct {
 	w *bufio.Writer
 	e *json.Encoder

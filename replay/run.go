@@ -56,13 +56,16 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 }
 
 func newRun(c Config) (*run, error) {
-	if c.Out == nil {
+	if c.Out == nil && c.Observer == nil {
 		return nil, errors.New("replay without an output")
 	}
 	if err := checkInputs(c.Inputs); err != nil {
 		return nil, err
 	}
 	r := &run{Config: c, held: newPackets(), printer: newPrinter(c.Out, c.Format)}
+	if c.Out == nil {
+		r.printer = silent{}
+	}
 	// New frame IDs come from a known seed, so that a replay comes out the
 	// same every time. No receiver is there to be fooled.
 	ids, err := firewall.NewFrameIDFilter(firewall.FrameIDConfig{})
@@ -197,6 +200,9 @@ func (r *run) observe(e *firewall.FrameEvent) {
 	r.decided = newFrame(e, r.held.timeOf(e.Time), r.Hash)
 	r.rewritten = e.Rewritten
 	r.summary.frame(e)
+	if r.Observer != nil {
+		r.Observer(e)
+	}
 	if e.Incomplete && len(r.deferred) < maxDeferred {
 		r.deferred = append(r.deferred, r.decided)
 		return
