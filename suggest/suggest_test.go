@@ -1,0 +1,136 @@
+package suggest_test
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"sttwall/policy"
+	. "sttwall/suggest"
+)
+
+func flow(src, dst string, m Match) Flow {
+	return Flow{Network: 100, Back: 100, Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Service: m, Packets: 10, Replied: true}
+}
+
+func tcpPort(n uint16) Match { return Match{Protocol: 6, HasPorts: true, First: n, Last: n} }
+
+func TestMaxRulesBoundsTheRulesAndSaysWhatHadNoRoom(t *testing.T) {
+	var flows []Flow
+	for i := range 30 {
+		for j := range i + 1 {
+			flows = append(flows, flow(fmt.Sprintf("10.9.%d.%d", i, j), fmt.Sprintf("10.1.%d.1", i), tcpPort(uint16(1000+10*i))))
+		}
+	}
+	s := Suggest(flows, Options{MaxRules: 10, Exact: true})
+	var b strings.Builder
+	if err := s.WriteHCL(&b); err != nil {
+		t.Fatal(err)
+	}
+	if s.Rules != 10 || s.Apart != 20*21/2 {
+		t.Errorf("%d rules, %d flows set apart, want 10 and 210", s.Rules, s.Apart)
+	}
+	if text := b.String(); strings.Count(text, "rule \"") != 10 || !strings.Contains(text, "10.1.20.1") || strings.Contains(text, "destination = [\"10.1.19.1\"]") ||
+		!strings.Contains(text, "190 sources more: more rules than were asked for") {
+		t.Errorf("the most used ones have room:\n%s", text)
+	}
+}
+
+func TestLongNamesAreCutAndStayApart(t *testing.T) {
+	long := strings.Repeat("x", 64)
+	var flows []Flow
+	for i, tenant := range []string{long, long[:63] + "y"} {
+		for _, server := range []string{"10.1.0.1", "10.1.0.2"} {
+			for _, port := range []uint16{80, 443} {
+				f := flow(fmt.Sprintf("10.9.0.%d", port%7), server, tcpPort(port))
+				f.Tenant, f.Network = tenant, uint64(i)
+				flows = append(flows, f)
+			}
+		}
+	}
+	rules := fmt.Sprintf("settings {\n  endpoints = [\"any\"]\n}\ntenant %q {\n  context_ids = [0]\n}\ntenant %q {\n  context_ids = [1]\n}\n", long, long[:63]+"y")
+	s := Suggest(flows, Options{Policy: load(t, rules)})
+	var b strings.Builder
+	if err := s.WriteHCL(&b); err != nil {
+		t.Fatal(err)
+	}
+	// The first part is about the first tenant, and so on; groups come before.
+	load(t, pasted(t, rules, b.String()))
+	if s.Rules != 4 {
+		t.Errorf("%d rules, want 4:\n%s", s.Rules, b.String())
+	}
+}
+
+func TestOnlyTheTenantThatIsAskedForGetsASuggestion(t *testing.T) {
+	traffic := traffic{}
+	twoTenants(&traffic)
+	c := collected(t, noRules(t), false, 0, traffic.packets)
+	for name, want := range map[string]int{"context-7": 1, "context-0x0102030405060708": 1, "context-8": 0} {
+		s, text := suggested(t, c, Options{Tenant: name})
+		if s.Rules != want || want > 0 && !strings.Contains(text, "tenant \""+name+"\"") {
+			t.Errorf("%s: %d rules, want %d:\n%s", name, s.Rules, want, text)
+		}
+	}
+}
+
+func TestWhatThePolicyAcceptsAlreadyIsCovered(t *testing.T) {
+	p := load(t, strings.Replace(acme, "mode        = \"audit\"", "default_action = \"drop\"", 1))
+	flows := []Flow{flow("10.9.0.1", "10.1.0.10", tcpPort(80)), flow("10.9.0.1", "10.1.0.10", tcpPort(81)), flow("10.8.0.1", "10.1.0.10", tcpPort(80)),
+		flow("10.9.0.1", "10.99.0.1", tcpPort(443))}
+	for i := range flows {
+		flows[i].Tenant = "acme"
+	}
+	if s := Suggest(flows, Options{Policy: p}); s.Covered != 2 || s.Rules != 2 {
+		t.Errorf("%d are covered, %d rules; want 2 and 2", s.Covered, s.Rules)
+	}
+}
+
+func TestWithManyEndpointsOrNoneAnyIsWritten(t *testing.T) {
+	var b strings.Builder
+	if err := Suggest([]Flow{flow("10.9.0.1", "10.1.0.10", tcpPort(80))}, Options{}).WriteHCL(&b); err != nil {
+		t.Fatal(err)
+	}
+	if p := load(t, b.String()); len(p.Settings().Endpoints) != 0 || !strings.HasPrefix(b.String(), "settings {\n  endpoints = [\"any\"]\n}\n") {
+		t.Errorf("%s", b.String())
+	}
+}
+
+func TestAuditingLetsPassWhatTheRulesWouldDrop(t *testing.T) {
+	p := load(t, acme)
+	for _, ovn := range []bool{false, true} {
+		audit := p.Auditing(ovn)
+		for _, id := range []uint64{0, 99, 100, 101, 1<<55 - 1} {
+			d := audit.Evaluate(&policy.Packet{ContextID: id, Frame: frameOf(netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), tcpPort(1))})
+			if want := map[bool]string{true: "acme"}[id == 100]; d.Action != policy.Accept || !d.Audit || d.Tenant != want {
+				t.Errorf("context %d: %+v", id, d)
+			}
+			if got := audit.Tenant(d.TenantIndex).OVN; got != (ovn && id != 100) {
+				t.Errorf("context %d: OVN %v", id, got)
+			}
+		}
+		if d, found := audit.Find(1 << 63); found != !ovn || d.Tenant != "" {
+			t.Errorf("reserved bits: %+v, %v", d, found)
+		}
+	}
+	if d, _ := p.Find(99); d.TenantIndex != -1 || len(p.Tenants()) != 1 {
+		t.Errorf("the policy itself has changed: %+v", d)
+	}
+}
+
+func BenchmarkSuggest(b *testing.B) {
+	for _, n := range []int{1000, 16384, 100000} {
+		flows := make([]Flow, n)
+		for i := range flows {
+			flows[i] = flow(fmt.Sprintf("10.%d.%d.%d", 9+i/7%3, i%50, i/50%200), fmt.Sprintf("10.1.%d.%d", i%8, i/8%20), tcpPort([]uint16{80, 443, 5432, 8080, 9090, 22}[i%8%6]+uint16(i/10000)))
+		}
+		b.Run(fmt.Sprintf("flows=%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if s := Suggest(flows, Options{}); s.Rules == 0 {
+					b.Fatal("no rules")
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,1 @@
+# Nothing was seen that needs a rule.
