@@ -137,8 +137,7 @@ func Suggest(flows []Flow, o Options) *Suggestion {
 // that nobody claims are one where answers come back through another.
 func tenantsOf(flows []Flow) func(*Flow) string {
 	parent := map[uint64]uint64{}
-	var root func(uint64) uint64
-	root = func(n uint64) uint64 {
+	root := func(n uint64) uint64 {
 		for p, ok := parent[n]; ok && p != n; p, ok = parent[n] {
 			n = p
 		}

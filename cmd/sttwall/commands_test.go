@@ -76,7 +76,7 @@ func TestMistakesOnTheCommandLineHaveStatus2(t *testing.T) {
 	for _, args := range [][]string{
 		{"nonsense"}, {"check"}, {"fmt"}, {"explain"}, {"explain", "--rules", acceptAll, "--context", "x", "arp request 10.0.0.1 > 10.0.0.2"},
 		{"explain", "--rules", acceptAll, "--context", "1", "nonsense"}, {"explain", "--rules", acceptAll, "--context", "1", "--at", "noon", "arp request 10.0.0.1 > 10.0.0.2"}, {"--nonsense"}, {"nft"}, {"nft", "--rules", acceptAll, "--iptables", "5"},
-		{"nft", "--remove", "--rules", acceptAll}, {"demo", "more"}, {"version", "more"}, {"replay"},
+		{"nft", "--remove", "--rules", acceptAll}, {"demo", "more"}, {"version", "more"}, {"replay"}, {"suggest"}, {"suggest", "--layout", "x", "y.pcap"}, {"suggest", "--max-rules", "0", "y.pcap"}, {"suggest", "--checksums", "x", "y.pcap"},
 		{"endpoint"}, {"endpoint", "--local", "10.0.0.1", "--remote", "x"},
 		{"endpoint", "--local", "10.0.0.1", "--remote", "10.0.0.2", "--port", "name=x"},
 		{"endpoint", "--local", "10.0.0.1", "--segmentation", "y"},
@@ -94,6 +94,7 @@ func TestHelpVersionAndCompletionAreFine(t *testing.T) {
 		nil, {"--help"}, {"help", "run"}, {"version"}, {"completion", "bash"}, {"completion", "zsh"}, {"completion", "fish"},
 		{"run", "--help"}, {"replay", "--help"}, {"check", "--help"}, {"nft", "--help"}, {"demo", "--help"}, {"endpoint", "--help"},
 		{"fmt", "--help"}, {"explain", "--help"}, {"block", "--help"}, {"allow", "--help"}, {"unblock", "--help"}, {"temporary", "--help"},
+		{"suggest", "--help"},
 	} {
 		if status, out, stderr := sttwall(args...); status != statusFine || out == "" || stderr != "" {
 			t.Errorf("%v: status %d, %q, %s", args, status, out, stderr)

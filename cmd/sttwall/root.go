@@ -68,7 +68,7 @@ func newRootCommand(s streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newRunCommand(s),
-		newReplayCommand(s),
+		newReplayCommand(s), newSuggestCommand(s),
 		newCheckCommand(s), newFmtCommand(s), newExplainCommand(s),
 		newReloadCommand(s), newFlowsCommand(s), newRulesCommand(s), newTenantsCommand(s), newDropsCommand(s), newEventsCommand(s),
 		newBlockCommand(s), newAllowCommand(s), newUnblockCommand(s), newTemporaryCommand(s),

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const auditRules = `settings {
+  endpoints = ["10.47.0.0/16"]
+}
+service "web" {
+  protocol = "tcp"
+  ports    = [80]
+}
+tenant "acme" {
+  context_ids = [100]
+  mode        = "audit"
+  rule "ping" {
+    action   = "accept"
+    services = ["icmp/echo-request"]
+  }
+  rule "web" {
+    action      = "accept"
+    destination = ["10.99.0.1"]
+    services    = [service.web]
+  }
+}
+`
+
+const httpCapture = "../../testdata/pcaps/off-http.pcap"
+
+// paste puts what is suggested for one tenant into its block, which is the last
+// of the file, and the rest behind it.
+func paste(t *testing.T, rules, text string) string {
+	t.Helper()
+	front, block, ok := strings.Cut(text, "# Paste these rules at the end of the block of tenant \"acme\".\n")
+	if !ok {
+		t.Fatalf("nothing for acme in\n%s", text)
+	}
+	block, rest, _ := strings.Cut(block, "tenant ")
+	if rest != "" {
+		rest = "tenant " + rest
+	}
+	return strings.TrimSuffix(rules, "}\n") + block + "}\n" + front + rest
+}
+
+// What an operator does: audit, suggest, paste, look at what it means, enforce.
+func TestWhatIsSuggestedForACaptureLetsItPassAndNothingElse(t *testing.T) {
+	old := rulesFile(t, auditRules)
+	status, text, notes := sttwall("suggest", "--rules", old, httpCapture)
+	if status != statusFine || !strings.Contains(notes, "suggested rules: 2\n") || !strings.Contains(notes, "frames: 84, in 146 packets") {
+		t.Fatalf("status %d\n%s%s", status, text, notes)
+	}
+	for _, want := range []string{"services    = [service.web]", `tenant "context-0x0102030405060708" {`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+	next := rulesFile(t, strings.Replace(paste(t, auditRules, text), "  mode        = \"audit\"\n", "", 1))
+	if status, out, stderr := sttwall("check", "--strict", next); status != statusFine || stderr != "" {
+		t.Errorf("check: status %d\n%s%s", status, out, stderr)
+	}
+	if status, out, stderr := sttwall("replay", "--rules", next, httpCapture); status != statusFine || !strings.Contains(out, "84 accepted (0 encoded anew), 0 dropped") {
+		t.Errorf("replay: status %d\n%s%s", status, out, stderr)
+	}
+
+	// Against the same rules without audit, only what the capture shows is new,
+	// and what hosts of a tenant that was not there need to find each other.
+	enforced := rulesFile(t, strings.Replace(auditRules, "  mode        = \"audit\"\n", "", 1))
+	status, out, _ := sttwall("check", "--against", enforced, next)
+	changes := strings.Count(out, "for example: ")
+	if status != statusFine || changes != 3 || strings.Count(out, "for example: context 0x64: tcp 192.168.100.1:") != 1 ||
+		strings.Count(out, "for example: context 0x102030405060708: tcp [fd00:77::1]:") != 1 ||
+		!strings.Contains(out, "accept by neighbour discovery") {
+		t.Errorf("check --against: status %d, %d changes\n%s", status, changes, out)
+	}
+	if status, text, notes := sttwall("suggest", "--rules", next, httpCapture); status != statusFine || text != "# Nothing was seen that needs a rule.\n" || !strings.Contains(notes, "suggested rules: 0\n") {
+		t.Errorf("a second time: status %d\n%s%s", status, text, notes)
+	}
+}
+
+func TestSuggestWithoutRulesWritesAWholeFile(t *testing.T) {
+	captures, err := filepath.Glob("../../testdata/pcaps/*.pcap")
+	if err != nil || len(captures) < 10 {
+		t.Fatalf("%d captures, %v", len(captures), err)
+	}
+	status, text, notes := sttwall(append([]string{"suggest"}, captures...)...)
+	if status != statusFine {
+		t.Fatalf("status %d\n%s", status, notes)
+	}
+	file := rulesFile(t, text)
+	if status, out, stderr := sttwall("check", "--strict", file); status != statusFine || stderr != "" {
+		t.Errorf("status %d\n%s%s\n%s", status, out, stderr, text)
+	}
+	if status, out, _ := sttwall("fmt", "--check", file); status != statusFine {
+		t.Errorf("fmt would change it: %s", out)
+	}
+}
+
+func TestSuggestSaysWhatItLeavesOut(t *testing.T) {
+	status, text, notes := sttwall("suggest", "--tenant", "context-200", "../../testdata/pcaps/off-tcp-short-rst.pcap")
+	for _, want := range []string{"no further rule lets pass: 1: tcp_reset: ", "flows that get no rule: 3"} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("no %q in\n%s", want, notes)
+		}
+	}
+	if status != statusFine || !strings.Contains(text, "# not suggested: 192.168.200.1 > 192.168.200.2: tcp/22, tcp/23, tcp/443, never answered\n") {
+		t.Errorf("status %d\n%s", status, text)
+	}
+}
+
+func TestSuggestOfACaptureThatBreaksOffTellsAndSuggests(t *testing.T) {
+	whole, err := os.ReadFile(httpCapture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := filepath.Join(t.TempDir(), "cut.pcap")
+	if err := os.WriteFile(cut, whole[:len(whole)-10], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	status, text, notes := sttwall("suggest", cut)
+	if status != statusRefused || !strings.Contains(text, `rule "http"`) || !strings.Contains(notes, "cut.pcap") {
+		t.Errorf("status %d\n%s%s", status, text, notes)
+	}
+	if status, text, notes := sttwall("suggest", cut+".none"); status != statusRefused || text != "" || !strings.Contains(notes, "cut.pcap.none") {
+		t.Errorf("no file: status %d\n%s%s", status, text, notes)
+	}
+}
