@@ -14,6 +14,7 @@ import (
 // Explanation says how a packet is decided, step by step.
 type Explanation struct {
 	Tenant   string // how its tenant was found
+	Claim    string // by which claim: "context_ids 0x1000-0x1fff", "datapaths 7"; "" if nobody has one
 	Rules    []RuleStep
 	Default  string // what follows where no rule matched; "" if one did
 	Decision Decision
@@ -57,7 +58,7 @@ func (p *Policy) explain(k *Packet) *Explanation {
 		return x
 	}
 	t := &p.tenants[d.TenantIndex]
-	x.Tenant = p.explainTenant(k.ContextID, t)
+	x.Tenant, x.Claim = p.explainTenant(k.ContextID, t), p.claimOn(k.ContextID, d.TenantIndex)
 	if !found {
 		x.Default = "the 9 top bits of an OVN context ID are 0: " + d.Reason.String()
 		return x
@@ -96,6 +97,32 @@ func (p *Policy) explainTenant(id uint64, t *tenant) string {
 		mode = ", in audit mode"
 	}
 	return fmt.Sprintf("context ID 0x%x%s is tenant %s%s", id, layout, t.Name, mode)
+}
+
+// claimOn returns the claim by which a tenant has the context ID, as far as no more
+// specific one lies in it.
+func (p *Policy) claimOn(id uint64, tenant int32) string {
+	_, wide := p.contexts.find(id)
+	byDatapath := wide && p.datapaths.find(id) >= 0
+	for i, of := range p.contexts.tenant {
+		if lo, hi := p.contexts.lo[i], p.contexts.hi[i]; of == tenant && lo <= id && id <= hi && !byDatapath {
+			return "context_ids " + spanText("0x%x", lo, hi)
+		}
+	}
+	datapath := OVNDatapath(id)
+	for i, of := range p.datapaths.tenant {
+		if lo, hi := p.datapaths.lo[i], p.datapaths.hi[i]; of == tenant && lo <= datapath && datapath <= hi {
+			return "datapaths " + spanText("%d", uint64(lo), uint64(hi))
+		}
+	}
+	return ""
+}
+
+func spanText(format string, lo, hi uint64) string {
+	if lo == hi {
+		return fmt.Sprintf(format, lo)
+	}
+	return fmt.Sprintf(format+"-"+format, lo, hi)
 }
 
 // explainList goes through a list and reports whether a rule matched.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"sttwall/describe"
+	"sttwall/inspect"
 )
 
 func TestExplainNamesTheFirstConditionThatFails(t *testing.T) {
@@ -122,6 +123,31 @@ func TestExplainOfALaterFragmentSaysWhomItFollows(t *testing.T) {
 		if len(x.Rules) != 2 || x.Rules[0] != (RuleStep{Rule: "t/plain", File: x.Rules[0].File, Line: 4, Condition: "fragment", Got: "later"}) ||
 			x.Decision.Rule != tt.rule || x.Default != tt.byDefault {
 			t.Errorf("%s: %+v", tt.packet, x)
+		}
+	}
+}
+
+func TestExplainNamesTheClaim(t *testing.T) {
+	p, diags := Load("rules.hcl", []byte(`
+tenant "a" {
+  context_ids = [100, "0x1000-0x1fff", "0xab00000000000000/8"]
+}
+tenant "b" {
+  context_ids    = ["0x1800", "0x0/0"]
+  context_layout = "ovn"
+  datapaths      = [7, "20-30"]
+}
+`))
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	f := &inspect.Frame{EtherType: inspect.EtherTypeARP}
+	for id, want := range map[uint64]string{
+		100: "context_ids 0x64", 0x17ff: "context_ids 0x1000-0x17ff", 0x1800: "context_ids 0x1800", 0x1801: "context_ids 0x1801-0x1fff",
+		0xabffffffffffffff: "context_ids 0xab00000000000000-0xabffffffffffffff", 7: "datapaths 7", 1<<24 | 25: "datapaths 20-30", 9: "context_ids 0x0-0x63",
+	} {
+		if got := p.Explain(&Packet{ContextID: id, Frame: f}); got.Claim != want {
+			t.Errorf("0x%x: %q, want %q (%s)", id, got.Claim, want, got.Tenant)
 		}
 	}
 }

@@ -20,6 +20,7 @@ type packet struct {
 	data    []byte
 	header  int
 	missing int // bytes that the capture left away
+	number  int // in the capture, from 1; of several in all of them together
 	// unfinished: the outer checksum is the pseudo-header sum alone.
 	unfinished bool
 
@@ -41,7 +42,7 @@ func newPackets() packets {
 }
 
 // arrive takes up a packet, without a copy, and names it.
-func (s *packets) arrive(p *capture.Packet, clock int64, unfinished bool) uint64 {
+func (s *packets) arrive(p *capture.Packet, number int, clock int64, unfinished bool) uint64 {
 	var h *packet
 	if n := len(s.idle); n > 0 {
 		h, s.idle = s.idle[n-1], s.idle[:n-1]
@@ -51,7 +52,7 @@ func (s *packets) arrive(p *capture.Packet, clock int64, unfinished bool) uint64
 	own := h.own
 	*h = packet{
 		time: p.Time, clock: clock, link: p.Link, data: p.Data, header: p.HeaderLen,
-		missing: p.WireLen - len(p.Data), unfinished: unfinished, own: own,
+		missing: p.WireLen - len(p.Data), number: number, unfinished: unfinished, own: own,
 	}
 	s.last++
 	s.undecided[s.last] = h
@@ -107,6 +108,7 @@ func (r *run) settle() {
 		r.held.release(h)
 	}
 	r.verdicts.Reset()
+	r.told = 0
 }
 
 // leave writes a packet as it would have left: behind the link header with

@@ -82,7 +82,7 @@ func (p *tablePrinter) frame(f *Frame) error {
 	return p.row([len(columns)]string{
 		time.Unix(0, int64(f.Time)).UTC().Format("15:04:05.000000"),
 		endpoint(f.Outer.Src, &f.Outer.SrcPort) + " > " + f.Outer.Dst.String(),
-		contextText(f.Header), innerText(f), f.Verdict, why,
+		contextText(f.Header), f.InnerText(), f.Verdict, why,
 	})
 }
 
@@ -112,8 +112,8 @@ func contextText(h *Header) string {
 	return "0x" + digits
 }
 
-// innerText is the inner flow in one line.
-func innerText(f *Frame) string {
+// InnerText is the inner flow in one line.
+func (f *Frame) InnerText() string {
 	in := f.Inner
 	switch {
 	case in == nil && f.Header == nil:

@@ -18,6 +18,7 @@ import (
 type run struct {
 	Config
 	firewall *firewall.Firewall
+	shared   *firewall.Shared
 	ports    []uint16
 	printer  printer
 	written  *capture.Writer // nil: nobody wants it
@@ -33,6 +34,7 @@ type run struct {
 	decided   Frame // what was reported last
 	rewritten bool  // it left with other bytes
 	deferred  []Frame
+	told      int   // verdicts that belong to frames that were reported
 	err       error // of Out or Write: the first, which ends the replay
 }
 
@@ -72,12 +74,12 @@ func newRun(c Config) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	shared, err := firewall.NewShared(c.Policy, ids)
+	r.shared, err = firewall.NewShared(c.Policy, ids)
 	if err != nil {
 		return nil, err
 	}
 	r.firewall, err = firewall.New(firewall.Config{
-		Shared: shared, Reassembly: c.Reassembly, MSSFloor: c.MSSFloor,
+		Shared: r.shared, Reassembly: c.Reassembly, MSSFloor: c.MSSFloor,
 		Random: rand.NewPCG(1, 1), Observer: r.observe,
 	})
 	if err != nil {
@@ -162,7 +164,7 @@ func (r *run) packet(p *capture.Packet) {
 			item.Checksum = firewall.ChecksumGood
 		}
 	}
-	item.ID = r.held.arrive(p, r.clock, unfinished)
+	item.ID = r.held.arrive(p, r.summary.Packets, r.clock, unfinished)
 	r.firewall.Process(r.clock, &item, &r.verdicts)
 	r.settle()
 	r.held.keep(item.ID, r.written != nil)
@@ -203,6 +205,7 @@ func (r *run) observe(e *firewall.FrameEvent) {
 	if r.Observer != nil {
 		r.Observer(e)
 	}
+	r.told = len(r.verdicts.List)
 	if e.Incomplete && len(r.deferred) < maxDeferred {
 		r.deferred = append(r.deferred, r.decided)
 		return

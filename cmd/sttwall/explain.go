@@ -20,19 +20,26 @@ func newExplainCommand(s streams) *cobra.Command {
 		rules, id, at   string
 		running, asJSON bool
 		where           controlFlag
+		captured        captureFlags
 	)
 	cmd := &cobra.Command{
-		Use:   "explain [--rules FILE] --context ID PACKET",
+		Use:   "explain [--rules FILE] {--context ID PACKET | --pcap CAPTURE --frame N}",
 		Short: "Say which rule decides about a packet, and why the others do not",
 		Long: "explain decides about one inner packet and shows the tenant, every rule that was tried with the first\n" +
 			"condition that failed, and the decision. docs/packets.md says how packets are described.\n\n" +
 			"With --rules it is the first packet of its flow, and a file decides. Without, the running firewall is\n" +
-			"asked: its rules, the flow that the packet belongs to, and the limits as they are now. Nothing changes by it.",
+			"asked: its rules, the flow that the packet belongs to, and the limits as they are now. Nothing changes by it.\n\n" +
+			"With --pcap and --frame it is a packet of a capture, by its number as tshark shows it, and the STT frame\n" +
+			"that it is a part of: what is before it in the capture goes through the firewall first, so that the\n" +
+			"flows are those that there would be.",
 		Example: "  sttwall explain --context 100 'tcp 10.0.0.1:40000 > 10.0.0.2:443 syn'\n" +
-			"  sttwall explain --rules rules.hcl --context 0x64 --at 2026-12-24T08:00:00Z 'udp 10.0.0.1:5000 > 10.0.0.53:53 from 10.47.1.1'",
-		Args: arguments(cobra.ExactArgs(1)),
+			"  sttwall explain --rules rules.hcl --context 0x64 --at 2026-12-24T08:00:00Z 'udp 10.0.0.1:5000 > 10.0.0.53:53 from 10.47.1.1'\n" +
+			"  sttwall explain --rules rules.hcl --pcap tunnel.pcap --frame 17",
+		Args: captured.arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
+			case captured.asked():
+				return captured.explain(cmd.Context(), s, rules, asJSON)
 			case id == "":
 				return usageError{errors.New("--context is missing")}
 			case running && rules != "":
@@ -79,6 +86,7 @@ func newExplainCommand(s streams) *cobra.Command {
 	flags.StringVar(&id, "context", "", "context `ID` of the frame, decimal or 0x (required)")
 	flags.StringVar(&at, "at", "", "`time` of the packet, RFC 3339 (default now)")
 	flags.BoolVar(&asJSON, "json", false, "write JSON")
+	captured.add(flags)
 	return cmd
 }
 
