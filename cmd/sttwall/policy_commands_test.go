@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/hcl/v2/hclwrite"
 )
 
 const smallRules = `settings {
@@ -97,9 +101,56 @@ func TestFmtChangesWhiteSpaceAlone(t *testing.T) {
 	if status, out, _ := sttwall("fmt", file); status != statusFine || out != "" {
 		t.Errorf("again: status %d, %s", status, out)
 	}
+	link := filepath.Join(t.TempDir(), "link.hcl")
+	if err := errors.Join(os.WriteFile(file, []byte(strings.ReplaceAll(smallRules, "  ", " ")), 0o640), os.Symlink(file, link)); err != nil {
+		t.Fatal(err)
+	}
+	status, out, _ := sttwall("fmt", link)
+	got, err = os.ReadFile(file)
+	info, lost := os.Lstat(link)
+	if err = errors.Join(err, lost); err != nil || status != statusFine || out != link+"\n" || string(got) != smallRules || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("through a link: status %d, %v, %v\n%s", status, err, info, got)
+	}
 	broken := rulesFile(t, "tenant {")
 	if status, out, _ := sttwall("fmt", broken); status != statusRefused || out != "" {
 		t.Errorf("a broken file: status %d, %s", status, out)
+	}
+}
+
+func TestFmtOfStandardInput(t *testing.T) {
+	for _, tt := range []struct {
+		args     []string
+		in       string
+		status   int
+		out, err string
+	}{
+		{[]string{"fmt", "-"}, strings.ReplaceAll(smallRules, "  ", " "), statusFine, smallRules, ""},
+		{[]string{"fmt", "--check", "-"}, smallRules, statusFine, "", ""},
+		{[]string{"fmt", "--check", "-"}, strings.ReplaceAll(smallRules, "  ", " "), statusRefused, "", ""},
+		{[]string{"fmt", "-"}, "tenant {", statusRefused, "", "stdin:1,"},
+	} {
+		var out, stderr bytes.Buffer
+		status := execute(t.Context(), tt.args, streams{strings.NewReader(tt.in), &out, &stderr})
+		if status != tt.status || out.String() != tt.out || tt.err == "" && stderr.Len() > 0 || !strings.Contains(stderr.String(), tt.err) {
+			t.Errorf("%v: status %d\n%s%s", tt.args, status, out.String(), stderr.String())
+		}
+	}
+}
+
+func TestFmtChangesNothingTheSecondTime(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/rules/*.hcl")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range append(files, "../../rules.example.hcl") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		once := hclwrite.Format(text)
+		if twice := hclwrite.Format(once); !bytes.Equal(once, twice) {
+			t.Errorf("%s changes again", file)
+		}
 	}
 }
 
