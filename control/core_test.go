@@ -53,6 +53,7 @@ type core struct {
 	shared *firewall.Shared
 	worker *firewall.Firewall
 	feed   *Feed
+	also   func(*firewall.FrameEvent) // is told of frames too, if not nil
 	since  firewall.Since
 	now    int64
 
@@ -88,10 +89,17 @@ func newCore(t testing.TB, rules string) *core {
 	}
 	c := &core{shared: shared, feed: new(Feed), now: int64(1000 * time.Hour)}
 	c.put(c.shared.Policy())
-	if c.worker, err = firewall.New(firewall.Config{Shared: shared, Random: rand.NewPCG(1, 2), Observer: c.feed.Observe}); err != nil {
+	if c.worker, err = firewall.New(firewall.Config{Shared: shared, Random: rand.NewPCG(1, 2), Observer: c.observe}); err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+func (c *core) observe(e *firewall.FrameEvent) {
+	c.feed.Observe(e)
+	if c.also != nil {
+		c.also(e)
+	}
 }
 
 func (c *core) put(p *policy.Policy) { c.since.Put(c.now, p) }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sttwall/limit"
+	"sttwall/suggest"
 	"sttwall/temporary"
 )
 
@@ -42,6 +43,8 @@ type Config struct {
 	Feed *Feed
 	// Elsewhere, if not nil, returns what was dropped before the firewall saw it.
 	Elsewhere func() []Drop
+	// Seen, if not nil, returns what audit mode has let pass; see [suggest.Watch].
+	Seen func() suggest.Seen
 	// Log is told of changes, and of mistakes of the server's own. Required.
 	Log *slog.Logger
 	// Version and Rules are shown in [Status].
@@ -93,6 +96,7 @@ func NewServer(c Config) (*Server, error) {
 	s.handle("GET", "/v1/rules", reads, s.inTurn(s.rules))
 	s.handle("GET", "/v1/tenants", reads, s.inTurn(s.tenants))
 	s.handle("GET", "/v1/drops", reads, s.drops)
+	s.handle("GET", "/v1/suggest", reads, s.inTurn(s.suggest))
 	s.handleStream("GET", "/v1/events", reads, s.events)
 	s.handle("GET", "/v1/temporary", reads, s.inTurn(s.temporaryRules))
 	s.handle("POST", "/v1/temporary", changes, s.setTemporary)

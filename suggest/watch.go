@@ -93,22 +93,30 @@ func likeness(e *firewall.FrameEvent) uint64 {
 	return h | 1 // 0 is nothing
 }
 
-// Run takes sightings until ctx ends.
+// Run takes sightings until ctx ends, and then those that wait.
 func (w *Watch) Run(ctx context.Context) {
 	tick := time.NewTicker(retell)
 	defer tick.Stop()
 	for {
 		select {
 		case s := <-w.backlog:
-			w.mu.Lock()
-			w.collector.Add(w.policy(), &s)
-			w.mu.Unlock()
+			w.take(&s)
 		case <-tick.C:
 			w.forget()
 		case <-ctx.Done():
+			for len(w.backlog) > 0 {
+				s := <-w.backlog
+				w.take(&s)
+			}
 			return
 		}
 	}
+}
+
+func (w *Watch) take(s *Sighting) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.collector.Add(w.policy(), s)
 }
 
 // forget lets everything be told again.

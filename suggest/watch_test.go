@@ -80,7 +80,13 @@ func TestAWatchCountsWhatItsBacklogHasNoRoomFor(t *testing.T) {
 	for i := range e {
 		w.Observe(&e[i])
 	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	w.Run(ctx)
 	lost := w.Seen().Lost
+	if n := len(w.Seen().Flows); n != 1024 {
+		t.Errorf("%d flows were noted, want 1024", n)
+	}
 	if lost < 1500-1024 || lost > 1500-1024+20 { // of 8,192 places some are shared
 		t.Errorf("%d are lost, want about %d", lost, 1500-1024)
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"sttwall/control"
 	"sttwall/firewall"
 	"sttwall/policy"
 	"sttwall/reason"
@@ -19,22 +21,34 @@ import (
 type suggestFlags struct {
 	rules, layout, checksums string
 	options                  suggest.Options
+	running                  bool
+	control                  controlFlag
 }
 
 func newSuggestCommand(s streams) *cobra.Command {
 	var f suggestFlags
 	cmd := &cobra.Command{
-		Use:   "suggest CAPTURE...",
-		Short: "Write rules for what a capture shows",
+		Use:   "suggest {CAPTURE... | --running}",
+		Short: "Write rules for what a capture shows, or for what audit mode has let pass",
 		Long: "suggest writes the smallest readable set of rules that accepts what is in captures, with groups and\n" +
 			"services as an operator would have written them, to standard output. With --rules it writes only what\n" +
 			"those rules do not accept yet, and says into which tenant's block it belongs. What was seen and gets\n" +
 			"no rule is named, with the reason: scans, what nobody answered, frames that no rule can let pass.\n" +
+			"With --running it does so for what a running firewall has let pass in audit mode since its start, and\n" +
+			"for the rules that are in force there.\n" +
 			"Read what it writes before you use it: it knows what was done, not what may be. docs/suggest.md",
 		Example: "  sttwall suggest tunnel.pcap > rules.hcl\n" +
-			"  sttwall suggest --rules rules.hcl --tenant acme monday.pcapng.gz tuesday.pcapng.gz",
-		Args: atLeastOne("capture, or - for standard input"),
+			"  sttwall suggest --rules rules.hcl --tenant acme monday.pcapng.gz tuesday.pcapng.gz\n" +
+			"  sttwall suggest --running --tenant acme",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case f.options.MaxRules < 1:
+				return usageError{fmt.Errorf("--max-rules %d: want 1 at least", f.options.MaxRules)}
+			case f.running:
+				return suggestFromRunning(cmd, s, &f, args)
+			case len(args) == 0:
+				return usageError{errors.New("name a capture, - for standard input, or --running")}
+			}
 			return suggestFromCaptures(cmd.Context(), s, &f, args)
 		},
 	}
@@ -44,6 +58,8 @@ func newSuggestCommand(s streams) *cobra.Command {
 	flags.IntVar(&f.options.MaxRules, "max-rules", 100, "at most so many rules for a tenant; what is over them is named")
 	flags.BoolVar(&f.options.Exact, "exact", false, "single addresses and ports instead of the CIDRs and ranges around them")
 	flags.StringVar(&f.layout, "layout", "plain", "context IDs that no tenant of the rules claims are 'plain' or 'ovn'")
+	flags.BoolVar(&f.running, "running", false, "for what a running firewall has let pass in audit mode")
+	f.control.add(flags)
 	flags.StringVar(&f.checksums, "checksums", "auto", "outer TCP checksums, as for 'sttwall replay'")
 	return cmd
 }
@@ -59,9 +75,6 @@ func suggestFromCaptures(ctx context.Context, s streams, f *suggestFlags, captur
 	}
 	if f.layout != "plain" && f.layout != "ovn" {
 		return usageError{fmt.Errorf("--layout %q: want plain or ovn", f.layout)}
-	}
-	if f.options.MaxRules < 1 {
-		return usageError{fmt.Errorf("--max-rules %d: want 1 at least", f.options.MaxRules)}
 	}
 	rules, err := f.policy(s)
 	if err != nil {
@@ -92,8 +105,36 @@ func suggestFromCaptures(ctx context.Context, s streams, f *suggestFlags, captur
 	if n := seen.Beyond(); n > 0 {
 		fmt.Fprintf(s.err, "frames of flows for which there was no room: %d (there is for %d flows)\n", n, suggest.DefaultMaxFlows)
 	}
-	noteSuggestion(s.err, found)
+	noteSuggestion(s.err, found.Rules, found.Covered, found.Apart)
 	return errors.Join(unread, found.WriteHCL(s.out))
+}
+
+// suggestFromRunning asks a running firewall.
+func suggestFromRunning(cmd *cobra.Command, s streams, f *suggestFlags, args []string) error {
+	for _, name := range []string{"rules", "layout", "checksums"} {
+		if cmd.Flags().Changed(name) {
+			return usageError{fmt.Errorf("--%s is for captures: a running firewall has rules", name)}
+		}
+	}
+	if len(args) > 0 {
+		return usageError{errors.New("--running goes without captures")}
+	}
+	return f.control.ask(cmd.Context(), func(ctx context.Context, c *control.Client) error {
+		got, err := c.Suggest(ctx, control.SuggestQuery{Tenant: f.options.Tenant, MaxRules: f.options.MaxRules, Exact: f.options.Exact})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(s.err, "flows that audit mode has let pass since %s: %d\n", got.Since.Local().Format(time.DateTime), got.Flows)
+		if got.Lost > 0 {
+			fmt.Fprintf(s.err, "frames that came too fast to be looked at: %d (what comes again is seen)\n", got.Lost)
+		}
+		if got.Beyond > 0 {
+			fmt.Fprintf(s.err, "frames of flows for which there was no room: %d (put the rules that there are in force, and look again)\n", got.Beyond)
+		}
+		noteSuggestion(s.err, got.Rules, got.Covered, got.Apart)
+		_, err = io.WriteString(s.out, got.Text)
+		return err
+	})
 }
 
 // policy loads --rules; without it there are no tenants, and no rules.
@@ -122,12 +163,12 @@ func noteLeftOut(w io.Writer, left *leftOut) {
 	}
 }
 
-func noteSuggestion(w io.Writer, found *suggest.Suggestion) {
-	if found.Covered > 0 {
-		fmt.Fprintf(w, "flows that the rules accept as they are: %d\n", found.Covered)
+func noteSuggestion(w io.Writer, rules, covered, apart int) {
+	if covered > 0 {
+		fmt.Fprintf(w, "flows that the rules accept as they are: %d\n", covered)
 	}
-	if found.Apart > 0 {
-		fmt.Fprintf(w, "flows that get no rule: %d (the comments say which, and why)\n", found.Apart)
+	if apart > 0 {
+		fmt.Fprintf(w, "flows that get no rule: %d (the comments say which, and why)\n", apart)
 	}
-	fmt.Fprintf(w, "suggested rules: %d\n", found.Rules)
+	fmt.Fprintf(w, "suggested rules: %d\n", rules)
 }
