@@ -18,6 +18,7 @@ import (
 	"sttwall/firewall"
 	"sttwall/nfq"
 	"sttwall/policy"
+	"sttwall/suggest"
 	"sttwall/temporary"
 )
 
@@ -90,9 +91,12 @@ type runConfig struct {
 func run(ctx context.Context, c runConfig) error {
 	watch := newReporter(c.log)
 	feed := new(control.Feed)
+	var inline *nfq.Inline
+	audited := suggest.NewWatch(func() *policy.Policy { return inline.Shared().Policy() }, time.Now())
 	c.inline.Observer = func(e *firewall.FrameEvent) {
 		watch.observe(e)
 		feed.Observe(e)
+		audited.Observe(e)
 	}
 	// The socket first: what cannot be asked shall not run unnoticed, and nothing
 	// has been touched yet.
@@ -113,8 +117,7 @@ func run(ctx context.Context, c runConfig) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, unix.SIGHUP)
 	defer signal.Stop(hangup)
-	inline, err := nfq.StartInline(c.inline)
-	if err != nil {
+	if inline, err = nfq.StartInline(c.inline); err != nil {
 		return err
 	}
 	rules.Start(inline)
@@ -124,7 +127,7 @@ func run(ctx context.Context, c runConfig) error {
 	if socket != nil {
 		server, err := control.NewServer(control.Config{
 			Firewall: inline, Reload: reloads.reload, Temporary: rules, Feed: feed, Elsewhere: func() []control.Drop { return elsewhere(inline) },
-			Log: c.log, Version: version(), Rules: c.rules, Owner: os.Geteuid(),
+			Seen: audited.Seen, Log: c.log, Version: version(), Rules: c.rules, Owner: os.Geteuid(),
 		})
 		if err != nil {
 			stop()
@@ -138,6 +141,7 @@ func run(ctx context.Context, c runConfig) error {
 	}
 	announce(c, inline, rules.Rules())
 	running.Go(func() { watch.run(serving, inline, c.report) })
+	running.Go(func() { audited.Run(serving) })
 	running.Go(func() { reloads.atHangup(serving, hangup) })
 	err = inline.Run(ctx)
 	stop()

@@ -1,10 +1,19 @@
 package main
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sttwall/describe"
+	"sttwall/internal/lab"
+	"sttwall/stt"
 )
 
 const auditRules = `settings {
@@ -126,5 +135,67 @@ func TestSuggestOfACaptureThatBreaksOffTellsAndSuggests(t *testing.T) {
 	}
 	if status, text, notes := sttwall("suggest", cut+".none"); status != statusRefused || text != "" || !strings.Contains(notes, "cut.pcap.none") {
 		t.Errorf("no file: status %d\n%s%s", status, text, notes)
+	}
+}
+
+// A question and its answer, inside the tunnel, from this host to itself.
+func TestWhatAuditModeLetsPassIsSuggestedByARunningFirewall(t *testing.T) {
+	if !lab.Inside(t) {
+		return
+	}
+	fw := startRules(t, rulesFile(t, "settings {\n  endpoints = [\"127.0.0.1\"]\n}\ntenant \"trial\" {\n  context_ids = [200]\n  mode        = \"audit\"\n}\n"), "--queues", "2")
+	defer fw.stop(t, syscall.SIGTERM)
+	ask := func(args ...string) (status int, out, stderr string) {
+		return sttwall(append([]string{"suggest", "--running", "--control", fw.socket}, args...)...)
+	}
+	if status, out, notes := ask(); status != statusFine || out != "# Nothing was seen that needs a rule.\n" || !strings.HasSuffix(notes, ": 0\nsuggested rules: 0\n") {
+		t.Fatalf("at first: status %d\n%s%s", status, out, notes)
+	}
+	wire, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(wire)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lo.SetUint16(unix.IFF_UP)
+	if err := unix.IoctlIfreq(wire, unix.SIOCSIFFLAGS, lo); err != nil { // of the lab's own namespace
+		t.Fatal(err)
+	}
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	for i, text := range []string{"udp 10.0.0.1:40000 > 10.0.0.2:53", "udp 10.0.0.2:53 > 10.0.0.1:40000"} {
+		p, err := describe.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frame := append(stt.AppendFrameHeader(nil, &stt.FrameHeader{ContextID: 200, Flags: stt.FlagChecksumVerified}), p.Data...)
+		path := stt.Path{Src: loopback, Dst: loopback, SrcPort: 40000, DstPort: stt.Port, TTL: 64, DontFragment: true}
+		packet := stt.AppendSegment(nil, &path, &stt.Piece{FrameID: uint32(i + 1), FrameLength: len(frame), Payload: frame})
+		if err := unix.Sendto(wire, packet, 0, &unix.SockaddrInet4{Addr: loopback.As4()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const want = `# Paste these rules at the end of the block of tenant "trial".
+
+# Seen: 1 source, 1 destination.
+rule "dns" {
+  action      = "accept"
+  source      = ["10.0.0.1"]
+  destination = ["10.0.0.2"]
+  services    = ["dns"]
+}
+`
+	var status int
+	var out, notes string
+	for deadline := time.Now().Add(20 * time.Second); out != want && time.Now().Before(deadline); {
+		status, out, notes = ask("--tenant", "trial", "--exact")
+	}
+	if status != statusFine || out != want || !strings.HasSuffix(notes, ": 1\nsuggested rules: 1\n") {
+		t.Errorf("status %d\n%s%s", status, out, notes)
+	}
+	if status, _, notes := ask("--tenant", "nobody"); status != statusRefused || !strings.Contains(notes, `there is no tenant "nobody"`) {
+		t.Errorf("of nobody: status %d\n%s", status, notes)
 	}
 }
