@@ -79,7 +79,7 @@ func rangeOf(p netip.Prefix) Range {
 	return Range{p.Addr(), a}
 }
 
-// set is addresses, sorted and each once. It is never changed.
+// set is addresses, sorted and each once.
 type set []netip.Addr
 
 func setOf(m map[netip.Addr]bool) set {

@@ -106,7 +106,11 @@ func collected(t testing.TB, rules *policy.Policy, ovn bool, maxFlows int, packe
 	c := NewCollector(maxFlows)
 	for _, k := range packets {
 		var s Sighting
-		if ok, why := s.Sight(b.send(k)); ok {
+		e := b.send(k)
+		if e.Verdict == firewall.Accept {
+			c.AddEndpoint(e.Src)
+		}
+		if ok, why := s.Sight(e); ok {
 			c.Add(audit, &s)
 		} else if why != reason.None && why != reason.StateInvalid {
 			t.Logf("%s: left out: %s", k.text, why)

@@ -16,7 +16,6 @@ import (
 type Sighting struct {
 	Time      int64 // ns; see [firewall.FrameEvent]
 	ContextID uint64
-	From      netip.Addr // outer source
 	State     conntrack.State
 	Begins    bool
 	// Reverse is the context ID of the other direction; that of the frame where
@@ -36,7 +35,7 @@ func (s *Sighting) Sight(e *firewall.FrameEvent) (bool, reason.Reason) {
 	case e.Decision.Would != reason.TenantDefault:
 		return false, e.Decision.Would
 	}
-	*s = Sighting{e.Time, e.Header.ContextID, e.Src, e.State, e.Begins, e.Header.ContextID, e.Inner}
+	*s = Sighting{e.Time, e.Header.ContextID, e.State, e.Begins, e.Header.ContextID, e.Inner}
 	if e.HasReverse {
 		s.Reverse = e.Reverse
 	}
@@ -117,8 +116,12 @@ func (c *Collector) Add(p *policy.Policy, s *Sighting) {
 	if s.Frame.HasTCP && s.Frame.TCPFlags&inspect.SYN != 0 {
 		n.guessed = false
 	}
-	if len(c.endpoints) <= maxEndpoints && !c.endpoints[s.From] {
-		c.endpoints[s.From] = true
+}
+
+// AddEndpoint notes the outer source of a frame that may pass.
+func (c *Collector) AddEndpoint(a netip.Addr) {
+	if len(c.endpoints) <= maxEndpoints && !c.endpoints[a] {
+		c.endpoints[a] = true
 	}
 }
 

@@ -179,22 +179,15 @@ func TestAFullCollectorForgetsWhatNobodyAnswered(t *testing.T) {
 }
 
 func TestTooManyEndpointsAreNotToldOneByOne(t *testing.T) {
-	p := noRules(t).Auditing(false)
 	c := NewCollector(0)
-	b := newBench(t, p)
-	var s Sighting
-	if ok, _ := s.Sight(b.send(packet{100, "udp 10.0.0.1:1 > 10.0.0.2:80"})); !ok {
-		t.Fatal("not seen")
-	}
-	for i := range 256 {
-		s.From = netip.AddrFrom4([4]byte{10, 47, byte(i), 1})
-		c.Add(p, &s)
+	for i := range 512 {
+		c.AddEndpoint(netip.AddrFrom4([4]byte{10, 47, byte(i), 1}))
 	}
 	if got := c.Endpoints(); len(got) != 256 || !slices.IsSortedFunc(got, netip.Addr.Compare) {
 		t.Errorf("%d endpoints", len(got))
 	}
-	s.From = netip.MustParseAddr("10.48.0.1")
-	c.Add(p, &s)
+	c.AddEndpoint(netip.MustParseAddr("10.48.0.1"))
+	c.AddEndpoint(netip.MustParseAddr("10.48.0.2"))
 	if got := c.Endpoints(); got != nil {
 		t.Errorf("%d endpoints, want none", len(got))
 	}

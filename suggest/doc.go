@@ -10,7 +10,7 @@
 //	              +- clients of a server: addresses, CIDRs, groups
 //	              +- rules -> WriteHCL
 //
-// What is accepted is what was seen, but for four widenings:
+// What is accepted is what was seen, but for five widenings:
 //
 //   - The clients of a rule may use all of its servers and services. A server
 //     gets a service only if it was seen to have it.
@@ -18,12 +18,13 @@
 //     if they fill an eighth of it, and it is no wider than a /24; for IPv6,
 //     where hosts are strewn over their subnet (RFC 8981), eight in a /64 become
 //     that /64 if no narrower CIDR fits.
+//   - Where more than 256 addresses and CIDRs would still be left, any address may.
 //   - Four ports or more from 32768 on at one server become the range around
 //     them: data channels of passive FTP and the like.
 //   - "dns" is UDP and TCP, and "dhcp" both ways, whoever asks: a DHCP client has
 //     no address yet.
 //
-// [Options.Exact] turns off the second and the third. Rules are about inner
+// [Options.Exact] turns off the second to the fourth. Rules are about inner
 // addresses, protocols and destination ports alone: VLANs, MACs and outer
 // endpoints are not told apart.
 //

@@ -20,6 +20,7 @@ func Example() {
 		Policy: rules,
 		Inputs: []string{"../testdata/pcaps/on-dns.pcap"},
 		Observer: func(e *firewall.FrameEvent) {
+			seen.AddEndpoint(e.Src)
 			var s suggest.Sighting
 			if ok, _ := s.Sight(e); ok {
 				seen.Add(rules, &s)

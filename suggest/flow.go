@@ -36,8 +36,10 @@ type Flow struct {
 // manyTo reports whether what goes to the address goes to several hosts, so
 // that nobody replies from it.
 func manyTo(a netip.Addr) bool {
-	return a.IsMulticast() || a.Is4() && a.As4() == [4]byte{255, 255, 255, 255}
+	return a.IsMulticast() || a == broadcast
 }
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // networkOf is the part of a context ID by which flows are put together.
 func networkOf(id uint64, ovn bool) uint64 {
@@ -55,17 +57,27 @@ func compareFlows(a, b Flow) int {
 // accepted reports whether the policy accepts the flow's first packet, as far as
 // the flow tells of it.
 func (f *Flow) accepted(p *policy.Policy) bool {
+	d, found := p.Find(f.Network)
+	if found { // its endpoints are no matter of rules
+		first := f.first()
+		p.Decide(&policy.Packet{ContextID: f.Network, Frame: &first, Peek: true}, &d)
+	}
+	return d.Action == policy.Accept && !d.Audit
+}
+
+// first is the first packet of such a flow.
+func (f *Flow) first() inspect.Frame {
 	m := f.Service
-	if !f.Src.IsValid() {
-		return false
+	e := inspect.Frame{
+		Src: f.Src, Dst: f.Dst, Protocol: m.Protocol, HasPorts: m.HasPorts, SrcPort: 40000, DstPort: m.First, HasICMP: m.HasICMP, ICMPType: m.ICMPType,
 	}
-	e := inspect.Frame{Src: f.Src, Dst: f.Dst, IP: 6, EtherType: inspect.EtherTypeIPv6, Protocol: m.Protocol}
-	if f.Src.Is4() {
-		e.IP, e.EtherType = 4, inspect.EtherTypeIPv4
-	}
-	e.HasPorts, e.SrcPort, e.DstPort = m.HasPorts, 40000, m.First
-	e.HasICMP, e.ICMPType = m.HasICMP, m.ICMPType
 	switch m.Builtin {
+	case "arp":
+		return inspect.Frame{EtherType: inspect.EtherTypeARP, ARPOperation: 1, Src: netip.IPv4Unspecified(), Dst: netip.IPv4Unspecified()}
+	case "nd":
+		e.Src, e.Dst, e.Protocol, e.HasICMP, e.ICMPType = netip.IPv6Unspecified(), netip.IPv6LinkLocalAllNodes(), inspect.ProtocolICMPv6, true, ndFirst
+	case "dhcp":
+		e.Src, e.Dst, e.Protocol, e.HasPorts, e.SrcPort, e.DstPort = netip.IPv4Unspecified(), broadcast, inspect.ProtocolUDP, true, 68, 67
 	case "dns":
 		e.Protocol, e.HasPorts, e.DstPort = inspect.ProtocolUDP, true, portDNS
 	case "bfd":
@@ -73,9 +85,16 @@ func (f *Flow) accepted(p *policy.Policy) bool {
 	case "vrrp":
 		e.Protocol = protocolVRRP
 	}
+	switch {
+	case m.EtherType != 0:
+		e = inspect.Frame{EtherType: m.EtherType}
+	case e.Src.Is4():
+		e.IP, e.EtherType = 4, inspect.EtherTypeIPv4
+	default:
+		e.IP, e.EtherType = 6, inspect.EtherTypeIPv6
+	}
 	if e.Protocol == inspect.ProtocolTCP {
 		e.HasTCP, e.TCPFlags = true, inspect.SYN
 	}
-	d := p.Evaluate(&policy.Packet{ContextID: f.Network, Frame: &e, Peek: true})
-	return d.Action == policy.Accept && !d.Audit
+	return e
 }

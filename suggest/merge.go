@@ -7,8 +7,18 @@ import (
 	"strings"
 )
 
-// inline is how many entries an address or port list has without a name.
-const inline = 4
+const (
+	// inline is how many entries an address or port list has without a name.
+	inline = 4
+	// publicEntries is how many CIDRs and addresses may stand for the clients of
+	// a rule; with more it is for any.
+	publicEntries = 256
+	// compared bounds with how many others something is compared, passes how often
+	// all is looked through for something to merge: what that leaves unmerged
+	// nobody wants to read anyway.
+	compared = 64
+	passes   = 16
+)
 
 // draft is a rule in the making: all of its servers have all of its services.
 type draft struct {
@@ -19,6 +29,7 @@ type draft struct {
 	flows    int
 	cover    []Range // CIDRs that stand for many clients
 	rest     set     // clients outside of them
+	any      bool    // they are so many that all may
 }
 
 // drafts makes one draft for each part and service.
@@ -48,10 +59,14 @@ func drafts(parts []*part, exact bool) []*draft {
 
 // spread finds the CIDRs for the clients.
 func (d *draft) spread(exact bool) {
-	d.cover, d.rest = nil, d.clients
-	if !exact {
-		d.cover = d.clients.subnets()
-		d.rest = d.clients.without(func(a netip.Addr) bool { return contains(d.cover, a) })
+	d.cover, d.rest, d.any = nil, d.clients, false
+	if exact {
+		return
+	}
+	d.cover = d.clients.subnets()
+	d.rest = d.clients.without(func(a netip.Addr) bool { return contains(d.cover, a) })
+	if len(d.cover)+len(d.rest) > publicEntries {
+		d.cover, d.rest, d.any = nil, nil, true
 	}
 }
 
@@ -70,6 +85,9 @@ func (d *draft) coverKey() string {
 	for _, r := range d.cover {
 		b.WriteString(r.String() + " ")
 	}
+	if d.any {
+		b.WriteString("any")
+	}
 	return b.String() + d.rest.key()
 }
 
@@ -83,19 +101,23 @@ func alike(a, b *draft) bool {
 }
 
 func (d *draft) within(o *draft) bool {
-	return len(o.cover) > 0 && len(o.cover) <= inline && len(o.rest) == 0 &&
+	return o.any || len(o.cover) > 0 && len(o.cover) <= inline && len(o.rest) == 0 &&
 		!slices.ContainsFunc(d.clients, func(a netip.Addr) bool { return !contains(o.cover, a) })
 }
 
-// take makes one draft of two. They have the same servers or the same services.
-func (d *draft) take(o *draft, exact bool) {
-	d.servers = d.servers.union(o.servers)
-	d.services = append(d.services, o.services...)
+// take makes one draft of several. They have the same servers or the same
+// services.
+func (d *draft) take(exact bool, others ...*draft) {
+	for _, o := range others {
+		d.servers = append(d.servers, o.servers...)
+		d.services = append(d.services, o.services...)
+		d.clients = append(d.clients, o.clients...)
+		d.uses = append(d.uses, o.uses...)
+		d.flows += o.flows
+	}
+	d.servers, d.clients = d.servers.union(nil), d.clients.union(nil)
 	slices.SortFunc(d.services, compareMatches)
 	d.services = slices.Compact(d.services)
-	d.clients = d.clients.union(o.clients)
-	d.uses = append(d.uses, o.uses...)
-	d.flows += o.flows
 	d.spread(exact)
 }
 
@@ -104,19 +126,18 @@ func (d *draft) take(o *draft, exact bool) {
 // same servers with clients that are alike; and those for the same services in
 // IPv4 and IPv6.
 func merged(ds []*draft, exact bool) []*draft {
-	for {
+	for range passes {
 		before := len(ds)
-		ds = mergeBy(ds, exact, func(d *draft) string { return d.serviceKey() + "\n" + d.coverKey() }, always)
-		ds = mergeBy(ds, exact, func(d *draft) string { return d.serviceKey() + "\n" + d.clients.union(d.servers).key() }, always)
+		ds = mergeBy(ds, exact, func(d *draft) string { return d.serviceKey() + "\n" + d.coverKey() }, nil)
+		ds = mergeBy(ds, exact, func(d *draft) string { return d.serviceKey() + "\n" + d.clients.union(d.servers).key() }, nil)
 		ds = mergeBy(ds, exact, func(d *draft) string { return d.servers.key() }, alike)
 		ds = bothFamilies(ds, exact)
 		if len(ds) == before {
-			return ds
+			break
 		}
 	}
+	return ds
 }
-
-func always(_, _ *draft) bool { return true }
 
 // bothFamilies merges the one draft for some services in IPv4 with the one in
 // IPv6. The families never meet, so nothing more is accepted.
@@ -137,24 +158,31 @@ func bothFamilies(ds []*draft, exact bool) []*draft {
 	})
 }
 
-// mergeBy merges drafts that have the same key where may allows it, the most
-// used first.
+// mergeBy merges drafts that have the same key, where may allows it if it is not
+// nil, the most used first.
 func mergeBy(ds []*draft, exact bool, key func(*draft) string, may func(a, b *draft) bool) []*draft {
 	ds = slices.Clone(ds)
 	sortDrafts(ds)
-	byKey := map[string][]*draft{}
+	byKey := map[string][]*draft{} // what stays
+	into := map[*draft][]*draft{}  // and what it takes, if may does not look
 	var out []*draft
-next:
 	for _, d := range ds {
 		k := key(d)
-		for _, o := range byKey[k] {
-			if may(o, d) {
-				o.take(d, exact)
-				continue next
-			}
+		same := byKey[k]
+		same = same[:min(len(same), compared)]
+		i := slices.IndexFunc(same, func(o *draft) bool { return may == nil || may(o, d) })
+		switch {
+		case i < 0:
+			byKey[k] = append(byKey[k], d)
+			out = append(out, d)
+		case may == nil:
+			into[same[i]] = append(into[same[i]], d)
+		default:
+			same[i].take(exact, d)
 		}
-		byKey[k] = append(byKey[k], d)
-		out = append(out, d)
+	}
+	for d, others := range into {
+		d.take(exact, others...)
 	}
 	return out
 }
@@ -175,10 +203,10 @@ func sortDrafts(ds []*draft) {
 // atMost merges beyond what is readable, and returns what there is no room for.
 func atMost(ds []*draft, n int, exact bool) (kept, over []*draft) {
 	if len(ds) > n {
-		ds = mergeBy(ds, exact, func(d *draft) string { return d.servers.key() }, always)
+		ds = mergeBy(ds, exact, func(d *draft) string { return d.servers.key() }, nil)
 	}
 	if len(ds) > n {
-		ds = mergeBy(ds, exact, (*draft).serviceKey, always)
+		ds = mergeBy(ds, exact, (*draft).serviceKey, nil)
 	}
 	sortDrafts(ds)
 	if len(ds) <= n {

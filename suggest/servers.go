@@ -176,7 +176,9 @@ func (k *kind) add(dst netip.Addr, clients set) (p *part, isNew bool) {
 	for _, c := range clients {
 		if !p.clients[c] {
 			p.clients[c] = true
-			k.of[c] = append(k.of[c], p)
+			if len(k.of[c]) < compared {
+				k.of[c] = append(k.of[c], p)
+			}
 		}
 	}
 	return p, isNew

@@ -86,6 +86,50 @@ func TestWhatThePolicyAcceptsAlreadyIsCovered(t *testing.T) {
 	}
 }
 
+func TestWhatThePolicyAcceptsIsCoveredWhereverItComesFrom(t *testing.T) {
+	p := load(t, "settings {\n  endpoints = [\"any\"]\n}\ntenant \"a\" {\n  context_ids = [100]\n  endpoints = [\"10.47.0.1\"]\n  rule \"all\" {\n    action = \"accept\"\n  }\n}\n")
+	f := flow("10.9.0.1", "10.1.0.10", tcpPort(80))
+	f.Tenant = "a"
+	if s := Suggest([]Flow{f}, Options{Policy: p}); s.Covered != 1 || s.Rules != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A public server's clients are anybody.
+func TestMoreClientsThanCanBeReadBecomeAny(t *testing.T) {
+	var flows []Flow
+	for i := range 300 {
+		flows = append(flows, flow(fmt.Sprintf("198.%d.%d.1", i/250, i%250), "10.1.0.10", tcpPort(443)), flow(fmt.Sprintf("2001:db8:%x::1", i), "2001:db8::10", tcpPort(443)))
+	}
+	for _, exact := range []bool{false, true} {
+		var b strings.Builder
+		if err := Suggest(flows, Options{Exact: exact}).WriteHCL(&b); err != nil {
+			t.Fatal(err)
+		}
+		p := load(t, b.String())
+		d := p.Evaluate(&policy.Packet{ContextID: 100, Frame: frameOf(netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("10.1.0.10"), tcpPort(443))})
+		if (d.Action == policy.Accept) == exact || strings.Contains(b.String(), "\n    source ") != exact {
+			t.Errorf("exact %v: %v\n%s", exact, d.Action, b.String())
+		}
+	}
+}
+
+func TestWhatNoRulesFileCanHoldIsAnError(t *testing.T) {
+	flows := make([]Flow, 120000)
+	for i := range flows {
+		flows[i] = flow(fmt.Sprintf("2001:db8:%x:%x::%x", i/256, i%256, 4*i%65536), "2001:db8::10", tcpPort(443))
+	}
+	var b strings.Builder
+	if err := Suggest(flows, Options{Exact: true}).WriteHCL(&b); err == nil || b.Len() > 0 || !strings.Contains(err.Error(), "2097152") {
+		t.Errorf("%v, %d bytes", err, b.Len())
+	}
+	b.Reset()
+	if err := Suggest(flows[:60000], Options{Exact: true}).WriteHCL(&b); err != nil {
+		t.Fatal(err)
+	}
+	load(t, b.String())
+}
+
 func TestWithManyEndpointsOrNoneAnyIsWritten(t *testing.T) {
 	var b strings.Builder
 	if err := Suggest([]Flow{flow("10.9.0.1", "10.1.0.10", tcpPort(80))}, Options{}).WriteHCL(&b); err != nil {
@@ -115,6 +159,35 @@ func TestAuditingLetsPassWhatTheRulesWouldDrop(t *testing.T) {
 	}
 	if d, _ := p.Find(99); d.TenantIndex != -1 || len(p.Tenants()) != 1 {
 		t.Errorf("the policy itself has changed: %+v", d)
+	}
+}
+
+// Flows that somebody makes to keep the firewall busy.
+func BenchmarkSuggestHostile(b *testing.B) {
+	host := func(net, i int) string { return fmt.Sprintf("%d.%d.%d.%d", net, i>>16, i>>8&255, i&255) }
+	const n = 1 << 16
+	for name, make := range map[string]func(i int) []Flow{
+		"servers with one client in common": func(i int) (f []Flow) {
+			f = append(f, flow("192.0.2.1", host(10, i), tcpPort(80)))
+			for c := range 3 {
+				f = append(f, flow(host(20+c, i), host(10, i), tcpPort(80)))
+			}
+			return f
+		},
+		"servers with a client each": func(i int) []Flow { return []Flow{flow(host(20, i), host(10, i), tcpPort(80))} },
+		"a server with many ports":   func(i int) []Flow { return []Flow{flow(host(20, i), "10.0.0.1", tcpPort(uint16(i%32768)))} },
+		"a service for each server":  func(i int) []Flow { return []Flow{flow("192.0.2.1", host(10, i), tcpPort(uint16(i)))} },
+		"peers":                      func(i int) []Flow { return []Flow{flow(host(10, i>>8), host(10, i&255), tcpPort(uint16(i&3)))} },
+	} {
+		var flows []Flow
+		for i := range n {
+			flows = append(flows, make(i)...)
+		}
+		b.Run(strings.ReplaceAll(name, " ", "-"), func(b *testing.B) {
+			for b.Loop() {
+				Suggest(flows, Options{})
+			}
+		})
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclwrite"
+
+	"sttwall/policy"
 )
 
 const lineWidth = 100 // of lists
@@ -14,7 +16,8 @@ const lineWidth = 100 // of lists
 // WriteHCL writes the suggestion in the rules language, formatted as hclwrite
 // does, with the evidence in comments. Without a policy it is a whole file; with
 // one, what belongs into the file of that, and the comments say where. The error
-// is the writer's.
+// is the writer's, or says that a rules file could not hold it; then nothing is
+// written.
 func (s *Suggestion) WriteHCL(w io.Writer) error {
 	var b strings.Builder
 	if !s.existing && len(s.tenants) > 0 {
@@ -43,6 +46,9 @@ func (s *Suggestion) WriteHCL(w io.Writer) error {
 	text := strings.TrimRight(b.String(), "\n")
 	if text == "" {
 		text = "# Nothing was seen that needs a rule."
+	}
+	if len(text) >= policy.MaxFileSize {
+		return fmt.Errorf("a suggestion of %d bytes, and a rules file may have %d: ask for one tenant, for fewer rules, or for CIDRs and ranges", len(text), policy.MaxFileSize)
 	}
 	_, err := w.Write(hclwrite.Format([]byte(text + "\n")))
 	return err

@@ -84,6 +84,9 @@ func suggestFromCaptures(ctx context.Context, s streams, f *suggestFlags, captur
 	var left leftOut
 	config.Policy = rules.Auditing(f.layout == "ovn")
 	config.Observer = func(e *firewall.FrameEvent) {
+		if e.Verdict == firewall.Accept {
+			seen.AddEndpoint(e.Src)
+		}
 		var sighting suggest.Sighting
 		if ok, why := sighting.Sight(e); ok {
 			seen.Add(config.Policy, &sighting)
