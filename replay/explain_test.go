@@ -9,9 +9,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"sttwall/capture"
 	"sttwall/firewall"
 	"sttwall/policy"
 	"sttwall/reason"
@@ -119,6 +121,29 @@ func TestAnExplanationSaysWhyAPacketIsDroppedWhateverTheRulesAre(t *testing.T) {
 				t.Errorf("frame %v, policy %v, -want +got:\n%s", x.Frame, x.Policy, diff)
 			}
 		})
+	}
+}
+
+// In one packet's time a frame may time out, which is not why that is dropped.
+func TestAnExplanationDoesNotTakeOthersReasons(t *testing.T) {
+	f := frame{path: path4, id: 5, inner: innerTCP(t, 4000), header: stt.FrameHeader{ContextID: 100}, cuts: []int{0, 1400, 2800}}
+	segments := f.packets()
+	broken := bytes.Clone(segments[1])
+	broken[36]++ // its checksum
+	all := records(capture.LinkEthernet, segments[0], broken)
+	all[1].Time += int64(time.Minute)
+	path := recordAll(t, all...)
+	for number, want := range map[int]replay.Explained{
+		1: {STT: true, Reason: reason.FrameTimeout, Packets: []int{1}, Decided: 2}, 2: {STT: true, Reason: reason.SegmentChecksum, Decided: 2},
+	} {
+		x, err := replay.Explain(t.Context(), replay.Config{Policy: acceptAll(t), Inputs: []string{path}}, number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Frame = nil
+		if diff := cmp.Diff(want, *x); diff != "" {
+			t.Errorf("packet %d: -want +got:\n%s", number, diff)
+		}
 	}
 }
 

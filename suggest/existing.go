@@ -75,5 +75,5 @@ func matchOfBoxes(boxes []classify.Service) (Match, bool) {
 	s := boxes[0]
 	m := Match{Protocol: uint8(s.KindLo), HasPorts: true, First: uint16(s.DstLo), Last: uint16(s.DstHi)}
 	hasPorts := m.Protocol == inspect.ProtocolTCP || m.Protocol == inspect.ProtocolUDP || m.Protocol == inspect.ProtocolSCTP
-	return m, hasPorts && s.KindLo == s.KindHi && s.SrcLo == 0 && s.SrcHi == classify.Absent && s.DstHi < classify.Absent
+	return m, hasPorts && s.KindLo == s.KindHi && s.SrcHi == classify.Absent && s.DstHi < classify.Absent
 }

@@ -37,6 +37,82 @@ func TestMaxRulesBoundsTheRulesAndSaysWhatHadNoRoom(t *testing.T) {
 	}
 }
 
+// rulesOf counts the rules that are suggested for "SRC > DST PORT" flows.
+func rulesOf(flows []Flow, o Options) (int, string) {
+	s := Suggest(flows, o)
+	var b strings.Builder
+	if err := s.WriteHCL(&b); err != nil {
+		b.WriteString(err.Error())
+	}
+	return s.Rules, b.String()
+}
+
+func TestServicesOfAServerShareARuleIfHalfOfTheirClientsAreTheSame(t *testing.T) {
+	for shared, want := range map[int]int{0: 2, 2: 2, 3: 1, 6: 1} {
+		var flows []Flow
+		for i := range 6 {
+			flows = append(flows, flow(fmt.Sprintf("10.9.%d.1", i), "10.1.0.10", tcpPort(2000)), flow(fmt.Sprintf("10.9.%d.1", i+6-shared), "10.1.0.10", tcpPort(3000)))
+		}
+		if got, text := rulesOf(flows, Options{}); got != want {
+			t.Errorf("%d of 6 clients in common: %d rules, want %d:\n%s", shared, got, want, text)
+		}
+	}
+}
+
+func TestServersWithOtherClientsDoNotShareARule(t *testing.T) {
+	var flows []Flow
+	for i := range 3 {
+		for _, n := range []int{1, 2} {
+			flows = append(flows, flow(fmt.Sprintf("10.%d.%d.1", n, i), fmt.Sprintf("10.0.0.%d", n), tcpPort(2000)))
+		}
+		flows = append(flows, flow(fmt.Sprintf("2001:db8:%d::1", i), "2001:db8::1", tcpPort(2000)))
+	}
+	if got, text := rulesOf(flows, Options{}); got != 3 {
+		t.Errorf("%d rules, want 3:\n%s", got, text)
+	}
+	if got, text := rulesOf(flows[3:3], Options{}); got != 0 || text != "# Nothing was seen that needs a rule.\n" {
+		t.Errorf("%d rules of nothing:\n%s", got, text)
+	}
+}
+
+func TestWhoFindsMoreThanItMissesIsNoScanner(t *testing.T) {
+	for answered, want := range map[int]int{0: 0, 19: 0, 20: 20, 21: 21} {
+		var flows []Flow
+		for i := range 20 {
+			f := flow("10.9.0.1", fmt.Sprintf("10.1.%d.1", i), tcpPort(2000))
+			f.Replied = false
+			flows = append(flows, f)
+		}
+		for i := range answered {
+			f := flow("10.9.0.1", fmt.Sprintf("10.2.%d.1", i), tcpPort(uint16(2000+10*i)))
+			f.Packets = 4
+			flows = append(flows, f)
+		}
+		if got, text := rulesOf(flows, Options{}); got != want {
+			t.Errorf("20 targets silent, %d answered: %d rules, want %d:\n%s", answered, got, want, text)
+		}
+	}
+}
+
+func TestOnlyAServiceThatIsJustThatIsUsedAgain(t *testing.T) {
+	for _, c := range []struct{ service, want string }{
+		{"  protocol = \"tcp\"\n  ports    = [2000]\n", "service.app"},
+		{"  services = [\"tcp/2000\"]\n", "service.app"},
+		{"  protocol = \"udp\"\n  ports    = [2000]\n", "\"tcp/2000\""},
+		{"  protocol = \"tcp\"\n  ports    = [2000, 2001]\n", "\"tcp/2000\""},
+		{"  protocol = \"tcp\"\n  ports    = [\"2000-2001\"]\n", "\"tcp/2000\""},
+		{"  protocol     = \"tcp\"\n  ports        = [2000]\n  source_ports = [\"1024-65535\"]\n", "\"tcp/2000\""},
+		{"  protocol     = \"tcp\"\n  ports        = [2000]\n  source_ports = [\"0-60000\"]\n", "\"tcp/2000\""},
+		{"  protocol  = \"tcp\"\n  ports     = [2000]\n  tcp_flags = [\"syn\"]\n", "\"tcp/2000\""},
+		{"  protocol = \"any\"\n", "\"tcp/2000\""},
+	} {
+		p := load(t, "settings {\n  endpoints = [\"any\"]\n}\nservice \"app\" {\n"+c.service+"}\ntenant \"a\" {\n  context_ids = [1]\n}\n")
+		if _, text := rulesOf([]Flow{flow("10.9.0.1", "10.1.0.1", tcpPort(2000))}, Options{Policy: p}); !strings.Contains(text, "services    = ["+c.want+"]") {
+			t.Errorf("%sno %s in\n%s", c.service, c.want, text)
+		}
+	}
+}
+
 func TestLongNamesAreCutAndStayApart(t *testing.T) {
 	long := strings.Repeat("x", 64)
 	var flows []Flow
