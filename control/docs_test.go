@@ -29,6 +29,7 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 		"GET /v1/rules":    func() any { return new(ruleList) },
 		"GET /v1/tenants":  func() any { return new(tenantList) },
 		"GET /v1/drops":    func() any { return new(dropList) },
+		"GET /v1/suggest":  func() any { return new(Suggested) },
 		"GET /v1/events":   func() any { return new(Event) },
 
 		"GET /v1/temporary":            func() any { return new(TemporaryRules) },
@@ -82,6 +83,7 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 		fmt.Sprintf("| a request | %d KiB, its headers %d KiB |", maxBody>>10, maxHeader>>10),
 		fmt.Sprintf("| %v, %v, %v (not events) |", words(headerTimeout.String()), words(readTimeout.String()), words(writeTimeout.String())),
 		fmt.Sprintf("| calls that look through all flows or rules at once | %d;", maxHeavy),
+		fmt.Sprintf("| `max_rules` | 100 | at most so many for a tenant; at most %d |", mostSuggested),
 		fmt.Sprintf("| `limit` | %d | of the page; at most %d |", DefaultFlows, MaxFlows),
 	} {
 		if !strings.Contains(string(text), bound) {

@@ -199,3 +199,24 @@ rule "dns" {
 		t.Errorf("of nobody: status %d\n%s", status, notes)
 	}
 }
+
+func TestTheSuggestionInTheDocumentationIsWhatTheCommandWrites(t *testing.T) {
+	text, err := os.ReadFile("../../docs/suggest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "\n    sttwall suggest ")
+	line, rest, _ := strings.Cut(rest, "\n")
+	_, rest, block := strings.Cut(rest, "```hcl\n")
+	want, _, end := strings.Cut(rest, "```")
+	if !found || !block || !end {
+		t.Fatal("docs/suggest.md has no example")
+	}
+	args := []string{"suggest"}
+	for _, capture := range strings.Fields(line) {
+		args = append(args, "../../"+capture)
+	}
+	if status, out, notes := sttwall(args...); status != statusFine || out != want {
+		t.Errorf("status %d, %s\n%s\nwant\n%s", status, notes, out, want)
+	}
+}
