@@ -47,10 +47,14 @@ func (s *Suggestion) WriteHCL(w io.Writer) error {
 	if text == "" {
 		text = "# Nothing was seen that needs a rule."
 	}
-	if len(text) >= policy.MaxFileSize {
-		return fmt.Errorf("a suggestion of %d bytes, and a rules file may have %d: ask for one tenant, for fewer rules, or for CIDRs and ranges", len(text), policy.MaxFileSize)
+	formatted := []byte(text + "\n")
+	if len(formatted) <= policy.MaxFileSize {
+		formatted = hclwrite.Format(formatted)
 	}
-	_, err := w.Write(hclwrite.Format([]byte(text + "\n")))
+	if n := len(formatted); n > policy.MaxFileSize {
+		return fmt.Errorf("a suggestion of %d bytes, and a rules file may have %d: ask for one tenant, for fewer rules, or for CIDRs and ranges", n, policy.MaxFileSize)
+	}
+	_, err := w.Write(formatted)
 	return err
 }
 
