@@ -206,16 +206,21 @@ func answered(f *inspect.Frame) (Match, bool) {
 	return matchOf(f)
 }
 
-// prune forgets flows that nobody has answered and that would not become rules.
+// prune forgets flows that nobody has answered. What goes one way only is seen
+// again if it goes on; it is counted all the same.
 func (c *Collector) prune(now int64) {
 	if now-c.pruned < pruneEvery {
 		return
 	}
 	c.pruned = now
 	for f, n := range c.flows {
-		if flow := n.flow(f); flow.unanswered() {
-			delete(c.flows, f)
+		if n.replied {
+			continue
 		}
+		if flow := n.flow(f); !flow.unanswered() {
+			c.beyond += n.packets
+		}
+		delete(c.flows, f)
 	}
 }
 

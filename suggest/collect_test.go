@@ -163,18 +163,42 @@ func TestAFullCollectorForgetsWhatNobodyAnswered(t *testing.T) {
 		{100, "tcp 10.0.0.1:1 > 10.0.0.2:80 syn"}, {100, "udp 10.0.0.1:40000 > 10.0.0.2:53"}, {100, "udp 10.0.0.2:53 > 10.0.0.1:40000"},
 		{100, "icmp 10.0.0.1 > 10.0.0.2 echo-request"}, {100, "icmp 10.0.0.2 > 10.0.0.1 echo-reply"},
 	}
-	c := collected(t, noRules(t), false, 3, packets)
-	if flows := c.Flows(); len(flows) != 3 || c.Beyond() != 0 {
-		t.Fatalf("%d flows, %d frames beyond", len(flows), c.Beyond())
+	one := packet{100, "protocol 47 10.0.0.1 > 10.0.0.2"}
+	another := packet{100, "protocol 48 10.0.0.1 > 10.0.0.2"}
+	for _, c := range []struct {
+		name   string
+		more   []packet
+		third  string
+		beyond uint64
+	}{
+		{"there is room", nil, "10.0.0.1 > 10.0.0.2 tcp/80 packets 1", 0},
+		{"the unanswered one goes", []packet{one}, "10.0.0.1 > 10.0.0.2 protocol/47 packets 1", 0},
+		{"once a second", []packet{one, another, another}, "10.0.0.1 > 10.0.0.2 protocol/47 packets 1", 2},
+	} {
+		collector := collected(t, noRules(t), false, 3, slices.Concat(packets, c.more))
+		var got []string
+		for _, f := range collector.Flows() {
+			got = append(got, told(&f))
+		}
+		want := []string{c.third, "10.0.0.1 > 10.0.0.2 icmp/echo-request packets 2 replied", "10.0.0.1 > 10.0.0.2 dns packets 2 replied"}
+		slices.Sort(got)
+		slices.Sort(want)
+		if diff := cmp.Diff(want, got); diff != "" || collector.Beyond() != c.beyond {
+			t.Errorf("%s: %d frames beyond, want %d, -want +got:\n%s", c.name, collector.Beyond(), c.beyond, diff)
+		}
 	}
-	c = collected(t, noRules(t), false, 3, append(packets, packet{100, "protocol 47 10.0.0.1 > 10.0.0.2"}, packet{100, "protocol 48 10.0.0.1 > 10.0.0.2"}, packet{100, "protocol 48 10.0.0.1 > 10.0.0.2"}))
-	var got []string
-	for _, f := range c.Flows() {
-		got = append(got, told(&f))
+	// What goes one way is forgotten too, and counted.
+	p := noRules(t).Auditing(false)
+	c, b := NewCollector(1), newBench(t, p)
+	var s Sighting
+	for _, k := range []packet{{100, "udp 10.0.0.1:1 > 10.0.0.2:514"}, one} {
+		if ok, why := s.Sight(b.send(k)); !ok {
+			t.Fatal(why)
+		}
+		c.Add(p, &s)
 	}
-	want := []string{"10.0.0.1 > 10.0.0.2 icmp/echo-request packets 2 replied", "10.0.0.1 > 10.0.0.2 protocol/47 packets 1", "10.0.0.1 > 10.0.0.2 dns packets 2 replied"}
-	if diff := cmp.Diff(want, got); diff != "" || c.Beyond() != 2 {
-		t.Errorf("%d frames beyond, -want +got:\n%s", c.Beyond(), diff)
+	if flows := c.Flows(); len(flows) != 1 || flows[0].Service.Protocol != 47 || c.Beyond() != 1 {
+		t.Errorf("%+v, %d frames beyond", flows, c.Beyond())
 	}
 }
 
