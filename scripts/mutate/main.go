@@ -149,12 +149,8 @@ func run(only string) error {
 		return fmt.Errorf("no fault has %q", only)
 	}
 	for _, f := range faults {
-		text, err := os.ReadFile(f.file)
-		if err != nil {
+		if err := f.stands("."); err != nil {
 			return err
-		}
-		if n := strings.Count(string(text), f.old); n != 1 {
-			return fmt.Errorf("%s: %q stands there %d times, want once", f.file, f.old, n)
 		}
 	}
 	dir, err := os.MkdirTemp("", "sttwall-mutate-")
@@ -185,6 +181,18 @@ func run(only string) error {
 		return fmt.Errorf("%d of %d faults went unnoticed", missed, len(faults))
 	}
 	fmt.Printf("all %d faults were noticed\n", len(faults))
+	return nil
+}
+
+// stands says what keeps a fault from being put in below dir.
+func (f fault) stands(dir string) error {
+	text, err := os.ReadFile(filepath.Join(dir, f.file))
+	if err != nil {
+		return err
+	}
+	if n := strings.Count(string(text), f.old); n != 1 {
+		return fmt.Errorf("%s: %q stands there %d times, want once", f.file, f.old, n)
+	}
 	return nil
 }
 

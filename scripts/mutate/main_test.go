@@ -1,0 +1,18 @@
+package main
+
+import (
+	"slices"
+	"testing"
+)
+
+// Who changes the code that a fault is put into changes the fault too.
+func TestEveryFaultStandsInTheCode(t *testing.T) {
+	for _, f := range slices.Concat(ruleFaults, flowFaults) {
+		if err := f.stands("../.."); err != nil {
+			t.Error(err)
+		}
+		if f.new == f.old {
+			t.Errorf("%s: %q is no fault", f.file, f.old)
+		}
+	}
+}
