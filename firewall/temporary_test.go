@@ -85,6 +85,30 @@ func TestTheFlowsOfAnAllowEndWithIt(t *testing.T) {
 	}
 }
 
+// Later fragments follow their first one no longer than the rule that let it pass
+// holds, and no longer than none blocks it.
+func TestLaterFragmentsFollowTemporaryRules(t *testing.T) {
+	fragment := func(which string, port, id int) string {
+		return fmt.Sprintf("udp 10.0.0.1:9 > 10.0.0.2:%d frag %s id %d len 1472", port, which, id)
+	}
+	b := stateBench(t, 0)
+	until := b.now/1e9 + 5
+	b.withTemporary(policy.Temporary{Name: "a", Action: policy.Accept, Pattern: "udp any > any:9", Expires: until})
+	for _, text := range []string{fragment("first", 9, 1), fragment("later", 9, 1), fragment("first", 9, 2), fragment("first", 53, 3)} {
+		if e := b.meet(400, text); e.Verdict != Accept {
+			t.Fatalf("%s: %v", text, e.Reason)
+		}
+	}
+	b.now = until * 1e9
+	if e := b.meet(400, fragment("later", 9, 2)); e.Verdict != Drop || e.Reason != reason.TenantDefault {
+		t.Errorf("behind an allow that has expired: %v, %v", e.Verdict, e.Reason)
+	}
+	b.withTemporary(policy.Temporary{Name: "b", Pattern: "udp any > any:53", Expires: until + 5})
+	if e := b.meet(400, fragment("later", 53, 3)); e.Verdict != Drop {
+		t.Error("behind a block: it passes")
+	}
+}
+
 func TestABlockHoldsInAnAuditTenantAndAnAllowOpensNoForeignEndpoint(t *testing.T) {
 	b := stateBench(t, 0)
 	const packet = "udp 10.0.0.1:9 > 10.0.0.2:9"
