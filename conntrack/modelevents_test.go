@@ -123,6 +123,12 @@ func (next source) follow(f *modelFlow) event {
 			e.vlans = slices.Clone(e.vlans)
 			e.vlans[i] ^= 3 << 13 // another priority is no other network
 		}
+	case 10, 11:
+		if kind, reply, _ := e.request(); e.isICMP() && reply {
+			e.dstPort = kind // a question from the one who was asked
+		} else if e.isICMP() {
+			e.dstPort = e.turned().dstPort // an answer from the one who asks
+		}
 	}
 	return e
 }
