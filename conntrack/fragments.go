@@ -311,6 +311,15 @@ func (t *Fragments) Knows(now int64, id *FragmentID) bool {
 // fragment as come unless that is FollowStale or FollowOverlap. generation names
 // the rules that hold now. out is valid for FollowVerdict and FollowStale.
 func (t *Fragments) Follow(now int64, generation uint32, id *FragmentID, g *inspect.Fragment, out *FragmentVerdict) Followed {
+	return t.follow(now, generation, id, g, out, true)
+}
+
+// Peek is Follow without counting the fragment: for questions about it.
+func (t *Fragments) Peek(now int64, generation uint32, id *FragmentID, g *inspect.Fragment, out *FragmentVerdict) Followed {
+	return t.follow(now, generation, id, g, out, false)
+}
+
+func (t *Fragments) follow(now int64, generation uint32, id *FragmentID, g *inspect.Fragment, out *FragmentVerdict, came bool) Followed {
 	b := t.bucket(id, toLook)
 	if b == nil {
 		return FollowUnknown
@@ -331,7 +340,9 @@ func (t *Fragments) Follow(now int64, generation uint32, id *FragmentID, g *insp
 		}
 		out.Rule = -1 // of another policy
 	}
-	e.count(g)
+	if came {
+		e.count(g)
+	}
 	return FollowVerdict
 }
 

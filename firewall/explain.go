@@ -159,7 +159,7 @@ func backward(f *inspect.Frame, flow *FlowView, state conntrack.State) bool {
 func (st *standing) explain(s *Shared, now int64, q *Question, anyEndpoint bool) *Explanation {
 	p := &peek{anyEndpoint: anyEndpoint}
 	f := Firewall{shared: s, standing: st}
-	f.peek = p
+	f.peek, f.fragment.why = p, reason.FragmentFirstMissing // nobody waits for an answer
 	e := &f.event
 	fr := reassembly.Frame{Key: reassembly.Key{Src: q.From, Dst: q.To}, FrameLength: stt.FrameHeaderLen + len(q.Data)}
 	e.begin(fr.Key, 0, fr.FrameLength, 1, now)

@@ -102,21 +102,31 @@ func (f *Firewall) follow(now int64, p *policy.Policy, d *policy.Decision) connt
 	g := &f.fragment
 	fragments, generation := f.shared.fragments, f.standing.generation
 	at := &f.event.Inner.Fragment
+	if f.peek != nil {
+		known := fragments.Peek(now, generation, &g.id, at, &g.verdict)
+		if known == conntrack.FollowStale {
+			f.judgeFirstAgain(now, p, d)
+			known = conntrack.FollowVerdict
+		}
+		return known
+	}
 	for range 3 { // another worker may have other rules for a moment
 		known := fragments.Follow(now, generation, &g.id, at, &g.verdict)
 		if known != conntrack.FollowStale {
 			return known
 		}
 		f.judgeFirstAgain(now, p, d)
+		fragments.Judged(now, &g.id, &g.verdict)
 	}
 	return conntrack.FollowUnknown
 }
 
 // judgeFirstAgain asks the rules that hold now about a first fragment that others
-// let pass: about the first packet of its flow, if it has one.
+// let pass, and makes the verdict theirs: about the first packet of its flow, if it
+// has one.
 func (f *Firewall) judgeFirstAgain(now int64, p *policy.Policy, d *policy.Decision) {
 	g := &f.fragment
-	v := g.verdict
+	v := &g.verdict
 	v.Generation = f.standing.generation
 	var first policy.Decision
 	known := false
@@ -141,7 +151,6 @@ func (f *Firewall) judgeFirstAgain(now int64, p *policy.Policy, d *policy.Decisi
 		v.Rule, v.Mark, v.Stateless = first.RuleIndex, markOf(&first), first.Stateless
 		v.Log = first.Log && first.Stateless
 	}
-	f.shared.fragments.Judged(now, &g.id, &v)
 }
 
 // followFirst decides as was decided about the first fragment.

@@ -31,8 +31,6 @@ func (f *Firewall) judgePolicy(now int64, fr *reassembly.Frame) reason.Reason {
 				f.judgeFirst(now, p, &d)
 			case e.Inner.Fragment.Offset == 0:
 				f.judgeFlow(now, p, &d)
-			case f.peek != nil:
-				p.Decide(k, &d) // without its first fragment
 			default:
 				f.judgeLater(now, p, &d)
 			}

@@ -7,11 +7,12 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclwrite"
-
-	"sttwall/policy"
 )
 
-const lineWidth = 100 // of lists
+const (
+	lineWidth = 100     // of lists
+	maxText   = 2 << 20 // what the rules language has room for in one rule
+)
 
 // WriteHCL writes the suggestion in the rules language, formatted as hclwrite
 // does, with the evidence in comments. Without a policy it is a whole file; with
@@ -48,11 +49,11 @@ func (s *Suggestion) WriteHCL(w io.Writer) error {
 		text = "# Nothing was seen that needs a rule."
 	}
 	formatted := []byte(text + "\n")
-	if len(formatted) <= policy.MaxFileSize {
+	if len(formatted) <= maxText {
 		formatted = hclwrite.Format(formatted)
 	}
-	if n := len(formatted); n > policy.MaxFileSize {
-		return fmt.Errorf("a suggestion of %d bytes, and a rules file may have %d: ask for one tenant, for fewer rules, or for CIDRs and ranges", n, policy.MaxFileSize)
+	if n := len(formatted); n > maxText {
+		return fmt.Errorf("a suggestion of %d bytes, more than the %d that a rule may have, and than anybody reads: ask for one tenant, for fewer rules, or for CIDRs and ranges", n, maxText)
 	}
 	_, err := w.Write(formatted)
 	return err
