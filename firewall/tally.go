@@ -60,7 +60,8 @@ func (t *tally) count(now int64, e *FrameEvent) {
 }
 
 // tallies are the counts of one worker. Those of a rule go on under the next
-// policy that has a rule with its name; those of a temporary rule end with it.
+// policy if that has a rule with its name, and end with it otherwise: names come
+// and go without end.
 type tallies struct {
 	policy         *policy.Policy // of the slices
 	rules, tenants []*tally       // by index
@@ -68,38 +69,31 @@ type tallies struct {
 	mu           sync.Mutex // of the maps: the worker writes them at a reload
 	ruleNames    map[string]*tally
 	tenantsNames map[string]*tally
-	temporary    []string // those of ruleNames that end with their rule
 }
 
-// attach brings the slices to another policy.
+// attach brings the counts to another policy.
 func (t *tallies) attach(p *policy.Policy) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ruleNames == nil {
-		t.ruleNames, t.tenantsNames = make(map[string]*tally), make(map[string]*tally)
-	}
-	names := p.Rules()
-	t.rules, t.tenants = pick(t.ruleNames, names), pick(t.tenantsNames, p.Tenants())
-	// Names of temporary rules come and go without end.
-	for _, name := range t.temporary {
-		delete(t.ruleNames, name)
-	}
-	t.temporary = names[p.FileRules():]
-	for i, name := range t.temporary {
-		t.ruleNames[name] = t.rules[p.FileRules()+i]
-	}
+	t.rules, t.ruleNames = pick(t.ruleNames, p.Rules())
+	t.tenants, t.tenantsNames = pick(t.tenantsNames, p.Tenants())
 	t.policy = p
 }
 
-func pick(known map[string]*tally, names []string) []*tally {
-	out := make([]*tally, len(names))
+// pick returns the tallies of the names, those that are known and new ones.
+func pick(known map[string]*tally, names []string) (list []*tally, kept map[string]*tally) {
+	list, kept = make([]*tally, len(names)), make(map[string]*tally, len(names))
 	for i, name := range names {
-		if known[name] == nil {
-			known[name] = new(tally)
+		t := kept[name]
+		if t == nil {
+			if t = known[name]; t == nil {
+				t = new(tally)
+			}
+			kept[name] = t
 		}
-		out[i] = known[name]
+		list[i] = t
 	}
-	return out
+	return list, kept
 }
 
 // countDecision counts the frame that was decided last.
