@@ -51,6 +51,8 @@ type builder struct {
 	mss, scale     int // -1: no option
 
 	icmpType, icmpCode uint8
+	target             netip.Addr // of neighbour discovery, if the text names one
+	solicited          bool       // answers a solicitation
 	about              *builder
 	payload            int
 	from, to           netip.Addr
@@ -172,6 +174,13 @@ func (b *builder) l4() []byte {
 		d = append(d, b.icmpType, b.icmpCode, 0, 0)
 		d = binary.BigEndian.AppendUint16(d, b.id)
 		d = append(d, 0, 1)
+		if b.target.IsValid() {
+			d[4], d[5], d[7] = 0x20, 0, 0 // override: RFC 4861 section 4.4
+			if b.solicited {
+				d[4] |= 0x40
+			}
+			d = append(d, b.target.AsSlice()...)
+		}
 		if b.about != nil {
 			quoted := b.about.appendIP(nil)
 			d = append(d, quoted[:min(len(quoted), 500)]...)

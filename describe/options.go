@@ -11,7 +11,7 @@ import (
 
 var flagWords = []string{"fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ae"}
 
-const optionWords = "vlan, pcp, dscp, ttl, mac, len, seq, ack-number, win, mss, wscale, id, frag, from or to"
+const optionWords = "vlan, pcp, dscp, ttl, mac, len, seq, ack-number, win, mss, wscale, id, frag, target, solicited, from or to"
 
 // options reads what follows the addresses, in any order.
 func (p *parser) options(b *builder) error {
@@ -38,6 +38,7 @@ func (p *parser) options(b *builder) error {
 func (p *parser) option(w word, b *builder) (err error) {
 	var n int
 	isTCP := b.kind == kindIP && b.protocol == inspect.ProtocolTCP
+	isDiscovery := b.protocol == inspect.ProtocolICMPv6 && (b.icmpType == 135 || b.icmpType == 136)
 	switch {
 	case w.text == "vlan":
 		if n, err = p.number("a VLAN ID from 0 to 4095", 0, 4095); err == nil {
@@ -75,6 +76,12 @@ func (p *parser) option(w word, b *builder) (err error) {
 		b.id = uint16(n)
 	case w.text == "frag":
 		return p.fragment(b)
+	case w.text == "target" && isDiscovery:
+		if b.target, _, err = p.address(false, 0); err == nil && !b.target.Is6() {
+			return p.errorf(w, "expected an IPv6 address behind target; this is %s", b.target)
+		}
+	case w.text == "solicited" && isDiscovery:
+		b.solicited = true
 	case w.text == "seq" && isTCP:
 		b.seq, err = p.long("a sequence number")
 		b.numbers = true

@@ -40,6 +40,10 @@ func TestParse(t *testing.T) {
 			return f.ICMPType == 3 && f.ICMPCode == 3
 		}},
 		{"icmpv6 fe80::1 > ff02::1 nd-neighbor-solicit len 16", func(f *inspect.Frame) bool { return f.ICMPType == 135 && f.Dst == addr("ff02::1") }},
+		{"icmpv6 fe80::1 > ff02::1 nd-neighbor-advert target 2001:db8::7", func(f *inspect.Frame) bool {
+			return f.HasTarget && f.Target == addr("2001:db8::7") && !f.Solicited
+		}},
+		{"icmpv6 fe80::1 > fe80::2 nd-neighbor-advert solicited target fe80::1", func(f *inspect.Frame) bool { return f.HasTarget && f.Solicited }},
 		{"icmpv6 2001:db8::1 > 2001:db8::2 packet-too-big about (tcp [2001:db8::2]:1 > [2001:db8::1]:2 ack len 900)", func(f *inspect.Frame) bool { return f.ICMPType == 2 }},
 		{"protocol 89 10.0.0.1 > 224.0.0.5", func(f *inspect.Frame) bool { return f.Protocol == 89 }},
 		{"arp request 10.0.0.1 > 10.0.0.2", func(f *inspect.Frame) bool {
@@ -183,6 +187,7 @@ func FuzzParse(f *testing.F) {
 		"tcp 10.9.9.9:40000 > 10.1.0.10:443 syn", "udp [2001:db8::1]:1 > [2001:db8::2]:2 frag first vlan 3 pcp 2",
 		"icmp 10.0.0.1 > 10.0.0.2 3/4 about (tcp 10.0.0.2:1 > 10.0.0.1:2 len 100)", "arp reply 10.0.0.1 > 10.0.0.2",
 		"ethertype 0x88cc mac 02:00:00:00:00:01 > ff:ff:ff:ff:ff:ff", "protocol 50 fe80::1 > fe80::2 dscp 3 ttl 1", "((",
+		"icmpv6 fe80::1 > ff02::1 nd-neighbor-advert target fe80::1 solicited frag first",
 	} {
 		f.Add(s)
 	}

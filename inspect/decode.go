@@ -140,6 +140,7 @@ func (f *Frame) decodeARP(data []byte, end int) reason.Reason {
 		return reason.InnerARP
 	}
 	f.ARPOperation = binary.BigEndian.Uint16(b[6:])
+	f.ARPSender = [6]byte(b[8:14])
 	f.Src = netip.AddrFrom4([4]byte(b[14:18]))
 	f.Dst = netip.AddrFrom4([4]byte(b[24:28]))
 	f.PayloadOffset = off + arpLen

@@ -146,7 +146,7 @@ func ethernetAcceptances(t testing.TB) []acceptance {
 			want:  port(inspect.Frame{L3Offset: 14})},
 		{name: "ARP",
 			frame: build(t, ethernet(typeARP), arp()),
-			want: inspect.Frame{EtherType: 0x0806, Src: ip4A, Dst: ip4B, ARPOperation: 1,
+			want: inspect.Frame{EtherType: 0x0806, Src: ip4A, Dst: ip4B, ARPOperation: 1, ARPSender: macA,
 				L3Offset: 14, L4Offset: -1, PayloadOffset: 42, HeaderBytes: 42}},
 		{name: "an ethertype that is not read",
 			frame: build(t, ethernet(typeLLDP), raw(20)),
@@ -176,7 +176,7 @@ func TestAcceptedFrames(t *testing.T) {
 				want.Src, want.Dst = ip6A, ip6B
 			}
 			// What a frame before left behind must not shine through.
-			f := inspect.Frame{TagCount: 3, SNAP: true, HasTCP: true, Atomic: true, ARPOperation: 9}
+			f := inspect.Frame{TagCount: 3, SNAP: true, HasTCP: true, Atomic: true, ARPOperation: 9, HasTarget: true, Solicited: true}
 			if got := f.Decode(c.frame, len(c.frame), 42, c.tagged); got != reason.None {
 				t.Fatalf("Decode: got %v, want none\nframe %x", got, c.frame)
 			}

@@ -21,7 +21,8 @@
 // (policy), state and the putting together of inner fragments. Inner checksums
 // are the endpoints' business, save the pseudo-header sum that an offload
 // builds on. Bodies of ICMP errors and TCP options are passed over,
-// and of IPv4 options only source routes are read.
+// of IPv4 options only source routes are read, and of neighbour discovery only the
+// target of an advertisement.
 //
 // Nothing in the package is shared: each goroutine uses a Frame of its own.
 package inspect

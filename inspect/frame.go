@@ -100,8 +100,17 @@ type Frame struct {
 	HasICMPID bool
 	ICMPID    uint16
 
-	// ARPOperation is valid iff EtherType is ARP.
+	// ARPOperation and ARPSender, the sender's hardware address, are valid iff
+	// EtherType is ARP.
 	ARPOperation uint16
+	ARPSender    [6]byte
+
+	// HasTarget: an IPv6 neighbour advertisement (RFC 4861 section 4.4) for the
+	// address Target, sent in answer to somebody if Solicited. One that is too
+	// short to name a target has none; no receiver takes it.
+	HasTarget bool
+	Target    netip.Addr
+	Solicited bool
 
 	// Fragmented: a part of an IP packet; Fragment tells which.
 	Fragmented bool

@@ -63,7 +63,9 @@ func (p *plan) draw() {
 	case inspect.EtherTypeARP:
 		a := arp()
 		a.Operation = uint16(p.rng.IntN(10))
+		a.SourceHwAddress = []byte{2, byte(p.rng.Uint32()), 3, 4, 5, 6}
 		w.ARPOperation, w.Src, w.Dst = a.Operation, ip4A, ip4B
+		w.ARPSender = [6]byte(a.SourceHwAddress)
 		p.add(a, 28)
 		w.PayloadOffset, w.HeaderBytes = p.at, p.at
 		p.add(raw(18), 18)
@@ -234,6 +236,9 @@ func (p *plan) drawHeader(payload int) int {
 		if p.rng.IntN(2) == 0 {
 			w.ICMPType = queries[p.rng.IntN(len(queries))]
 		}
+		if w.IP == 6 && w.Protocol == 58 && (w.ICMPType == 136 || p.rng.IntN(4) == 0) {
+			return p.drawAdvertisement(payload)
+		}
 		if strings.IndexByte(queries, w.ICMPType) >= 0 {
 			w.HasICMPID, w.ICMPID = true, uint16(p.rng.Uint32())
 		}
@@ -248,6 +253,27 @@ func (p *plan) drawHeader(payload int) int {
 	}
 	w.L4Offset = at
 	w.PayloadOffset, w.HeaderBytes = at+size, at+size
+	return grow
+}
+
+// drawAdvertisement adds a neighbour advertisement, with a payload of options
+// behind it, or one that ends before its target does.
+func (p *plan) drawAdvertisement(payload int) (grow int) {
+	w := &p.want
+	at, size := p.at, 24
+	w.ICMPType, w.ICMPCode = 136, 0
+	flags := byte(p.rng.IntN(8)) << 5
+	target := p.addr(16)
+	b := append([]byte{136, 0, 0, 0, flags, 0, 0, 0}, target.AsSlice()...)
+	if !w.Fragmented && p.rng.IntN(4) == 0 {
+		size = 8 + p.rng.IntN(16)
+		b, grow = b[:size], -payload
+		w.L4Offset, w.PayloadOffset, w.HeaderBytes = at, at+8, at+8
+	} else {
+		w.HasTarget, w.Target, w.Solicited = true, target, flags&0x40 != 0
+		w.L4Offset, w.PayloadOffset, w.HeaderBytes = at, at+24, at+24
+	}
+	p.add(gopacket.Payload(b), size)
 	return grow
 }
 

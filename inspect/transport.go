@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"sttwall/reason"
 )
@@ -12,7 +13,12 @@ const (
 	sctpLen   = 12
 	icmpLen   = 8
 	icmpv6Len = 4 // RFC 4443 section 2.1; all known messages have eight or more
+
+	advertisementLen = 24 // neighbour advertisement without options, RFC 4861 section 4.4
 )
+
+// typeAdvertisement is the ICMPv6 type of a neighbour advertisement.
+const typeAdvertisement = 136
 
 // decodeL4 reads the upper-layer header at PayloadOffset: that of a whole
 // packet or of a first fragment, which must hold all of it.
@@ -58,6 +64,9 @@ func (f *Frame) decodeL4(data []byte) reason.Reason {
 			f.HasICMPID = true
 			f.ICMPID = binary.BigEndian.Uint16(b[4:])
 		}
+		if f.Protocol == ProtocolICMPv6 && f.IP == 6 && f.ICMPType == typeAdvertisement {
+			return f.decodeAdvertisement(data)
+		}
 		return reason.None
 	}
 	f.HasPorts = true
@@ -73,6 +82,26 @@ func (f *Frame) decodeL4(data []byte) reason.Reason {
 			return reason.InnerLength
 		}
 	}
+	return reason.None
+}
+
+// decodeAdvertisement reads the target of a neighbour advertisement: the address
+// that its sender says it has.
+func (f *Frame) decodeAdvertisement(data []byte) reason.Reason {
+	end := f.L4Offset + advertisementLen
+	if f.IPEnd < end {
+		if f.Fragmented {
+			return reason.InnerFragment // receivers that put it together would find one
+		}
+		return reason.None
+	}
+	if len(data) < end {
+		return reason.CopyTooShort
+	}
+	b := data[f.L4Offset:end]
+	f.HasTarget, f.Solicited = true, b[4]&0x40 != 0
+	f.Target = netip.AddrFrom16([16]byte(b[8:24]))
+	f.PayloadOffset, f.HeaderBytes = end, end
 	return reason.None
 }
 

@@ -37,6 +37,8 @@ func transportRefusals(t testing.TB) []refusal {
 		{name: "an SCTP header one byte short", frame: build(t, ethernet(typeIPv4), ipv4(132), raw(11)), want: reason.InnerTruncated},
 		{name: "an ICMP header one byte short", frame: build(t, ethernet(typeIPv4), ipv4(1), raw(7)), want: reason.InnerTruncated},
 		{name: "an ICMPv6 header without its checksum", frame: build(t, ethernet(typeIPv6), ipv6(58), raw(3)), want: reason.InnerTruncated},
+		{name: "a first fragment that ends inside the target of a neighbour advertisement",
+			frame: build(t, ethernet(typeIPv6), ipv6(44), fragment6(58, 0, true), advertisement(0x20)[:16]), want: reason.InnerFragment},
 		{name: "no ICMPv6 header", frame: build(t, ethernet(typeIPv6), ipv6(58)), want: reason.InnerTruncated},
 	}
 }
@@ -107,6 +109,21 @@ func transportAcceptances(t testing.TB) []acceptance {
 		{name: "a neighbour solicitation", frame: build(t, ethernet(typeIPv6), ipv6(58),
 			gopacket.Payload{135, 0, 0, 0, 0, 0, 0, 0}, raw(16)),
 			want: icmp(0x86dd, 6, 58, 135, 0, 54, 8, 78)},
+		{name: "a neighbour advertisement in answer", frame: build(t, ethernet(typeIPv6), ipv6(58), advertisement(0x60), raw(8)),
+			want: with(icmp(0x86dd, 6, 58, 136, 0, 54, 24, 86), func(f *inspect.Frame) {
+				f.HasTarget, f.Target, f.Solicited = true, ip6A, true
+			})},
+		{name: "one that nobody asked for, as a first fragment",
+			frame: build(t, ethernet(typeIPv6), ipv6(44), fragment6(58, 0, true), advertisement(0x20)),
+			want: with(icmp(0x86dd, 6, 58, 136, 0, 62, 24, 86), func(f *inspect.Frame) {
+				f.HasTarget, f.Target = true, ip6A
+				f.Fragmented, f.Fragment = true, inspect.Fragment{ID: 0x01020304, More: true, Bytes: 24}
+			})},
+		{name: "one that ends inside its target names none",
+			frame: build(t, ethernet(typeIPv6), ipv6(58), advertisement(0x20)[:23]),
+			want:  icmp(0x86dd, 6, 58, 136, 0, 54, 8, 77)},
+		{name: "its type in IPv4", frame: build(t, ethernet(typeIPv4), ipv4(58), advertisement(0x20)),
+			want: icmp(0x0800, 4, 58, 136, 0, 34, 8, 58)},
 		{name: "an echo request", frame: build(t, ethernet(typeIPv4), ipv4(1), gopacket.Payload{8, 0, 0, 0, 0x12, 0x34, 0, 1}, raw(16)),
 			want: withID(icmp(0x0800, 4, 1, 8, 0, 34, 8, 58), 0x1234)},
 		{name: "a timestamp reply", frame: build(t, ethernet(typeIPv4), ipv4(1), gopacket.Payload{14, 0, 0, 0, 0x12, 0x34, 0, 1}, raw(12)),
@@ -133,6 +150,12 @@ func transportAcceptances(t testing.TB) []acceptance {
 			want: inspect.Frame{EtherType: 0x0800, IP: 4, Protocol: 60, L3Offset: 14, L4Offset: 34, PayloadOffset: 34,
 				HeaderBytes: 34, IPEnd: 62}},
 	}
+}
+
+// advertisement is a neighbour advertisement for ip6A: R, S and O are the top
+// three bits of flags.
+func advertisement(flags byte) gopacket.Payload {
+	return append(gopacket.Payload{136, 0, 0, 0, flags, 0, 0, 0}, ip6A.AsSlice()...)
 }
 
 // TestTCPFlagsThatStacksSend tries all 512 combinations against the table that

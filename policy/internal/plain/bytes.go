@@ -139,6 +139,9 @@ func (k *Packet) transport(r *rand.Rand) []byte {
 		return append(append(b, make([]byte, 12)...), rest...)
 	case k.HasICMP:
 		b := append([]byte{k.Type, k.Code}, make([]byte, 6)...)
+		if k.Type == 136 {
+			b = append(b, make([]byte, 16)...) // a target that nobody looks at
+		}
 		return append(b, rest...)
 	}
 	return rest
