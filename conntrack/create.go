@@ -123,25 +123,6 @@ func (t *Table) End(h Handle) bool {
 	return true
 }
 
-// Move says that the side of the flow that sends in the packet's direction is
-// now at the packet's outer source.
-func (t *Table) Move(h Handle, p *Packet) bool {
-	var l lookup
-	if !l.read(p) {
-		return false
-	}
-	s, e := t.lock(h)
-	if e == nil {
-		return false
-	}
-	defer s.mu.Unlock()
-	if !e.is(&l.packed) {
-		return false
-	}
-	e.from[e.directionOf(&l)] = p.From.As16()
-	return true
-}
-
 // lock returns the flow of a handle with its shard locked, or nil and no lock.
 func (t *Table) lock(h Handle) (*shard, *entry) {
 	if !h.Valid() {

@@ -5,6 +5,7 @@ import (
 
 	"sttwall/conntrack"
 	"sttwall/inspect"
+	"sttwall/reason"
 )
 
 func hs(tb testing.TB, tab *conntrack.Table) {
@@ -104,5 +105,26 @@ func TestShortErrorCopy(t *testing.T) {
 	t.Logf("short copy of an ICMP error: %v %v", r.State, r.Reason)
 	if r.State == conntrack.StateUntracked || r.State == conntrack.StateNew {
 		t.Error("an error whose quote was not copied is left to the rules")
+	}
+}
+
+// A packet that its flow does not allow moves no side, whatever is known of where
+// its sender lives.
+func TestAFlowDoesNotMoveForAPacketThatIsRefused(t *testing.T) {
+	tab := newTable(t, conntrack.Config{})
+	hs(t, tab)
+	blind := s2c(t, 123456789, 0, rst, 0)
+	blind.From, blind.MayMove = endpointC, true
+	if r := offer(tab, 2, blind, conntrack.Limits{}); r.Reason != reason.TCPReset || r.MovedFrom.IsValid() {
+		t.Errorf("%v, moved from %v", r.Reason, r.MovedFrom)
+	}
+	next := s2c(t, 5001, 1001, ackF, 10)
+	if r := offer(tab, 3, next, conntrack.Limits{}); r.State != conntrack.StateReply {
+		t.Errorf("the real one: %v %v", r.State, r.Reason)
+	}
+	next = s2c(t, 5011, 1001, ackF, 10)
+	next.From, next.MayMove = endpointC, true
+	if r := offer(tab, 4, next, conntrack.Limits{}); r.State != conntrack.StateReply || r.MovedFrom != endpointB {
+		t.Errorf("one that is allowed: %v %v, moved from %v", r.State, r.Reason, r.MovedFrom)
 	}
 }

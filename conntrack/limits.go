@@ -212,7 +212,7 @@ func (t *Table) countHalfOpen(e *entry) {
 
 // counters are of the whole table.
 type counters struct {
-	created, expired, evicted, ended                           atomic.Uint64
+	created, expired, evicted, ended, moved                    atomic.Uint64
 	refusedFull, refusedTenant, refusedSource, refusedHalfOpen atomic.Uint64
 }
 
@@ -222,6 +222,7 @@ type Stats struct {
 	Created, Expired           uint64 // begun; over by time
 	Evicted                    uint64 // given up unreplied, because the table was full
 	Ended                      uint64 // by [Table.End]
+	Moved                      uint64 // sides that went on at another endpoint, see [Packet.MayMove]
 	RefusedFull, RefusedTenant uint64 // not begun: no room; the tenant's limit
 	RefusedSource              uint64 // the source's limit
 	RefusedHalfOpen            uint64
@@ -231,7 +232,7 @@ type Stats struct {
 func (t *Table) Stats() Stats {
 	c := &t.stats
 	return Stats{
-		Flows: int(t.flows.Load()), Created: c.created.Load(), Expired: c.expired.Load(), Evicted: c.evicted.Load(), Ended: c.ended.Load(),
+		Flows: int(t.flows.Load()), Created: c.created.Load(), Expired: c.expired.Load(), Evicted: c.evicted.Load(), Ended: c.ended.Load(), Moved: c.moved.Load(),
 		RefusedFull: c.refusedFull.Load(), RefusedTenant: c.refusedTenant.Load(),
 		RefusedSource: c.refusedSource.Load(), RefusedHalfOpen: c.refusedHalfOpen.Load(),
 	}

@@ -15,6 +15,7 @@ import (
 type model struct {
 	timeouts map[string]time.Duration
 	flows    []*modelFlow
+	moved    int // sides
 }
 
 type modelFlow struct {
@@ -53,6 +54,7 @@ type event struct {
 
 	from, to                    netip.Addr
 	trusted, anyEndpoint, loose bool
+	mayMove                     bool
 }
 
 func (e *event) isICMP() bool { return e.protocol == 1 || e.protocol == 58 }
@@ -185,7 +187,7 @@ func (m *model) track(now int64, generation uint32, e *event, bytes int) (v verd
 	if e.isICMP() && e.src == e.dst && reply {
 		dir = 1 // who pings himself: the types tell
 	}
-	if home := f.ends[dir]; home.IsValid() && home != e.from && !e.anyEndpoint {
+	if home := f.ends[dir]; home.IsValid() && home != e.from && !e.anyEndpoint && !e.mayMove {
 		return invalid(reason.FlowEndpoint), f
 	}
 	if e.isICMP() && reply != (dir == 1) {
@@ -215,8 +217,12 @@ func (m *model) track(now int64, generation uint32, e *event, bytes int) (v verd
 	f.contexts[dir] = e.context
 	f.packets[dir]++
 	f.bytes[dir] += uint64(bytes)
-	if !f.ends[dir].IsValid() {
+	switch home := f.ends[dir]; {
+	case !home.IsValid():
 		f.ends[dir] = e.from
+	case home != e.from && !e.anyEndpoint && e.trusted:
+		f.ends[dir] = e.from
+		m.moved++
 	}
 	if e.trusted {
 		f.last = max(f.last, now)

@@ -34,6 +34,7 @@ func (next source) fresh() (e event) {
 	e = event{
 		tenant: int32(next(3)), protocol: one[uint8](next, 6, 6, 6, 6, 17, 17, 1, 1, 47, 132),
 		from: modelEnds[next(3)], to: modelEnds[next(3)], trusted: !next.oneIn(8), anyEndpoint: next.oneIn(16), loose: next.oneIn(8),
+		mayMove: next.oneIn(6),
 	}
 	hosts := modelHosts4
 	if next.oneIn(5) {
@@ -99,6 +100,7 @@ func (next source) follow(f *modelFlow) event {
 		e.to = modelEnds[next(3)]
 	}
 	e.trusted, e.anyEndpoint, e.loose, e.later = !next.oneIn(10), next.oneIn(20), next.oneIn(10), false
+	e.mayMove = next.oneIn(6)
 	if e.protocol == 6 {
 		e.tcp = next.segment(f, dir)
 		e.tcp.first = e.tcp.first && e.src.Is4()
@@ -313,7 +315,7 @@ func (e *event) packet(tb testing.TB) *conntrack.Packet {
 	data = append(data, e.ip()...)
 	p := &conntrack.Packet{
 		Tenant: e.tenant, OVN: e.ovn, Context: e.context, From: e.from, To: e.to, Frame: new(inspect.Frame),
-		Data: data, Bytes: len(data), Trusted: e.trusted, AnyEndpoint: e.anyEndpoint, Loose: e.loose,
+		Data: data, Bytes: len(data), Trusted: e.trusted, AnyEndpoint: e.anyEndpoint, Loose: e.loose, MayMove: e.mayMove,
 	}
 	if why := p.Frame.Decode(data, len(data), tci, tagged); why != reason.None {
 		tb.Fatalf("the test's frame of %+v: %v: %x", e, why, data)

@@ -191,22 +191,17 @@ func (s *sequence) offer(e *event) {
 		}
 	case r.State == conntrack.StateStale:
 		s.rejudge(e, f, &r)
-	case r.Reason == reason.FlowEndpoint && e.quoted == nil && s.next(4) == 0:
-		if !s.table.Move(f.handle, p) {
-			s.Fatalf("packet %d: Move of a flow that is there", s.n)
-		}
-		_, dir := s.model.find(e)
-		if _, reply, _ := e.request(); e.isICMP() && e.src == e.dst && reply {
-			dir = 1
-		}
-		f.ends[dir] = e.from
 	}
 }
 
 // track compares a result of Track with the model's.
 func (s *sequence) track(e *event, p *conntrack.Packet, r *conntrack.Result) *modelFlow {
 	s.Helper()
+	before := s.model.moved
 	want, f := s.model.track(s.now, s.generation, e, p.Bytes)
+	if moved := s.model.moved > before; r.MovedFrom.IsValid() != moved || s.table.Stats().Moved != uint64(s.model.moved) {
+		s.Fatalf("packet %d at %d, %+v: moved from %v, want %v; %d moves in all, want %d", s.n, s.now, e, r.MovedFrom, moved, s.table.Stats().Moved, s.model.moved)
+	}
 	got := verdict{r.State, r.Reason}
 	if got != want {
 		s.Fatalf("packet %d at %d, %+v (quotes %+v): got %v %v, want %v %v; flow %+v", s.n, s.now, e, e.quoted, got.state, got.reason, want.state, want.reason, f)
@@ -353,8 +348,7 @@ func (s *sequence) tryDead() {
 	h := s.dead[s.next(len(s.dead))]
 	var o inspect.Frame
 	_, _, _, ok := s.table.Origin(h, &o)
-	e := s.next.fresh()
-	if ok || s.table.End(h) || s.table.Confirm(h, s.generation, 1, 1) || s.table.Move(h, e.packet(s)) {
+	if ok || s.table.End(h) || s.table.Confirm(h, s.generation, 1, 1) {
 		s.Fatalf("packet %d: a handle outlives its flow", s.n)
 	}
 	s.dead = s.dead[max(0, len(s.dead)-32):]

@@ -44,6 +44,10 @@ type Packet struct {
 	AnyEndpoint bool
 	// Loose: TCP flows may be picked up in the middle.
 	Loose bool
+	// MayMove: the inner source is known to be behind From now. Where the flow
+	// remembers another endpoint and the packet is otherwise what the flow allows,
+	// that side of the flow moves to From.
+	MayMove bool
 }
 
 // State is what a packet is to the table.
@@ -87,6 +91,9 @@ type Result struct {
 	// ReverseContext is the context ID last seen in the other direction.
 	ReverseContext    uint64
 	HasReverseContext bool
+	// MovedFrom is the endpoint at which the flow remembered the packet's side until
+	// now; not valid if it has not moved.
+	MovedFrom netip.Addr
 	// HeaderBytes is how many bytes of the inner frame an answer about an ICMP
 	// error rests on: the quoted headers are behind [inspect.Frame.HeaderBytes].
 	// 0 for all other packets.

@@ -233,19 +233,34 @@ func TestOtherRulesMakeAFlowStale(t *testing.T) {
 
 func TestAFlowMoves(t *testing.T) {
 	table := newTable(t, 100)
-	elsewhere := netip.MustParseAddr("10.47.0.9")
+	home, elsewhere := other(17, 1000, 53, true).From, netip.MustParseAddr("10.47.0.9")
 	meet(table, 0, other(17, 1000, 53, false), Limits{})
-	moved := other(17, 1000, 53, true)
-	moved.From = elsewhere
-	r := meet(table, 1, moved, Limits{})
-	if word(r) != "flow_endpoint" || !table.Move(r.Handle, moved) {
-		t.Fatalf("%+v", r)
+	at := func(from netip.Addr, mayMove, trusted bool) *Packet {
+		p := other(17, 1000, 53, true)
+		p.From, p.MayMove, p.Trusted = from, mayMove, trusted
+		return p
 	}
-	if got := word(meet(table, 2, moved, Limits{})); got != "reply" {
-		t.Error(got)
+	for i, tt := range []struct {
+		from             netip.Addr
+		mayMove, trusted bool
+		want             string
+		movedFrom        netip.Addr
+	}{
+		{elsewhere, false, true, "flow_endpoint", netip.Addr{}},
+		{elsewhere, true, false, "reply", netip.Addr{}}, // nobody will take it: it moves nothing
+		{elsewhere, false, true, "flow_endpoint", netip.Addr{}},
+		{elsewhere, true, true, "reply", home},
+		{elsewhere, false, true, "reply", netip.Addr{}},
+		{elsewhere, true, true, "reply", netip.Addr{}},
+		{home, false, true, "flow_endpoint", netip.Addr{}},
+	} {
+		r := meet(table, int64(i+1), at(tt.from, tt.mayMove, tt.trusted), Limits{})
+		if word(r) != tt.want || r.MovedFrom != tt.movedFrom {
+			t.Errorf("packet %d from %v: got %s, moved from %v", i, tt.from, word(r), r.MovedFrom)
+		}
 	}
-	if got := word(meet(table, 3, other(17, 1000, 53, true), Limits{})); got != "flow_endpoint" {
-		t.Errorf("from where it was before: %s", got)
+	if n := table.Stats().Moved; n != 1 {
+		t.Errorf("%d moves counted", n)
 	}
 }
 

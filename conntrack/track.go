@@ -164,8 +164,12 @@ func (t *Table) judge(now int64, generation uint32, p *Packet, l *lookup, s *sha
 	}
 	e.packets[dir]++
 	e.bytes[dir] += uint64(p.Bytes)
-	if e.from[dir] == ([16]byte{}) {
+	switch {
+	case e.from[dir] == ([16]byte{}):
 		e.from[dir] = p.From.As16() // the first packet went to a group of endpoints
+	case out.MovedFrom.IsValid():
+		e.from[dir] = p.From.As16()
+		t.stats.moved.Add(1)
 	}
 	if p.Trusted {
 		e.last = max(e.last, now)
@@ -182,7 +186,7 @@ func (e *entry) weigh(generation uint32, p *Packet, l *lookup, out *Result) (dir
 	refuse := func(why reason.Reason) {
 		out.State, out.Reason = StateInvalid, why
 	}
-	if !p.AnyEndpoint && e.from[dir] != p.From.As16() && e.from[dir] != ([16]byte{}) {
+	if !p.AnyEndpoint && !p.MayMove && e.from[dir] != p.From.As16() && e.from[dir] != ([16]byte{}) {
 		refuse(reason.FlowEndpoint)
 		return dir
 	}
@@ -218,6 +222,9 @@ func (e *entry) weigh(generation uint32, p *Packet, l *lookup, out *Result) (dir
 	out.State = StateOriginal
 	if dir == 1 {
 		out.State = StateReply
+	}
+	if home := e.from[dir]; home != ([16]byte{}) && home != p.From.As16() && !p.AnyEndpoint && p.Trusted {
+		out.MovedFrom = addressOf(home) // it may move, or it would have been refused
 	}
 	out.ReverseContext, out.HasReverseContext = e.contexts[1-dir], dir == 1 || e.flags&flagHasReply != 0
 	return dir
