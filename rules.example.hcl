@@ -98,6 +98,18 @@ tenant "acme" {
     half_open        = 2000
   }
 
+  # Inner addresses come from the hypervisor that they were first seen on, until they
+  # migrate; the router's is on all of them. Nobody but 10.47.0.16 may speak for the
+  # databases, whatever it announces.
+  anti_spoof {
+    within = ["10.1.0.0/16", "!10.1.0.1", "2001:db8:1::/48"]
+
+    binding "databases" {
+      endpoints = ["10.47.0.16"]
+      addresses = [address_group.databases]
+    }
+  }
+
   # The guests' network is not to reach anything but the web, so this stands
   # before the rules that accept.
   rule "guests-stay-out" {
@@ -170,6 +182,12 @@ tenant "globex" {
   context_layout = "ovn"
   datapaths      = [7, "12-13"]
   mode           = "audit"
+
+  # A guest's port is on one hypervisor; port 1 is the router's.
+  anti_spoof {
+    learn                = ["ingress_port"]
+    shared_ingress_ports = [1]
+  }
 
   # Not even while it is only watched.
   rule "no-smb" {
@@ -284,6 +302,39 @@ test "a stolen hypervisor cannot speak for acme" {
   packet     = "tcp 203.0.113.9:40000 > 10.1.0.10:443 syn from 10.47.99.1"
   expect     = "drop"
   reason     = "tenant_endpoint"
+}
+
+test "nor speak for its databases" {
+  context_id = 100
+  packet     = "arp request 10.1.16.5 > 10.1.16.5 from 10.47.0.7"
+  expect     = "drop"
+  reason     = "binding_declared"
+}
+
+test "a guest migrates, and its connection with it" {
+  context_id = 100
+  step {
+    packet = "tcp 10.1.8.1:40000 > 10.1.16.5:5432 syn seq 1000 from 10.47.0.3 to 10.47.0.16"
+    expect = "accept"
+  }
+  step {
+    packet = "tcp 10.1.16.5:5432 > 10.1.8.1:40000 syn,ack seq 5000 ack-number 1001 from 10.47.0.16 to 10.47.0.3"
+    expect = "accept"
+  }
+  step {
+    packet = "arp request 10.1.8.1 > 10.1.8.1 from 10.47.0.4"
+    expect = "accept"
+  }
+  step {
+    packet = "tcp 10.1.8.1:40000 > 10.1.16.5:5432 ack seq 1001 ack-number 5001 from 10.47.0.4 to 10.47.0.16"
+    expect = "accept"
+    rule   = "acme/app-to-database"
+  }
+  step {
+    packet = "tcp 10.1.8.1:40000 > 10.1.16.5:5432 ack seq 1001 ack-number 5001 from 10.47.0.3 to 10.47.0.16"
+    expect = "drop"
+    reason = "binding_learned"
+  }
 }
 
 test "telnet is nobody's" {

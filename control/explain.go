@@ -31,6 +31,9 @@ type Explanation struct {
 	// Live is what a running firewall adds; nil without one.
 	Live *Live `json:"live,omitempty"`
 
+	// Bindings is what of the packet's claims is declared in anti_spoof, and for whom.
+	Bindings []string `json:"bindings,omitempty"`
+
 	// Rules were tried in this order; Default is what follows where none matched.
 	Rules   []RuleStep `json:"rules"`
 	Default string     `json:"default,omitempty"`
@@ -87,7 +90,7 @@ type RuleStep struct {
 // into the form in which it is shown.
 func Explained(x *policy.Explanation, d *policy.Decision) Explanation {
 	out := Explanation{
-		Tenant: x.Tenant, Rules: []RuleStep{}, Default: x.Default,
+		Tenant: x.Tenant, Bindings: x.Bindings, Rules: []RuleStep{}, Default: x.Default,
 		Action: d.Action.String(), Audit: d.Audit, Rule: d.Rule,
 	}
 	if d.Reason != reason.None {

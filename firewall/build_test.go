@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -102,6 +103,7 @@ func newBench(t testing.TB, c benchConfig) *bench {
 		Observer: func(e *FrameEvent) {
 			kept := *e
 			kept.InnerData = bytes.Clone(e.InnerData)
+			kept.Moves = slices.Clone(e.Moves)
 			b.events = append(b.events, kept)
 		},
 	})

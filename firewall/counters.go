@@ -36,6 +36,9 @@ type Counters struct {
 	FramesAudited atomic.Uint64
 	// FragmentsHeld counts later inner fragments that waited for their first one.
 	FragmentsHeld atomic.Uint64
+	// BindingsMoved counts learned bindings that moved to another endpoint, FlowsMoved
+	// sides of flows that went on from another one.
+	BindingsMoved, FlowsMoved atomic.Uint64
 }
 
 // Totals are the counters of several firewalls added up; see [Counters].
@@ -49,6 +52,7 @@ type Totals struct {
 
 	RejectsSent, RejectsLimited, RejectsRefused uint64
 	FramesAudited, FragmentsHeld                uint64
+	BindingsMoved, FlowsMoved                   uint64
 }
 
 // Add adds what c counts at the moment.
@@ -67,6 +71,8 @@ func (t *Totals) Add(c *Counters) {
 	t.RejectsRefused += c.RejectsRefused.Load()
 	t.FramesAudited += c.FramesAudited.Load()
 	t.FragmentsHeld += c.FragmentsHeld.Load()
+	t.BindingsMoved += c.BindingsMoved.Load()
+	t.FlowsMoved += c.FlowsMoved.Load()
 	for i := range t.Reasons {
 		t.Reasons[i] += c.Reasons[i].Load()
 	}

@@ -1,7 +1,8 @@
 // Package firewall is the core of sttwall: packets in, verdicts out.
 //
 //	Packet -> stt.Segment -> reassembly -> stt.FrameHeader -> inspect.Frame
-//	       -> conntrack.Result, policy.Decision -> canonical encoding -> Verdicts
+//	       -> binding.Found, conntrack.Result, policy.Decision
+//	       -> canonical encoding -> Verdicts
 //
 // [Firewall.Process] takes one outer packet and appends the verdicts that are
 // known by then: for a packet that completes a frame those of all packets
@@ -26,7 +27,7 @@
 // where it comes before (hold.go).
 //
 // One goroutine drives a [Firewall]. Workers share what is in [Shared]: the policy
-// in force, the flow table, the table of first inner fragments, the limits and the
-// [FrameIDFilter], all of which may be used by all at once; [Counters] and
+// in force, the flow table, the table of first inner fragments, the learned
+// bindings (binding.go), the limits and the [FrameIDFilter], all of which may be used by all at once; [Counters] and
 // [Firewall.Tallies] may be read by anybody.
 package firewall

@@ -3,6 +3,7 @@ package firewall
 import (
 	"net/netip"
 
+	"sttwall/binding"
 	"sttwall/conntrack"
 	"sttwall/inspect"
 	"sttwall/policy"
@@ -54,6 +55,17 @@ type FrameEvent struct {
 	// Valid iff HasReverse.
 	Reverse    uint64
 	HasReverse bool
+	// Moves are the learned bindings that the frame has moved to Src, see
+	// anti_spoof in docs/rules.md.
+	Moves []binding.Move
+	// FlowMovedFrom is the outer endpoint at which the flow remembered the sender
+	// until this frame; not valid if it has not moved.
+	FlowMovedFrom netip.Addr
+	// Spoofed is what the frame claims and may not, where Reason, or
+	// Decision.Would in audit mode, is BindingDeclared or BindingLearned. SpoofedAt
+	// is the endpoint to which it is bound; only for learned bindings.
+	Spoofed   binding.Claim
+	SpoofedAt netip.Addr
 	// Rewritten: the frame left with other bytes than it came with.
 	Rewritten bool
 }

@@ -110,7 +110,7 @@ func (s *Shared) Explain(now int64, q *Question) *Explanation {
 	st := s.look(now)
 	asked := *q
 	anyEndpoint, anyTo := !q.From.IsValid(), !q.To.IsValid()
-	from, to := st.policy.DefaultEndpoints(q.ContextID)
+	from, to := st.policy.DefaultEndpoints(q.ContextID, q.Frame)
 	if anyEndpoint {
 		asked.From = from
 	}

@@ -224,6 +224,7 @@ func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
 	}
 	e.Reason = r
 	if r == reason.None {
+		f.commitBindings(now)
 		e.Verdict = Accept
 		f.counters.FramesAccepted.Add(1)
 		if e.Decision.Audit {

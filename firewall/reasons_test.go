@@ -131,6 +131,8 @@ var provoke = map[reason.Reason]func(t *testing.T) *bench{
 
 	reason.ContextReserved: stateCase(deny{context: 1<<63 | 7}, "udp 10.0.0.1:1 > 10.0.0.2:2"),
 	reason.TenantEndpoint:  stateCase(deny{context: 500}, "udp 10.0.0.1:1 > 10.0.0.2:2 from 192.0.2.9"),
+	reason.BindingDeclared: spoofCase(200, "udp 10.0.0.6:1 > 10.0.0.2:2 from 192.0.2.1"),
+	reason.BindingLearned:  spoofCase(100, "udp 10.0.0.1:1 > 10.0.0.2:53 from 192.0.2.1", "udp 10.0.0.1:2 > 10.0.0.2:53 from 192.0.2.2"),
 	reason.RuleReject:      stateCase(deny{context: 400}, "tcp 10.0.0.1:1 > 10.0.0.2:113 syn"),
 	reason.RateLimit:       stateCase(deny{context: 400}, "udp 10.0.0.1:1 > 10.0.0.2:10", "udp 10.0.0.1:2 > 10.0.0.2:10"),
 	reason.StateInvalid:    stateCase(deny{context: 400}, "tcp 10.0.0.1:1 > 10.0.0.2:80 ack"),

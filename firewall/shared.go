@@ -8,6 +8,7 @@ import (
 
 	"github.com/gaissmai/bart"
 
+	"sttwall/binding"
 	"sttwall/conntrack"
 	"sttwall/inspect"
 	"sttwall/limit"
@@ -15,12 +16,13 @@ import (
 )
 
 // Shared is what the workers of one firewall have in common: the policy that
-// holds now, the flows, the first inner fragments, and the frame-ID filter. Its
-// methods may be called from any goroutine.
+// holds now, the flows, the first inner fragments, the learned bindings, and the
+// frame-ID filter. Its methods may be called from any goroutine.
 type Shared struct {
 	frameIDs  *FrameIDFilter
 	flows     *conntrack.Table
 	fragments *conntrack.Fragments
+	bindings  *binding.Table
 	current   atomic.Pointer[standing]
 	looked    atomic.Int64 // second in which time windows were last looked at
 
@@ -37,7 +39,7 @@ type standing struct {
 	endpoints  *bart.Lite // nil: any
 	generation uint32     // another one wherever flows have to be judged again
 	windows    uint64     // see policy.WindowsAt
-	tenants    []int32    // numbers of the tenants in the flow table, by index
+	tenants    []int32    // numbers of the tenants in the tables, by index
 	rejects    *limit.Bucket
 }
 
@@ -45,8 +47,8 @@ type standing struct {
 // because it comes in fragments.
 const flowsPerFragmented = 16
 
-// NewShared makes what workers share. The flow table is as large as the policy's
-// settings say, and the table of fragments follows it.
+// NewShared makes what workers share. The tables of flows and bindings are as large as
+// the policy's settings say, and the table of fragments follows that of flows.
 func NewShared(p *policy.Policy, ids *FrameIDFilter) (*Shared, error) {
 	switch {
 	case p == nil:
@@ -65,14 +67,19 @@ func NewShared(p *policy.Policy, ids *FrameIDFilter) (*Shared, error) {
 	if err != nil {
 		return nil, fmt.Errorf("table of fragments: %w", err)
 	}
-	s := &Shared{frameIDs: ids, flows: flows, fragments: fragments, tenants: make(map[string]int32)}
+	bindings, err := binding.New(binding.Config{MaxBindings: settings.Bindings})
+	if err != nil {
+		return nil, fmt.Errorf("table of bindings: %w", err)
+	}
+	s := &Shared{frameIDs: ids, flows: flows, fragments: fragments, bindings: bindings, tenants: make(map[string]int32)}
 	s.SetPolicy(p)
 	return s, nil
 }
 
 // SetPolicy puts p in force, in one step: every frame is decided by the old or
 // by the new policy, and flows that the new one denies end with their next
-// packet, or at [Shared.Rejudge]. The size of the flow table stays.
+// packet, or at [Shared.Rejudge]. The sizes of the tables stay, and what was
+// learned of a tenant that is still there.
 func (s *Shared) SetPolicy(p *policy.Policy) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,6 +124,9 @@ func (s *Shared) Fragments() *conntrack.Fragments { return s.fragments }
 
 // Flows returns the flow table.
 func (s *Shared) Flows() *conntrack.Table { return s.flows }
+
+// Bindings returns the table of learned bindings.
+func (s *Shared) Bindings() *binding.Table { return s.bindings }
 
 // look returns what holds at now. Once a second one of the workers looks whether
 // a time window has opened or closed.

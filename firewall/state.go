@@ -18,12 +18,12 @@ func (f *Firewall) judgePolicy(now int64, fr *reassembly.Frame) reason.Reason {
 	h := &e.Header
 	p := f.standing.policy
 	d, found := p.Find(h.ContextID)
-	f.result = conntrack.Result{}
+	f.result, f.learning = conntrack.Result{}, nil
 	if found {
 		k := &f.packet
 		k.ContextID, k.Frame, k.From, k.To = h.ContextID, &e.Inner, fr.Src, fr.Dst
 		k.Wall, k.Now, k.Peek, k.BeginsNothing = now/1e9, now, f.peek != nil, false
-		if p.Admit(k, &d) {
+		if f.admitSource(now, p, &d) {
 			switch {
 			case !e.Inner.Fragmented:
 				f.judgeFlow(now, p, &d)
@@ -106,7 +106,7 @@ func (f *Firewall) fillTracked(t *policy.Tenant, d *policy.Decision) {
 	c.Tenant, c.OVN = f.standing.tenants[d.TenantIndex], t.OVN
 	c.Context, c.From, c.To = e.Header.ContextID, e.Src, e.Dst
 	c.Frame, c.Data, c.Bytes = &e.Inner, e.InnerData, e.FrameLength
-	c.AnyEndpoint, c.Loose = t.AnyEndpoint || f.peek != nil && f.peek.anyEndpoint, t.TCPLoose
+	c.AnyEndpoint, c.Loose, c.MayMove = t.AnyEndpoint || f.peek != nil && f.peek.anyEndpoint, t.TCPLoose, f.mayMove
 	// A checksum that receivers will find wrong must not move the state of TCP:
 	// they will not see the packet. One that is partial they write themselves,
 	// one that is called verified they do not look at.
@@ -126,7 +126,7 @@ func follow(p *policy.Policy, rule int32, mark uint32, d *policy.Decision) {
 	if rule >= 0 {
 		d.Rule = p.RuleName(rule)
 	}
-	if mark&markAudit != 0 {
+	if !d.Audit && mark&markAudit != 0 { // the first refusal is remembered
 		d.Audit, d.WouldBe, d.Would = true, policy.Action(mark>>8), reason.Reason(mark>>16)
 	}
 }
@@ -239,6 +239,7 @@ type packetScratch struct {
 	result      conntrack.Result
 	changed     []byte // the STT frame with a rule's changes
 	answer      []byte // see reject.go
+	bindingScratch
 
 	peek     *peek // not nil: nothing is changed; see explain.go
 	expected expected

@@ -119,17 +119,23 @@ type deny struct {
 
 // stateCase sends packets of which the last is dropped.
 func stateCase(d deny, texts ...string) func(t *testing.T) *bench {
-	return func(t *testing.T) *bench {
-		b := stateBench(t, d.flows)
-		for i, text := range texts {
-			e := b.meet(d.context, text)
-			if i < len(texts)-1 && e.Verdict != Accept {
-				t.Fatalf("%s: %v", text, e.Reason)
-			}
+	return func(t *testing.T) *bench { return lastIsDropped(stateBench(t, d.flows), d.context, texts) }
+}
+
+func spoofCase(context uint64, texts ...string) func(t *testing.T) *bench {
+	return func(t *testing.T) *bench { return lastIsDropped(spoofBench(t), context, texts) }
+}
+
+func lastIsDropped(b *bench, context uint64, texts []string) *bench {
+	b.t.Helper()
+	for i, text := range texts {
+		e := b.meet(context, text)
+		if i < len(texts)-1 && e.Verdict != Accept {
+			b.t.Fatalf("%s: %v", text, e.Reason)
 		}
-		b.primed = uint64(len(texts) - 1)
-		return b
 	}
+	b.primed = uint64(len(texts) - 1)
+	return b
 }
 
 func TestARejectedPacketIsAnswered(t *testing.T) {

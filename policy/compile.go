@@ -83,8 +83,8 @@ func (p *Policy) Continue(old *Policy) {
 	}
 }
 
-// Fresh returns the policy with full token buckets and a flow table of at most
-// that many flows: for trying it beside the one that is in force.
+// Fresh returns the policy with full token buckets and tables of at most that many
+// flows and learned bindings: for trying it beside the one that is in force.
 func (p *Policy) Fresh(flows int) *Policy {
 	q := *p
 	q.buckets = make([]limit.Bucket, len(p.rates))
@@ -92,5 +92,6 @@ func (p *Policy) Fresh(flows int) *Policy {
 		q.buckets[i].Init(r)
 	}
 	q.settings.Flows = min(q.settings.Flows, flows)
+	q.settings.Bindings = min(q.settings.Bindings, flows)
 	return &q
 }

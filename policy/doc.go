@@ -6,7 +6,9 @@
 //	                          │                          │
 //	                      diagnostics             Evaluate(packet)
 //	                                                     │
-//	   contextMap, datapathMap: context ID ─▶ tenant ─▶ lists of rules: the first
+//	   contextMap, datapathMap: context ID ─▶ tenant ─▶ endpoints, AntiSpoof
+//	                                                     │
+//	                                                     ▼ lists of rules: the first
 //	                                                     │        that matches
 //	                                                 Decision
 //

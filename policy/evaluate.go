@@ -58,15 +58,17 @@ func (p *Policy) Find(contextID uint64) (d Decision, found bool) {
 }
 
 // Admit checks whether the tenant's frames may come from the packet's outer
-// source. If not, d becomes a drop, or what audit mode makes of it, and only
-// then false is returned where it stays a drop.
+// source, and what the packet claims of its inner source may (see [AntiSpoof] and
+// [Packet.Origins]). If not, d becomes a drop, or what audit mode makes of it, and
+// only then false is returned where it stays a drop.
 func (p *Policy) Admit(k *Packet, d *Decision) bool {
 	t := &p.tenants[d.TenantIndex]
-	if t.endpoints == nil || contains(t.endpoints, k.From) {
-		return true
+	if t.endpoints != nil && !contains(t.endpoints, k.From) {
+		if d.Refuse(Drop, reason.TenantEndpoint, t.Audit); d.Action != Accept {
+			return false
+		}
 	}
-	d.Refuse(Drop, reason.TenantEndpoint, t.Audit)
-	return d.Action == Accept
+	return t.AntiSpoof == nil || t.admitClaims(k, d)
 }
 
 // Refuse makes d a drop or reject for that reason, or in audit mode an accept

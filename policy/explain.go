@@ -9,12 +9,14 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"sttwall/inspect"
+	"sttwall/reason"
 )
 
 // Explanation says how a packet is decided, step by step.
 type Explanation struct {
-	Tenant   string // how its tenant was found
-	Claim    string // by which claim: "context_ids 0x1000-0x1fff", "datapaths 7"; "" if nobody has one
+	Tenant   string   // how its tenant was found
+	Claim    string   // by which claim: "context_ids 0x1000-0x1fff", "datapaths 7"; "" if nobody has one
+	Bindings []string // what of its claims is declared in anti_spoof, and for whom
 	Rules    []RuleStep
 	Default  string // what follows where no rule matched; "" if one did
 	Decision Decision
@@ -63,8 +65,16 @@ func (p *Policy) explain(k *Packet) *Explanation {
 		x.Default = "the 9 top bits of an OVN context ID are 0: " + d.Reason.String()
 		return x
 	}
-	if !p.Admit(&peek, &d) {
+	admitted := p.Admit(&peek, &d)
+	if d.Reason == reason.TenantEndpoint {
 		x.Default = fmt.Sprintf("the outer source %s is not in the tenant's endpoints: %s", k.From, d.Reason)
+		return x
+	}
+	if t.AntiSpoof != nil {
+		x.Bindings = t.AntiSpoof.explain(&peek)
+	}
+	if !admitted {
+		x.Default = "what the packet claims is declared for others: " + d.Reason.String()
 		return x
 	}
 	c := &peek.check

@@ -137,7 +137,7 @@ func checkDecision(t *testing.T, p *Policy, k *Packet) Decision {
 			t.Fatalf("decision without a tenant: %+v", d)
 		}
 	case d.RuleIndex < 0:
-		if d.Log || d.Reason != reason.None && d.Reason != reason.TenantDefault && d.Reason != reason.TenantEndpoint && d.Reason != reason.ContextReserved && d.Reason != reason.FragmentFirstMissing {
+		if d.Log || d.Reason != reason.None && d.Reason != reason.TenantDefault && d.Reason != reason.TenantEndpoint && d.Reason != reason.BindingDeclared && d.Reason != reason.ContextReserved && d.Reason != reason.FragmentFirstMissing {
 			t.Fatalf("decision without a rule: %+v", d)
 		}
 	case !strings.HasPrefix(d.Rule, d.Tenant+"/") && !strings.HasPrefix(d.Rule, beforeTenants+"/") && !strings.HasPrefix(d.Rule, afterTenants+"/"):

@@ -85,7 +85,7 @@ func TestWhatIsAnalyzedIsWhatIsDecided(t *testing.T) {
 			random := edges.Packet()
 			k := packetOf(random, decoded(t, r, random))
 			d := p.Evaluate(&k)
-			if d.TenantIndex < 0 || d.Reason == reason.ContextReserved || d.Reason == reason.TenantEndpoint {
+			if d.TenantIndex < 0 || d.Reason == reason.ContextReserved || d.Reason == reason.TenantEndpoint || d.Reason == reason.BindingDeclared {
 				continue
 			}
 			want := d.Rule

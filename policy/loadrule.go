@@ -316,9 +316,12 @@ func (l *loader) dscp(a *hclsyntax.Attribute) uint8 {
 
 // macs compiles a list of MAC addresses; nil is any.
 func (l *loader) macs(a *hclsyntax.Attribute) spans {
-	const example = `["02:00:00:00:00:01", "52:54:00:00:00:00/24", "broadcast"]`
+	return l.macList(a, `["02:00:00:00:00:01", "52:54:00:00:00:00/24", "broadcast"]`, "Leave "+a.Name+" out to match any.")
+}
+
+func (l *loader) macList(a *hclsyntax.Attribute, example, ifEmpty string) spans {
 	in, out := spans{}, spans{}
-	for _, v := range l.list(a, example, "Leave "+a.Name+" out to match any.") {
+	for _, v := range l.list(a, example, ifEmpty) {
 		text, negated := strings.CutPrefix(v.text, "!")
 		s, ok := parseMACs(text)
 		switch {

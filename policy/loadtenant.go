@@ -104,6 +104,9 @@ func (l *loader) tenant(b *hclsyntax.Block, name string) {
 	if p := l.single(b.Body, limitsSchema); p != nil {
 		l.limits(p, &t.Limits)
 	}
+	if p := l.single(b.Body, antiSpoofSchema); p != nil {
+		t.AntiSpoof = l.antiSpoof(p, &t)
+	}
 	t.rules = l.ruleBlocks(b.Body, name, t.OVN)
 	l.policy.tenants = append(l.policy.tenants, t)
 }

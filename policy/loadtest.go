@@ -11,7 +11,9 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
+	"sttwall/binding"
 	"sttwall/describe"
+	"sttwall/inspect"
 	"sttwall/reason"
 )
 
@@ -186,22 +188,25 @@ func (l *loader) reason(a *hclsyntax.Attribute) reason.Reason {
 }
 
 // OuterEndpoints are the outer addresses of a step's frame: those that its text
-// names, else the first addresses that settings and the tenant allow.
+// names, else the first addresses that settings, the tenant and the bindings of its
+// anti_spoof allow.
 func (p *Policy) OuterEndpoints(s *Step) (from, to netip.Addr) {
-	from, to = p.DefaultEndpoints(s.ContextID)
+	from, to = p.DefaultEndpoints(s.ContextID, &s.Packet.Frame)
 	if s.Packet.From.IsValid() {
 		from = s.Packet.From
 	}
 	if s.Packet.To.IsValid() {
 		to = s.Packet.To
+	} else if to.Is4() != from.Is4() {
+		to = from
 	}
 	return from, to
 }
 
-// DefaultEndpoints are outer addresses that may carry the context ID: the first
-// that settings and the tenant allow, and addresses for documentation (RFC 5737)
-// where any may.
-func (p *Policy) DefaultEndpoints(contextID uint64) (from, to netip.Addr) {
+// DefaultEndpoints are outer addresses that may carry the inner frame with that
+// context ID: the first that settings, the tenant and the bindings of its
+// anti_spoof allow, and addresses for documentation (RFC 5737) where any may.
+func (p *Policy) DefaultEndpoints(contextID uint64, f *inspect.Frame) (from, to netip.Addr) {
 	from, to = netip.AddrFrom4([4]byte{192, 0, 2, 1}), netip.AddrFrom4([4]byte{192, 0, 2, 2})
 	if e := p.settings.Endpoints; len(e) > 0 {
 		from = e[0].Addr().Next()
@@ -213,6 +218,14 @@ func (p *Policy) DefaultEndpoints(contextID uint64) (from, to netip.Addr) {
 	if d, found := p.Find(contextID); found {
 		if t := &p.tenants[d.TenantIndex]; len(t.Endpoints) > 0 {
 			from = t.Endpoints[0].Addr()
+		}
+		if a := p.tenants[d.TenantIndex].AntiSpoof; a != nil {
+			origin := p.tenants[d.TenantIndex].origin(contextID)
+			var claims binding.Claims
+			claims.Read(f, &origin)
+			if declared, ok := a.declaredFor(&claims); ok {
+				from = declared
+			}
 		}
 	}
 	return from, to

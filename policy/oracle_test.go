@@ -69,7 +69,7 @@ func plainOf(k Packet) plain.Packet {
 		EthSrc: f.EthSrc, EthDst: f.EthDst, TagCount: int(f.TagCount), EtherType: f.EtherType, ARPOperation: f.ARPOperation,
 		Src: f.Src, Dst: f.Dst, IP: int(f.IP), Protocol: f.Protocol,
 		HasPorts: f.HasPorts, SrcPort: f.SrcPort, DstPort: f.DstPort, HasTCP: f.HasTCP, Flags: f.TCPFlags,
-		HasICMP: f.HasICMP, Type: f.ICMPType, Code: f.ICMPCode,
+		HasICMP: f.HasICMP, Type: f.ICMPType, Code: f.ICMPCode, ARPSender: f.ARPSender, Target: f.Target,
 	}
 	for i := range f.TagCount {
 		out.VLAN[i], out.PCP[i] = f.Tags[i]%4096, f.Tags[i]/8192
@@ -150,6 +150,7 @@ func explained(x *Explanation, k *plain.Packet, d Decision, owner *plain.Tenant,
 type oracle struct {
 	next                                      atomic.Int64 // policy
 	policies, refused, pairs, byRule, audited atomic.Int64
+	bound, spoofed                            atomic.Int64     // of a tenant with bindings, and dropped for them
 	held, failed                              [32]atomic.Int64 // by the index of plain.Conditions
 }
 
@@ -240,6 +241,12 @@ func (o *oracle) pair(t *testing.T, r *rand.Rand, p *Policy, reading *plain.Inte
 	if got.Audit {
 		o.audited.Add(1)
 	}
+	if owner != nil && owner.Bindings != nil {
+		o.bound.Add(1)
+	}
+	if got.Reason == reason.BindingDeclared {
+		o.spoofed.Add(1)
+	}
 	return true
 }
 
@@ -261,14 +268,17 @@ func TestTheEngineDecidesAndExplainsAsTheDocumentationSays(t *testing.T) {
 		wg.Go(func() { o.run(t, start, n) })
 	}
 	wg.Wait()
-	t.Logf("%d pairs of %d policies (and %d policies that were refused) in %v; %d decided by a rule, %d in audit mode",
-		o.pairs.Load(), o.policies.Load(), o.refused.Load(), time.Since(begin).Round(time.Millisecond), o.byRule.Load(), o.audited.Load())
+	t.Logf("%d pairs of %d policies (and %d policies that were refused) in %v; %d decided by a rule, %d in audit mode; %d of %d dropped for a binding",
+		o.pairs.Load(), o.policies.Load(), o.refused.Load(), time.Since(begin).Round(time.Millisecond), o.byRule.Load(), o.audited.Load(), o.spoofed.Load(), o.bound.Load())
 	if t.Failed() {
 		return
 	}
 	all := o.pairs.Load()
 	if o.byRule.Load() < all/4 || o.audited.Load() < all/20 || all < int64(n) {
 		t.Error("the random policies test too little")
+	}
+	if bound, spoofed := o.bound.Load(), o.spoofed.Load(); spoofed < bound/20 || spoofed > bound/2 || spoofed < all/100 {
+		t.Errorf("%d of %d packets were dropped for a binding: that tests too little", spoofed, bound)
 	}
 	for i, c := range plain.Conditions {
 		if held, failed := o.held[i].Load(), o.failed[i].Load(); held < all/2000 || failed < all/2000 {

@@ -62,6 +62,8 @@ const (
 	DefaultSTTPort = 7471
 	// DefaultFlows is how many flows are remembered at once.
 	DefaultFlows = 262144
+	// DefaultBindings is how many learned bindings are remembered at once.
+	DefaultBindings = 262144
 )
 
 // Settings is the settings block, with defaults in place of what it left out.
@@ -72,6 +74,7 @@ type Settings struct {
 	DefaultAction Action         // for contexts no tenant claims, and tenants without a default of their own
 	TCPLoose      bool           // flows may be picked up in the middle
 	Flows         int            // bound on the flow table
+	Bindings      int            // bound on learned bindings
 	Timeouts      conntrack.Timeouts
 	RejectRate    limit.Rate
 }
@@ -131,6 +134,9 @@ type Packet struct {
 	// rule that counts flows.
 	BeginsNothing bool
 
+	// Origins is set by [Policy.Admit].
+	Origins Origins
+
 	check check // of the evaluation under way, so that it needs no memory of its own
 }
 
@@ -168,6 +174,7 @@ type Tenant struct {
 	DefaultAction Action
 	Endpoints     []netip.Prefix // outer addresses that may carry it; empty: any
 	Limits        conntrack.Limits
+	AntiSpoof     *AntiSpoof // nil: inner addresses may come from anywhere
 }
 
 // tenant is one compiled tenant block, what packets need of it first.

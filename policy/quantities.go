@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -98,12 +99,13 @@ type numberList struct {
 	words         map[string]span
 	top           uint64 // the largest number that a word can stand for, if more than limit
 	hex           bool
+	ifEmpty       string // what to do instead of an empty list; "": leave it out to match any
 }
 
 // numbers returns nil where the list holds everything.
 func (l *loader) numbers(a *hclsyntax.Attribute, n *numberList) spans {
 	in, out := spans{}, spans{}
-	items := l.list(a, n.example, "Leave "+a.Name+" out to match any.")
+	items := l.list(a, n.example, cmp.Or(n.ifEmpty, "Leave "+a.Name+" out to match any."))
 	for i := range items {
 		v := &items[i]
 		if x, ok := v.uint(n.limit); ok && x >= n.least {

@@ -58,33 +58,42 @@ func TestTheReferenceListsEveryAttribute(t *testing.T) {
 
 // Where an attribute stands, with what else the block needs. %s is its line.
 var around = map[*schema]string{
-	settingsSchema: "settings {\n %s\n}\ntenant \"t\" {\n context_ids = [1]\n}",
-	timeoutsSchema: "settings {\n endpoints = [\"any\"]\n timeouts {\n %s\n }\n}\ntenant \"t\" {\n context_ids = [1]\n}",
-	groupSchema:    prelude + "address_group \"x\" {\n %s\n}\naddress_group \"other\" {\n addresses = [\"10.9.0.1\"]\n}",
-	serviceSchema:  prelude + "service \"x\" {\n %s\n}\nservice \"http\" {\n protocol = \"tcp\"\n}",
-	tenantSchema:   prelude + "tenant \"x\" {\n %s\n}",
-	limitsSchema:   prelude + "tenant \"x\" {\n context_ids = [1]\n limits {\n %s\n }\n}",
-	ruleSchema:     prelude + inRule + " %s\n }\n}",
-	limitSchema:    prelude + inRule + " action = \"accept\"\n limit {\n %s\n }\n }\n}",
-	setSchema:      prelude + inRule + " action = \"accept\"\n set {\n %s\n }\n }\n}",
-	timeSchema:     prelude + inRule + " action = \"accept\"\n time {\n %s\n }\n }\n}",
-	testSchema:     prelude + acme + "test \"x\" {\n %s\n}",
-	stepSchema:     prelude + acme + "test \"x\" {\n context_id = 100\n step {\n %s\n }\n}",
+	settingsSchema:  "settings {\n %s\n}\ntenant \"t\" {\n context_ids = [1]\n}",
+	timeoutsSchema:  "settings {\n endpoints = [\"any\"]\n timeouts {\n %s\n }\n}\ntenant \"t\" {\n context_ids = [1]\n}",
+	groupSchema:     prelude + "address_group \"x\" {\n %s\n}\naddress_group \"other\" {\n addresses = [\"10.9.0.1\"]\n}",
+	serviceSchema:   prelude + "service \"x\" {\n %s\n}\nservice \"http\" {\n protocol = \"tcp\"\n}",
+	tenantSchema:    prelude + "tenant \"x\" {\n %s\n}",
+	limitsSchema:    prelude + "tenant \"x\" {\n context_ids = [1]\n limits {\n %s\n }\n}",
+	antiSpoofSchema: prelude + groups + inTenant + " anti_spoof {\n %s\n }\n}",
+	bindingSchema:   prelude + groups + inTenant + " anti_spoof {\n binding \"x\" {\n %s\n }\n }\n}",
+	ruleSchema:      prelude + inRule + " %s\n }\n}",
+	limitSchema:     prelude + inRule + " action = \"accept\"\n limit {\n %s\n }\n }\n}",
+	setSchema:       prelude + inRule + " action = \"accept\"\n set {\n %s\n }\n }\n}",
+	timeSchema:      prelude + inRule + " action = \"accept\"\n time {\n %s\n }\n }\n}",
+	testSchema:      prelude + acme + "test \"x\" {\n %s\n}",
+	stepSchema:      prelude + acme + "test \"x\" {\n context_id = 100\n step {\n %s\n }\n}",
 }
 
 const (
-	prelude = "settings {\n endpoints = [\"any\"]\n}\ntenant \"prelude\" {\n context_ids = [9]\n}\n"
-	groups  = "address_group \"web\" {\n addresses = [\"10.1.0.1\"]\n}\naddress_group \"spare\" {\n addresses = [\"10.1.0.2\"]\n}\nservice \"NAME\" {\n protocol = \"udp\"\n}\n"
-	inRule  = groups + "tenant \"x\" {\n context_layout = \"ovn\"\n datapaths = [1]\n rule \"r\" {\n"
-	acme    = "tenant \"acme\" {\n context_ids = [100]\n rule \"web\" {\n action = \"accept\"\n }\n}\n"
+	prelude  = "settings {\n endpoints = [\"any\"]\n}\ntenant \"prelude\" {\n context_ids = [9]\n}\n"
+	groups   = "address_group \"web\" {\n addresses = [\"10.1.0.1\"]\n}\naddress_group \"spare\" {\n addresses = [\"10.1.0.2\"]\n}\nservice \"NAME\" {\n protocol = \"udp\"\n}\n"
+	inRule   = groups + "tenant \"x\" {\n context_layout = \"ovn\"\n datapaths = [1]\n rule \"r\" {\n"
+	inTenant = "tenant \"x\" {\n context_layout = \"ovn\"\n datapaths = [1]\n"
+	acme     = "tenant \"acme\" {\n context_ids = [100]\n rule \"web\" {\n action = \"accept\"\n }\n}\n"
 )
+
+const anEndpoint = "endpoints = [\"10.47.1.1\"]"
 
 // beside is what an attribute needs beside it.
 var beside = map[string]string{
 	"service ports": "protocol = \"tcp\"", "service source_ports": "protocol = \"tcp\"", "service tcp_flags": "protocol = \"tcp\"",
 	"service icmp_type": "protocol = \"icmp\"", "service icmp_code": "protocol = \"icmp\"\n icmp_type = 3",
-	"tenant datapaths": "context_layout = \"ovn\"",
-	"limit burst":      "rate = \"1/s\"", "limit over": "rate = \"1/s\"",
+	"tenant datapaths":       "context_layout = \"ovn\"",
+	"anti_spoof shared_macs": "learn = [\"mac\"]", "anti_spoof shared_ingress_ports": "learn = [\"ingress_port\"]",
+	"anti_spoof shared_datapaths": "learn = [\"ingress_port\"]",
+	"binding endpoints":           "macs = [\"02:00:00:00:00:01\"]", "binding addresses": anEndpoint, "binding macs": anEndpoint,
+	"binding ingress_ports": anEndpoint, "binding datapaths": anEndpoint + "\n ingress_ports = [1]",
+	"limit burst": "rate = \"1/s\"", "limit over": "rate = \"1/s\"",
 }
 
 // exampleOf is a rules file with the attribute as the reference shows it.

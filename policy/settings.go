@@ -5,6 +5,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"sttwall/binding"
 )
 
 var actionWords = []string{"accept", "drop", "reject"}
@@ -53,6 +55,8 @@ func (l *loader) settings(b *hclsyntax.Block) {
 			s.TCPLoose = l.truth(a)
 		case "flows":
 			s.Flows = int(l.number(a, 1, maxFlows))
+		case "bindings":
+			s.Bindings = int(l.number(a, 1, binding.MaxBindings))
 		case "reject_rate":
 			s.RejectRate = l.rate(a)
 		}

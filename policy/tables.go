@@ -25,6 +25,7 @@ var (
 			{"default_action", `"accept", "drop" or "reject"`, `"drop"`, "For context IDs that no tenant claims, and for tenants without a default_action. Nothing is answered for a context ID that no tenant claims: reject is a drop there.", `"drop"`},
 			{"tcp_loose", "true or false", "false", "TCP flows may be picked up in the middle. Meant for the minutes after the firewall was put into a running network.", "true"},
 			{"flows", "number", "262144", "How many flows are remembered at once; up to 256 bytes of memory each.", "1000000"},
+			{"bindings", "number", "262144", "How many learned bindings of anti_spoof are remembered at once, about 130 bytes of memory each; one endpoint may have a quarter of them. When there are more, whoever has most gives up the oldest.", "50000"},
 			{"reject_rate", "rate", `"100/s"`, "How many rejects are answered in all; what is over it is dropped without an answer.", `"20/s"`},
 		},
 		blocks: []*schema{timeoutsSchema},
@@ -70,8 +71,32 @@ var (
 			{"pairing", `"endpoint" or "tenant"`, `"endpoint"`, "endpoint: a flow's packets must come from the outer endpoints that it began with. tenant: from any, for gateways in parallel.", `"tenant"`},
 			{"tcp_loose", "true or false", "that of settings", "TCP flows may be picked up in the middle.", "true"},
 		},
-		blocks: []*schema{ruleSchema, limitsSchema},
-		later:  []string{"anti_spoof"},
+		blocks: []*schema{ruleSchema, limitsSchema, antiSpoofSchema},
+	}
+	antiSpoofSchema = &schema{
+		block: "anti_spoof", where: "in anti_spoof",
+		meaning: "Binds inner addresses, MACs and OVN ports to the outer endpoints behind which they live; see Anti-spoofing above. At most one.",
+		attributes: []attribute{
+			{"learn", `list of "address", "mac" and "ingress_port"`, `["address"]`, `What is bound to the endpoint where it is first seen. [] binds nothing but what is declared. "ingress_port" needs context_layout = "ovn".`, `["address", "mac"]`},
+			{"within", "list of addresses, CIDRs, ranges, groups", "any", `Inner addresses that are learned. "!" takes out what lives behind several endpoints.`, `["10.1.0.0/16", "!10.1.0.1", "2001:db8:1::/48"]`},
+			{"shared_macs", "list of MAC addresses", "none", `MACs that live behind several endpoints (distributed routers) and are never learned. With "mac" in learn.`, `["0a:00:00:00:00:00/24"]`},
+			{"shared_ingress_ports", "list of numbers and ranges", "none", `OVN ports that do (those to routers), whatever the datapath. With "ingress_port" in learn.`, `[1]`},
+			{"shared_datapaths", "list of numbers and ranges", "none", `OVN datapaths (of routers) whose ports and MACs do.`, `[9]`},
+			{"expiry", "duration", `"10m"`, "A learned binding without a frame of its endpoint for so long is forgotten.", `"1h"`},
+			{"move_after", "duration", `"1s"`, "A learned binding moves to the endpoint that claims it if its own has been silent for so long. One that announces itself (gratuitous ARP, unsolicited neighbour advertisement, RARP) does not wait.", `"5s"`},
+		},
+		blocks: []*schema{bindingSchema},
+	}
+	bindingSchema = &schema{
+		block: `binding "NAME"`, where: "in a binding",
+		meaning: "Declares what comes from some endpoints alone. What several bindings declare may come from the endpoints of each.",
+		attributes: []attribute{
+			{"endpoints", "list of addresses and CIDRs", required, "Outer addresses.", `["10.47.1.1"]`},
+			{"addresses", "list of addresses, CIDRs, ranges, groups", "none", "Inner addresses. One of addresses, macs and ingress_ports must be there.", `["10.1.16.5", address_group.web]`},
+			{"macs", "list of MAC addresses", "none", "Inner MACs.", `["02:00:00:00:00:05"]`},
+			{"ingress_ports", "list of numbers and ranges", "none", `OVN logical ingress ports, with context_layout = "ovn".`, `[3, "8-15"]`},
+			{"datapaths", "list of numbers and ranges", "all", "The datapaths that ingress_ports are of; each has ports of its own.", "[7]"},
+		},
 	}
 	limitsSchema = &schema{
 		block: "limits", where: "in limits",
@@ -174,7 +199,7 @@ var (
 		},
 	}
 
-	allSchemas = []*schema{fileSchema, settingsSchema, timeoutsSchema, groupSchema, serviceSchema, tenantSchema, limitsSchema, ruleSchema, limitSchema, setSchema, timeSchema, beforeSchema, afterSchema, testSchema, stepSchema}
+	allSchemas = []*schema{fileSchema, settingsSchema, timeoutsSchema, groupSchema, serviceSchema, tenantSchema, limitsSchema, antiSpoofSchema, bindingSchema, ruleSchema, limitSchema, setSchema, timeSchema, beforeSchema, afterSchema, testSchema, stepSchema}
 )
 
 // timeoutAttributes has one duration for each state that conntrack knows.

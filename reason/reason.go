@@ -114,6 +114,10 @@ const (
 	ContextReserved
 	// TenantEndpoint: the outer source is not one of the tenant's endpoints.
 	TenantEndpoint
+	// BindingDeclared: an inner address, MAC or port that is declared for other endpoints.
+	BindingDeclared
+	// BindingLearned: an inner address, MAC or port that is in use behind another endpoint.
+	BindingLearned
 	// RuleDrop: a rule says drop.
 	RuleDrop
 	// RuleReject: a rule says reject.

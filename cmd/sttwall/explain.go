@@ -103,6 +103,9 @@ func showExplanation(w io.Writer, x *control.Explanation, asJSON bool) error {
 func explanationText(x *control.Explanation) string {
 	var out strings.Builder
 	fmt.Fprintln(&out, x.Tenant)
+	for _, b := range x.Bindings {
+		fmt.Fprintf(&out, "  %s\n", b)
+	}
 	if x.Live != nil {
 		out.WriteString(liveText(x.Live))
 	}

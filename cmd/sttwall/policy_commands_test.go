@@ -64,6 +64,29 @@ func TestExplainShowsEveryRuleThatWasTried(t *testing.T) {
 	}
 }
 
+func TestExplainShowsDeclaredBindings(t *testing.T) {
+	file := rulesFile(t, strings.Replace(smallRules, "context_ids = [100]", `context_ids = [100]
+  anti_spoof {
+    binding "db1" {
+      endpoints = ["10.47.1.1"]
+      addresses = ["10.0.0.1"]
+    }
+  }`, 1))
+	const packet = "tcp 10.0.0.1:1 > 10.0.0.2:443 syn from 10.47.1.2"
+	status, out, stderr := sttwall("explain", "--rules", file, "--context", "100", packet)
+	want := "context ID 0x64 is tenant acme\n" +
+		"  inner address 10.0.0.1 is declared for 10.47.1.1 (binding db1), but the packet comes from 10.47.1.2: binding_declared\n" +
+		"  what the packet claims is declared for others: binding_declared\n" +
+		"drop: binding_declared\n"
+	if status != statusFine || out != want {
+		t.Errorf("status %d, %s\n%s\nwant\n%s", status, stderr, out, want)
+	}
+	_, out, _ = sttwall("explain", "--rules", file, "--context", "100", packet, "--json")
+	if !strings.Contains(out, `"inner address 10.0.0.1 is declared for 10.47.1.1 (binding db1), but`) || !strings.Contains(out, `"reason": "binding_declared"`) {
+		t.Error(out)
+	}
+}
+
 func TestCheckRunsTheTestsOfAFile(t *testing.T) {
 	file := rulesFile(t, smallRules+`test "web" {
   context_id = 100

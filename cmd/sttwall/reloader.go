@@ -50,7 +50,7 @@ func (r *reloader) tryReload() (done control.Reloaded, err error) {
 		r.log.Error(what, "why", err)
 		return done, &control.Error{Code: http.StatusUnprocessableEntity, Message: what, Diagnostics: said}
 	}
-	old := r.inline.Shared().Policy().Settings().Flows
+	old := r.inline.Shared().Policy().Settings()
 	ended, err := r.rules.Reload(next)
 	if err != nil {
 		const what = "the table does not follow the rules file: the rules that were in force still are"
@@ -68,8 +68,13 @@ func (r *reloader) tryReload() (done control.Reloaded, err error) {
 			done.Warnings = append(done.Warnings, fmt.Sprintf("temporary rule %s '%s' is not in force: %s", rule.Name, rule.Pattern, rule.Inactive))
 		}
 	}
-	if next.Settings().Flows != old {
+	if next.Settings().Flows != old.Flows {
 		const what = "settings.flows has changed: the flow table keeps its size until the next start"
+		r.log.Warn(what)
+		done.Warnings = append(done.Warnings, what)
+	}
+	if next.Settings().Bindings != old.Bindings {
+		const what = "settings.bindings has changed: the table of bindings keeps its size until the next start"
 		r.log.Warn(what)
 		done.Warnings = append(done.Warnings, what)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sttwall/firewall"
+	"sttwall/limit"
 	"sttwall/nfq"
 	"sttwall/reason"
 )
@@ -19,12 +20,17 @@ import (
 const logBacklog = 1024
 
 // reporter logs what a running firewall does: the frames that a rule with
-// log = true decided, and now and then what was dropped or lost.
+// log = true decided, inner addresses that move or are forged, and now and then what
+// was dropped or lost.
 type reporter struct {
 	log    *slog.Logger
 	frames chan firewall.FrameEvent
 	missed atomic.Uint64
 	last   totals
+
+	spoofs                    chan spoof
+	moveLimit, impostorLimit  *limit.Bucket
+	missedMoves, missedSpoofs atomic.Uint64
 
 	rules, tenants map[string]firewall.Tally // as they were last
 }
@@ -32,24 +38,30 @@ type reporter struct {
 // totals are sums over all workers and queues.
 type totals struct {
 	firewall.Totals
-	overruns, refused, late  uint64
-	kernelFull, kernelBuffer uint64
-	otherErrors              uint64
-	table                    nfq.TableCounters
-	missed                   uint64
+	overruns, refused, late   uint64
+	kernelFull, kernelBuffer  uint64
+	otherErrors               uint64
+	table                     nfq.TableCounters
+	missed                    uint64
+	missedMoves, missedSpoofs uint64
+	unlearned                 uint64 // claims for which the table of bindings had no room
 }
 
 func newReporter(log *slog.Logger) *reporter {
-	return &reporter{log: log, frames: make(chan firewall.FrameEvent, logBacklog)}
+	return &reporter{
+		log: log, frames: make(chan firewall.FrameEvent, logBacklog), spoofs: make(chan spoof, logBacklog),
+		moveLimit: limit.NewBucket(moveRate), impostorLimit: limit.NewBucket(impostorRate),
+	}
 }
 
 // observe takes a frame from a worker and never waits.
 func (r *reporter) observe(e *firewall.FrameEvent) {
+	r.observeSpoofs(e)
 	if !e.Decision.Log {
 		return
 	}
 	event := *e
-	event.InnerData = nil // borrowed
+	event.InnerData, event.Moves = nil, nil // borrowed
 	select {
 	case r.frames <- event:
 	default:
@@ -69,6 +81,8 @@ func (r *reporter) run(ctx context.Context, inline *nfq.Inline, every time.Durat
 		select {
 		case e := <-r.frames:
 			r.frame(&e)
+		case s := <-r.spoofs:
+			r.spoof(&s)
 		case <-tick:
 			r.losses(r.sum(inline))
 			r.drops(inline.Tallies())
@@ -76,6 +90,10 @@ func (r *reporter) run(ctx context.Context, inline *nfq.Inline, every time.Durat
 			for len(r.frames) > 0 {
 				e := <-r.frames
 				r.frame(&e)
+			}
+			for len(r.spoofs) > 0 {
+				s := <-r.spoofs
+				r.spoof(&s)
 			}
 			now := r.sum(inline)
 			r.losses(now)
@@ -104,7 +122,8 @@ func (r *reporter) frame(e *firewall.FrameEvent) {
 }
 
 func (r *reporter) sum(inline *nfq.Inline) totals {
-	t := totals{Totals: inline.Totals(), missed: r.missed.Load()}
+	t := totals{Totals: inline.Totals(), missed: r.missed.Load(), missedMoves: r.missedMoves.Load(), missedSpoofs: r.missedSpoofs.Load()}
+	t.unlearned = inline.Shared().Bindings().Stats().Unlearned
 	for _, q := range inline.QueueStats() {
 		t.overruns += q.Overruns
 		t.refused += q.PayloadRefused + q.VerdictsLost + q.Unreadable
@@ -158,6 +177,9 @@ func (r *reporter) losses(now totals) {
 		{"verdicts came too late: the kernel had dropped the packets", now.late, r.last.late},
 		{"errors on the queue's socket", now.otherErrors, r.last.otherErrors},
 		{"frames not logged: too many at once", now.missed, r.last.missed},
+		{"moves of bindings not logged: too many at once", now.missedMoves, r.last.missedMoves},
+		{"frames from where their sender does not live not logged: too many at once", now.missedSpoofs, r.last.missedSpoofs},
+		{"inner addresses, MACs and ports not bound: no room, see settings.bindings", now.unlearned, r.last.unlearned},
 		{"rejected frames were not answered: over settings.reject_rate", now.RejectsLimited, r.last.RejectsLimited},
 	} {
 		if loss.now > loss.then {

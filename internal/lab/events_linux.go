@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -21,6 +22,7 @@ func (l *Lab) observe(e *firewall.FrameEvent) {
 	l.feed.Observe(e)
 	copied := *e
 	copied.InnerData = bytes.Clone(e.InnerData[:min(len(e.InnerData), l.keep)])
+	copied.Moves = slices.Clone(e.Moves)
 	l.events.add(copied, 512+len(copied.InnerData))
 }
 

@@ -67,7 +67,7 @@ var ruleFaults = []fault{
 	{"policy/classify/grow.go", "rules = rules[:i+1]", "rules = rules[:i]"},
 	{"policy/classify/grow.go", "around.DstHi = min(around.DstLo, s.DstLo), max(around.DstHi, s.DstHi)", "around.DstHi = min(around.DstLo, s.DstLo), around.DstHi"},
 	{"policy/macs.go", "spans{{n, n | free}}", "spans{{n, n}}"},
-	{"policy/evaluate.go", "t.endpoints == nil || contains(t.endpoints, k.From)", "t.endpoints == nil || contains(t.endpoints, k.To)"},
+	{"policy/evaluate.go", "t.endpoints != nil && !contains(t.endpoints, k.From)", "t.endpoints != nil && !contains(t.endpoints, k.To)"},
 	{"policy/evaluate.go", "\tif !d.Audit {\n", "\tif true {\n"},
 	{"policy/evaluate.go", "\t\td.Audit, d.WouldBe, d.Would = false, Drop, reason.None\n", "\t\td.WouldBe, d.Would = Drop, reason.None\n"},
 	{"policy/evaluate.go", "d.Refuse(Drop, reason.RateLimit, r.audits(c.tenant))", "d.Refuse(Drop, reason.RateLimit, c.tenant.Audit)"},
@@ -113,6 +113,11 @@ var ruleFaults = []fault{
 	{"policy/temporary.go", "if pattern.BothWays {", "if pattern.HasContext {"},
 	{"policy/pattern.go", "if t.ICMPCode >= 0 {", "if t.ICMPCode > 0 {"},
 	{"policy/policy.go", "slices.BinarySearch(p.expiries, wall+1)", "slices.BinarySearch(p.expiries, wall)"},
+	{"policy/antispoof.go", "case contains(owner.endpoints, k.From):", "case !contains(owner.endpoints, k.From):"},
+	{"policy/antispoof.go", "return a.within == nil || contains(a.within, c.Address())", "return a.within == nil || !contains(a.within, c.Address())"},
+	{"policy/valueranges.go", "if n.lo[at] <= v && v <= n.hi[at] {", "if n.lo[at] <= v && v < n.hi[at] {"},
+	{"policy/valueranges.go", "return less(x.hi, cut)", "return !less(cut, x.hi)"},
+	{"policy/loadantispoof.go", "for _, i := range bindings {\n\t\t\t\taddSet(", "for _, i := range bindings[1:] {\n\t\t\t\taddSet("},
 	{"limit/bucket.go", "if next-now > b.depth {", "if next-now >= b.depth {"},
 }
 

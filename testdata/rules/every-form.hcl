@@ -76,3 +76,51 @@ tenant "default-only" {
   context_ids    = [0]
   default_action = "accept"
 }
+
+tenant "bound" {
+  context_ids = [700]
+  endpoints   = ["10.47.1.0/24", "2001:db8:47::1"]
+  anti_spoof {
+    learn       = ["address", "mac"]
+    within      = ["10.1.0.0/16", "!10.1.0.1", !address_group.db-hosts, "2001:db8:1::/48"]
+    shared_macs = ["0a:00:00:00:00:00/24", "0a:00:00:00:01:01"]
+    expiry      = "1h"
+    move_after  = "500ms"
+
+    binding "db1" {
+      endpoints = ["10.47.1.1", "10.47.1.8/29", "2001:db8:47::1"]
+      addresses = ["10.1.16.5", "10.1.17.0/24", "10.1.18.1-10.1.18.9", address_group.db-hosts, "2001:db8:1::5"]
+      macs      = ["02:00:00:00:00:05", "52:54:00:00:00:00/24", "!52:54:00:00:00:07"]
+    }
+    binding "gateway" {
+      endpoints = ["10.47.1.2"]
+      addresses = ["any", "!10.0.0.0/8"]
+    }
+  }
+}
+
+tenant "bound-ovn" {
+  context_layout = "ovn"
+  datapaths      = [7, 8]
+  anti_spoof {
+    learn                = ["ingress_port"]
+    shared_ingress_ports = [1, "100-199"]
+    shared_datapaths     = [9, "20-29"]
+    binding "db1" {
+      endpoints     = ["10.47.1.1"]
+      datapaths     = [7]
+      ingress_ports = [3, "8-15"]
+    }
+  }
+}
+
+tenant "declared-only" {
+  context_ids = [701]
+  anti_spoof {
+    learn = []
+    binding "all" {
+      endpoints = ["10.47.1.1"]
+      addresses = ["any"]
+    }
+  }
+}

@@ -41,7 +41,7 @@ func (k *Packet) payload(r *rand.Rand) []byte {
 	case k.EtherType == 0x0806:
 		b := []byte{0, 1, 8, 0, 6, 4}
 		b = be16(b, k.ARPOperation)
-		b = append(b, k.EthSrc[:]...)
+		b = append(b, k.ARPSender[:]...)
 		b = append(b, k.Src.AsSlice()...)
 		b = append(b, make([]byte, 6)...)
 		return append(b, k.Dst.AsSlice()...)
@@ -139,8 +139,11 @@ func (k *Packet) transport(r *rand.Rand) []byte {
 		return append(append(b, make([]byte, 12)...), rest...)
 	case k.HasICMP:
 		b := append([]byte{k.Type, k.Code}, make([]byte, 6)...)
-		if k.Type == 136 {
-			b = append(b, make([]byte, 16)...) // a target that nobody looks at
+		switch {
+		case k.Target.IsValid():
+			b = append(b, k.Target.AsSlice()...)
+		case k.isAdvertisement():
+			rest = rest[:8] // not enough for a target
 		}
 		return append(b, rest...)
 	}

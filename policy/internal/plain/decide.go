@@ -37,9 +37,16 @@ func (in *Interpreter) Decide(k *Packet, peek bool) (d Decision, t *Tenant, trie
 		d.Action, d.Reason = "drop", "context_reserved"
 		return d, t, nil
 	}
-	// > 2. **The endpoint.** A frame whose outer source is not among the tenant's `endpoints` is dropped (`tenant_endpoint`).
+	// > 2. **The endpoint.** A frame whose outer source is not among the tenant's `endpoints` is dropped (`tenant_endpoint`), and
 	if t.Endpoints != nil && !inRanges(t.Endpoints, k.From) {
 		d.deny("drop", "tenant_endpoint", t.Audit)
+		if d.Action != "accept" {
+			return d, t, nil
+		}
+	}
+	// > so is one whose inner source may not come from there ([anti-spoofing](#anti-spoofing)).
+	if t.spoofed(k) {
+		d.deny("drop", "binding_declared", t.Audit)
 		if d.Action != "accept" {
 			return d, t, nil
 		}
@@ -97,7 +104,7 @@ func (p *Policy) defaultAction() string {
 // deny makes the decision a drop or reject.
 //
 // > With `mode = "audit"` what the policy would drop passes, counted and logged as "would be dropped": by its
-// > rules, its default, its state, its limits and its endpoints.
+// > rules, its default, its state, its limits, its endpoints and its bindings.
 // > Of several such reasons the first is named; what is dropped in spite of the mode has its own.
 func (d *Decision) deny(action, why string, audit bool) {
 	if !audit {

@@ -54,36 +54,56 @@ func (e *Edges) Packet() *Packet {
 	}
 	inContext := hold("datapath", "ingress_port", "egress_port")
 	try(func() { k.Context = e.context(t, aim) }, func() bool { return inContext() && e.p.tenant(k.Context) == t })
+	bound := new(Binding) // one that the packet is about
+	if len(t.Bindings) > 0 {
+		bound = t.Bindings[e.r.IntN(len(t.Bindings))]
+	}
 	fromEndpoint := hold("from_endpoint")
-	try(func() { k.From = e.outer(slices.Concat(t.Endpoints, aim.FromEndpoint)) },
+	try(func() { k.From = e.outer(slices.Concat(t.Endpoints, bound.Endpoints, aim.FromEndpoint)) },
 		func() bool { return fromEndpoint() && (t.Endpoints == nil || inRanges(t.Endpoints, k.From)) })
 	try(func() { k.To = e.outer(aim.ToEndpoint) }, hold("to_endpoint"))
 	try(func() { k.Wall = e.wall(aim) }, hold("time"))
 	e.now += e.pause(aim)
 	k.Now, k.BeginsNothing = e.now, e.chance(8)
-	try(func() { k.EthSrc = e.mac(aim.SourceMAC) }, hold("source_mac"))
+	try(func() { k.EthSrc = e.mac(slices.Concat(bound.MACs, aim.SourceMAC)) }, hold("source_mac"))
 	try(func() { k.EthDst = e.mac(aim.DestinationMAC) }, hold("destination_mac"))
 	try(func() { e.tags(k, aim) }, hold("vlan", "pcp"))
 	ether := *k
 	try(func() {
 		*k = ether
-		e.network(k, aim)
+		e.network(k, aim, bound)
 	}, hold("source", "destination", "services", "ethertype", "arp_operation", "tcp_flags", "fragment"))
 	return k
 }
 
 // network fills in what the Ethernet header carries.
-func (e *Edges) network(k *Packet, aim *Rule) {
+func (e *Edges) network(k *Packet, aim *Rule, bound *Binding) {
 	k.EtherType = e.etherType(aim)
 	switch k.EtherType {
 	case 0x0800:
-		e.ip(k, aim, 4, 32)
+		e.ip(k, aim, bound, 4, 32)
 	case 0x86dd:
-		e.ip(k, aim, 6, 128)
+		e.ip(k, aim, bound, 6, 128)
+		e.target(k, bound)
 	case 0x0806:
 		k.ARPOperation = uint16(e.number(aim.ARPOperation, 65535, uint64(1+e.r.IntN(2))))
-		k.Src, k.Dst = e.addresses(aim, 32)
+		k.Src, k.Dst = e.addresses(aim, bound, 32)
+		if k.ARPSender = k.EthSrc; e.chance(4) {
+			k.ARPSender = e.mac(bound.MACs)
+		}
 	}
+}
+
+// target fills in what a neighbour advertisement is about. A fragment that ends
+// before its target is no packet that is read.
+func (e *Edges) target(k *Packet, bound *Binding) {
+	if k.isAdvertisement() && (k.Fragment == "first" || !e.chance(4)) {
+		k.Target = e.address(bound.Addresses, 128)
+	}
+}
+
+func (k *Packet) isAdvertisement() bool {
+	return k.IP == 6 && k.Protocol == 58 && k.HasICMP && k.Type == 136
 }
 
 func (e *Edges) context(t *Tenant, aim *Rule) uint64 {
@@ -245,8 +265,8 @@ func (e *Edges) leaf(list []Service) Service {
 }
 
 // addresses are two of one family, at the edges of the rule's lists.
-func (e *Edges) addresses(aim *Rule, bits int) (src, dst netip.Addr) {
-	return e.address(aim.Source, bits), e.address(aim.Destination, bits)
+func (e *Edges) addresses(aim *Rule, bound *Binding, bits int) (src, dst netip.Addr) {
+	return e.address(slices.Concat(bound.Addresses, aim.Source), bits), e.address(aim.Destination, bits)
 }
 
 func (e *Edges) address(list []Address, bits int) netip.Addr {
@@ -283,9 +303,9 @@ func (e *Edges) rangeOf(a Address) (Range, bool) {
 }
 
 // ip fills in an IP packet.
-func (e *Edges) ip(k *Packet, aim *Rule, version, bits int) {
+func (e *Edges) ip(k *Packet, aim *Rule, bound *Binding, version, bits int) {
 	k.IP = version
-	k.Src, k.Dst = e.addresses(aim, bits)
+	k.Src, k.Dst = e.addresses(aim, bound, bits)
 	k.Fragment = "whole"
 	if aim.Fragment != nil || e.chance(6) {
 		k.Fragment = []string{"whole", "first", "later"}[e.r.IntN(3)]

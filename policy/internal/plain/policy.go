@@ -21,6 +21,7 @@ type Tenant struct {
 	DefaultAction   string
 	Audit           bool
 	NeighborsByRule bool
+	Bindings        []*Binding // of anti_spoof
 	Rules           []*Rule
 }
 
@@ -150,6 +151,7 @@ type Packet struct {
 	VLAN, PCP        [2]uint16 // outermost first
 	EtherType        uint16    // the innermost
 	ARPOperation     uint16
+	ARPSender        [6]byte    // its MAC
 	Src, Dst         netip.Addr // of IP and ARP
 	IP               int        // 4, 6, or 0 for anything else
 	Protocol         uint8
@@ -160,6 +162,7 @@ type Packet struct {
 	Flags            uint16
 	HasICMP          bool
 	Type, Code       uint8
+	Target           netip.Addr // of a neighbour advertisement; not valid: it names none
 }
 
 // Decision is what becomes of a packet that is the first of its flow.

@@ -170,6 +170,11 @@ func (m *maker) tenant(name string) *Tenant {
 			t.Datapaths = some(m, 2, func() Number { return m.number(1<<24-1, false, uint64(m.r.IntN(1<<24))) })
 		}
 	}
+	if m.chance(4) {
+		for i := range 1 + m.r.IntN(4) {
+			t.Bindings = append(t.Bindings, m.binding(t, fmt.Sprintf("b%d", i)))
+		}
+	}
 	most := 8
 	if m.chance(40) {
 		most = 120 // enough for the engine to cut

@@ -190,7 +190,7 @@ func (w *writer) tenant(t *Tenant) string {
 		w.word("default_action", t.DefaultAction, ""),
 		w.word("mode", mode, "enforce"),
 		w.word("neighbor_discovery", neighbors, "pass"),
-	}, w.rules(t.Rules)...)
+	}, append(w.rules(t.Rules), w.antiSpoof(t))...)
 }
 
 func (w *writer) rules(rules []*Rule) []string { return texts(rules, w.rule) }

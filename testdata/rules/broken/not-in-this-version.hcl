@@ -10,6 +10,4 @@ settings {
 
 tenant "acme" {
   context_ids = [100]
-  anti_spoof {
-  }
 }

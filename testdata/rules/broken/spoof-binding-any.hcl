@@ -1,0 +1,14 @@
+settings {
+  endpoints = ["10.47.0.0/16"]
+}
+
+tenant "acme" {
+  context_ids = [100]
+
+  anti_spoof {
+    binding "db1" {
+      endpoints = ["any"]
+      addresses = ["10.1.16.5"]
+    }
+  }
+}

@@ -1,0 +1,18 @@
+settings {
+  endpoints = ["10.47.0.0/16"]
+}
+
+tenant "acme" {
+  context_ids = [100]
+
+  anti_spoof {
+    binding "db1" {
+      endpoints = ["10.47.1.1"]
+      addresses = ["10.1.16.5"]
+    }
+    binding "db1" {
+      endpoints = ["10.47.1.2"]
+      addresses = ["10.1.16.6"]
+    }
+  }
+}

@@ -1,0 +1,12 @@
+settings {
+  endpoints = ["10.47.0.0/16"]
+}
+
+tenant "acme" {
+  context_ids = [100]
+
+  anti_spoof {
+    expiry     = "1m"
+    move_after = "60s"
+  }
+}
