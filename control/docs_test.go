@@ -90,7 +90,7 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 			t.Errorf("it does not say %q", bound)
 		}
 	}
-	for _, event := range []string{EventDrop, EventReject, EventWouldDrop, EventFlow, EventAccept, EventReload, EventLost} {
+	for _, event := range []string{EventDrop, EventReject, EventWouldDrop, EventFlow, EventMove, EventAccept, EventReload, EventLost} {
 		if !regexp.MustCompile("(?m)^\\|[^|]*`" + event + "`").Match(text) {
 			t.Errorf("the event %s is not explained", event)
 		}

@@ -22,6 +22,7 @@ const (
 	EventReject    = "reject"     // likewise, by a rule that rejects
 	EventWouldDrop = "would_drop" // a frame passed that only audit mode lets pass
 	EventFlow      = "flow"       // a frame passed and began a flow
+	EventMove      = "move"       // a frame passed, and what it claims lives at its endpoint now: see Moved
 	EventAccept    = "accept"     // a frame passed, and its rule has log = true
 	EventReload    = "reload"     // rules were put in force, or refused: see Error
 	EventLost      = "lost"       // Count events are missing here: the reader was too slow
@@ -41,6 +42,10 @@ type Event struct {
 	// Begins: it began a flow. Logged: its rule has log = true.
 	Begins bool `json:"begins,omitempty"`
 	Logged bool `json:"logged,omitempty"`
+	// Moved are bindings of anti_spoof that the frame moved to From. Spoofed is what
+	// it claims and may not, where the reason is binding_declared or binding_learned.
+	Moved   []Moved  `json:"moved,omitempty"`
+	Spoofed *Spoofed `json:"spoofed,omitempty"`
 
 	// From and To are the outer endpoints.
 	From    netip.Addr `json:"from,omitzero"`
@@ -59,6 +64,27 @@ type Event struct {
 
 	// Count is of lost events.
 	Count uint64 `json:"count,omitempty"`
+}
+
+// Moved is a binding that has moved to another endpoint.
+type Moved struct {
+	// Kind is address, mac or ingress_port; Value that.
+	Kind  string `json:"kind"`
+	Value string `json:"value"`
+	// Before is the endpoint at which it was for so many seconds.
+	Before netip.Addr `json:"before"`
+	Stayed float64    `json:"stayed"`
+	// Moves is how often it has moved since it was learned. When it counts up fast,
+	// two endpoints claim it.
+	Moves uint32 `json:"moves"`
+}
+
+// Spoofed is a claim that did not come from where it lives.
+type Spoofed struct {
+	Kind  string `json:"kind"`
+	Value string `json:"value"`
+	// LivesAt is the endpoint to which it is bound; left out if it is declared.
+	LivesAt netip.Addr `json:"lives_at,omitzero"`
 }
 
 // Inner names the ends of an inner IP packet, or flow.
@@ -87,6 +113,16 @@ func eventOf(f *firewall.FrameEvent, wall func(int64) time.Time) Event {
 		e.Reason = f.Reason.String()
 	case d.Audit:
 		e.Reason, e.WouldBe = d.Would.String(), d.WouldBe.String()
+	}
+	for i := range f.Moves {
+		m := &f.Moves[i]
+		e.Moved = append(e.Moved, Moved{
+			Kind: m.Claim.Kind().String(), Value: m.Claim.String(), Before: m.From,
+			Stayed: time.Duration(m.Stayed).Round(time.Millisecond).Seconds(), Moves: m.Moves,
+		})
+	}
+	if why := e.Reason; why == reason.BindingDeclared.String() || why == reason.BindingLearned.String() {
+		e.Spoofed = &Spoofed{Kind: f.Spoofed.Kind().String(), Value: f.Spoofed.String(), LivesAt: f.SpoofedAt}
 	}
 	if f.HasHeader {
 		id := ContextID(f.Header.ContextID)

@@ -35,9 +35,9 @@ func (f *Feed) Observe(e *firewall.FrameEvent) {
 }
 
 // worthTelling reports whether a frame is an event: one that is dropped, or would
-// be, that begins a flow, or that a rule logs.
+// be, that begins a flow, that moves a binding, or that a rule logs.
 func worthTelling(e *firewall.FrameEvent) bool {
-	return e.Verdict == firewall.Drop || e.Begins || e.Decision.Audit || e.Decision.Log
+	return e.Verdict == firewall.Drop || e.Begins || e.Decision.Audit || e.Decision.Log || len(e.Moves) > 0
 }
 
 // Tell hands e to all who follow; it must not change any more.
@@ -98,6 +98,8 @@ func eventType(e *firewall.FrameEvent) string {
 		return EventDrop
 	case e.Decision.Audit:
 		return EventWouldDrop
+	case len(e.Moves) > 0:
+		return EventMove
 	case e.Begins:
 		return EventFlow
 	}

@@ -4,11 +4,12 @@ import (
 	"context"
 	"sync/atomic"
 
+	"sttwall/binding"
 	"sttwall/firewall"
 )
 
-// ringSize is how many events wait for a subscriber; a power of two. At 400 bytes
-// each, all subscribers together take no more than 14 MB.
+// ringSize is how many events wait for a subscriber; a power of two. At 832 bytes
+// each, all subscribers together take no more than 28 MB.
 const ringSize = 2048
 
 // ring carries events from workers to one subscriber: a bounded queue of many
@@ -30,7 +31,8 @@ type ring struct {
 type slot struct {
 	turn  atomic.Uint64
 	frame firewall.FrameEvent
-	told  *Event // if not nil, this and not frame
+	moves [binding.MaxClaims]binding.Move // of the frame
+	told  *Event                          // if not nil, this and not frame
 }
 
 func newRing() *ring {
@@ -41,7 +43,8 @@ func newRing() *ring {
 	return r
 }
 
-// put copies one of the two into the ring. What frame borrows is left out.
+// put copies one of the two into the ring, without the inner data that frame
+// borrows.
 func (r *ring) put(frame *firewall.FrameEvent, told *Event) {
 	for {
 		at := r.tail.Load()
@@ -55,6 +58,7 @@ func (r *ring) put(frame *firewall.FrameEvent, told *Event) {
 			if s.told = told; told == nil {
 				s.frame = *frame
 				s.frame.InnerData = nil
+				s.frame.Moves = s.moves[:copy(s.moves[:], frame.Moves)]
 			}
 			s.turn.Store(at + 1)
 		case turn < at: // not yet taken since the last time round

@@ -77,6 +77,14 @@ func eventText(e *control.Event) string {
 		add("type %d code %d", *e.ICMPType, *e.ICMPCode)
 	}
 	add("from %s to %s, %d bytes", e.From, e.To, e.Bytes)
+	for _, m := range e.Moved {
+		add("%s %s was at %s, move %d", m.Kind, m.Value, m.Before, m.Moves)
+	}
+	if s := e.Spoofed; s != nil && s.LivesAt.IsValid() {
+		add("%s %s lives at %s", s.Kind, s.Value, s.LivesAt)
+	} else if s != nil {
+		add("%s %s is declared for others", s.Kind, s.Value)
+	}
 	if e.Rule != "" {
 		add("by %s", e.Rule)
 	}
