@@ -4,7 +4,7 @@ package main
 var flowFaults = []fault{
 	// Who belongs to a flow.
 	{"conntrack/track.go", "if reversed == (e.flags&flagReversed != 0) {", "if reversed != (e.flags&flagReversed != 0) {"},
-	{"conntrack/track.go", "if !p.AnyEndpoint && e.from[dir]", "if p.AnyEndpoint && e.from[dir]"},
+	{"conntrack/track.go", "if !p.AnyEndpoint && !p.MayMove && e.from[dir]", "if p.AnyEndpoint && !p.MayMove && e.from[dir]"},
 	{"conntrack/track.go", "if e.generation != generation {", "if e.generation > generation {"},
 	{"conntrack/track.go", "if l.key.isICMP() && l.replyOnly != (dir == 1) {", "if l.key.isICMP() && l.replyOnly && dir == 0 {"},
 	{"conntrack/track.go", "e.set(flagHasReply)", "e.set(flagTouched)"},
@@ -13,7 +13,7 @@ var flowFaults = []fault{
 	{"conntrack/entry.go", "e.contexts[0] == p.context())", "e.contexts[1] == p.context())"},
 	{"conntrack/related.go", "e.from[1-dir] != p.From.As16() &&", "e.from[dir] != p.From.As16() &&"},
 	{"conntrack/related.go", "!after(seq, h.end) && after(seq,", "!after(seq, h.end+1) && after(seq,"},
-	{"conntrack/create.go", "e.from[e.directionOf(&l)] = p.From.As16()", "e.from[0] = p.From.As16()"},
+	{"conntrack/track.go", "IsValid():\n\t\te.from[dir] = p.From.As16()", "IsValid():\n\t\te.from[0] = p.From.As16()"},
 	// For how long.
 	{"conntrack/track.go", "now >= s.at(i).expires(", "now > s.at(i).expires("},
 	{"conntrack/sweep.go", "now >= e.expires(", "now > e.expires("},
