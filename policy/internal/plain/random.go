@@ -98,7 +98,7 @@ func (m *maker) rule(owner string, i int, ovn bool) *Rule {
 	if m.chance(rare) {
 		r.EtherType = m.etherType()
 	}
-	if m.chance(2 * rare) {
+	if m.chance(min(2*rare, 16)) {
 		r.ARPOperation = m.numbers(65535, 0, 1, 65534)
 	}
 	if m.chance(rare) {
@@ -113,14 +113,14 @@ func (m *maker) rule(owner string, i int, ovn bool) *Rule {
 	if m.chance(rare) {
 		r.ToEndpoint = some(m, 2, m.outer)
 	}
-	if ovn {
-		if m.chance(rare) {
+	if ovn { // and its ports are met by few packets
+		if m.chance(min(rare, 5)) {
 			r.Datapath = m.numbers(1<<24-1, 0, 7, 1<<24-3)
 		}
-		if m.chance(rare) {
+		if m.chance(min(rare, 6)) {
 			r.IngressPort = m.numbers(1<<15-1, 0, 3, 1<<15-3)
 		}
-		if m.chance(rare) {
+		if m.chance(min(rare, 6)) {
 			r.Port = m.numbers(1<<16-1, 0, 4, 1<<15-1, 1<<16-3)
 		}
 	}
@@ -182,7 +182,20 @@ func (m *maker) tenant(name string) *Tenant {
 	if !m.chance(10) {
 		t.Rules = m.rules(name, most, t.OVN)
 	}
+	for _, r := range t.Rules {
+		if r.Datapath != nil && !m.chance(3) {
+			r.Datapath = m.numbers(1<<24-1, m.datapathOf(t))
+		}
+	}
 	return t
+}
+
+// datapathOf is one that the tenant has, or nearly.
+func (m *maker) datapathOf(t *Tenant) uint64 {
+	if len(t.Datapaths) > 0 && (len(t.Claims) == 0 || m.chance(2)) {
+		return t.Datapaths[m.r.IntN(len(t.Datapaths))].Lo
+	}
+	return t.Claims[m.r.IntN(len(t.Claims))].Lo & (1<<24 - 1)
 }
 
 // claim cuts the 64 bits by halves, or a few IDs at some place, so that claims
