@@ -101,8 +101,7 @@ func (t *sourceTable) remove(tenant int32, a netip.Addr) {
 // Flows whose time is over do not count against a limit for long.
 func (t *Table) reserve(now int64, l *lookup, limits *Limits) reason.Reason {
 	why := t.tryReserve(now, l, limits)
-	if last := t.swept.Load(); why != reason.None && now-last > sweepEvery && t.swept.CompareAndSwap(last, now) {
-		t.Expire(now, sweepBudget)
+	if why != reason.None && t.sweepForLimit(now) {
 		why = t.tryReserve(now, l, limits)
 	}
 	switch why {
@@ -116,6 +115,17 @@ func (t *Table) reserve(now int64, l *lookup, limits *Limits) reason.Reason {
 		t.stats.refusedFull.Add(1)
 	}
 	return why
+}
+
+// sweepForLimit forgets flows whose time is over, now and then, and reports
+// whether it did.
+func (t *Table) sweepForLimit(now int64) bool {
+	last := t.swept.Load()
+	if now-last <= sweepEvery || !t.swept.CompareAndSwap(last, now) {
+		return false
+	}
+	t.Expire(now, sweepBudget)
+	return true
 }
 
 const (

@@ -56,13 +56,21 @@ func (t *Table) Look(h Handle, f *Flow) bool {
 }
 
 // Room says which limit the flow that the packet begins would meet now; None if
-// none. It moves nothing, and so does not see what [Table.Create] gains by
-// forgetting flows of the tenant whose time is over.
+// none. It moves nothing; flows whose time is over are forgotten where
+// [Table.Create] would.
 func (t *Table) Room(now int64, p *Packet, limits *Limits) reason.Reason {
 	var l lookup
 	if !l.read(p) || !l.startable {
 		return reason.StateInvalid
 	}
+	why := t.room(now, &l, limits)
+	if why != reason.None && t.sweepForLimit(now) {
+		why = t.room(now, &l, limits)
+	}
+	return why
+}
+
+func (t *Table) room(now int64, l *lookup, limits *Limits) reason.Reason {
 	tenant := t.tenants.of(l.key.Tenant)
 	switch {
 	case limits.HalfOpen > 0 && l.halfOpen() && tenant.halfOpen.Load() >= int64(limits.HalfOpen):
