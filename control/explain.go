@@ -2,9 +2,11 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
 
 	"sttwall/describe"
 	"sttwall/firewall"
@@ -105,6 +107,20 @@ func Explained(x *policy.Explanation, d *policy.Decision) Explanation {
 	return out
 }
 
+// ForeignEndpoint explains what becomes of every frame from an outer address that
+// settings.endpoints does not list: it is dropped before its tenant is looked for.
+// It returns nil if the address may send, or is not valid.
+func ForeignEndpoint(p *policy.Policy, from netip.Addr) *Explanation {
+	listed := p.Settings().Endpoints
+	if !from.IsValid() || len(listed) == 0 || slices.ContainsFunc(listed, func(e netip.Prefix) bool { return e.Contains(from) }) {
+		return nil
+	}
+	return &Explanation{
+		Tenant: fmt.Sprintf("the outer source %s is not in settings.endpoints, so that no tenant is looked for", from),
+		Rules:  []RuleStep{}, Action: policy.Drop.String(), Reason: reason.EndpointUnknown.String(),
+	}
+}
+
 // readQuestion reads the body of a request.
 func readQuestion(body io.Reader) (q firewall.Question, err error) {
 	var ask ExplainRequest
@@ -150,6 +166,9 @@ func (s *Server) explain(r *http.Request) (any, error) {
 		return nil, err
 	}
 	fw := s.config.Firewall
+	if foreign := ForeignEndpoint(fw.Shared().Policy(), q.From); foreign != nil {
+		return foreign, nil
+	}
 	x := fw.Shared().Explain(fw.Now(), &q)
 	out := Explained(x.Rules, &x.Decision)
 	out.Live = &Live{

@@ -53,6 +53,10 @@ func TestExplainAsksTheRulesAndTheFlowsThatAreInForce(t *testing.T) {
 		t.Errorf("a forged reply: %+v %+v", got, got.Live)
 	}
 
+	if got := ask(reply, "10.47.0.1"); got.Action != "drop" || got.Reason != "endpoint_unknown" || got.Live != nil || !strings.Contains(got.Tenant, "settings.endpoints") {
+		t.Errorf("from an endpoint that may not send: %+v", got)
+	}
+
 	// Other rules, and no packet since.
 	p := compile(t, strings.Replace(testRules, `"udp/53", `, "", 1))
 	fw.shared.SetPolicy(p)

@@ -209,15 +209,12 @@ func (p *Policy) OuterEndpoints(s *Step) (from, to netip.Addr) {
 func (p *Policy) DefaultEndpoints(contextID uint64, f *inspect.Frame) (from, to netip.Addr) {
 	from, to = netip.AddrFrom4([4]byte{192, 0, 2, 1}), netip.AddrFrom4([4]byte{192, 0, 2, 2})
 	if e := p.settings.Endpoints; len(e) > 0 {
-		from = e[0].Addr().Next()
-		if !e[0].Contains(from) {
-			from = e[0].Addr()
-		}
+		from = firstHost(e[0])
 		to = from
 	}
 	if d, found := p.Find(contextID); found {
 		if t := &p.tenants[d.TenantIndex]; len(t.Endpoints) > 0 {
-			from = t.Endpoints[0].Addr()
+			from = firstHost(t.Endpoints[0])
 		}
 		if a := p.tenants[d.TenantIndex].AntiSpoof; a != nil {
 			origin := p.tenants[d.TenantIndex].origin(contextID)
@@ -229,6 +226,14 @@ func (p *Policy) DefaultEndpoints(contextID uint64, f *inspect.Frame) (from, to 
 		}
 	}
 	return from, to
+}
+
+// firstHost is the first address of a prefix behind that of the network itself.
+func firstHost(p netip.Prefix) netip.Addr {
+	if a := p.Addr().Next(); p.Contains(a) {
+		return a
+	}
+	return p.Addr()
 }
 
 // String writes a step for a message.

@@ -74,9 +74,17 @@ func newExplainCommand(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found := p.Explain(&policy.Packet{ContextID: uint64(contextID), Frame: &packet.Frame, From: packet.From, To: packet.To, Wall: wall.Unix()})
-			x := control.Explained(found, &found.Decision)
-			return showExplanation(s.out, &x, asJSON)
+			from, to := p.OuterEndpoints(&policy.Step{ContextID: uint64(contextID), Packet: packet})
+			if from.Is4() != to.Is4() {
+				return usageError{fmt.Errorf("packet: from %s to %s: want two IPv4 or two IPv6 addresses", from, to)}
+			}
+			x := control.ForeignEndpoint(p, packet.From)
+			if x == nil {
+				found := p.Explain(&policy.Packet{ContextID: uint64(contextID), Frame: &packet.Frame, From: from, To: to, Wall: wall.Unix()})
+				explained := control.Explained(found, &found.Decision)
+				x = &explained
+			}
+			return showExplanation(s.out, x, asJSON)
 		},
 	}
 	flags := cmd.Flags()

@@ -224,3 +224,24 @@ func TestCheckAgainstShowsWhatChanges(t *testing.T) {
 		t.Errorf("against nothing: status %d", status)
 	}
 }
+
+// Outer endpoints that are not named are taken to be right; one that is named and
+// may not send ends it.
+func TestExplainTakesTheEndpointsThatMayCarryAPacket(t *testing.T) {
+	const example = "../../rules.example.hcl"
+	for _, tt := range []struct{ packet, want string }{
+		{"tcp 10.1.9.9:40000 > 10.1.0.10:443 syn", "accept by acme/web\n"}, // as the file itself says
+		{"tcp 10.1.16.5:40000 > 10.1.0.10:443 syn", "accept by acme/web\n"},
+		{"tcp 10.1.9.9:40000 > 10.1.0.10:443 syn from 10.47.99.1", "drop: tenant_endpoint\n"},
+		{"tcp 10.1.9.9:40000 > 10.1.0.10:443 syn from 192.0.2.1",
+			"the outer source 192.0.2.1 is not in settings.endpoints, so that no tenant is looked for\ndrop: endpoint_unknown\n"},
+	} {
+		if status, out, stderr := sttwall("explain", "--rules", example, "--context", "100", tt.packet); status != statusFine || !strings.HasSuffix(out, tt.want) {
+			t.Errorf("%s: status %d, %s\n%s", tt.packet, status, stderr, out)
+		}
+	}
+	const mixed = "tcp 10.1.9.9:40000 > 10.1.0.10:443 syn from 10.47.0.1 to 2001:db8:47::1"
+	if status, _, stderr := sttwall("explain", "--rules", example, "--context", "100", mixed); status != statusUsage || !strings.Contains(stderr, "want two IPv4 or two IPv6 addresses") {
+		t.Errorf("status %d, %s", status, stderr)
+	}
+}
