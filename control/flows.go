@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -131,6 +132,9 @@ func (s *Server) flows(r *http.Request) (any, error) {
 		return nil, err
 	}
 	fw := s.config.Firewall
+	if q.Tenant != "" && !slices.Contains(fw.Shared().Policy().Tenants(), q.Tenant) {
+		return nil, refuse(http.StatusNotFound, "there is no tenant %.64q", q.Tenant)
+	}
 	now, wall := fw.Now(), s.wall()
 	page := FlowPage{Time: wall(now), Flows: []Flow{}}
 	looked := 0

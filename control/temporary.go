@@ -130,7 +130,7 @@ func (s *Server) removeTemporary(r *http.Request) (any, error) {
 	}
 	peer, _ := peerIn(r)
 	for _, rule := range removed {
-		s.config.Log.Info("a temporary rule was removed", "name", rule.Name, "action", rule.Action.String(), "pattern", rule.Pattern, "left", rule.Left, "uid", peer.UID)
+		s.config.Log.Info("a temporary rule was removed", "name", rule.Name, "action", rule.Action.String(), "pattern", rule.Pattern, "left", rule.Left.Round(time.Second), "uid", peer.UID)
 	}
 	return TemporaryChange{s.shown(removed), ended}, nil
 }

@@ -46,7 +46,7 @@ func TestARunningFirewallIsAsked(t *testing.T) {
 		{"rules", []string{"rules"}, "acme/web        0       0      0      0        0           unused since "},
 		{"rules as JSON", []string{"rules", "--json"}, `{"rule":"acme/no-telnet","file":"FILE","line":6,"frames":0,`},
 		{"tenants", []string{"tenants"}, "trial   0       0      0          0          0      0        0           unused since "},
-		{"drops", []string{"drops"}, "COUNT  REASON  WHERE  WHAT TO DO\n"},
+		{"drops", []string{"drops"}, "COUNT  REASON  WHERE\n"},
 		{"drops as JSON", []string{"drops", "--json"}, ""},
 	} {
 		status, out, stderr := sttwall(append(tt.args, "--control", fw.socket)...)
@@ -161,6 +161,9 @@ func TestMistakesInAskingAreUsageErrors(t *testing.T) {
 		{[]string{"flows", "--control", ""}, statusUsage, "--control: which socket?"},
 		{[]string{"explain", "--context", "acme", packet}, statusUsage, `--context: context ID "acme"`},
 		{[]string{"explain", packet}, statusUsage, "--context is missing"},
+		{[]string{"explain", "--context", "1", "tcp", "10.0.0.1"}, statusUsage, "2 words: put the packet in quotes"},
+		{[]string{"block", "--for", "1h"}, statusUsage, "name a pattern, in quotes"},
+		{[]string{"chek", "rules.hcl"}, statusUsage, `unknown command "chek": did you mean check?`},
 		{[]string{"explain", "--context", "1", "tcp"}, statusUsage, "packet: column"},
 		{[]string{"explain", "--context", "1", "--running", "--rules", "x", packet}, statusUsage, "--running and --rules"},
 		{[]string{"explain", "--context", "1", "--at", "2026-12-24T08:00:00Z", packet}, statusUsage, "--at: the running firewall"},

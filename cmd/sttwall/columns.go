@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"sttwall/control"
 )
@@ -25,6 +26,26 @@ func (c columns) row(cells ...any) {
 		}
 	}
 	fmt.Fprintln(c, strings.Join(words, "\t"))
+}
+
+// wrapped breaks text into lines of at most 80 columns, words that are longer aside.
+// The first line begins with first, the others with next.
+func wrapped(text, first, next string) string {
+	const width = 80
+	var out strings.Builder
+	line := first
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+			line += word
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width:
+			line += " " + word
+		default:
+			out.WriteString(line + "\n")
+			line = next + word
+		}
+	}
+	return out.String() + line + "\n"
 }
 
 // writeLines writes each of a list as a line of JSON.

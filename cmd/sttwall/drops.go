@@ -14,7 +14,10 @@ func newDropsCommand(s streams) *cobra.Command {
 		long: "drops shows how often each reason was met since the start, and what to look at. docs/reasons.md has them all.\n" +
 			"Drops of the nftables table and of the kernel's queue are counted where they can be seen.",
 		ask:  func(ctx context.Context, c *control.Client) ([]control.Drop, error) { return c.Drops(ctx) },
-		head: []any{"COUNT", "REASON", "WHERE", "WHAT TO DO"},
-		row:  func(d *control.Drop) []any { return []any{d.Count, d.Reason, d.Where, d.Remedy} },
+		head: []any{"COUNT", "REASON", "WHERE"},
+		row:  func(d *control.Drop) []any { return []any{d.Count, d.Reason, d.Where} },
+		note: func(d *control.Drop) string {
+			return wrapped(d.Meaning, "    ", "    ") + wrapped(d.Remedy, "    > ", "      ")
+		},
 	}.command(s)
 }

@@ -43,7 +43,7 @@ func (f *captureFlags) arguments(cmd *cobra.Command, args []string) error {
 	if f.asked() {
 		return arguments(cobra.NoArgs)(cmd, args)
 	}
-	return arguments(cobra.ExactArgs(1))(cmd, args)
+	return oneQuoted("packet")(cmd, args)
 }
 
 // explain answers.

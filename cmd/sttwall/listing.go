@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +17,7 @@ type listing[T any] struct {
 	ask               func(context.Context, *control.Client) ([]T, error)
 	head              []any
 	row               func(*T) []any
+	note              func(*T) string // stands below a row; nil: nothing
 }
 
 func (l listing[T]) command(s streams) *cobra.Command {
@@ -33,12 +37,24 @@ func (l listing[T]) command(s streams) *cobra.Command {
 				if asJSON {
 					return writeLines(s.out, list)
 				}
-				out := newColumns(s.out)
+				var table bytes.Buffer
+				out := newColumns(&table)
 				out.row(l.head...)
 				for i := range list {
 					out.row(l.row(&list[i])...)
 				}
-				return out.Flush()
+				if err := out.Flush(); err != nil {
+					return err
+				}
+				for i, line := range strings.SplitAfter(table.String(), "\n") {
+					if i > 0 && i <= len(list) && l.note != nil {
+						line += l.note(&list[i-1])
+					}
+					if _, err := io.WriteString(s.out, line); err != nil {
+						return err
+					}
+				}
+				return nil
 			})
 		},
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -47,7 +48,11 @@ func (r *reloader) tryReload() (done control.Reloaded, err error) {
 	next, said, err := r.load()
 	if err != nil {
 		const what = "the rules file does not load: the rules that were in force still are"
-		r.log.Error(what, "why", err)
+		if errors.Is(err, errFindings) {
+			r.log.Error(what) // why was printed
+		} else {
+			r.log.Error(what, "why", err)
+		}
 		return done, &control.Error{Code: http.StatusUnprocessableEntity, Message: what, Diagnostics: said}
 	}
 	old := r.inline.Shared().Policy().Settings()

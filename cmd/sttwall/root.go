@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -54,13 +55,16 @@ func newRootCommand(s streams) *cobra.Command {
 			"Begin with 'sttwall demo': it needs no set-up.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q", args[0])}
+				return usageError{fmt.Errorf("unknown command %q%s", args[0], meant(cmd.SuggestionsFor(args[0])))}
 			}
 			return nil
 		},
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true,
-		SilenceUsage:  true,
+
+		SuggestionsMinimumDistance: 2,
+
+		SilenceUsage: true,
 	}
 	root.SetIn(s.in)
 	root.SetOut(s.out)
@@ -98,6 +102,27 @@ func atLeastOne(what string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// oneQuoted wants one argument, and says what more than one may come from.
+func oneQuoted(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch len(args) {
+		case 0:
+			return usageError{fmt.Errorf("name a %s, in quotes: see docs/packets.md", what)}
+		case 1:
+			return nil
+		}
+		return usageError{fmt.Errorf("%d words: put the %s in quotes, or the shell takes it apart, and '>' for itself", len(args), what)}
+	}
+}
+
+// meant asks whether one of these was.
+func meant(suggestions []string) string {
+	if len(suggestions) == 0 {
+		return ""
+	}
+	return ": did you mean " + strings.Join(suggestions, " or ") + "?"
 }
 
 // colour reports whether out is a terminal that wants colour.

@@ -56,7 +56,7 @@ func newBlockCommand(s streams) *cobra.Command {
 			"mode too. " + temporaryHelp,
 		Example: "  sttwall block 'tenant:acme tcp 10.1.9.9 > any:443' --for 1h\n" +
 			"  sttwall block 'tenant:acme 10.1.9.9 <> any' --for 2d --name infected --comment 'ticket 4711'",
-		Args: arguments(cobra.ExactArgs(1)),
+		Args: oneQuoted("pattern"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			flags.ask.Action = "drop"
 			if reject {
@@ -79,7 +79,7 @@ func newAllowCommand(s streams) *cobra.Command {
 			"other rules allow them. It opens nothing that is refused before the rules: broken packets, foreign endpoints.\n" +
 			temporaryHelp,
 		Example: "  sttwall allow 'tenant:acme tcp 10.1.9.9 > 10.1.0.22:22' --for 30m",
-		Args:    arguments(cobra.ExactArgs(1)),
+		Args:    oneQuoted("pattern"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			flags.ask.Action = "accept"
 			return flags.set(cmd.Context(), s, args[0])
@@ -120,13 +120,10 @@ func flowsEnded(n int) string {
 	return fmt.Sprintf("%d flows ended", n)
 }
 
-// leftText writes seconds as people do: up to the full second, so that a rule that
-// is there has some left.
+// leftText writes seconds as people do: whole ones, and at least one, since a rule
+// that is there has some left.
 func leftText(seconds float64) string {
-	d := time.Duration(seconds * float64(time.Second))
-	if whole := d.Truncate(time.Second); whole < d {
-		d = whole + time.Second
-	}
+	d := max(time.Second, time.Duration(seconds*float64(time.Second)).Truncate(time.Second))
 	text := ""
 	if days := d / (24 * time.Hour); days > 0 {
 		text, d = fmt.Sprintf("%dd", days), d%(24*time.Hour)

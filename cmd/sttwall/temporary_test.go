@@ -117,7 +117,7 @@ func TestTheTimeLeftIsWrittenAsPeopleDo(t *testing.T) {
 		seconds float64
 		want    string
 	}{
-		{0.001, "1s"}, {1, "1s"}, {59.5, "1m"}, {60, "1m"}, {61, "1m1s"}, {3600, "1h"}, {3660, "1h1m"}, {3661, "1h1m1s"},
+		{0.001, "1s"}, {1, "1s"}, {59.9, "59s"}, {60, "1m"}, {61, "1m1s"}, {3600.06, "1h"}, {3660, "1h1m"}, {3661, "1h1m1s"},
 		{86400, "1d"}, {86401, "1d1s"}, {90000, "1d1h"}, {30 * 86400, "30d"},
 	} {
 		if got := leftText(tt.seconds); got != tt.want {
