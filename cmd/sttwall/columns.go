@@ -28,17 +28,19 @@ func (c columns) row(cells ...any) {
 	fmt.Fprintln(c, strings.Join(words, "\t"))
 }
 
-// wrapped breaks text into lines of at most 80 columns, words that are longer aside.
+// textWidth is how wide prose is for terminals, in columns.
+const textWidth = 80
+
+// wrapped breaks text into lines of at most textWidth, words that are longer aside.
 // The first line begins with first, the others with next.
 func wrapped(text, first, next string) string {
-	const width = 80
 	var out strings.Builder
 	line := first
 	for i, word := range strings.Fields(text) {
 		switch {
 		case i == 0:
 			line += word
-		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width:
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= textWidth:
 			line += " " + word
 		default:
 			out.WriteString(line + "\n")

@@ -3,6 +3,9 @@ package main
 import (
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
 )
 
 func TestRemediesKeepToTheWidthOfATerminal(t *testing.T) {
@@ -15,5 +18,24 @@ func TestRemediesKeepToTheWidthOfATerminal(t *testing.T) {
 	}
 	if word := strings.Repeat("x", 100); wrapped(word, "> ", "  ") != "> "+word+"\n" {
 		t.Error(wrapped(word, "> ", "  "))
+	}
+}
+
+func TestHelpKeepsToTheWidthOfATerminal(t *testing.T) {
+	commands := newRootCommand(streams{}).Commands()
+	if len(commands) < 20 {
+		t.Fatalf("%d commands", len(commands))
+	}
+	for _, args := range append([]*cobra.Command{{Use: ""}}, commands...) {
+		status, out, stderr := sttwall(append(strings.Fields(args.Name()), "--help")...)
+		if status != statusFine || !strings.Contains(out, "Usage:\n") {
+			t.Errorf("%s: status %d, %s%s", args.Name(), status, out, stderr)
+		}
+		for line := range strings.Lines(out) {
+			// A default value may be one long word: the path of the socket.
+			if utf8.RuneCountInString(line) > textWidth+1 && len(strings.Fields(line)) > 1 {
+				t.Errorf("%s: %d columns: %s", args.Name(), len(line)-1, line)
+			}
+		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 func newDropsCommand(s streams) *cobra.Command {
 	return listing[control.Drop]{
-		name: "drops", short: "Show what the running firewall has dropped, by reason, and what to do about it",
+		name: "drops", short: "Show what was dropped, by reason, and what to do about it",
 		long: "drops shows how often each reason was met since the start, and what to look at. docs/reasons.md has them all.\n" +
 			"Drops of the nftables table and of the kernel's queue are counted where they can be seen.",
 		ask:  func(ctx context.Context, c *control.Client) ([]control.Drop, error) { return c.Drops(ctx) },

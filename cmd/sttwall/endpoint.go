@@ -18,12 +18,12 @@ func newEndpointCommand(s streams) *cobra.Command {
 		remotes, ports      []string
 	)
 	cmd := &cobra.Command{
-		Use:   "endpoint --underlay IF --local ADDR --remote ADDR --port name=IF,context=ID",
+		Use:   "endpoint --underlay IF --local ADDR --remote ADDR --port PORT",
 		Short: "Run a user-space STT tunnel endpoint",
 		Long: "endpoint is a tunnel endpoint for labs and tests, and for hosts without Open vSwitch's STT: frames\n" +
 			"that come in on a port leave as STT under its Context ID, and the other way round. A port is a TAP\n" +
 			"that is made, or an interface that is there (one end of a veth pair). It runs until SIGTERM or ^C.",
-		Example: "  sttwall endpoint --underlay eth0 --local 10.0.0.1 --remote 10.0.0.2 --port name=acme0,context=100",
+		Example: "  sttwall endpoint --underlay eth0 --local 10.0.0.1 --remote 10.0.0.2 \\\n    --port name=acme0,context=100",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if local == "" {

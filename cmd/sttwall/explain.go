@@ -23,7 +23,7 @@ func newExplainCommand(s streams) *cobra.Command {
 		captured        captureFlags
 	)
 	cmd := &cobra.Command{
-		Use:   "explain [--rules FILE] {--context ID PACKET | --pcap CAPTURE --frame N}",
+		Use:   "explain {--context ID PACKET | --pcap FILE --frame N}",
 		Short: "Say which rule decides about a packet, and why the others do not",
 		Long: "explain decides about one inner packet and shows the tenant, every rule that was tried with the first\n" +
 			"condition that failed, and the decision. docs/packets.md says how packets are described.\n\n" +
@@ -33,7 +33,8 @@ func newExplainCommand(s streams) *cobra.Command {
 			"that it is a part of: what is before it in the capture goes through the firewall first, so that the\n" +
 			"flows are those that there would be.",
 		Example: "  sttwall explain --context 100 'tcp 10.0.0.1:40000 > 10.0.0.2:443 syn'\n" +
-			"  sttwall explain --rules rules.hcl --context 0x64 --at 2026-12-24T08:00:00Z 'udp 10.0.0.1:5000 > 10.0.0.53:53 from 10.47.1.1'\n" +
+			"  sttwall explain --rules rules.hcl --context 0x64 --at 2026-12-24T08:00:00Z \\\n" +
+			"    'udp 10.0.0.1:5000 > 10.0.0.53:53 from 10.47.1.1'\n" +
 			"  sttwall explain --rules rules.hcl --pcap tunnel.pcap --frame 17",
 		Args: captured.arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -27,7 +27,7 @@ func newReplayCommand(s streams) *cobra.Command {
 			"not STT would not have been queued: they are counted, have no verdict, and are not written.",
 		Example: "  sttwall replay --rules rules.hcl tunnel.pcap\n" +
 			"  sttwall replay --rules rules.hcl --json --write left.pcapng tunnel.pcapng.gz\n" +
-			"  tcpdump -i eth0 -U -w - 'tcp dst port 7471' | sttwall replay --rules rules.hcl -",
+			"  tcpdump -i eth0 -Uw - 'tcp dst port 7471' | sttwall replay --rules rules.hcl -",
 		Args: atLeastOne("capture, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 )
 
@@ -81,6 +82,15 @@ func newRootCommand(s streams) *cobra.Command {
 		newEndpointCommand(s),
 		newVersionCommand(s),
 	)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages", fmt.Sprintf("Flags.FlagUsagesWrapped %d", textWidth)))
+	for _, c := range append(root.Commands(), root) {
+		var paragraphs []string
+		for _, p := range strings.Split(c.Long, "\n\n") {
+			paragraphs = append(paragraphs, wrapped(p, "", ""))
+		}
+		c.Long = strings.TrimSpace(strings.Join(paragraphs, "\n"))
+		c.Flags().VisitAll(func(f *pflag.Flag) { f.Usage = strings.Join(strings.Fields(f.Usage), " ") })
+	}
 	return root
 }
 

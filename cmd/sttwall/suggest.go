@@ -29,16 +29,16 @@ func newSuggestCommand(s streams) *cobra.Command {
 	var f suggestFlags
 	cmd := &cobra.Command{
 		Use:   "suggest {CAPTURE... | --running}",
-		Short: "Write rules for what a capture shows, or for what audit mode has let pass",
+		Short: "Write rules for what captures show or audit mode has let pass",
 		Long: "suggest writes the smallest readable set of rules that accepts what is in captures, with groups and\n" +
 			"services as an operator would have written them, to standard output. With --rules it writes only what\n" +
 			"those rules do not accept yet, and says into which tenant's block it belongs. What was seen and gets\n" +
 			"no rule is named, with the reason: scans, what nobody answered, frames that no rule can let pass.\n" +
 			"With --running it does so for what a running firewall has let pass in audit mode since its start, and\n" +
 			"for the rules that are in force there.\n" +
-			"Read what it writes before you use it: it knows what was done, not what may be. docs/suggest.md",
+			"Read what it writes before you use it: it knows what was done, not what may be.\n\nSee docs/suggest.md.",
 		Example: "  sttwall suggest tunnel.pcap > rules.hcl\n" +
-			"  sttwall suggest --rules rules.hcl --tenant acme monday.pcapng.gz tuesday.pcapng.gz\n" +
+			"  sttwall suggest --rules rules.hcl --tenant acme mon.pcapng.gz tue.pcapng.gz\n" +
 			"  sttwall suggest --running --tenant acme",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {

@@ -55,7 +55,8 @@ func newBlockCommand(s streams) *cobra.Command {
 		Long: "block drops the packets that a pattern describes, at once: flows that it denies end. It does so in audit\n" +
 			"mode too. " + temporaryHelp,
 		Example: "  sttwall block 'tenant:acme tcp 10.1.9.9 > any:443' --for 1h\n" +
-			"  sttwall block 'tenant:acme 10.1.9.9 <> any' --for 2d --name infected --comment 'ticket 4711'",
+			"  sttwall block 'tenant:acme 10.1.9.9 <> any' --for 2d --name infected \\\n" +
+			"    --comment 'ticket 4711'",
 		Args: oneQuoted("pattern"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			flags.ask.Action = "drop"
