@@ -33,7 +33,8 @@ type Explanation struct {
 	// Live is what a running firewall adds; nil without one.
 	Live *Live `json:"live,omitempty"`
 
-	// Bindings is what of the packet's claims is declared in anti_spoof, and for whom.
+	// Bindings is what of the packet's claims is declared in anti_spoof, and for whom;
+	// and in a running firewall what is learned, and where it lives.
 	Bindings []string `json:"bindings,omitempty"`
 
 	// Rules were tried in this order; Default is what follows where none matched.

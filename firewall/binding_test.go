@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -362,6 +363,36 @@ func TestAuditModeLetsImpostorsPassAndSaysSo(t *testing.T) {
 	would("udp 10.0.0.8:1 > 10.0.0.2:2 mac 02:00:00:00:00:05 > 02:00:00:00:00:02"+atB, reason.BindingDeclared, "02:00:00:00:00:05")
 	if s := b.shared.Bindings().Stats(); s.Learned != 3 || s.Moved != 0 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// Whoever asks is told where an address lives, and what the packet does to that.
+func TestExplainSaysWhereLearnedClaimsLive(t *testing.T) {
+	b := spoofBench(t)
+	b.run(frames{{0, aWeb + macOf1 + atA, reason.None, "", 0}})
+	const address, mac = "inner address 10.0.0.1 lives behind 192.0.2.1 (learned)", "inner MAC 02:00:00:00:00:01 lives behind 192.0.2.1 (learned)"
+	for _, tt := range []struct {
+		after time.Duration
+		text  string
+		want  []string
+	}{
+		{0, aWeb + macOf1, []string{mac, address}},
+		{0, aWeb + macOf1 + atA, []string{mac + ", and comes from there", address + ", and comes from there"}},
+		{0, aWeb + macOf2 + atB, []string{address + ", but the packet comes from 192.0.2.2: binding_learned"}},
+		{0, "arp request 10.0.0.1 > 10.0.0.1" + macOf2 + atB, []string{address + ", and moves to 192.0.2.2 with such a packet"}},
+		{time.Second, aWeb + macOf2 + atB, []string{address + ", and moves to 192.0.2.2 with such a packet"}},
+		{0, "udp 10.0.0.3:1 > 10.0.0.2:53" + macOf2 + atB, nil},
+	} {
+		b.now += int64(tt.after)
+		d, err := describe.Parse(tt.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := b.shared.Explain(b.now, &Question{ContextID: 100, Frame: &d.Frame, Data: d.Data, From: d.From, To: d.To})
+		got := x.Rules.Bindings
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s:\n got %q\nwant %q", tt.text, got, tt.want)
+		}
 	}
 }
 

@@ -2,9 +2,11 @@ package firewall
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"slices"
 
+	"sttwall/binding"
 	"sttwall/conntrack"
 	"sttwall/inspect"
 	"sttwall/policy"
@@ -185,7 +187,32 @@ func (st *standing) explain(s *Shared, now int64, q *Question, anyEndpoint bool)
 		}
 	}
 	x.Rules = st.policy.Explain(&about)
+	x.Rules.Bindings = append(x.Rules.Bindings, f.learnedText(p.anyEndpoint)...)
 	return x
+}
+
+// learnedText says of each claim of the frame at hand that was learned where it lives.
+func (f *Firewall) learnedText(anyEndpoint bool) (lines []string) {
+	o := &f.packet.Origins
+	claims := o.Claims.All()
+	for i := range claims {
+		found := &f.found[i]
+		if o.Learned&(1<<i) == 0 || found.Standing == binding.Unbound {
+			continue // nobody has it, or it may be anybody's
+		}
+		line := fmt.Sprintf("%s lives behind %s (learned)", policy.ClaimText(&claims[i]), found.Endpoint)
+		switch {
+		case anyEndpoint: // taken to be right
+		case found.Standing == binding.Here:
+			line += ", and comes from there"
+		case found.Standing == binding.Moves:
+			line += fmt.Sprintf(", and moves to %s with such a packet", f.packet.From)
+		default:
+			line += fmt.Sprintf(", but the packet comes from %s: %v", f.packet.From, reason.BindingLearned)
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // peek stands between a firewall that is only asked and the flow table: it does

@@ -123,19 +123,20 @@ func (a *AntiSpoof) explain(k *Packet) (lines []string) {
 		case k.Origins.Declared&(1<<i) == 0:
 			verb = "but the packet comes from " + k.From.String() + ": " + reason.BindingDeclared.String()
 		}
-		lines = append(lines, kindText(c.Kind())+" "+c.String()+" is declared for "+someOf(endpoints)+" (binding "+someOf(names)+"), "+verb)
+		lines = append(lines, ClaimText(c)+" is declared for "+someOf(endpoints)+" (binding "+someOf(names)+"), "+verb)
 	}
 	return lines
 }
 
-func kindText(k binding.Kind) string {
-	switch k {
+// ClaimText names what a claim is about: "inner address 10.1.16.5".
+func ClaimText(c *binding.Claim) string {
+	switch c.Kind() {
 	case binding.Address:
-		return "inner address"
+		return "inner address " + c.String()
 	case binding.MAC:
-		return "inner MAC"
+		return "inner MAC " + c.String()
 	}
-	return "OVN ingress"
+	return "OVN ingress " + c.String()
 }
 
 func prefixText(p netip.Prefix) string {
