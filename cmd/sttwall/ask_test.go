@@ -219,7 +219,7 @@ acme    icmp id 77  10.0.0.1         10.0.0.2          replied      acme/ping  -
 		{control.Event{Type: "accept", Tenant: "acme", Rule: "acme/arp", EtherType: "0x0806", From: a, To: b, Bytes: 60},
 			"12:00:00.000 accept acme ethertype 0x0806 from 10.47.1.1 to 10.47.2.1, 60 bytes by acme/arp"},
 		{control.Event{Type: "lost", Count: 12}, "12:00:00.000 lost 12 events: this reader is too slow"},
-		{control.Event{Type: "reload", Tenants: 2, Rules: 5, FlowsEnded: 1}, "12:00:00.000 reload 2 tenants, 5 rules; 1 flows ended"},
+		{control.Event{Type: "reload", Tenants: 2, Rules: 5, FlowsEnded: 1}, "12:00:00.000 reload 2 tenants, 5 rules; 1 flow ended"},
 	} {
 		tt.event.Time = noon
 		if got := eventText(&tt.event); got != tt.want {

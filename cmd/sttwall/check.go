@@ -62,7 +62,7 @@ func newCheckCommand(s streams) *cobra.Command {
 					failed = true
 					continue
 				}
-				fmt.Fprintf(s.out, "%s: fine: %d tenants, %d rules, %d tests\n", file, len(rules.Tenants()), len(rules.Rules()), len(rules.Tests()))
+				fmt.Fprintf(s.out, "%s: fine: %s, %s\n", file, rulesText(len(rules.Tenants()), len(rules.Rules())), counted(len(rules.Tests()), "test"))
 			}
 			if failed {
 				return errFindings

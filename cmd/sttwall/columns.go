@@ -98,3 +98,10 @@ func clockText(t time.Time) string { return t.Local().Format(time.DateTime) }
 
 // forText writes a duration in whole seconds.
 func forText(d time.Duration) string { return max(0, d).Round(time.Second).String() }
+
+// counted writes how many of a thing there are.
+func counted(n int, thing string) string { return fmt.Sprintf("%d %s", n, plural(n, thing, thing+"s")) }
+
+func rulesText(tenants, rules int) string {
+	return counted(tenants, "tenant") + ", " + counted(rules, "rule")
+}

@@ -126,7 +126,7 @@ func TestTheReadmeShowsRulesThatLoad(t *testing.T) {
 	if err := os.WriteFile(file, []byte(rules.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if status, out, stderr := sttwall("check", file); status != statusFine || !strings.Contains(out, "1 tenants, 1 rules, 0 tests") {
+	if status, out, stderr := sttwall("check", file); status != statusFine || !strings.Contains(out, "fine: 1 tenant, 1 rule, 0 tests") {
 		t.Errorf("status %d\n%s%s", status, out, stderr)
 	}
 }

@@ -58,7 +58,7 @@ func eventText(e *control.Event) string {
 		if e.Error != "" {
 			add("refused: %s", e.Error)
 		} else {
-			add("%d tenants, %d rules; %d flows ended", e.Tenants, e.Rules, e.FlowsEnded)
+			add("%s; %s", rulesText(e.Tenants, e.Rules), flowsEnded(e.FlowsEnded))
 		}
 		return strings.Join(words, " ")
 	}

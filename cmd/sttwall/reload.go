@@ -39,7 +39,7 @@ func newReloadCommand(s streams) *cobra.Command {
 				if asJSON {
 					return newLines(s.out).Encode(r)
 				}
-				_, err = fmt.Fprintf(s.out, "the rules are in force: %d tenants, %d rules; %d flows ended\n", r.Tenants, r.Rules, r.FlowsEnded)
+				_, err = fmt.Fprintf(s.out, "the rules are in force: %s; %s\n", rulesText(r.Tenants, r.Rules), flowsEnded(r.FlowsEnded))
 				return err
 			})
 		},

@@ -115,10 +115,7 @@ func (f *temporaryFlags) set(ctx context.Context, s streams, pattern string) err
 }
 
 func flowsEnded(n int) string {
-	if n == 1 {
-		return "1 flow ended"
-	}
-	return fmt.Sprintf("%d flows ended", n)
+	return counted(n, "flow") + " ended"
 }
 
 // leftText writes seconds as people do: whole ones, and at least one, since a rule
