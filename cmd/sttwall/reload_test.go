@@ -34,7 +34,7 @@ func TestReloadPutsTheChangedFileInForce(t *testing.T) {
 		t.Errorf("status %d\n%s%s", status, out, stderr)
 	}
 	status, out, stderr = reload(strings.Replace(smallRules, "settings {", "settings {\n  flows = 100000", 1))
-	if status != statusFine || !strings.HasPrefix(out, "the rules are in force: 1 tenants") || !strings.Contains(stderr, "settings.flows has changed") {
+	if status != statusFine || !strings.HasPrefix(out, "the rules are in force: 1 tenant, ") || !strings.Contains(stderr, "settings.flows has changed") {
 		t.Errorf("a smaller table: status %d\n%s%s", status, out, stderr)
 	}
 	status, out, stderr = reload(strings.Replace(smallRules, `endpoints = ["any"]`, "", 1))
