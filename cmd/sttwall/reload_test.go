@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -61,6 +62,48 @@ func TestReloadPutsTheChangedFileInForce(t *testing.T) {
 	if status, _, stderr := sttwall("reload", "--control", fw.socket); status != statusRefused || !strings.Contains(stderr, "no sttwall listens on "+fw.socket) {
 		t.Errorf("afterwards: status %d\n%s", status, stderr)
 	}
+}
+
+func TestReloadReadsFilesOfAddressesAgain(t *testing.T) {
+	if !lab.Inside(t) {
+		return
+	}
+	file := rulesFile(t, strings.NewReplacer(
+		`tenant "acme"`, "address_group \"blocked\" {\n  addresses_from = \"blocked.txt\"\n}\ntenant \"acme\"",
+		`  rule "no-telnet"`, "  rule \"blocked\" {\n    action = \"drop\"\n    source = [address_group.blocked]\n  }\n  rule \"no-telnet\"",
+	).Replace(smallRules))
+	list := func(addresses string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(filepath.Dir(file), "blocked.txt"), []byte(addresses), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list("# nobody yet\n10.9.9.9\n")
+	fw := startRules(t, file, "--queues", "1", "--no-nft")
+	decided := func() string {
+		t.Helper()
+		_, out, stderr := sttwall("explain", "--control", fw.socket, "--context", "100", "tcp 10.0.0.1:1 > 10.0.0.2:443 syn")
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		return lines[len(lines)-1] + stderr
+	}
+	list("10.9.9.9\n10.0.0.0/30  # guests\n")
+	if got := decided(); got != "accept by acme/web" {
+		t.Errorf("before the reload: %s", got)
+	}
+	if status, out, stderr := sttwall("reload", "--control", fw.socket); status != statusFine {
+		t.Errorf("status %d\n%s%s", status, out, stderr)
+	}
+	if got := decided(); got != "drop by acme/blocked: rule_drop" {
+		t.Errorf("after the reload: %s", got)
+	}
+	list("10.0.0.0/33\n")
+	if status, _, stderr := sttwall("reload", "--control", fw.socket); status != statusRefused || !strings.Contains(stderr, "blocked.txt") {
+		t.Errorf("a file that is broken: status %d\n%s", status, stderr)
+	}
+	if got := decided(); got != "drop by acme/blocked: rule_drop" {
+		t.Errorf("after a reload that was refused: %s", got)
+	}
+	fw.stop(t, syscall.SIGTERM)
 }
 
 func TestTheSocketOfALiveFirewallIsNotTaken(t *testing.T) {
