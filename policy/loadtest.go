@@ -215,6 +215,7 @@ func (p *Policy) DefaultEndpoints(contextID uint64, f *inspect.Frame) (from, to 
 	if d, found := p.Find(contextID); found {
 		if t := &p.tenants[d.TenantIndex]; len(t.Endpoints) > 0 {
 			from = firstHost(t.Endpoints[0])
+			to = from // so that an answer comes from where the question went
 		}
 		if a := p.tenants[d.TenantIndex].AntiSpoof; a != nil {
 			origin := p.tenants[d.TenantIndex].origin(contextID)

@@ -101,6 +101,19 @@ test "a frame of the tenant from one of its endpoints" {
   expect     = "accept"
   rule       = "acme/web"
 }
+
+test "where no endpoint is named, an answer comes from where the question went" {
+  context_id = 100
+  step {
+    packet = "tcp 10.9.9.9:40000 > 10.1.0.10:80 syn seq 100"
+    expect = "accept"
+  }
+  step {
+    packet = "tcp 10.1.0.10:80 > 10.9.9.9:40000 syn,ack seq 200 ack-number 101"
+    expect = "accept"
+  }
+}
+
 test "and from a stolen hypervisor" {
   context_id = 100
   packet     = "tcp 10.0.0.1:1 > 10.0.0.2:80 syn from 10.47.2.9"
