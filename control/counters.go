@@ -49,6 +49,11 @@ type TenantHits struct {
 type Drop struct {
 	Reason string `json:"reason"`
 	Count  uint64 `json:"count"`
+	// Bytes is the length of the outer packets, First and Last are when: only where
+	// the firewall has dropped it.
+	Bytes uint64     `json:"bytes,omitempty"`
+	First *time.Time `json:"first_hit,omitempty"`
+	Last  *time.Time `json:"last_hit,omitempty"`
 	// Where it was dropped: firewall, table (nftables) or queue (the kernel's).
 	Where   string `json:"where"`
 	Meaning string `json:"meaning"`
@@ -136,10 +141,14 @@ func (s *Server) drops(r *http.Request) (any, error) {
 		return nil, err
 	}
 	out := dropList{Drops: []Drop{}}
-	totals := s.config.Firewall.Totals()
+	totals, wall := s.config.Firewall.Totals(), s.wall()
 	for i, n := range totals.Reasons {
 		if why := reason.Reason(i); n > 0 {
-			out.Drops = append(out.Drops, Drop{why.String(), n, "firewall", why.Meaning(), why.Remedy()})
+			first, last := wall(totals.FirstDropped[i]), wall(totals.LastDropped[i])
+			out.Drops = append(out.Drops, Drop{
+				Reason: why.String(), Count: n, Bytes: totals.DroppedBytes[i], First: &first, Last: &last,
+				Where: "firewall", Meaning: why.Meaning(), Remedy: why.Remedy(),
+			})
 		}
 	}
 	if s.config.Elsewhere != nil {

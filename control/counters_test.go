@@ -88,15 +88,25 @@ func TestDropsHaveTheirReasonAndRemedy(t *testing.T) {
 	elsewhere := []Drop{{Reason: "queue_full", Count: 4, Where: "queue"}, {Reason: "other_tunnel", Where: "table"}}
 	c := serve(t, Config{Firewall: fw, Elsewhere: func() []Drop { return elsewhere }}).dial(t)
 	fw.send(t, 100, "udp 10.0.0.1:9 > 10.0.0.2:54", false)
+	begun := fw.now
 	fw.send(t, 999, "udp 10.0.0.1:9 > 10.0.0.2:54", false)
+	fw.now += int64(3 * time.Second)
 	fw.send(t, 999, "udp 10.0.0.1:9 > 10.0.0.2:54", false)
 	got, err := c.Drops(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Each time one packet: outer IP, segment and frame header, Ethernet, IP and UDP.
+	const length = 20 + 20 + 18 + 14 + 20 + 8
+	if len(got) != 3 || got[0].First == nil || got[1].Last == nil {
+		t.Fatalf("%+v", got)
+	}
+	if apart := got[0].Last.Sub(*got[0].First); apart != 3*time.Second || !got[1].First.Equal(*got[1].Last) || !got[1].First.Equal(*got[0].First) {
+		t.Errorf("%v apart: %+v", time.Duration(fw.now-begun), got)
+	}
 	want := []Drop{
-		{"context_unknown", 2, "firewall", reason.ContextUnknown.Meaning(), reason.ContextUnknown.Remedy()},
-		{"tenant_default", 1, "firewall", reason.TenantDefault.Meaning(), reason.TenantDefault.Remedy()},
+		{"context_unknown", 2, 2 * length, got[0].First, got[0].Last, "firewall", reason.ContextUnknown.Meaning(), reason.ContextUnknown.Remedy()},
+		{"tenant_default", 1, length, got[1].First, got[1].Last, "firewall", reason.TenantDefault.Meaning(), reason.TenantDefault.Remedy()},
 		elsewhere[0],
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

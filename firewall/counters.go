@@ -25,6 +25,10 @@ type Counters struct {
 	// Reasons counts dropped frames by reason, and dropped packets that
 	// belong to no frame.
 	Reasons [reason.Count]atomic.Uint64
+	// DroppedBytes is the length on the wire of the packets of those, outer IP header
+	// included; FirstDropped and LastDropped are when, in ns on the clock; 0: never.
+	DroppedBytes              [reason.Count]atomic.Uint64
+	FirstDropped, LastDropped [reason.Count]atomic.Int64
 	// LatePackets counts packets of a frame that had been dropped before
 	// they came. They are not in Reasons again.
 	LatePackets atomic.Uint64
@@ -47,7 +51,8 @@ type Totals struct {
 	FramesAccepted, FramesDropped     uint64
 	FramesRewritten, FrameIDsReplaced uint64
 	PacketsAccepted, PacketsDropped   uint64
-	Reasons                           [reason.Count]uint64
+	Reasons, DroppedBytes             [reason.Count]uint64
+	FirstDropped, LastDropped         [reason.Count]int64
 	LatePackets                       uint64
 
 	RejectsSent, RejectsLimited, RejectsRefused uint64
@@ -75,5 +80,20 @@ func (t *Totals) Add(c *Counters) {
 	t.FlowsMoved += c.FlowsMoved.Load()
 	for i := range t.Reasons {
 		t.Reasons[i] += c.Reasons[i].Load()
+		t.DroppedBytes[i] += c.DroppedBytes[i].Load()
+		t.LastDropped[i] = max(t.LastDropped[i], c.LastDropped[i].Load())
+		if first := c.FirstDropped[i].Load(); t.FirstDropped[i] == 0 || first != 0 && first < t.FirstDropped[i] {
+			t.FirstDropped[i] = first
+		}
 	}
+}
+
+// dropped counts a frame, or a packet of no frame, that was dropped.
+func (c *Counters) dropped(now int64, r reason.Reason, bytes int) {
+	c.DroppedBytes[r].Add(uint64(bytes))
+	if c.FirstDropped[r].Load() == 0 {
+		c.FirstDropped[r].Store(now)
+	}
+	c.LastDropped[r].Store(now)
+	c.Reasons[r].Add(1) // last: who sees one finds its time too
 }

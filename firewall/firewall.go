@@ -58,6 +58,7 @@ type Firewall struct {
 	event   FrameEvent
 	out     *Verdicts // where dropped frames leave their verdicts
 	device  int       // that the packet at hand came in on
+	now     int64     // of the last Process or Expire
 	packetScratch
 	fragment fragmentScratch
 	tallies  tallies
@@ -115,12 +116,12 @@ func (f *Firewall) Process(now int64, p *Packet, out *Verdicts) {
 	f.counters.Packets.Add(1)
 	f.counters.Bytes.Add(uint64(p.Length))
 	before := len(out.List)
-	f.out = out
+	f.out, f.now = out, now
 	f.standing = f.shared.look(now)
 	f.lookAtHeld(now)
 	f.device = p.Device
 	if r := f.admit(p); r != reason.None {
-		f.refuse(now, p.ID, r)
+		f.refuse(now, p, r)
 	} else {
 		f.reassemble(now, p)
 	}
@@ -131,7 +132,7 @@ func (f *Firewall) Process(now int64, p *Packet, out *Verdicts) {
 // of which another worker has decided the first.
 func (f *Firewall) Expire(now int64, out *Verdicts) {
 	before := len(out.List)
-	f.out = out
+	f.out, f.now = out, now
 	f.standing = f.shared.look(now)
 	f.reassembler.Expire(now)
 	f.lookAtHeld(now)
@@ -300,9 +301,9 @@ func (f *Firewall) judge(now int64, fr *reassembly.Frame) reason.Reason {
 }
 
 // refuse drops a packet that never reached reassembly.
-func (f *Firewall) refuse(now int64, id uint64, r reason.Reason) {
-	f.out.drop(id)
-	f.counters.Reasons[r].Add(1)
+func (f *Firewall) refuse(now int64, p *Packet, r reason.Reason) {
+	f.out.drop(p.ID)
+	f.counters.dropped(now, r, p.Length)
 	s := &f.segment
 	if !s.WholeFrame() {
 		return // the rest of its frame will be missed
@@ -336,11 +337,13 @@ func (f *Firewall) Dropped(d *reassembly.Dropped) {
 }
 
 func (f *Firewall) dropFrame(packets []reassembly.Packet, r reason.Reason) {
+	bytes := 0
 	for i := range packets {
 		f.out.drop(packets[i].ID)
+		bytes += int(packets[i].HeaderLen) + packets[i].Length
 	}
 	f.counters.FramesDropped.Add(1)
-	f.counters.Reasons[r].Add(1)
+	f.counters.dropped(f.now, r, bytes)
 }
 
 func (f *Firewall) countVerdicts(list []Verdict) {

@@ -199,6 +199,12 @@ func TestEveryReasonIsProvokedCountedOnceAndLetsNothingOut(t *testing.T) {
 				}
 				t.Fatalf("counted %d times, want 1", got)
 			}
+			if first, last := c.FirstDropped[r].Load(), c.LastDropped[r].Load(); first == 0 || first != last {
+				t.Errorf("dropped once, at %d and at %d", first, last)
+			}
+			if got, all := c.DroppedBytes[r].Load(), c.Bytes.Load(); got == 0 || got > all || c.PacketsDropped.Load() == c.Packets.Load() && c.LatePackets.Load() == 0 && got != all {
+				t.Errorf("%d bytes of %d", got, all)
+			}
 			for _, v := range b.out.List {
 				if v.Action != Drop {
 					t.Errorf("packet %d left", v.ID)

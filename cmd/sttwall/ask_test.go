@@ -46,7 +46,7 @@ func TestARunningFirewallIsAsked(t *testing.T) {
 		{"rules", []string{"rules"}, "acme/web        0       0      0      0        0           unused since "},
 		{"rules as JSON", []string{"rules", "--json"}, `{"rule":"acme/no-telnet","file":"FILE","line":6,"frames":0,`},
 		{"tenants", []string{"tenants"}, "trial   0       0      0          0          0      0        0           unused since "},
-		{"drops", []string{"drops"}, "COUNT  REASON  WHERE\n"},
+		{"drops", []string{"drops"}, "COUNT  BYTES  REASON  WHERE  LAST HIT\n"},
 		{"drops as JSON", []string{"drops", "--json"}, ""},
 	} {
 		status, out, stderr := sttwall(append(tt.args, "--control", fw.socket)...)

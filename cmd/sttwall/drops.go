@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -11,11 +12,17 @@ import (
 func newDropsCommand(s streams) *cobra.Command {
 	return listing[control.Drop]{
 		name: "drops", short: "Show what was dropped, by reason, and what to do about it",
-		long: "drops shows how often each reason was met since the start, and what to look at. docs/reasons.md has them all.\n" +
+		long: "drops shows how often each reason was met since the start, when last, and what to look at. docs/reasons.md has them all.\n" +
 			"Drops of the nftables table and of the kernel's queue are counted where they can be seen.",
 		ask:  func(ctx context.Context, c *control.Client) ([]control.Drop, error) { return c.Drops(ctx) },
-		head: []any{"COUNT", "REASON", "WHERE"},
-		row:  func(d *control.Drop) []any { return []any{d.Count, d.Reason, d.Where} },
+		head: []any{"COUNT", "BYTES", "REASON", "WHERE", "LAST HIT"},
+		row: func(d *control.Drop) []any {
+			bytes, last := "", ""
+			if d.Last != nil {
+				bytes, last = fmt.Sprint(d.Bytes), clockText(*d.Last)
+			}
+			return []any{d.Count, bytes, d.Reason, d.Where, last}
+		},
 		note: func(d *control.Drop) string {
 			return wrapped(d.Meaning, "    ", "    ") + wrapped(d.Remedy, "    > ", "      ")
 		},
