@@ -106,6 +106,9 @@ type FragmentVerdict struct {
 	Mark       uint32
 	// Handle is the flow that the fragment belongs to; not valid if there is none.
 	Handle Handle
+	// HeaderBytes is as in [Result]: how many bytes of the inner frame the verdict
+	// rests on, where those are more than its headers.
+	HeaderBytes int
 	// Stateless: the rule has no state; Log: each fragment is to be logged.
 	Stateless, Log bool
 }
@@ -118,7 +121,7 @@ const (
 	FollowUnknown Followed = iota // no first fragment has come
 	FollowVerdict                 // it shares the verdict of the first
 	FollowStale                   // the first passed by other rules: judge it again
-	FollowOverlap                 // it begins inside the headers of the first
+	FollowOverlap                 // it begins inside of what the verdict of the first rests on
 )
 
 // fragmented is an inner packet that comes in fragments. No pointers; addresses
@@ -131,6 +134,7 @@ type fragmented struct {
 	expires int64  // ns
 	print   uint64 // seeded hash of the headers
 	header  uint32 // bytes of the payload that they take
+	rests   uint32 // bytes of it that the verdict rests on: these, and what an ICMP error quotes
 	seen    uint32 // bytes of fragments that have come
 	length  uint32 // of the whole payload; 0: not known yet
 
@@ -228,6 +232,12 @@ func headers(p *Packet) []byte {
 	return p.Data[f.IPEnd-f.Fragment.Bytes : f.PayloadOffset]
 }
 
+// rests returns how many bytes of a first fragment's payload v rests on.
+func (v *FragmentVerdict) rests(p *Packet) uint32 {
+	f := p.Frame
+	return uint32(max(v.HeaderBytes, f.PayloadOffset) - (f.IPEnd - f.Fragment.Bytes))
+}
+
 // Begin looks at a first fragment before it is decided. False: another first
 // fragment of the packet has come, with other headers (RFC 5722 would have the
 // whole packet thrown away). It must not pass, and no later one will.
@@ -263,7 +273,7 @@ func (t *Fragments) Decided(now int64, id *FragmentID, p *Packet, v *FragmentVer
 	h := headers(p)
 	if e := b.find(now, id); e != nil {
 		if !e.contradicts(h, t.seed) && (v.Accept || !e.verdict.Accept) {
-			e.verdict = *v
+			e.verdict, e.rests = *v, max(e.rests, v.rests(p))
 		}
 		return
 	}
@@ -275,7 +285,7 @@ func (t *Fragments) Decided(now int64, id *FragmentID, p *Packet, v *FragmentVer
 	*e = fragmented{
 		key: id.key, from: id.from, used: true, verdict: *v,
 		expires: now + t.timeout.Load(),
-		print:   maphash.Bytes(t.seed, h), header: uint32(len(h)),
+		print:   maphash.Bytes(t.seed, h), header: uint32(len(h)), rests: v.rests(p),
 		seen: uint32(f.Fragment.Bytes),
 		to:   p.To.As16(), ethSrc: f.EthSrc, ethDst: f.EthDst, tci: f.Tags[0], tci2: f.Tags[1], tags: f.TagCount,
 		tcpFlags: f.TCPFlags, srcPort: f.SrcPort, dstPort: f.DstPort,
@@ -329,7 +339,7 @@ func (t *Fragments) follow(now int64, generation uint32, id *FragmentID, g *insp
 	if e == nil {
 		return FollowUnknown
 	}
-	if uint32(g.Offset) < e.header {
+	if uint32(g.Offset) < e.rests {
 		// RFC 1858 section 3, RFC 3128.
 		return FollowOverlap
 	}

@@ -54,7 +54,8 @@ func (f *Firewall) rememberFirst(now int64) {
 	*v = conntrack.FragmentVerdict{
 		Accept: e.Reason == reason.None, Reason: e.Reason,
 		Generation: f.standing.generation, Rule: e.Decision.RuleIndex, Mark: markOf(&e.Decision),
-		Stateless: e.Decision.Stateless, Log: e.Decision.Stateless && e.Decision.Log,
+		HeaderBytes: f.result.HeaderBytes,
+		Stateless:   e.Decision.Stateless, Log: e.Decision.Stateless && e.Decision.Log,
 	}
 	switch f.result.State {
 	case conntrack.StateOriginal, conntrack.StateReply, conntrack.StateRelated:

@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/gopacket/layers"
 
+	"sttwall/describe"
 	"sttwall/reason"
 	"sttwall/stt"
 )
@@ -192,6 +194,44 @@ func TestAFragmentInsideTheHeadersIsDropped(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What an ICMP error quotes says which flow it is about. A later fragment that
+// begins inside of that could make it one about another.
+func TestAFragmentInsideWhatAnErrorQuotesIsDropped(t *testing.T) {
+	for _, tt := range []struct {
+		at   int
+		want string
+	}{{8, "fragment_overlap"}, {32, "fragment_overlap"}, {40, "passed"}} {
+		b := newFragmentBench(t, benchConfig{})
+		dns := datagram{context: 400, port: 53}
+		if got := b.run(dns, "0 1 2", ""); got != "0 passed, 1 passed, 2 passed" {
+			t.Fatal(got)
+		}
+		d, err := describe.Parse("icmp 10.0.0.2 > 10.0.0.1 destination-unreachable/port-unreachable about (udp 10.0.0.1:40000 > 10.0.0.2:53 len 100)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The ICMP header, the quoted headers (IPv4 and UDP), and no more.
+		frame := bytes.Clone(d.Data[:34+8+20+8])
+		frame = append(frame, make([]byte, 4)...)
+		ip := frame[14:]
+		binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
+		binary.BigEndian.PutUint16(ip[4:], 77)
+		binary.BigEndian.PutUint16(ip[6:], 0x2000)
+		ip[10], ip[11] = 0, 0
+		binary.BigEndian.PutUint16(ip[10:], stt.Checksum(ip[:20]))
+		back := datagram{context: 400, back: true, id: 77, protocol: layers.IPProtocolICMPv4}
+		first := b.send(back, endpointB, frame)
+		if b.fates[first] != "passed" {
+			t.Fatalf("the first: %s", b.fates[first])
+		}
+		data := back.fragment(t, layers.IPProtocolICMPv4, tt.at, make([]byte, 16), false)
+		later := b.send(back, endpointB, data)
+		if got := b.fates[later]; got != tt.want {
+			t.Errorf("at %d: %s, want %s", tt.at, got, tt.want)
+		}
 	}
 }
 
