@@ -129,6 +129,7 @@ const (
 type fragmented struct {
 	key     packedFragment
 	used    bool
+	passed  bool // a first fragment with these headers has left
 	verdict FragmentVerdict
 	from    [16]byte
 	expires int64  // ns
@@ -239,8 +240,10 @@ func (v *FragmentVerdict) rests(p *Packet) uint32 {
 }
 
 // Begin looks at a first fragment before it is decided. False: another first
-// fragment of the packet has come, with other headers (RFC 5722 would have the
-// whole packet thrown away). It must not pass, and no later one will.
+// fragment of the packet has passed, with other headers (RFC 5722 would have the
+// whole packet thrown away). It must not pass, and no later one will. One that was
+// dropped stands in nobody's way: or who may send nothing could stop what others
+// send, by guessing their IDs.
 func (t *Fragments) Begin(now int64, id *FragmentID, p *Packet) bool {
 	b := t.bucket(id, toLook)
 	if b == nil {
@@ -251,13 +254,17 @@ func (t *Fragments) Begin(now int64, id *FragmentID, p *Packet) bool {
 	return e == nil || !e.contradicts(headers(p), t.seed)
 }
 
-// contradicts compares the headers of another first fragment, and remembers it if
-// they differ.
+func (e *fragmented) same(headers []byte, seed maphash.Seed) bool {
+	return e.header == uint32(len(headers)) && e.print == maphash.Bytes(seed, headers)
+}
+
+// contradicts compares the headers of another first fragment with those of one
+// that has passed, and remembers it if they differ.
 func (e *fragmented) contradicts(headers []byte, seed maphash.Seed) bool {
 	if e.verdict.Reason == reason.FragmentConflict {
 		return true
 	}
-	if e.header == uint32(len(headers)) && e.print == maphash.Bytes(seed, headers) {
+	if !e.passed || e.same(headers, seed) {
 		return false
 	}
 	e.verdict = FragmentVerdict{Reason: reason.FragmentConflict, Rule: -1}
@@ -266,24 +273,30 @@ func (e *fragmented) contradicts(headers []byte, seed maphash.Seed) bool {
 
 // Decided remembers what was decided about a first fragment, which Begin has let
 // through. A repeated one can make the packet pass, but not stop it: what passed
-// has passed.
+// has passed. One with other headers than those of one that was dropped is of
+// another packet.
 func (t *Fragments) Decided(now int64, id *FragmentID, p *Packet, v *FragmentVerdict) {
 	b := t.bucket(id, toEnter)
 	defer b.mu.Unlock()
 	h := headers(p)
-	if e := b.find(now, id); e != nil {
-		if !e.contradicts(h, t.seed) && (v.Accept || !e.verdict.Accept) {
-			e.verdict, e.rests = *v, max(e.rests, v.rests(p))
+	e, evicted := b.find(now, id), false
+	switch {
+	case e == nil:
+		if e, evicted = b.room(id.from); evicted {
+			t.evicted.Add(1)
+		}
+	case e.contradicts(h, t.seed):
+		return
+	case e.same(h, t.seed):
+		if v.Accept || !e.verdict.Accept {
+			e.verdict, e.rests, e.passed = *v, max(e.rests, v.rests(p)), e.passed || v.Accept
 		}
 		return
 	}
-	e, evicted := b.room(id.from)
-	if evicted {
-		t.evicted.Add(1)
-	}
+	// Another packet than the one that was dropped has its place.
 	f := p.Frame
 	*e = fragmented{
-		key: id.key, from: id.from, used: true, verdict: *v,
+		key: id.key, from: id.from, used: true, passed: v.Accept, verdict: *v,
 		expires: now + t.timeout.Load(),
 		print:   maphash.Bytes(t.seed, h), header: uint32(len(h)), rests: v.rests(p),
 		seen: uint32(f.Fragment.Bytes),

@@ -148,7 +148,12 @@ func TestLaterFragmentsFollowTheirFirst(t *testing.T) {
 		{"also of one that was dropped", []step{{0, &denied, a, "decided"}, {0, nil, with(more, func(g *piece) { g.last = true }), "rule_drop"}, {0, &passes, piece{port: 9}, "decided"}}},
 		{"not inside of its headers", []step{{0, &passes, with(a, func(g *piece) { g.ip6 = true }), "decided"}, {0, nil, with(more, func(g *piece) { g.ip6, g.offset = true, 4 }), "overlap"}, {0, nil, with(more, func(g *piece) { g.ip6 = true }), "passes"}}},
 		{"not another first one", []step{{0, &passes, a, "decided"}, {0, &passes, piece{port: 54}, "conflict"}, {0, nil, more, "fragment_conflict"}, {0, &passes, a, "conflict"}}},
-		{"also not of a packet that was dropped", []step{{0, &denied, a, "decided"}, {0, &passes, piece{port: 54}, "conflict"}, {0, nil, more, "fragment_conflict"}}},
+		{"but after one that was dropped", []step{{0, &denied, a, "decided"}, {0, nil, more, "rule_drop"}, {0, &passes, piece{port: 54}, "decided"}, {0, nil, more, "passes"}, {0, &passes, a, "conflict"}}},
+		{"which does not count as a part of the next packet", []step{{0, &denied, a, "decided"}, {0, nil, more, "rule_drop"}, {0, &passes, piece{port: 54}, "decided"},
+			{0, nil, with(more, func(g *piece) { g.offset, g.last = 16, true }), "passes"}, {0, nil, more, "passes"}, {0, nil, more, "unknown"}}},
+		{"and is remembered from when the next one came", []step{{0, &denied, a, "decided"}, {29 * time.Second, &denied, piece{port: 54}, "decided"}, {29 * time.Second, nil, more, "rule_drop"}}},
+		{"but not after one that passed before a repeat of it was dropped", []step{{0, &passes, a, "decided"}, {0, &denied, a, "decided"}, {0, &passes, piece{port: 54}, "conflict"}}},
+		{"nor after one that passed when it was repeated", []step{{0, &denied, a, "decided"}, {0, &passes, a, "decided"}, {0, &passes, piece{port: 54}, "conflict"}}},
 		{"and the last piece does not clear a conflict", []step{{0, &passes, a, "decided"}, {0, &passes, piece{port: 54}, "conflict"}, {0, nil, with(more, func(g *piece) { g.last = true }), "fragment_conflict"}, {0, &passes, a, "conflict"}}},
 		{"but a repeated one", []step{{0, &passes, a, "decided"}, {0, &passes, a, "decided"}, {0, nil, more, "passes"}}},
 		{"a repeat that is dropped stops nothing", []step{{0, &passes, a, "decided"}, {0, &denied, a, "decided"}, {0, nil, more, "passes"}}},
@@ -212,6 +217,9 @@ func TestAFirstFragmentCanBeJudgedAgain(t *testing.T) {
 		if got := table.later(now, piece{offset: 8, vlan: 7}); got != tt.want {
 			t.Errorf("judged as %+v: got %s, want %s", tt.verdict, got, tt.want)
 		}
+	}
+	if got := table.first(now, piece{port: 54, vlan: 7}, passes); got != "conflict" {
+		t.Errorf("another first one, where one has left by rules of before: %s", got)
 	}
 }
 
@@ -333,6 +341,9 @@ func (m fragmentModel) first(now int64, g piece, v FragmentVerdict) string {
 	key, e := m.find(now, g)
 	switch {
 	case e == nil:
+		m[key] = &modelFragmented{port: g.port, verdict: verdict, expires: now + int64(30*time.Second), bytes: g.bytes}
+	case e.verdict == denied.Reason.String() && e.port != g.port:
+		// What was dropped is as if it had never come.
 		m[key] = &modelFragmented{port: g.port, verdict: verdict, expires: now + int64(30*time.Second), bytes: g.bytes}
 	case e.verdict == "fragment_conflict" || e.port != g.port:
 		e.verdict = "fragment_conflict"

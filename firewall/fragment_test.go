@@ -253,6 +253,27 @@ func TestTwoFirstFragmentsThatDifferEndThePacket(t *testing.T) {
 	}
 }
 
+// Whoever may send nothing can guess IDs of others, also from another endpoint
+// where the tenant has gateways in parallel.
+func TestAFirstFragmentThatIsDroppedStopsNobodyElses(t *testing.T) {
+	for _, context := range []uint64{400, 403} {
+		b := newFragmentBench(t, benchConfig{})
+		good, bad := datagram{context: context, port: 53, id: 9}, datagram{context: context, port: 22, id: 9}
+		from := endpointA
+		if context == 403 {
+			from = netip.MustParseAddr("192.0.2.7")
+		}
+		for n := range 2 {
+			if id := b.send(bad, from, bad.fragments(t)[n]); b.fates[id] != "tenant_default" {
+				t.Errorf("fragment %d of what is denied: %s", n, b.fates[id])
+			}
+		}
+		if got, want := b.run(good, "0 1 2", ""), "0 passed, 1 passed, 2 passed"; got != want {
+			t.Errorf("context %d: got %s, want %s", context, got, want)
+		}
+	}
+}
+
 func TestAllFragmentsGetTheDSCPOfTheRule(t *testing.T) {
 	b := newFragmentBench(t, benchConfig{})
 	d := datagram{context: 400, port: 5000}
