@@ -42,23 +42,26 @@ func icmpQuery(protocol, kind uint8) (request uint8, reply, ok bool) {
 	return 0, false, false
 }
 
-// VLANOf packs the VLAN IDs of a frame's tags into a number; priorities do not
-// make another network.
+// VLANOf packs the VLAN IDs of a frame's tags into a number. Priorities do not
+// make another network: nor does a tag with ID 0, which has nothing else (IEEE
+// 802.1Q section 6.9), and which the answer need not have.
 func VLANOf(f *inspect.Frame) uint32 {
-	v := uint32(f.TagCount)
+	count, v := uint32(0), uint32(0)
 	for i := range min(int(f.TagCount), inspect.MaxTags) {
-		v = v<<12 | uint32(f.Tags[i]&0xfff)
+		if id := uint32(f.Tags[i] & 0xfff); id != 0 {
+			count, v = count+1, v<<12|id
+		}
 	}
-	return v
+	return count<<24 | v
 }
 
 // VLANs returns the VLAN IDs of the flow's tags, the outermost first; nil if there
 // are none.
 func (k *Key) VLANs() []uint16 {
-	switch tags := k.VLAN; {
-	case tags == 0:
+	switch tags := k.VLAN; tags >> 24 {
+	case 0:
 		return nil
-	case tags>>24 == 0:
+	case 1:
 		return []uint16{uint16(tags & 0xfff)}
 	default:
 		return []uint16{uint16(tags >> 12 & 0xfff), uint16(tags & 0xfff)}

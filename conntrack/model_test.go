@@ -92,16 +92,21 @@ func (e *event) tracked() bool {
 	return true
 }
 
+// networks are the VLAN IDs; a tag without one makes no other network.
+func (e *event) networks() (ids []uint16) {
+	for _, tag := range e.vlans {
+		if id := tag % 4096; id != 0 {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // same reports whether the two packets are of one flow, and whether they go in
 // the same direction (dir 0).
 func same(a, b *event) (dir int, ok bool) {
-	if a.tenant != b.tenant || a.protocol != b.protocol || !a.ovn && !b.ovn && a.context != b.context || len(a.vlans) != len(b.vlans) {
+	if a.tenant != b.tenant || a.protocol != b.protocol || !a.ovn && !b.ovn && a.context != b.context || !slices.Equal(a.networks(), b.networks()) {
 		return 0, false
-	}
-	for i := range a.vlans {
-		if a.vlans[i]%4096 != b.vlans[i]%4096 {
-			return 0, false
-		}
 	}
 	straight, turned := true, true
 	switch {

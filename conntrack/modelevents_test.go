@@ -47,7 +47,7 @@ func (next source) fresh() (e event) {
 	e.ovn = e.tenant == ovnTenant
 	e.context = one[uint64](next, 100, 100, 101, 0)
 	for range one(next, 0, 0, 0, 1, 2) {
-		e.vlans = append(e.vlans, one[uint16](next, 7, 7|5<<13, 8))
+		e.vlans = append(e.vlans, one[uint16](next, 7, 7|5<<13, 8, 5<<13))
 	}
 	if next.oneIn(12) {
 		e.to = mustAddr("239.0.0.1")
@@ -114,7 +114,7 @@ func (next source) follow(f *modelFlow) event {
 	case 5:
 		e.context++
 	case 6:
-		e.vlans = append(slices.Clone(e.vlans), 9)[next(2):]
+		e.vlans = append(slices.Clone(e.vlans), one[uint16](next, 9, 1<<13))[next(2):]
 		e.vlans = e.vlans[:min(len(e.vlans), inspect.MaxTags)]
 	case 7:
 		e.srcPort++

@@ -390,3 +390,19 @@ func TestStateAllocatesNothing(t *testing.T) {
 		})
 	}
 }
+
+// A guest that marks what it sends with a priority gets answers without.
+func TestAPriorityTagMakesNoOtherFlow(t *testing.T) {
+	b := stateBench(t, 0)
+	h := stt.FrameHeader{ContextID: 400, Flags: stt.FlagChecksumVerified, TCI: 5 << 13}
+	if e := b.meetFrame(h, "udp 10.0.0.1:9 > 10.0.0.2:53"); e.Verdict != Accept || e.Inner.TagCount != 1 {
+		t.Fatalf("%v, %d tags", e.Reason, e.Inner.TagCount)
+	}
+	const answer = "udp 10.0.0.2:53 > 10.0.0.1:9 from 192.0.2.2 to 192.0.2.1"
+	for tci, want := range map[uint16]conntrack.State{0: conntrack.StateReply, 3 << 13: conntrack.StateReply, 7: conntrack.StateNew} {
+		h.TCI = tci
+		if e := b.meetFrame(h, answer); e.State != want || (e.Verdict == Accept) != (want == conntrack.StateReply) {
+			t.Errorf("tag %#x: %v, %v", tci, e.State, e.Reason)
+		}
+	}
+}
