@@ -42,8 +42,8 @@ type FrameEvent struct {
 	Verdict Action
 	// Reason is None iff the verdict is Accept.
 	Reason reason.Reason
-	// Decision is that of the policy; its Tenant and Rule are empty where
-	// the frame did not get that far.
+	// Decision is that of the policy; its Tenant and Rule are empty, and their
+	// indexes -1, where the frame did not get that far.
 	Decision policy.Decision
 	// State is what the frame was to the flow table; Begins says that it begins a
 	// flow.
@@ -76,5 +76,6 @@ func (e *FrameEvent) begin(key reassembly.Key, srcPort uint16, length, segments 
 	*e = FrameEvent{
 		Time: first, Src: key.Src, Dst: key.Dst, SrcPort: srcPort, FrameID: key.FrameID,
 		FrameLength: length, Segments: segments,
+		Decision: policy.Decision{TenantIndex: -1, RuleIndex: -1},
 	}
 }

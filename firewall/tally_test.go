@@ -3,6 +3,9 @@ package firewall
 import (
 	"fmt"
 	"testing"
+
+	"sttwall/reason"
+	"sttwall/stt"
 )
 
 // Rules files with generated names may be reloaded without end.
@@ -37,5 +40,28 @@ tenant "t%d" {
 	}
 	if len(rules) != 2 || len(tenants) != 2 {
 		t.Errorf("%d rules and %d tenants are counted, want those in force", len(rules), len(tenants))
+	}
+}
+
+// A frame that is dropped for what it is gets to no rule and no tenant, and there
+// need not be any.
+func TestAFrameThatNoRuleSawIsCountedForNone(t *testing.T) {
+	const head = "settings {\n  endpoints = [\"192.0.2.0/24\"]\n}\n"
+	for _, rules := range []string{head, head + tenantAll, testRules} {
+		b := newBench(t, benchConfig{rules: rules})
+		lies := sttFrame(stt.FrameHeader{ContextID: 100, L4Offset: 77}, innerUDP(t, 100))
+		b.one(reason.L4OffsetMismatch, cut(path(), 5, lies, 0)...)
+		if d := &b.events[0].Decision; d.TenantIndex != -1 || d.RuleIndex != -1 {
+			t.Errorf("%+v", d)
+		}
+		counted, tenants := make(map[string]Tally), make(map[string]Tally)
+		b.fw.Tallies(counted, tenants)
+		for _, tallies := range []map[string]Tally{counted, tenants} {
+			for name, n := range tallies {
+				if n.Frames != 0 {
+					t.Errorf("%s: %+v", name, n)
+				}
+			}
+		}
 	}
 }
