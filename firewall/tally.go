@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -75,8 +76,29 @@ type tallies struct {
 func (t *tallies) attach(p *policy.Policy) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.policy != nil && t.policy.SameFile(p) {
+		t.exchange(p)
+		return
+	}
 	t.rules, t.ruleNames = pick(t.ruleNames, p.Rules())
 	t.tenants, t.tenantsNames = pick(t.tenantsNames, p.Tenants())
+	t.policy = p
+}
+
+// exchange is attach to a policy that differs in its temporary rules alone. The
+// names of a large file are not gone through for that: packets wait meanwhile.
+func (t *tallies) exchange(p *policy.Policy) {
+	known := make(map[string]*tally)
+	for _, name := range t.policy.TemporaryRules() {
+		if tally := t.ruleNames[name]; tally != nil {
+			known[name] = tally
+			delete(t.ruleNames, name)
+		}
+	}
+	list, kept := pick(known, p.TemporaryRules())
+	maps.Copy(t.ruleNames, kept)
+	file := p.FileRules()
+	t.rules = append(t.rules[:file:file], list...)
 	t.policy = p
 }
 

@@ -3,6 +3,8 @@ package firewall
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -253,6 +255,38 @@ func TestTemporaryRulesChangeUnderWorkers(t *testing.T) {
 		p, _ := shared.Policy().WithTemporary(rules)
 		shared.SetPolicy(p)
 		shared.Rejudge(int64(time.Hour))
+	}
+}
+
+// Packets wait while a worker brings its counters to other rules: it does not go
+// through those of a large file for a temporary one.
+func TestATemporaryRuleBesideALargeFileKeepsNoPacketWaiting(t *testing.T) {
+	const rules = 5000
+	var file strings.Builder
+	file.WriteString("settings {\n  endpoints = [\"192.0.2.0/24\"]\n}\ntenant \"flows\" {\n  context_ids = [400]\n")
+	for i := range rules {
+		fmt.Fprintf(&file, "  rule \"r%d\" {\n    action   = \"accept\"\n    services = [\"udp/%d\"]\n  }\n", i, i)
+	}
+	file.WriteString("}\n")
+	b := newBench(t, benchConfig{rules: file.String()})
+	b.fw.observer = nil
+	packet := udpPacket(t, 400, 53, false)
+	var out Verdicts
+	var before, after runtime.MemStats
+	for i := range 5 {
+		b.withTemporary(policy.Temporary{Name: fmt.Sprintf("t%d", i), Pattern: "udp any <> any:4999", Expires: b.now/1e9 + 60})
+		runtime.ReadMemStats(&before)
+		b.fw.Process(b.now, packet, &out)
+		runtime.ReadMemStats(&after)
+		// A name and its place in a map are 24 bytes and more.
+		if took := after.TotalAlloc - before.TotalAlloc; i > 0 && took > 16*rules {
+			t.Errorf("%d bytes for the counters of one rule beside %d", took, rules)
+		}
+	}
+	counted := make(map[string]Tally)
+	b.fw.Tallies(counted, map[string]Tally{})
+	if len(counted) != rules+1 || counted["flows/r53"].Frames != 5 {
+		t.Errorf("%d rules are counted, %+v", len(counted), counted["flows/r53"])
 	}
 }
 

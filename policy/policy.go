@@ -217,6 +217,22 @@ func (p *Policy) Rules() []string {
 // and temporary rules behind them.
 func (p *Policy) FileRules() int { return int(p.first.start) }
 
+// TemporaryRules returns the names of the rules behind those of the file. The slice
+// is the caller's.
+func (p *Policy) TemporaryRules() []string {
+	var names []string
+	for i := range p.rules[p.first.start:] {
+		names = append(names, p.rules[int(p.first.start)+i].name)
+	}
+	return names
+}
+
+// SameFile reports whether the policies are of one load of a rules file: they
+// differ in their temporary rules, and in nothing that has an index.
+func (p *Policy) SameFile(o *Policy) bool {
+	return p.source == o.source && len(p.tenants) == len(o.tenants) && p.first.start == o.first.start
+}
+
 // RuleName returns "tenant/rule" of the rule with that [Decision.RuleIndex].
 func (p *Policy) RuleName(rule int32) string { return p.verdicts[rule].name }
 
