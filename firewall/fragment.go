@@ -173,7 +173,7 @@ func (f *Firewall) followFirst(p *policy.Policy, d *policy.Decision) {
 // keep makes a later fragment wait for its first one.
 func (f *Firewall) keep(now int64, fr *reassembly.Frame) {
 	h := &f.hold
-	id := f.fragment.id
+	id, entered := f.fragment.id, f.fragment.entered // of this one, and not of those that make room
 	for {
 		victim, ok := h.room(fr)
 		if !ok {
@@ -190,7 +190,7 @@ func (f *Firewall) keep(now int64, fr *reassembly.Frame) {
 		})
 	}
 	if !h.any() {
-		h.entered = f.fragment.entered
+		h.entered = entered
 	}
 	h.add(now, fr, &id).device = f.device
 	f.counters.FragmentsHeld.Add(1)

@@ -210,6 +210,39 @@ func TestHeldFragmentsHaveABound(t *testing.T) {
 	}
 }
 
+// While others make room for a fragment, another worker may decide its first one.
+func TestAFirstFragmentThatComesWhileRoomIsMadeIsNoticed(t *testing.T) {
+	b := newFragmentBench(t, benchConfig{hold: HoldConfig{Packets: 2, SourcePackets: 2}})
+	other, err := New(Config{Shared: b.shared, Random: rand.NewPCG(3, 4)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := datagram{context: 400, port: 53, id: 9}
+	first := d.packet(endpointA, d.fragments(t)[0])
+	for n := range 2 {
+		o := datagram{context: 400, port: 53, id: uint32(n)}
+		b.send(o, endpointA, o.fragments(t)[1])
+	}
+	observe := b.fw.observer
+	b.fw.observer = func(e *FrameEvent) {
+		observe(e)
+		if len(b.events) == 1 {
+			other.Process(b.now, &Packet{ID: 1, Data: first, Length: len(first)}, new(Verdicts))
+		}
+	}
+	frame := sttFrame(stt.FrameHeader{ContextID: 400, Flags: stt.FlagChecksumVerified}, d.fragments(t)[1])
+	b.bench.send(cut(path(), 6, frame, 700)...)
+	if held := b.fw.Held(); held.Fragments != 1 || len(b.events) != 2 {
+		t.Fatalf("%+v, %d stopped waiting", held, len(b.events))
+	}
+	b.now += holdLook
+	b.out.Reset()
+	b.fw.Expire(b.now, &b.out)
+	if len(b.out.List) != 2 || b.out.List[0].Action != Accept {
+		t.Errorf("a look later: %v", b.out.List)
+	}
+}
+
 func TestAFragmentInSeveralPacketsWaits(t *testing.T) {
 	b := newFragmentBench(t, benchConfig{})
 	d := datagram{context: 400, port: 53}
