@@ -179,15 +179,33 @@ func (t *Table) Expire(now int64, budget int) (done int) {
 	return done
 }
 
-// evict gives up a flow of a locked shard that nobody has answered, the oldest
-// first, and reports whether there was one.
+// evict gives up a flow of a locked shard that nobody has answered, and reports
+// whether there was one.
 func (t *Table) evict(s *shard) bool {
-	for _, st := range unreplied {
-		if head := s.lists[st].head; head != 0 {
-			t.end(s, head-1)
-			t.stats.evicted.Add(1)
-			return true
+	n, found := s.unanswered()
+	if found {
+		t.end(s, n)
+		t.stats.evicted.Add(1)
+	}
+	return found
+}
+
+// unanswered returns the flow that is given up first: of those that wait for an
+// answer the one that was heard of the longest ago, whatever its protocol. A flood
+// of one protocol would push out all that wait in another otherwise.
+func (s *shard) unanswered() (n uint32, found bool) {
+	for _, st := range unreplied[:waiting] {
+		if head := s.lists[st].head; head != 0 && (!found || s.at(head-1).last < s.at(n).last) {
+			n, found = head-1, true
 		}
 	}
-	return false
+	if found {
+		return n, true
+	}
+	for _, st := range unreplied[waiting:] {
+		if head := s.lists[st].head; head != 0 {
+			return head - 1, true
+		}
+	}
+	return 0, false
 }

@@ -310,7 +310,11 @@ func (m *model) limited(e *event, limits *conntrack.Limits) reason.Reason {
 
 func (f *modelFlow) halfOpen() bool { return f.status == "syn_sent" || f.status == "syn_received" }
 
-// place is where a flow stands in the order of eviction; -1: it is not given up.
+// turn is where a flow stands in the order of eviction: those that wait for an
+// answer are one kind.
+func (f *modelFlow) turn() int { return max(f.place(), 3) }
+
+// place is the kind of a flow in that order; -1: it is not given up.
 func (f *modelFlow) place() int {
 	switch {
 	case f.status == "syn_sent":

@@ -302,7 +302,7 @@ func (s *sequence) evict(evicted int, full bool, late int, replaced *modelFlow) 
 				break // what was given up was over
 			}
 			earlier := other.place() == f.place() && f.place() < 4 && !other.touched && !f.touched && other.last < f.last
-			if f.place() < 0 || other.place() >= 0 && other.place() < f.place() || earlier {
+			if f.place() < 0 || other.place() >= 0 && other.turn() < f.turn() || earlier {
 				s.Fatalf("packet %d: a flow in %s of %d was given up before one in %s of %d", s.n, f.status, f.last, other.status, other.last)
 			}
 		}

@@ -164,6 +164,43 @@ func TestWhenFullTheOldestUnrepliedGo(t *testing.T) {
 	recount(t, table)
 }
 
+// Somebody who sends much in one protocol must not stop what begins in another.
+func TestWhenFullAFloodOfOneProtocolLeavesTheNewOnesOfOthers(t *testing.T) {
+	for _, flood := range []uint8{17, 47} {
+		table := newTable(t, 50)
+		now := int64(0)
+		more := func() {
+			now++
+			p := other(flood, uint16(now), 53, false)
+			p.Frame.Src = netip.AddrFrom4([4]byte{10, 9, byte(now >> 8), byte(now)})
+			if got := word(meet(table, now, p, Limits{})); got != "original" {
+				t.Fatalf("protocol %d, flow %d: %s", flood, now, got)
+			}
+		}
+		for range 100 {
+			more()
+		}
+		now++
+		syn := tcp{flags: syn, seq: 1, window: 100, scale: -1, srcPort: 7}.packet()
+		if got := word(meet(table, now, syn, Limits{})); got != "original" {
+			t.Fatal(got)
+		}
+		var r Result
+		for i := range 49 {
+			more()
+			var f Flow
+			if table.Peek(now, 1, syn, &r, &f); r.State != StateOriginal {
+				t.Fatalf("protocol %d: the SYN is forgotten after %d more", flood, i)
+			}
+		}
+		more()
+		if table.Track(now, 1, syn, &r); r.State != StateNew {
+			t.Errorf("protocol %d: the SYN, which is the oldest now, is %v", flood, r.State)
+		}
+		recount(t, table)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	syn := func(port uint16) *Packet {
 		return tcp{flags: syn, seq: 1, window: 100, scale: -1, srcPort: port}.packet()

@@ -30,9 +30,13 @@ var statusNames = [statuses]string{
 	"unreplied", "stream", "unreplied", "replied", "unreplied", "replied",
 }
 
-// unreplied are the statuses that are given up first when the table is full, in
+// unreplied are the statuses that are given up first when the table is full: the
+// first ones, whose flows wait for an answer, by their age alone, then the others in
 // this order.
 var unreplied = [...]status{statusSynSent, statusUDP, statusICMP, statusOther, statusClose, statusTimeWait, statusSynReceived}
+
+// waiting is how many of them wait for an answer.
+const waiting = 4
 
 // Timeouts are how long a flow is remembered after its last packet, by its
 // state; and the inner packets that come in fragments.
