@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/hashicorp/hcl/v2"
@@ -48,8 +49,26 @@ func (p *pieces) body(sections []section) *hclsyntax.Body {
 	return body
 }
 
-// parse parses a text by itself.
+// byteOrderMark is what HCL passes over where a file begins, and only there.
+var byteOrderMark = []byte("\ufeff")
+
+// parse parses a text by itself; nil if nothing can be said of it, or enough is
+// wrong already.
 func (p *pieces) parse(text []byte, at hcl.Pos) *hclsyntax.Body {
+	if len(p.diags) > 10*maxDiagnostics {
+		return nil // a generated file can have the same mistake in every rule
+	}
+	if at.Byte > 0 && bytes.HasPrefix(text, byteOrderMark) {
+		end := at
+		end.Column, end.Byte = at.Column+1, at.Byte+len(byteOrderMark)
+		p.diags = append(p.diags, &hcl.Diagnostic{
+			Severity: hcl.DiagError,
+			Summary:  "Invalid character",
+			Detail:   "Expected a byte order mark nowhere but where the file begins; take it out.",
+			Subject:  &hcl.Range{Filename: p.filename, Start: at, End: end},
+		})
+		return nil
+	}
 	if diags := guard(p.filename, text, at); diags.HasErrors() {
 		p.diags = append(p.diags, diags...)
 		return nil

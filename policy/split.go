@@ -154,9 +154,10 @@ func (s *splitter) header(inside bool) sectionKind {
 		if s.at == len(s.src) || s.src[s.at] != '"' {
 			kind = textSection
 		}
+		name := s.at + 1
 		for s.at++; s.at < len(s.src) && isPlain(s.src[s.at]); s.at++ {
 		}
-		if s.at >= len(s.src) || s.src[s.at] != '"' {
+		if s.at >= len(s.src) || s.src[s.at] != '"' || s.at == name {
 			kind = textSection
 		}
 		s.at++

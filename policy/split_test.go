@@ -155,6 +155,7 @@ func TestWhatCannotBeSplitIsReadAsAWhole(t *testing.T) {
 		"brackets in comments": "# {\n// [\n/* (\n\" */\n",
 		"a quoted quote":       "x = \"\\\"{\"\n",
 		"templates":            "x = \"a${\"}\"}b%{ if true }c%{ endif }\"\n",
+		"a rule without name":  "tenant \"u\" {\n rule \"\" {\n }\n}\n",
 		"rules elsewhere":      "other \"x\" {\n rule \"r\" {\n }\n}\n",
 	} {
 		sections, ok := split([]byte(text + tail))
@@ -172,6 +173,7 @@ func TestMistakesInLargeFilesAreAtTheirPlace(t *testing.T) {
 	for _, tt := range []struct{ old, bad, summary string }{
 		{"rule \"r2900\" {\n action = \"accept\"", "rule \"r2900\" {\n action = \"axept\"", "Invalid action"},
 		{"rule \"r2900\" {\n action = \"accept\"", "rule \"r2900\" {\n action = ", "Invalid expression"},
+		{"rule \"r2900\" {\n action = \"accept\"", "rule \"\" {\n action = \"accept\"", "Invalid name"},
 		{"rule \"r2900\" {\n action = \"accept\"", "rule \"r2899\" {\n action = \"accept\"", "Duplicate rule"},
 	} {
 		if strings.Count(text, tt.old) != 1 {
@@ -190,9 +192,46 @@ func TestMistakesInLargeFilesAreAtTheirPlace(t *testing.T) {
 	}
 }
 
+// The texts between rules begin where no file does.
+func TestAByteOrderMarkStandsAtTheBeginningAlone(t *testing.T) {
+	const rule = "tenant \"t\" {\n context_ids = [1]\n rule \"r\" {\n  action = \"accept\"\n }\n}\n"
+	for _, tt := range []struct {
+		text string
+		ok   bool
+	}{
+		{"\ufeffsettings {\n}\n" + rule, true},
+		{rule + "\ufeffsettings {\n}\n", false},
+		{strings.Replace(rule, " rule", "\ufeff tcp_loose = true\n rule", 1), false},
+		{strings.Replace(rule, "}\n}", "}\n\ufeff\n}", 1), false},
+	} {
+		for _, above := range []int{len(tt.text), -1} {
+			p, diags, _ := loadText("rules.hcl", []byte(tt.text), noFiles, above)
+			if (p != nil) != tt.ok {
+				t.Errorf("%q, split above %d: %v", tt.text, above, diags)
+			}
+		}
+	}
+}
+
+func TestMistakesInEveryRuleAreNotAllKept(t *testing.T) {
+	const rule = " rule \"r\" {\n  =\n }\n"
+	text := "tenant \"t\" {\n" + strings.Repeat(rule, 20*maxDiagnostics) + "}\n"
+	body, pieces, _ := parse("rules.hcl", []byte(text), -1)
+	if pieces == nil {
+		t.Fatal("not split")
+	}
+	for _, b := range body.Blocks[0].Body.Blocks {
+		pieces.whole(b)
+	}
+	if got := len(pieces.diags); got <= 10*maxDiagnostics || got > 11*maxDiagnostics {
+		t.Errorf("%d diagnostics are kept", got)
+	}
+}
+
 // FuzzSplit: what can be split has the tree of the whole.
 func FuzzSplit(f *testing.F) {
 	f.Add(largeRules(3))
+	f.Add("tenant \"t\" {\n context_ids = [1]\n rule \"r\" {\n }\n\ufeff\n}\n")
 	f.Add("tenant \"t\" {\n # a\n // b\n / c\n rule \"r\" {\n }\n # \x00\n}\n")
 	f.Add("tenant \"t\" {\n rule \"r\" {\n  log = true\n }\n # c\n x = \"${1}\" /* \n */\n rule \"s\" {\n  limit {\n   rate = \"1/s\"\n  }\n }\n}\nafter_tenants {\n}\n")
 	f.Fuzz(func(t *testing.T, text string) {
