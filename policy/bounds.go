@@ -20,8 +20,18 @@ const (
 	maxComputed = 65536
 	// maxComputedText bounds the text in it, in bytes.
 	maxComputedText = 64 << 20
+	// maxComputedInAll bounds the steps of all expressions of a file.
+	maxComputedInAll = 64 * maxComputed
 	// maxDigits is how long a number is as text beyond its size: it has 512 bits.
 	maxDigits = 400
+	// maxNumber bounds how long a number is as text. No list has one of more than
+	// 20 digits, and writing a number takes the square of its length.
+	maxNumber = 16384
+	// longestNumeral is the longest text that arithmetic may take for a number:
+	// "1e9999" has less than maxNumber digits.
+	longestNumeral = 6
+
+	tooMuch = 1 << 30 // for anything
 )
 
 // bound says how much there can be at most.
@@ -34,9 +44,24 @@ type bound struct {
 	each   *bound // one element; nil: there are none, or no more is known
 
 	objects bool // some value in it may be an object, of which flatten makes no elements
+	strings bool // some value in it may be a string
 }
 
 func scalar(steps, text int) bound { return bound{steps: steps, values: 1, text: text, leaf: text} }
+
+func scalarText(steps, text int) bound {
+	b := scalar(steps, text)
+	b.strings = true
+	return b
+}
+
+// number is a number that is computed of b.
+func (b bound) number(digits int) bound {
+	if digits > maxNumber || b.strings && b.leaf > longestNumeral {
+		b.steps = tooMuch
+	}
+	return scalar(add(b.steps, 1), digits)
+}
 
 // element is any one element of a list or object, without what it takes to
 // compute it.
@@ -44,7 +69,7 @@ func (b *bound) element() bound {
 	if b.each != nil {
 		return *b.each
 	}
-	return bound{length: b.length, values: max(1, b.values), text: b.text, leaf: b.leaf, objects: b.objects}
+	return bound{length: b.length, values: max(1, b.values), text: b.text, leaf: b.leaf, objects: b.objects, strings: b.strings}
 }
 
 // either is what is bound by b or by c.
@@ -52,6 +77,7 @@ func (b bound) either(c bound) bound {
 	out := bound{
 		steps: max(b.steps, c.steps), length: max(b.length, c.length), values: max(b.values, c.values),
 		text: max(b.text, c.text), leaf: max(b.leaf, c.leaf), objects: b.objects || c.objects,
+		strings: b.strings || c.strings,
 	}
 	switch {
 	case b.each != nil && c.each != nil:
@@ -82,14 +108,19 @@ func (s scope) with(name string, b bound) scope {
 func boundOf(e hclsyntax.Expression, s scope) bound {
 	switch e := e.(type) {
 	case *hclsyntax.LiteralValueExpr:
-		return scalar(1, literalText(e.Val))
+		b := scalar(1, literalText(e.Val))
+		b.strings = e.Val.Type() == cty.String
+		if b.text > maxNumber && !b.strings {
+			b.steps = tooMuch
+		}
+		return b
 	case *hclsyntax.ParenthesesExpr:
 		return boundOf(e.Expression, s)
 	case *hclsyntax.TemplateWrapExpr:
 		return boundOf(e.Wrapped, s)
 	case *hclsyntax.ObjectConsKeyExpr:
 		if word := hcl.ExprAsKeyword(e.Wrapped); word != "" {
-			return scalar(1, len(word))
+			return scalarText(1, len(word))
 		}
 		return boundOf(e.Wrapped, s)
 	case *hclsyntax.TemplateExpr:
@@ -117,12 +148,16 @@ func boundOf(e hclsyntax.Expression, s scope) bound {
 		out.steps = add(condition.steps, add(whenTrue.steps, whenFalse.steps))
 		return out
 	case *hclsyntax.BinaryOpExpr:
-		// Digits add up where numbers are multiplied.
 		all := boundOfAll([]hclsyntax.Expression{e.LHS, e.RHS}, s)
-		return scalar(all.steps, add(all.text, maxDigits))
+		switch e.Op {
+		case hclsyntax.OpEqual, hclsyntax.OpNotEqual, hclsyntax.OpLogicalAnd, hclsyntax.OpLogicalOr:
+			return scalar(all.steps, len("false"))
+		}
+		// Digits add up where numbers are multiplied.
+		return all.number(add(all.text, maxDigits))
 	case *hclsyntax.UnaryOpExpr:
 		b := boundOf(e.Val, s)
-		return scalar(add(b.steps, 1), add(b.text, 1))
+		return b.number(add(b.text, len("false")))
 	case *hclsyntax.ScopeTraversalExpr:
 		root, ok := s[e.Traversal.RootName()]
 		if !ok {
@@ -160,7 +195,7 @@ func (b bound) follow(steps int) bound {
 }
 
 // written is what becomes one string.
-func written(b bound) bound { return scalar(add(b.steps, 1+b.text/1024), b.text) }
+func written(b bound) bound { return scalarText(add(b.steps, 1+b.text/1024), b.text) }
 
 // boundOfAll is that of a list with these elements.
 func boundOfAll(elements []hclsyntax.Expression, s scope) bound {
@@ -179,7 +214,8 @@ func listOf(elements []bound) bound {
 	out := bound{steps: 1, values: 1, length: len(elements)}
 	for i, b := range elements {
 		out.steps, out.values = add(out.steps, b.steps), add(out.values, b.values)
-		out.text, out.leaf, out.objects = add(out.text, b.text), max(out.leaf, b.leaf), out.objects || b.objects
+		out.text, out.leaf = add(out.text, b.text), max(out.leaf, b.leaf)
+		out.objects, out.strings = out.objects || b.objects, out.strings || b.strings
 		b.steps = 0
 		if i > 0 {
 			b = b.either(*out.each)
@@ -193,7 +229,9 @@ func boundOfLoop(e *hclsyntax.ForExpr, s scope) bound {
 	list := boundOf(e.CollExpr, s)
 	inside := s.with(e.ValVar, list.element())
 	if e.KeyVar != "" {
-		inside = inside.with(e.KeyVar, scalar(0, max(maxDigits, list.leaf)))
+		key := scalar(0, max(maxDigits, list.leaf))
+		key.strings = list.objects
+		inside = inside.with(e.KeyVar, key)
 	}
 	each := boundOf(e.ValExpr, inside)
 	turn := each.steps
@@ -206,7 +244,7 @@ func boundOfLoop(e *hclsyntax.ForExpr, s scope) bound {
 		each.values, each.text, each.leaf = add(each.values, 1), add(each.text, key.text), max(each.leaf, key.leaf)
 	}
 	out := loop(list.steps, list.length, turn, each)
-	out.objects = each.objects || e.KeyExpr != nil
+	out.objects, out.strings = each.objects || e.KeyExpr != nil, each.strings || e.KeyExpr != nil
 	return out
 }
 
@@ -225,7 +263,7 @@ func loop(steps, length, turn int, each bound) bound {
 		leaf:   each.leaf,
 		each:   &each,
 
-		objects: each.objects,
+		objects: each.objects, strings: each.strings,
 	}
 }
 
@@ -239,7 +277,7 @@ func boundOfCall(e *hclsyntax.FunctionCallExpr, s scope) bound {
 	}
 	if e.ExpandFinal { // the elements of the last argument are arguments
 		all.each = nil
-		first = bound{length: all.values, values: all.values, text: all.text, leaf: all.leaf, objects: all.objects}
+		first = bound{length: all.values, values: all.values, text: all.text, leaf: all.leaf, objects: all.objects, strings: all.strings}
 	}
 	switch e.Name {
 	case "range":
@@ -248,28 +286,30 @@ func boundOfCall(e *hclsyntax.FunctionCallExpr, s scope) bound {
 		if literal(e.Args, func(f *big.Float) bool { return f.IsInt() }) != nil {
 			number = scalar(0, all.leaf+1)
 		}
-		return bound{steps: add(all.steps, n), length: n, values: n + 1, text: multiply(n, number.text), leaf: number.text, each: &number}
+		steps := all.number(number.text).steps
+		return bound{steps: add(steps, n), length: n, values: n + 1, text: multiply(n, number.text), leaf: number.text, each: &number}
 	case "concat", "flatten", "distinct", "sort":
 		// No more than the arguments hold, but all of that may become elements.
-		out := bound{steps: add(all.steps, all.values), length: all.values, values: all.values, text: all.text, leaf: all.leaf, objects: all.objects}
+		out := bound{steps: add(all.steps, all.values), length: all.values, values: all.values, text: all.text, leaf: all.leaf, objects: all.objects, strings: all.strings}
 		switch e.Name {
 		case "distinct": // each is compared with each
 			out.steps = add(out.steps, multiply(all.values, all.values)/64)
 			out.length, out.each = first.length, first.each
 		case "sort":
-			out.length, out.each = first.length, first.each
+			out.length, out.each, out.strings = first.length, first.each, true
 		case "concat":
 			out.length, out.each = joined(args, e.ExpandFinal)
 		case "flatten":
 			if text := scalar(0, all.leaf); !all.objects {
+				text.strings = all.strings
 				out.each = &text
 			}
 		}
 		return out
 	case "split":
 		n := add(all.text, 1)
-		part := scalar(0, all.text)
-		return bound{steps: add(all.steps, n), length: n, values: add(n, 1), text: all.text, leaf: all.text, each: &part}
+		part := scalarText(0, all.text)
+		return bound{steps: add(all.steps, n), length: n, values: add(n, 1), text: all.text, leaf: all.text, each: &part, strings: true}
 	case "join":
 		return written(bound{steps: all.steps, text: add(all.text, multiply(all.values, maxRepeated))})
 	case "replace":
@@ -369,11 +409,11 @@ func literalText(v cty.Value) int {
 }
 
 // add and multiply stop at a number that is too much for anything.
-func add(a, b int) int { return min(a+b, 1<<30) }
+func add(a, b int) int { return min(a+b, tooMuch) }
 
 func multiply(a, b int) int {
-	if a > 0 && b > (1<<30)/a {
-		return 1 << 30
+	if a > 0 && b > tooMuch/a {
+		return tooMuch
 	}
 	return a * b
 }

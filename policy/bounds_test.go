@@ -35,10 +35,10 @@ func measure(v cty.Value) (values, text int) {
 func randomExpression(r *rand.Rand, depth int, names []string) string {
 	sub := func() string { return randomExpression(r, depth-1, names) }
 	if depth <= 0 {
-		leaves := []string{"1", "2.5", "1e30", `"ab"`, `"a,b,,c"`, `[]`, `["x", "yy"]`, "address_group", "address_group.g0", "true"}
+		leaves := []string{"1", "2.5", "1e30", `"ab"`, `"a,b,,c"`, `"7"`, `"1e99999"`, `[]`, `["x", "yy"]`, "address_group", "address_group.g0", "true"}
 		return append(leaves, names...)[r.IntN(len(leaves)+len(names))]
 	}
-	switch r.IntN(19) {
+	switch r.IntN(20) {
 	case 0, 1, 2, 3:
 		name := fmt.Sprintf("v%d", len(names))
 		inner := append(append([]string{}, names...), name, name)
@@ -64,13 +64,15 @@ func randomExpression(r *rand.Rand, depth int, names []string) string {
 	case 11:
 		return fmt.Sprintf("replace(%s, %q, \"0123456789\")", sub(), []string{"a", "", "1"}[r.IntN(3)])
 	case 12:
-		return fmt.Sprintf("format(%q, %s)", []string{"%s.%[1]s", "%09.3v", "%q", "%99d"}[r.IntN(4)], sub())
+		return fmt.Sprintf("format(%q, %s)", []string{"%s.%[1]s", "%09.3v", "%q", "%99d", "%d"}[r.IntN(5)], sub())
 	case 13:
 		return fmt.Sprintf("%s(%s)", []string{"distinct", "sort", "upper", "length", "concat"}[r.IntN(5)], sub())
 	case 14:
 		return fmt.Sprintf("true ? %s : %s", sub(), sub())
 	case 15:
 		return fmt.Sprintf("%s %s %s", sub(), []string{"*", "+", "/", "%"}[r.IntN(4)], sub())
+	case 18:
+		return fmt.Sprintf("(-%s)", sub())
 	case 17:
 		return fmt.Sprintf("%s(%s, %s...)", []string{"concat", "format", "range"}[r.IntN(3)], sub(), sub())
 	case 16:
@@ -136,10 +138,56 @@ func TestMuchOutOfLittleIsRefusedBeforeItIsComputed(t *testing.T) {
 		`[for g in address_group : [for h in range(1000) : [for i in range(1000) : g]]]`,
 		`join("` + strings.Repeat("-", 60) + `", [for a in range(1000) : "` + strings.Repeat("y", 80_000) + `"])`,
 		`concat([for v in range(900) : range(900)]...)`,
+		// Writing them takes minutes.
+		`[for v in [1e9999999] : v]`,
+		`["${"1e9999999" * 1}x"]`,
+		`["x${-"1e9999999"}"]`,
+		`["x${"1e${9999999}" % 3}"]`,
+		`range("1e9999999", "1e9999999")`,
+		`[for k, v in {"1e9999999" = 1} : k + 1]`,
+		`[for v in split(",", "1e9999999") : v / 2]`,
 	} {
 		p, diags := Load("x.hcl", []byte("address_group \"g0\" {\n addresses = [\"10.0.0.1\"]\n}\ntenant \"t\" {\n context_ids = [1]\n rule \"r\" {\n action = \"accept\"\n source = "+e+"\n }\n}\n"))
 		if p != nil || !slices.ContainsFunc(diags, func(d *hcl.Diagnostic) bool { return d.Summary == "Too much to compute" }) {
 			t.Errorf("%.80s: %v", e, diags)
 		}
+	}
+}
+
+func TestFormatTakesNoTextForAHugeNumber(t *testing.T) {
+	l := loader{}
+	context, _ := l.newScope()
+	for text, ok := range map[string]bool{`"1e9999999"`: false, `"1e-9999999"`: false, `"1e9"`: true, `"12345678"`: true, `null`: false, `1`: true} {
+		e, diags := hclsyntax.ParseExpression([]byte(`format("%d", `+text+`)`), "x", hcl.InitialPos)
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		if v, diags := e.Value(context); diags.HasErrors() == ok {
+			t.Errorf("%s: %#v, %v", text, v, diags)
+		}
+	}
+}
+
+func TestAllExpressionsOfAFileTogetherAreBounded(t *testing.T) {
+	const each = "rule \"r%d\" {\n action = \"accept\"\n services = [for p in range(900) : \"tcp/${p}\"]\n}\n"
+	load := func(rules int) (*Policy, hcl.Diagnostics) {
+		text := "tenant \"t\" {\n context_ids = [1]\n"
+		for i := range rules {
+			text += fmt.Sprintf(each, i)
+		}
+		l := newLoader("x.hcl", []byte(text+"}\n"), noFiles)
+		l.steps = maxComputedInAll - maxComputed // as if there had been more
+		body, _, diags := parse("x.hcl", l.src, len(l.src))
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		l.file(body)
+		return l.policy, l.diags
+	}
+	if _, diags := load(1); diags.HasErrors() {
+		t.Error(diags)
+	}
+	if _, diags := load(40); !slices.ContainsFunc(diags, func(d *hcl.Diagnostic) bool { return d.Summary == "Too much to compute" }) {
+		t.Error(diags)
 	}
 }

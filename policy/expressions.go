@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"math/big"
 	"reflect"
 	"strings"
 
@@ -61,9 +62,29 @@ func boundedFormat() function.Function {
 			if strings.Contains(args[0].AsString(), "*") {
 				return cty.NilVal, function.NewArgErrorf(0, `"*" is no width here`)
 			}
+			for i, a := range args[1:] {
+				if longNumeral(a) {
+					return cty.NilVal, function.NewArgErrorf(i+1, "numbers have at most %d digits", maxNumber)
+				}
+			}
 			return stdlib.FormatFunc.Call(args)
 		},
 	})
+}
+
+// longNumeral reports whether a value is text that %d would take for a number of
+// too many digits. Numbers have been looked at before.
+func longNumeral(v cty.Value) bool {
+	if v.IsNull() || !v.IsKnown() || v.Type() != cty.String {
+		return false
+	}
+	const anyPrecision = 64
+	f, _, err := big.ParseFloat(v.AsString(), 10, anyPrecision, big.ToNearestEven)
+	if err != nil {
+		return false
+	}
+	bits := f.MantExp(nil)
+	return max(bits, -bits) > maxNumber*3 // of ten digits are 33
 }
 
 // maxRepeated is the longest string, in bytes, that a function may repeat: it
@@ -89,8 +110,15 @@ func (l *loader) evaluate(v *value, e hclsyntax.Expression) {
 	if l.scope == nil {
 		l.scope, l.bounds = l.newScope()
 	}
-	if b := boundOf(e, l.bounds); b.steps > maxComputed || b.text > maxComputedText {
-		l.errorf(v.at, "Too much to compute", "Expected an expression of at most %d steps and %d MiB of text; take it apart, or put addresses into a file (addresses_from).", maxComputed, maxComputedText>>20)
+	b := boundOf(e, l.bounds)
+	if b.steps > maxComputed || b.text > maxComputedText {
+		l.errorf(v.at, "Too much to compute", "Expected an expression of at most %d steps, numbers of at most %d digits, and %d MiB of text; take it apart, or put addresses into a file (addresses_from).",
+			maxComputed, maxNumber, maxComputedText>>20)
+		v.failed = true
+		return
+	}
+	if l.steps += b.steps; l.steps > maxComputedInAll {
+		l.errorf(v.at, "Too much to compute", "Expected at most %d steps in all expressions of the file together; write lists out, or put them into a group that many rules use.", maxComputedInAll)
 		v.failed = true
 		return
 	}
@@ -156,7 +184,7 @@ func (v *value) fill(l *loader, val cty.Value) {
 	default:
 		v.literal(val)
 		if v.kind == kindNumber && v.source == "" {
-			v.source = v.number.Text('f', -1)
+			v.source = v.number.Text('g', 20)
 		}
 	}
 }

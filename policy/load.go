@@ -162,6 +162,7 @@ type loader struct {
 	scope    *hcl.EvalContext // of expressions; made at the first
 	bounds   scope            // of what is in it
 	computed int              // values that the expression at hand may still give
+	steps    int              // that all expressions so far may have taken
 }
 
 func (l *loader) errorf(at hcl.Range, summary, format string, args ...any) {
