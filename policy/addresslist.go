@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"sttwall/policy/classify"
@@ -22,6 +23,68 @@ func (l *loader) addresses(a *hclsyntax.Attribute) *classify.Addresses {
 }
 
 func (l *loader) addressList(items []value) *classify.Addresses {
+	// Many rules may have the same list of large groups.
+	key := groupsKey(items)
+	if set, ok := l.sets[key]; ok {
+		return set
+	}
+	errors := l.errors
+	set := l.compileAddresses(items)
+	if key != "" && l.errors == errors {
+		l.sets[key] = set
+	}
+	return set
+}
+
+// groupsKey returns a text that two lists have in common only if they mean the
+// same; "" for a list that names no group, or holds what it should not.
+func groupsKey(items []value) string {
+	var key strings.Builder
+	groups := false
+	for i := range items {
+		v := &items[i]
+		kind, name, ok := v.reference()
+		switch {
+		case ok && kind == "address_group":
+			groups = true
+			fmt.Fprintf(&key, "%t %q ", v.negated, name)
+		case v.kind == kindString:
+			fmt.Fprintf(&key, "%q ", v.text)
+		default:
+			return ""
+		}
+	}
+	if !groups {
+		return ""
+	}
+	return key.String()
+}
+
+// maxRanges bounds the ranges of addresses that all groups and lists hold
+// together.
+const maxRanges = 16 << 20
+
+// holdsRanges reports whether the sets may have so many more ranges, and says so
+// if not.
+func (l *loader) holdsRanges(at hcl.Range, sets ...*classify.Addresses) bool {
+	n := l.ranges
+	for _, s := range sets {
+		n += len(s.V4) + len(s.V6)
+	}
+	if n <= maxRanges {
+		return true
+	}
+	l.errorf(at, "Too many addresses", "Expected groups and lists of at most %d addresses and ranges together; a list that is one address_group.NAME takes no room.", maxRanges)
+	return false
+}
+
+// hold counts what the policy is to hold.
+func (l *loader) hold(set *classify.Addresses) *classify.Addresses {
+	l.ranges += len(set.V4) + len(set.V6)
+	return set
+}
+
+func (l *loader) compileAddresses(items []value) *classify.Addresses {
 	var (
 		own, excluded      classify.Addresses
 		groups             []*classify.Addresses
@@ -37,7 +100,9 @@ func (l *loader) addressList(items []value) *classify.Addresses {
 			case set == nil:
 			case v.negated:
 				restricts = true
-				addSet(&excluded, set)
+				if l.holdsRanges(v.at, &excluded, set) {
+					addSet(&excluded, set)
+				}
 			default:
 				positive = true
 				groups = append(groups, set)
@@ -76,15 +141,17 @@ func (l *loader) addressList(items []value) *classify.Addresses {
 			return groups[0]
 		}
 		for _, g := range groups {
-			addSet(&own, g)
+			if l.holdsRanges(items[0].at, &own, g) {
+				addSet(&own, g)
+			}
 		}
 		finish(&own)
 	}
 	if !restricts {
-		return &own
+		return l.hold(&own)
 	}
 	finish(&excluded)
-	return subtract(&own, &excluded)
+	return l.hold(subtract(&own, &excluded))
 }
 
 // groupReference returns the group that v names, or nil.

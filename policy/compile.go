@@ -16,14 +16,33 @@ func (p *Policy) compile(rates []limit.Rate) {
 	}
 	p.first.start = int32(len(p.rules))
 	p.first.end = p.first.start
-	p.build(&p.before)
-	p.build(&p.after)
+	boxes := make(boxesOf)
+	p.build(&p.before, boxes)
+	p.build(&p.after, boxes)
 	for i := range p.tenants {
-		p.build(&p.tenants[i].rules)
+		p.build(&p.tenants[i].rules, boxes)
 	}
 }
 
-func (p *Policy) build(list *ruleList) {
+// boxesOf has the boxes of services by the first of them: rules share services.
+type boxesOf map[*service][]classify.Service
+
+func (m boxesOf) of(services []service) []classify.Service {
+	if len(services) == 0 {
+		return nil
+	}
+	if boxes, ok := m[&services[0]]; ok {
+		return boxes
+	}
+	boxes := make([]classify.Service, len(services))
+	for i := range services {
+		boxes[i] = services[i].box
+	}
+	m[&services[0]] = boxes
+	return boxes
+}
+
+func (p *Policy) build(list *ruleList, boxes boxesOf) {
 	if list.start == list.end {
 		return
 	}
@@ -37,11 +56,7 @@ func (p *Policy) build(list *ruleList) {
 		index := list.start + int32(i)
 		r := &p.rules[index]
 		p.verdicts[index] = r.verdict
-		boxes := make([]classify.Service, len(r.services))
-		for j := range r.services {
-			boxes[j] = r.services[j].box
-		}
-		rules[i] = classify.Rule{Src: r.source, Dst: r.destination, Services: boxes, Rest: r.more != nil, Passes: r.bucket >= 0 && !r.overDrops}
+		rules[i] = classify.Rule{Src: r.source, Dst: r.destination, Services: boxes.of(r.services), Rest: r.more != nil, Passes: r.bucket >= 0 && !r.overDrops}
 		if r.namesLater() {
 			later.rules = append(later.rules, index)
 			ofLater = append(ofLater, rules[i])

@@ -81,7 +81,7 @@ func (l *loader) compileGroup(b *hclsyntax.Block, g *addressGroup) {
 		l.addressFile(file, own)
 	}
 	finish(own)
-	*g.set = *own
+	*g.set = *l.hold(own)
 }
 
 func (l *loader) groupItem(v *value, own *classify.Addresses) {
@@ -89,7 +89,7 @@ func (l *loader) groupItem(v *value, own *classify.Addresses) {
 	case v.kind == kindReference && v.negated:
 		l.errorf(v.at, "Negated group", `Expected a group without "!"; groups only add up. Write "!" in the rule.`)
 	case v.kind == kindReference:
-		if set := l.groupReference(v); set != nil {
+		if set := l.groupReference(v); set != nil && l.holdsRanges(v.at, own, set) {
 			addSet(own, set)
 		}
 	case v.kind != kindString:
@@ -124,7 +124,7 @@ func (l *loader) addressFile(a *hclsyntax.Attribute, own *classify.Addresses) {
 		}
 		return
 	}
-	if len(l.addressFiles) == maxAddressFiles {
+	if l.filesRead++; l.filesRead > maxAddressFiles {
 		l.errorf(v.at, "Too many files", "Expected at most %d files of addresses.", maxAddressFiles)
 		return
 	}
@@ -156,14 +156,17 @@ func (l *loader) addressLines(path string, text []byte, own *classify.Addresses)
 		entry, _, _ := strings.Cut(string(text[start:end]), "#")
 		entry = strings.TrimSpace(entry)
 		if entry != "" {
+			at := hcl.Range{Filename: path,
+				Start: hcl.Pos{Line: line, Column: 1, Byte: start},
+				End:   hcl.Pos{Line: line, Column: 1 + end - start, Byte: end}}
 			if r, problem := parseAddresses(entry); problem != "" {
-				at := hcl.Range{Filename: path,
-					Start: hcl.Pos{Line: line, Column: 1, Byte: start},
-					End:   hcl.Pos{Line: line, Column: 1 + end - start, Byte: end}}
 				l.errorf(at, "Invalid address", "%s", problem)
 			} else {
 				addRange(own, r.lo, r.hi)
 				found++
+			}
+			if found%1024 == 0 && !l.holdsRanges(at, own) {
+				return found
 			}
 		}
 		start = end + 1

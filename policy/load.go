@@ -112,6 +112,7 @@ func newLoader(filename string, src []byte, open func(string) ([]byte, error)) *
 		services:      make(map[string]*serviceGroup),
 		serviceBlocks: make(map[string]*hclsyntax.Block),
 		uses:          make(map[string][]string),
+		sets:          make(map[string]*classify.Addresses),
 	}
 }
 
@@ -154,6 +155,12 @@ type loader struct {
 	uses          map[string][]string // "address_group.web": by "address_group.all", or "" for a rule
 	path          []string            // groups or services under way
 	addressFiles  map[string]*hcl.File
+	filesRead     int
+
+	// What the policy holds so far, and what of it rules can share.
+	sets   map[string]*classify.Addresses // lists that name groups, by groupsKey
+	ranges int                            // of addresses, in all groups and lists
+	held   int                            // boxes of services, in all lists
 
 	claims         []claim
 	datapathClaims []datapathClaim

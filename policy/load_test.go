@@ -193,14 +193,24 @@ func TestDiagnosticsAreBounded(t *testing.T) {
 }
 
 func TestFilesOfAddressesAreBounded(t *testing.T) {
-	var b strings.Builder
-	b.WriteString("settings {\n endpoints = [\"any\"]\n}\ntenant \"t\" {\n context_ids = [1]\n}\n")
-	for i := range maxAddressFiles + 1 {
-		fmt.Fprintf(&b, "address_group \"g%d\" {\n addresses_from = \"%d.txt\"\n}\n", i, i)
-	}
-	p, diags, _ := load("files.hcl", []byte(b.String()), func(string) ([]byte, error) { return []byte("10.0.0.1\n"), nil })
-	if p != nil || len(diags) == 0 || diags[0].Summary != "Too many files" || diags[0].Detail != "Expected at most 64 files of addresses." {
-		t.Errorf("got %v, %v", p, diags)
+	for _, tt := range []struct {
+		files int
+		apart int // 0: it is one file, which is read again each time
+		ok    bool
+	}{
+		{maxAddressFiles, 1, true},
+		{maxAddressFiles + 1, 1, false},
+		{maxAddressFiles + 1, 0, false},
+	} {
+		var b strings.Builder
+		b.WriteString("settings {\n endpoints = [\"any\"]\n}\ntenant \"t\" {\n context_ids = [1]\n}\n")
+		for i := range tt.files {
+			fmt.Fprintf(&b, "address_group \"g%d\" {\n addresses_from = \"%d.txt\"\n}\n", i, i*tt.apart)
+		}
+		p, diags, _ := load("files.hcl", []byte(b.String()), func(string) ([]byte, error) { return []byte("10.0.0.1\n"), nil })
+		if tt.ok != (p != nil) || !tt.ok && (diags[0].Summary != "Too many files" || diags[0].Detail != "Expected at most 64 files of addresses.") {
+			t.Errorf("%+v: got %v, %v", tt, p, diags)
+		}
 	}
 }
 

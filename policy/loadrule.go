@@ -68,6 +68,9 @@ func (l *loader) rule(b *hclsyntax.Block, ovn bool) rule {
 	l.ruleParts(b, &r, &m)
 	hasMore = hasMore || m.times != nil
 	l.defaultServices(&r, &m, services)
+	if m.noServices && l.holdsServices(b.DefRange(), len(r.services)) {
+		l.held += len(r.services)
+	}
 	for _, s := range r.services {
 		m.flaggedServices = m.flaggedServices || s.flagMask != 0
 	}

@@ -55,6 +55,9 @@ var shownElsewhere = map[string]string{
 	"rule was":             "TestASpentBudgetIsSaid", "rules were": "TestASpentBudgetIsSaid",
 	"its %s can have no value at all": "TestFindingsSayWhatIsWrongAndWhere",
 	"Too many files":                  "TestFilesOfAddressesAreBounded", "Expected at most %d files of addresses.": "TestFilesOfAddressesAreBounded",
+	"Too many addresses": "TestWhatListsHoldTogetherIsBounded",
+	"Expected groups and lists of at most %d addresses and ranges together; a list that is one address_group.NAME takes no room.":       "TestWhatListsHoldTogetherIsBounded",
+	"Expected lists of services that stand for at most %d protocols and ports together; a list that is one service.NAME takes no room.": "TestWhatListsHoldTogetherIsBounded",
 	"Expected a byte order mark nowhere but where the file begins; take it out.":                                                        "TestAByteOrderMarkStandsAtTheBeginningAlone",
 	"Expected at most %d steps in all expressions of the file together; write lists out, or put them into a group that many rules use.": "TestAllExpressionsOfAFileTogetherAreBounded",
 }
@@ -63,7 +66,7 @@ var shownElsewhere = map[string]string{
 // in a golden file of testdata/rules, so that somebody has read it.
 func TestEveryMessageIsShownByAGolden(t *testing.T) {
 	texts, tests := shown(t), ""
-	for _, path := range []string{"load_test.go", "split_test.go", "bounds_test.go", "analyze/lint_test.go"} {
+	for _, path := range []string{"load_test.go", "split_test.go", "bounds_test.go", "sharing_test.go", "analyze/lint_test.go"} {
 		tests += string(mustRead(t, path))
 	}
 	paths, err := filepath.Glob("*.go")

@@ -18,12 +18,19 @@ const (
 	portExample    = `[443, "8443-8450"]`
 )
 
-// serviceList compiles a services list.
+// serviceList compiles a services list. A list that is one service block shares
+// what that stands for.
 func (l *loader) serviceList(a *hclsyntax.Attribute) []service {
 	var out []service
 	items := l.list(a, serviceExample, "Leave services out to match any IP packet.")
+	if len(items) == 1 && items[0].kind == kindReference {
+		return l.serviceReference(&items[0])
+	}
 	for i := range items {
 		v := &items[i]
+		if !l.holdsServices(v.at, len(out)) {
+			return nil
+		}
 		switch v.kind {
 		case kindReference:
 			out = append(out, l.serviceReference(v)...)
@@ -42,7 +49,18 @@ func (l *loader) serviceList(a *hclsyntax.Attribute) []service {
 			l.errorf(v.at, "Invalid service", "Expected services as in %s; this is %s.%s", serviceExample, v.describe(), hint)
 		}
 	}
+	l.held += len(out)
 	return out
+}
+
+// holdsServices reports whether so many more boxes of services may be held, and
+// says so if not.
+func (l *loader) holdsServices(at hcl.Range, more int) bool {
+	if l.held+more <= maxHeldServices {
+		return true
+	}
+	l.errorf(at, "Too many services", "Expected lists of services that stand for at most %d protocols and ports together; a list that is one service.NAME takes no room.", maxHeldServices)
+	return false
 }
 
 // serviceReference returns what the service block that v names stands for.
@@ -82,8 +100,13 @@ type serviceGroup struct {
 	services []service
 }
 
-// maxServices bounds what a group of groups of services can grow to.
-const maxServices = 4096
+const (
+	// maxServices bounds what a service can stand for.
+	maxServices = 4096
+	// maxHeldServices bounds what the lists of all rules and services stand for
+	// together.
+	maxHeldServices = 2 << 20
+)
 
 // service returns what a declared service stands for, compiling it at its
 // first use. at is where it is named.
@@ -104,12 +127,16 @@ func (l *loader) service(name string, at hcl.Range) []service {
 	l.path = append(l.path, name)
 	g.services = l.compileService(l.serviceBlocks[name])
 	l.path = l.path[:len(l.path)-1]
-	if len(g.services) > maxServices {
-		l.errorf(at, "Too many services", "Expected a service that stands for at most %d protocols and ports; %q stands for %d.", maxServices, name, len(g.services))
+	if n := len(g.services); n > maxServices {
+		l.tooManyServices(at, name, n)
 		g.services = nil
 	}
 	g.state = groupDone
 	return g.services
+}
+
+func (l *loader) tooManyServices(at hcl.Range, name string, n int) {
+	l.errorf(at, "Too many services", "Expected a service that stands for at most %d protocols and ports; %q stands for %d.", maxServices, name, n)
 }
 
 // compileService compiles a service block.
@@ -170,6 +197,11 @@ func (l *loader) compileService(b *hclsyntax.Block) []service {
 	// The code's names hang on the type, so it comes after it.
 	if a := b.Body.Attributes["icmp_code"]; a != nil && isICMP {
 		l.icmpCode(a, b.Body.Attributes["icmp_type"] != nil, number, &s)
+	}
+	// Each source port is paired with each destination port.
+	if n := max(1, len(source)) * max(1, len(destination)); n > maxServices {
+		l.tooManyServices(b.DefRange(), b.Labels[0], n)
+		return nil
 	}
 	return s.withPorts(source, destination)
 }

@@ -71,7 +71,7 @@ func (p *Policy) WithTemporary(rules []Temporary) (*Policy, []error) {
 	}
 	slices.Sort(q.expiries)
 	q.first.end = int32(len(q.rules))
-	q.build(&q.first)
+	q.build(&q.first, make(boxesOf))
 	return &q, errs
 }
 
