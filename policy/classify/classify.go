@@ -32,7 +32,7 @@ type Service struct{ KindLo, KindHi, SrcLo, SrcHi, DstLo, DstHi uint32 }
 // Rule is what a rule asks of a packet.
 type Rule struct {
 	Src, Dst *Addresses // nil: any packet, also one without addresses
-	Services []Service  // any of them; never empty
+	Services []Service  // any of them; a rule without one matches nothing
 	Rest     bool       // the Checker must say yes too
 	Passes   bool       // the caller may go on behind it, see First
 }

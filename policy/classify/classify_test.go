@@ -2,6 +2,7 @@ package classify
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 )
@@ -130,8 +131,14 @@ func (r mixer) rules(n int) []Rule {
 		if r.IntN(6) == 0 {
 			rules[i].Dst = shared[r.IntN(2)]
 		}
+		if r.IntN(50) == 0 {
+			continue // a rule that matches nothing
+		}
 		for range 1 + r.IntN(3) {
 			rules[i].Services = append(rules[i].Services, r.service())
+		}
+		if i > 0 && r.IntN(6) == 0 {
+			rules[i].Services = rules[i-1].Services
 		}
 	}
 	return rules
@@ -190,6 +197,34 @@ func TestFirstAgreesWithTheDefinition(t *testing.T) {
 	}
 	if found < 40000 {
 		t.Errorf("only %d of 200000 packets met a rule", found)
+	}
+}
+
+// Rules that a sample passes over may be wider than those in it.
+func TestRulesThatNoSampleShowsAreNotCopiedOften(t *testing.T) {
+	const n = 5 * jumpSample
+	rules := make([]Rule, n)
+	wide := &Addresses{V4: []Range4{{1, 0xc0000000}}}
+	for i := range rules {
+		p := uint32(i)
+		rules[i] = Rule{Src: wide, Services: []Service{{KindLo: 6, KindHi: 6, SrcLo: p, SrcHi: p, DstHi: 65535}}}
+	}
+	for i := range jumpSample {
+		lo := 0xc1000000 + uint32(i)*0x1000
+		rules[i*n/jumpSample] = Rule{Src: &Addresses{V4: []Range4{{lo, lo}}}, Services: []Service{{KindHi: 255, SrcHi: Absent, DstHi: Absent}}}
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	m := New(rules)
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 100<<20 {
+		t.Errorf("%d rules took %d bytes on the way", n, got)
+	}
+	for _, i := range []uint32{1, 2, 4444, n - 1} {
+		k := Key{Family: 4, Src: [2]uint64{0, 7}, Kind: 6, SrcPort: i, DstPort: 80}
+		if got, want := m.First(&k, 0, odd{}), plain(rules, &k, 0, odd{}); got != want {
+			t.Errorf("port %d: got %d, want %d", i, got, want)
+		}
 	}
 }
 

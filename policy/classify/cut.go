@@ -4,7 +4,7 @@ import "slices"
 
 const (
 	sampled   = 256 // rules that a choice of dimension looks at
-	setSample = 32  // ranges of a large set that give cuts
+	setSample = 32  // ranges of a large set, or services of a rule, that give cuts
 )
 
 // choose returns the dimension and the cuts that leave the fewest rules in a
@@ -31,9 +31,9 @@ func (g *grower) choose(rules []int32, r *region) (best int, cuts []uint32) {
 		largest, total := 0, 0
 		for i := range len(candidate) + 1 {
 			part := r.part(d, candidate, i)
-			count := 0
+			count, met := 0, met{region: &part}
 			for _, j := range sample {
-				if g.rules[j].meets(&part) {
+				if met.by(&g.rules[j]) {
 					count++
 				}
 			}
@@ -99,8 +99,9 @@ func (g *grower) boundsOf(rule *Rule, r *region, d int) {
 	set, word := rule.Dst, dstWord
 	switch d {
 	case kindOf, dstPort, srcPort:
-		for i := range rule.Services {
-			s := &rule.Services[i]
+		n := min(len(rule.Services), setSample)
+		for i := range n {
+			s := &rule.Services[i*len(rule.Services)/n]
 			if !s.meets(r) {
 				continue
 			}

@@ -25,9 +25,10 @@ func grow(rules []Rule, all *region) table {
 		single: make([]uint32, len(rules)), known: make(map[piece]uint32),
 	}
 	var inside []int32
+	met := met{region: all}
 	for i := range rules {
 		r := &rules[i]
-		if (family != 0 || r.Src == nil && r.Dst == nil) && r.meets(all) {
+		if (family != 0 || r.Src == nil && r.Dst == nil) && met.by(r) {
 			inside = append(inside, int32(i))
 		}
 	}
@@ -106,8 +107,9 @@ func (g *grower) node(rules []int32, r region, from growth) ref {
 	)
 	for i := range len(cuts) + 1 {
 		part := r.part(dimension, cuts, i)
+		met := met{region: &part}
 		for _, j := range rules {
-			if g.rules[j].meets(&part) {
+			if met.by(&g.rules[j]) {
 				parts[i] = append(parts[i], j)
 			}
 		}

@@ -104,6 +104,10 @@ func (g *grower) spans(i int32, all *region, d int, f func(lo, hi uint32)) {
 	set := rule.Dst
 	switch d {
 	case dstPort:
+		if len(rule.Services) > setSample {
+			f(all.lo[d], all.hi[d])
+			return
+		}
 		for j := range rule.Services {
 			if s := &rule.Services[j]; s.meets(all) {
 				f(s.DstLo, s.DstHi)
@@ -159,9 +163,16 @@ func (g *grower) jumpsOf(rules []int32, all *region) (best root, ok bool) {
 		for k := min(maxSlots, bits.Len(uint(n))-1); k >= 4 && base <= end; k-- {
 			r := root{base: base, dimension: uint8(d), shift: uint8(max(0, bits.Len64(uint64(end-base))-k))}
 			r.jumps = make([]ref, (end-base)>>r.shift+3)
-			if cost, copies := g.cost(sample, all, &r); copies <= 2*len(sample) && cost*scale < bestCost {
-				best, bestCost, ok = r, cost*scale, true
+			cost, copies := g.cost(sample, all, &r)
+			if copies > 2*len(sample) || cost*scale >= bestCost {
+				continue
 			}
+			if n > len(sample) { // the rest may be wider
+				if _, copies = g.cost(rules, all, &r); copies > 2*n {
+					continue
+				}
+			}
+			best, bestCost, ok = r, cost*scale, true
 		}
 	}
 	return best, ok

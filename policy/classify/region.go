@@ -50,16 +50,29 @@ func (r *region) part(dimension int, cuts []uint32, i int) region {
 	return part
 }
 
-// meets reports whether the rule can match in the region.
-func (r *Rule) meets(g *region) bool {
-	service := false
-	for i := range r.Services {
-		if r.Services[i].meets(g) {
-			service = true
-			break
+// met knows which rules can match in one region. Rules share their services,
+// which may be many.
+type met struct {
+	region   *region
+	services []Service // asked last
+	some     bool      // of them meets the region
+}
+
+// by reports whether the rule can match in the region.
+func (m *met) by(r *Rule) bool {
+	if len(r.Services) == 0 {
+		return false
+	}
+	if len(r.Services) != len(m.services) || &r.Services[0] != &m.services[0] {
+		m.services, m.some = r.Services, false
+		for i := range r.Services {
+			if r.Services[i].meets(m.region) {
+				m.some = true
+				break
+			}
 		}
 	}
-	return service && r.Dst.meets(g, dstWord) && r.Src.meets(g, srcWord)
+	return m.some && r.Dst.meets(m.region, dstWord) && r.Src.meets(m.region, srcWord)
 }
 
 func (s *Service) meets(g *region) bool {
@@ -126,15 +139,13 @@ func (a *Addresses) covers(g *region, word int) bool {
 // covers reports whether the rule takes every packet of the region, and nobody
 // goes on behind it.
 func (r *Rule) covers(g *region) bool {
-	if r.Rest || r.Passes {
+	if r.Rest || r.Passes || !r.Dst.covers(g, dstWord) || !r.Src.covers(g, srcWord) {
 		return false
 	}
-	service := false
 	for i := range r.Services {
 		if r.Services[i].covers(g) {
-			service = true
-			break
+			return true
 		}
 	}
-	return service && r.Dst.covers(g, dstWord) && r.Src.covers(g, srcWord)
+	return false
 }
