@@ -158,19 +158,23 @@ func readQuestion(body io.Reader) (q firewall.Question, err error) {
 }
 
 // explain says what would become of a packet now.
-func (s *Server) explain(r *http.Request) (any, error) {
+func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	if err := onlyQuery(r); err != nil {
-		return nil, err
+		return err
 	}
 	q, err := readQuestion(r.Body)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	return s.answerInTurn(w, r, func() (any, error) { return s.explained(&q), nil })
+}
+
+func (s *Server) explained(q *firewall.Question) Explanation {
 	fw := s.config.Firewall
 	if foreign := ForeignEndpoint(fw.Shared().Policy(), q.From); foreign != nil {
-		return foreign, nil
+		return *foreign
 	}
-	x := fw.Shared().Explain(fw.Now(), &q)
+	x := fw.Shared().Explain(fw.Now(), q)
 	out := Explained(x.Rules, &x.Decision)
 	out.Live = &Live{
 		From: x.From, To: x.To, State: x.State.String(), Belongs: x.Belongs, Begins: x.Begins, OfFlow: x.OfFlow, NumbersTaken: x.NumbersTaken,
@@ -179,7 +183,7 @@ func (s *Server) explain(r *http.Request) (any, error) {
 		f := flowOf(x.Flow, s.wall())
 		out.Live.Flow = &f
 	}
-	return out, nil
+	return out
 }
 
 // Explain asks what would become of a packet now.

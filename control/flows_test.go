@@ -2,8 +2,13 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,5 +159,54 @@ func TestWhatTakesItsTimeWaitsForItsTurnAndNoLonger(t *testing.T) {
 	s.heavy <- struct{}{}
 	if _, err := s.dial(t).Status(context.Background()); err != nil {
 		t.Errorf("what takes no time: %v", err)
+	}
+}
+
+// What is not said yet, or not taken, must not keep others from their turn.
+func TestASlowClientTakesNobodysTurn(t *testing.T) {
+	var rules strings.Builder
+	rules.WriteString("tenant \"acme\" {\n context_ids = [100]\n")
+	for i := range 10_000 {
+		fmt.Fprintf(&rules, "rule \"r%d\" {\n action = \"accept\"\n services = [\"tcp/%d\"]\n}\n", i, i)
+	}
+	s := serve(t, Config{Firewall: newCore(t, rules.String()+"}\n")})
+	ctx, stop := context.WithTimeout(context.Background(), 30*time.Second)
+	defer stop()
+
+	for range maxHeavy {
+		s.heavy <- struct{}{}
+	}
+	var refused *Error
+	if _, err := s.dial(t).Explain(ctx, ExplainRequest{Packet: "no packet"}); !errors.As(err, &refused) || refused.Code != http.StatusBadRequest {
+		t.Errorf("a question that is none, while others are at work: %v", err)
+	}
+	for range maxHeavy {
+		<-s.heavy
+	}
+
+	// An answer of some megabytes fits into no socket.
+	c, err := net.Dial("unix", s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET /v1/rules HTTP/1.1\r\nHost: sttwall\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil { // it is written
+		t.Fatal(err)
+	}
+	if len(s.answers) != 1 || len(s.heavy) != 0 {
+		t.Errorf("%d places are taken by an answer that waits, and %d by work", len(s.answers), len(s.heavy))
+	}
+	if got, err := s.dial(t).Rules(ctx); err != nil || len(got) != 10_000 {
+		t.Errorf("%d rules, %v", len(got), err)
+	}
+	// Of those who only read, as many as can be do not take theirs.
+	for range maxReadersAnswers {
+		s.readers <- struct{}{}
+	}
+	if _, err := s.dial(t).Flows(ctx, FlowQuery{}); err != nil {
+		t.Errorf("who may change things waits for those who read: %v", err)
 	}
 }

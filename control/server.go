@@ -22,6 +22,10 @@ const (
 	// maxHeavy is how many calls that look through all flows or rules are at work at
 	// once; others wait. Packets need the processors more.
 	maxHeavy = 1
+	// maxAnswers is how many of their answers, which may have tens of megabytes, are
+	// made or wait to be taken at once, and maxReadersAnswers how many more of those
+	// who only read.
+	maxAnswers, maxReadersAnswers = 2, 6
 	// maxBody and maxHeader bound a request in bytes.
 	maxBody, maxHeader = 64 << 10, 16 << 10
 	// How long a client may take to say what it wants, to take the answer, and to
@@ -63,6 +67,8 @@ type Server struct {
 	started time.Time
 
 	heavy    chan struct{} // a place for each call at work that takes its time
+	answers  chan struct{} // a place for each of their answers that is not taken yet
+	readers  chan struct{} // likewise, of those who only read
 	refusals *limit.Bucket // of log lines about them
 	behind   atomic.Int64  // ns from the firewall's clock to the wall clock
 }
@@ -81,6 +87,7 @@ func NewServer(c Config) (*Server, error) {
 	}
 	s := &Server{
 		config: c, started: time.Now(), methods: make(map[string][]string), heavy: make(chan struct{}, maxHeavy),
+		answers: make(chan struct{}, maxAnswers), readers: make(chan struct{}, maxReadersAnswers),
 		refusals: limit.NewBucket(limit.Rate{Events: 1, Per: time.Second, Burst: 10}),
 	}
 	s.http = http.Server{
@@ -91,14 +98,14 @@ func NewServer(c Config) (*Server, error) {
 	}
 	s.handle("GET", "/v1/status", reads, s.status)
 	s.handle("POST", "/v1/reload", changes, s.reload)
-	s.handle("POST", "/v1/explain", reads, s.inTurn(s.explain))
-	s.handle("GET", "/v1/flows", reads, s.inTurn(s.flows))
-	s.handle("GET", "/v1/rules", reads, s.inTurn(s.rules))
-	s.handle("GET", "/v1/tenants", reads, s.inTurn(s.tenants))
+	s.handleStream("POST", "/v1/explain", reads, s.explain)
+	s.handleStream("GET", "/v1/flows", reads, s.large(s.flows))
+	s.handleStream("GET", "/v1/rules", reads, s.large(s.rules))
+	s.handleStream("GET", "/v1/tenants", reads, s.large(s.tenants))
 	s.handle("GET", "/v1/drops", reads, s.drops)
-	s.handle("GET", "/v1/suggest", reads, s.inTurn(s.suggest))
+	s.handleStream("GET", "/v1/suggest", reads, s.large(s.suggest))
 	s.handleStream("GET", "/v1/events", reads, s.events)
-	s.handle("GET", "/v1/temporary", reads, s.inTurn(s.temporaryRules))
+	s.handleStream("GET", "/v1/temporary", reads, s.large(s.temporaryRules))
 	s.handle("POST", "/v1/temporary", changes, s.setTemporary)
 	s.handle("DELETE", "/v1/temporary/{names}", changes, s.removeTemporary)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -126,16 +133,42 @@ func (s *Server) handle(method, path string, n need, call func(*http.Request) (a
 	})
 }
 
-// inTurn makes a call that takes its time wait while maxHeavy others are at work.
-func (s *Server) inTurn(call func(*http.Request) (any, error)) func(*http.Request) (any, error) {
-	return func(r *http.Request) (any, error) {
-		select {
-		case s.heavy <- struct{}{}:
-			defer func() { <-s.heavy }()
-			return call(r)
-		case <-r.Context().Done():
-			return nil, r.Context().Err()
-		}
+// large is a call whose answer takes its time, and room.
+func (s *Server) large(call func(*http.Request) (any, error)) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		return s.answerInTurn(w, r, func() (any, error) { return call(r) })
+	}
+}
+
+// answerInTurn makes an answer while less than maxHeavy others are made, and writes
+// it. Who asks has said all that there is to say, or others would wait for that; and
+// if who asks does not take the answer, others wait only to have one made that
+// would stay in memory beside it.
+func (s *Server) answerInTurn(w http.ResponseWriter, r *http.Request, call func() (any, error)) error {
+	places := s.answers
+	if peer, known := peerIn(r); !known || !s.changer(peer) {
+		places = s.readers
+	}
+	select {
+	case places <- struct{}{}:
+		defer func() { <-places }()
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+	value, err := s.inTurn(r, call)
+	if err == nil {
+		answer(w, value)
+	}
+	return err
+}
+
+func (s *Server) inTurn(r *http.Request, call func() (any, error)) (any, error) {
+	select {
+	case s.heavy <- struct{}{}:
+		defer func() { <-s.heavy }()
+		return call()
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
 	}
 }
 
