@@ -254,6 +254,22 @@ func (t *Fragments) Begin(now int64, id *FragmentID, p *Packet) bool {
 	return e == nil || !e.contradicts(headers(p), t.seed)
 }
 
+// PeekFirst says what Begin would say, and remembers nothing: for questions about a
+// first fragment.
+func (t *Fragments) PeekFirst(now int64, id *FragmentID, p *Packet) bool {
+	b := t.bucket(id, toLook)
+	if b == nil {
+		return true
+	}
+	defer b.mu.Unlock()
+	e := b.find(now, id)
+	if e == nil {
+		return true
+	}
+	asked := *e // a copy may be marked
+	return !asked.contradicts(headers(p), t.seed)
+}
+
 func (e *fragmented) same(headers []byte, seed maphash.Seed) bool {
 	return e.header == uint32(len(headers)) && e.print == maphash.Bytes(seed, headers)
 }

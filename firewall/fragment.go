@@ -33,12 +33,19 @@ type fragmentScratch struct {
 func (f *Firewall) judgeFirst(now int64, p *policy.Policy, d *policy.Decision) {
 	g := &f.fragment
 	f.fillTracked(p.Tenant(d.TenantIndex), d)
-	g.id = f.shared.fragments.ID(&f.tracked)
-	if !f.shared.fragments.Begin(now, &g.id, &f.tracked) {
+	fragments := f.shared.fragments
+	g.id = fragments.ID(&f.tracked)
+	var agrees bool
+	if f.peek != nil {
+		agrees = fragments.PeekFirst(now, &g.id, &f.tracked)
+	} else {
+		agrees = fragments.Begin(now, &g.id, &f.tracked)
+		g.first = agrees
+	}
+	if !agrees {
 		refuseFragment(d, reason.FragmentConflict)
 		return
 	}
-	g.first = true
 	f.judgeFlow(now, p, d)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"sttwall/describe"
+	"sttwall/inspect"
 	"sttwall/reason"
 	"sttwall/stt"
 )
@@ -250,6 +251,30 @@ func TestTwoFirstFragmentsThatDifferEndThePacket(t *testing.T) {
 				t.Errorf("context %d, packet %d: %s", context, id, got)
 			}
 		}
+	}
+}
+
+func TestAQuestionAboutAnotherFirstFragmentEndsNoPacket(t *testing.T) {
+	b := newFragmentBench(t, benchConfig{})
+	d, other := datagram{context: 400, port: 53}, datagram{context: 400, port: 7}
+	b.send(d, endpointA, d.fragments(t)[0])
+	ask := func(d datagram) reason.Reason {
+		q := Question{ContextID: d.context, Data: d.fragments(t)[0], From: endpointA, To: endpointB}
+		var f inspect.Frame
+		if r := f.Decode(q.Data, len(q.Data), 0, inspect.NoTag); r != reason.None {
+			t.Fatal(r)
+		}
+		q.Frame = &f
+		return b.shared.Explain(b.now, &q).Decision.Reason
+	}
+	if got := ask(other); got != reason.FragmentConflict {
+		t.Errorf("another first fragment: %v", got)
+	}
+	if got := ask(d); got != reason.None {
+		t.Errorf("the same again: %v", got)
+	}
+	if id := b.send(d, endpointA, d.fragments(t)[1]); b.fates[id] != "passed" {
+		t.Errorf("after the questions: %s", b.fates[id])
 	}
 }
 

@@ -27,10 +27,8 @@ func (f *Firewall) judgePolicy(now int64, fr *reassembly.Frame) reason.Reason {
 			switch {
 			case !e.Inner.Fragmented:
 				f.judgeFlow(now, p, &d)
-			case e.Inner.Fragment.Offset == 0 && f.peek == nil:
-				f.judgeFirst(now, p, &d)
 			case e.Inner.Fragment.Offset == 0:
-				f.judgeFlow(now, p, &d)
+				f.judgeFirst(now, p, &d)
 			default:
 				f.judgeLater(now, p, &d)
 			}
