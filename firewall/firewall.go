@@ -88,6 +88,7 @@ func New(c Config) (*Firewall, error) {
 		return nil, fmt.Errorf("held fragments: %w", err)
 	}
 	f.hold = newFragmentHold(c.Hold)
+	f.shared.join(&f.tallies)
 	return f, nil
 }
 

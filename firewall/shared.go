@@ -30,6 +30,7 @@ type Shared struct {
 
 	mu      sync.Mutex // of what follows
 	tenants map[string]int32
+	workers []*tallies
 }
 
 // standing is a policy as it is in force. It is never changed.
@@ -106,10 +107,22 @@ func (s *Shared) SetPolicy(p *policy.Policy) {
 		p.Continue(old.policy)
 		next.rejects.Continue(old.rejects)
 	}
+	for _, t := range s.workers {
+		t.prepare(p)
+	}
 	s.flows.SetTimeouts(next.settings.Timeouts)
 	s.fragments.SetTimeout(next.settings.Timeouts.Fragment)
 	s.current.Store(next)
 	s.looked.Store(0)
+}
+
+// join makes the counts of a worker ready for the policy that holds now, and for
+// those to come.
+func (s *Shared) join(t *tallies) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.prepare(s.current.Load().policy)
+	s.workers = append(s.workers, t)
 }
 
 // Policy returns the policy that holds now.

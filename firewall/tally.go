@@ -64,32 +64,44 @@ func (t *tally) count(now int64, e *FrameEvent) {
 // policy if that has a rule with its name, and end with it otherwise: names come
 // and go without end.
 type tallies struct {
-	policy         *policy.Policy // of the slices
-	rules, tenants []*tally       // by index
+	counting          // by the policy of the packet at hand
+	generation uint32 // see standing: a policy can come back
 
-	mu           sync.Mutex // of the maps: the worker writes them at a reload
+	// next is made by whoever puts a policy in force, and not by the worker: to go
+	// through the names of a large file takes as long as thousands of packets.
+	next atomic.Pointer[counting]
+
+	mu           sync.Mutex // of the maps
 	ruleNames    map[string]*tally
 	tenantsNames map[string]*tally
 }
 
-// attach brings the counts to another policy.
-func (t *tallies) attach(p *policy.Policy) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.policy != nil && t.policy.SameFile(p) {
-		t.exchange(p)
-		return
-	}
-	t.rules, t.ruleNames = pick(t.ruleNames, p.Rules())
-	t.tenants, t.tenantsNames = pick(t.tenantsNames, p.Tenants())
-	t.policy = p
+// counting is where to count under a policy. It is never changed.
+type counting struct {
+	policy         *policy.Policy
+	rules, tenants []*tally // by index
 }
 
-// exchange is attach to a policy that differs in its temporary rules alone. The
-// names of a large file are not gone through for that: packets wait meanwhile.
-func (t *tallies) exchange(p *policy.Policy) {
+// prepare makes the counts ready for a policy that comes in force next. One
+// goroutine at a time.
+func (t *tallies) prepare(p *policy.Policy) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next := &counting{policy: p}
+	if last := t.next.Load(); last != nil && last.policy.SameFile(p) {
+		next.rules, next.tenants = t.exchange(last, p), last.tenants
+	} else {
+		next.rules, t.ruleNames = pick(t.ruleNames, p.Rules())
+		next.tenants, t.tenantsNames = pick(t.tenantsNames, p.Tenants())
+	}
+	t.next.Store(next)
+}
+
+// exchange returns the tallies of the rules of a policy that differs from the last
+// one in its temporary rules alone.
+func (t *tallies) exchange(last *counting, p *policy.Policy) []*tally {
 	known := make(map[string]*tally)
-	for _, name := range t.policy.TemporaryRules() {
+	for _, name := range last.policy.TemporaryRules() {
 		if tally := t.ruleNames[name]; tally != nil {
 			known[name] = tally
 			delete(t.ruleNames, name)
@@ -98,8 +110,24 @@ func (t *tallies) exchange(p *policy.Policy) {
 	list, kept := pick(known, p.TemporaryRules())
 	maps.Copy(t.ruleNames, kept)
 	file := p.FileRules()
-	t.rules = append(t.rules[:file:file], list...)
+	return append(last.rules[:file:file], list...)
+}
+
+// attach brings the worker to what is in force.
+func (t *tallies) attach(st *standing) {
+	p := st.policy
+	t.generation = st.generation
+	if next := t.next.Load(); next.policy == p {
+		t.counting = *next
+		return
+	}
+	// For a moment it was, and another one has followed: what has no name any more
+	// is not counted.
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.policy = p
+	t.rules, _ = pick(t.ruleNames, p.Rules())
+	t.tenants, _ = pick(t.tenantsNames, p.Tenants())
 }
 
 // pick returns the tallies of the names, those that are known and new ones.
@@ -124,8 +152,8 @@ func (f *Firewall) countDecision(now int64) {
 	if e.Decision.TenantIndex < 0 || !e.HasInner {
 		return
 	}
-	if f.tallies.policy != f.standing.policy {
-		f.tallies.attach(f.standing.policy)
+	if f.tallies.generation != f.standing.generation {
+		f.tallies.attach(f.standing)
 	}
 	f.tallies.tenants[e.Decision.TenantIndex].count(now, e)
 	if e.Decision.RuleIndex >= 0 {

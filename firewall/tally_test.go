@@ -43,6 +43,31 @@ tenant "t%d" {
 	}
 }
 
+// A policy comes back before a worker has seen that there was another one.
+func TestCountsAreNotLostWhenAPolicyComesBack(t *testing.T) {
+	b := newBench(t, benchConfig{})
+	first, other := b.shared.Policy(), compile(t, "settings {\n  endpoints = [\"192.0.2.0/24\"]\n}\n"+tenantAll)
+	count := func(name string) uint64 {
+		rules := make(map[string]Tally)
+		b.fw.Tallies(rules, map[string]Tally{})
+		return rules[name].Frames
+	}
+	ssh := cut(path(), 5, sttFrame(stt.FrameHeader{ContextID: 200}, innerTCP(t, 1000, 22, 10)), 0)
+	b.one(reason.RuleDrop, ssh...)
+	if got := count("web/no-ssh"); got != 1 {
+		t.Errorf("%d frames are counted, want 1", got)
+	}
+	b.shared.SetPolicy(other)
+	if got := count("web/no-ssh"); got != 0 {
+		t.Errorf("%d frames are counted for a rule that is gone", got)
+	}
+	b.shared.SetPolicy(first)
+	b.one(reason.RuleDrop, ssh...)
+	if got := count("web/no-ssh"); got != 1 {
+		t.Errorf("%d frames are counted since it is there again, want 1", got)
+	}
+}
+
 // A frame that is dropped for what it is gets to no rule and no tenant, and there
 // need not be any.
 func TestAFrameThatNoRuleSawIsCountedForNone(t *testing.T) {
