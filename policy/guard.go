@@ -39,7 +39,7 @@ const (
 func guard(filename string, text []byte, start hcl.Pos) hcl.Diagnostics {
 	if len(text) > maxText {
 		return tooLarge(hcl.Range{Filename: filename, Start: start, End: start}, maxText, len(text),
-			"that is not rules in tenants written in the usual way; long lists of addresses belong into a file (addresses_from)")
+			"in one rule; long lists of addresses belong into a file (addresses_from)")
 	}
 	tokens, _ := hclsyntax.LexConfig(text, filename, start)
 	var (

@@ -123,10 +123,15 @@ func parse(filename string, src []byte, above int) (*hclsyntax.Body, *pieces, hc
 		return nil, nil, tooLarge(*startOf(filename), MaxFileSize, len(src), "in a rules file")
 	}
 	if len(src) > above {
-		if sections, ok := split(src); ok {
+		sections, failed, ok := split(src)
+		if ok {
 			p := newPieces(filename, src)
 			body := p.body(sections)
 			return body, p, p.diags
+		}
+		if len(src) > maxText {
+			return nil, nil, tooLarge(hcl.Range{Filename: filename, Start: failed, End: failed}, maxText, len(src),
+				"in a file whose rules cannot be told apart, as from here on: is this a heredoc, \"$${\", a second thing in the line, or is a bracket never closed?")
 		}
 	}
 	if diags := guard(filename, src, hcl.InitialPos); diags.HasErrors() {

@@ -164,14 +164,17 @@ func TestLargeFilesAreRefused(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"one byte over", strings.Repeat("\n", MaxFileSize+1), "Expected at most 33554432 bytes in a rules file; there are 33554433."},
 		{"too much beside rules", strings.Repeat("x = 1\n", maxText/5), "beside the rules"},
-		{"too much in a rule", "tenant \"t\" {\n rule \"r\" {\n vlan = [" + strings.Repeat("1, ", maxText/3) + "]\n }\n}\n", "that is not rules in tenants"},
-		{"too much to read unsplit", "x = <<EOT\nEOT\n" + strings.Repeat("# line\n", maxText/5), "that is not rules in tenants"},
+		{"too much in a rule", "tenant \"t\" {\n rule \"r\" {\n vlan = [" + strings.Repeat("1, ", maxText/3) + "]\n }\n}\n", "in one rule"},
+		{"too much to read unsplit", "a = 1\nx = <<EOT\nEOT\n" + strings.Repeat("# line\n", maxText/5), "in a file whose rules cannot be told apart"},
 		{"too much in a tenant", strings.Repeat("tenant \"t\" {\n context_ids = ["+strings.Repeat("1, ", maxText/5)+"]\n rule \"r\" {\n }\n}\n", 3), "beside the rules"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, diags := Load("large.hcl", []byte(tt.text))
 			if p != nil || len(diags) != 1 || diags[0].Summary != "File too large" || !strings.Contains(diags[0].Detail, tt.want) {
 				t.Errorf("got %v, %v", p, diags)
+			}
+			if at := diags[0].Subject.Start; tt.name == "too much to read unsplit" && (at.Line != 2 || at.Column != 5) {
+				t.Errorf("the heredoc is at %v", at)
 			}
 		})
 	}

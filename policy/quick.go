@@ -66,6 +66,9 @@ func (q *quick) lineEnd() bool {
 			q.at++
 		}
 	}
+	if q.at+1 < len(q.src) && q.src[q.at] == '\r' && q.src[q.at+1] == '\n' {
+		q.at++
+	}
 	if !q.next('\n') {
 		return false
 	}
@@ -208,7 +211,7 @@ func (q *quick) value(lists bool) hclsyntax.Expression {
 }
 
 // isEnd reports whether a reference ends before that character.
-func isEnd(c byte) bool { return c == ',' || c == ']' || c == '\n' }
+func isEnd(c byte) bool { return c == ',' || c == ']' || c == '\n' || c == '\r' }
 
 func (q *quick) list() hclsyntax.Expression {
 	start := q.here()

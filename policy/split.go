@@ -43,11 +43,13 @@ type splitter struct {
 	deep      int // templates inside each other
 }
 
-// split returns the sections of a file in their order, or false if it cannot
-// tell.
-func split(src []byte) ([]section, bool) {
+// split returns the sections of a file in their order, or where it cannot tell
+// them any more.
+func split(src []byte) (sections []section, failed hcl.Pos, ok bool) {
 	s := splitter{src: src, line: 1}
-	return s.sections(false)
+	sections, ok = s.sections(false)
+	s.at = min(s.at, len(src)) // behind it after an escape at the end
+	return sections, s.pos(), ok
 }
 
 func (s *splitter) pos() hcl.Pos {
@@ -123,7 +125,7 @@ func onlyComments(lines []byte) bool {
 			comment = false
 		case c == '#' || c == '/' && i+1 < len(lines) && lines[i+1] == '/':
 			comment = true
-		case comment && ' ' <= c && c <= '~', c == ' ', c == '\t':
+		case comment && ' ' <= c && c <= '~', c == ' ', c == '\t', c == '\r' && bytes.HasPrefix(lines[i+1:], []byte("\n")):
 		default:
 			return false
 		}
@@ -186,6 +188,9 @@ func (s *splitter) restIsBlank() bool {
 	}
 	if s.at == len(s.src) {
 		return true
+	}
+	if bytes.HasPrefix(s.src[s.at:], []byte("\r\n")) {
+		s.at++
 	}
 	if s.src[s.at] != '\n' {
 		return false

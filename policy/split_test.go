@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -52,6 +53,9 @@ func TestPiecesMakeTheTreeOfTheWhole(t *testing.T) {
 			t.Fatal(err)
 		}
 		texts[name] = string(src)
+	}
+	for name, text := range maps.Clone(texts) {
+		texts[name+" with carriage returns"] = strings.ReplaceAll(text, "\n", "\r\n")
 	}
 	split, owners := 0, 0
 	for name, text := range texts {
@@ -111,7 +115,10 @@ func TestPlainRulesAreParsedQuicklyAndAsHCLDoes(t *testing.T) {
 		{"no comma", start + " source = [\"a\" \"b\"]\n}", false},
 		{"two commas", start + " source = [\"a\",, \"b\"]\n}", false},
 		{"a name with a hyphen", start + " a-b = true\n}", false},
-		{"carriage returns", "rule \"r\" {\r\n log = true\r\n}", false},
+		{"carriage returns", "rule \"r\" { # a\r\n log = true\r\n\r\n source = [\r\n  \"any\",\r\n a.b\r\n ]\r\n # b\r\n destination = [a.b]\r\n}", true},
+		{"a reference before one", "rule \"r\" {\r\n source = a.b\r\n}", true},
+		{"a carriage return alone", "rule \"r\" {\n log = true\r}\n}", false},
+		{"a carriage return in a comment", "rule \"r\" {\n # \r a\n}", false},
 		{"not closed", start + " log = true\n", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -146,7 +153,7 @@ func TestWhatCannotBeSplitIsReadAsAWhole(t *testing.T) {
 		"a tenant on one line":   "tenant \"u\" { context_ids = [2] }\n",
 		"something behind rules": "tenant \"u\" {\n rule \"r\" {\n } x = 1\n}\n",
 	} {
-		if _, ok := split([]byte(text + tail)); ok {
+		if _, _, ok := split([]byte(text + tail)); ok {
 			t.Errorf("%s: split", name)
 		}
 	}
@@ -158,7 +165,7 @@ func TestWhatCannotBeSplitIsReadAsAWhole(t *testing.T) {
 		"a rule without name":  "tenant \"u\" {\n rule \"\" {\n }\n}\n",
 		"rules elsewhere":      "other \"x\" {\n rule \"r\" {\n }\n}\n",
 	} {
-		sections, ok := split([]byte(text + tail))
+		sections, _, ok := split([]byte(text + tail))
 		if !ok || len(sections) < 2 || sections[len(sections)-1].kind != ownerSection || len(sections[len(sections)-1].inner) != 2 {
 			t.Errorf("%s: %t, %+v", name, ok, sections)
 		}
@@ -231,6 +238,7 @@ func TestMistakesInEveryRuleAreNotAllKept(t *testing.T) {
 // FuzzSplit: what can be split has the tree of the whole.
 func FuzzSplit(f *testing.F) {
 	f.Add(largeRules(3))
+	f.Add(strings.ReplaceAll(largeRules(3), "\n", "\r\n"))
 	f.Add("tenant \"t\" {\n context_ids = [1]\n rule \"r\" {\n }\n\ufeff\n}\n")
 	f.Add("tenant \"t\" {\n # a\n // b\n / c\n rule \"r\" {\n }\n # \x00\n}\n")
 	f.Add("tenant \"t\" {\n rule \"r\" {\n  log = true\n }\n # c\n x = \"${1}\" /* \n */\n rule \"s\" {\n  limit {\n   rate = \"1/s\"\n  }\n }\n}\nafter_tenants {\n}\n")
