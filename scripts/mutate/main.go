@@ -93,7 +93,7 @@ var ruleFaults = []fault{
 	{"policy/addresslist.go", "\t\t\t\taddSet(&excluded, set)", "\t\t\t\taddSet(&own, set)"},
 	{"policy/addresslist.go", "\t\t\tif text == \"any\" {", "\t\t\tif text == \"any\" && !restricts {"},
 	{"policy/addresslist.go", "\t\tb[i/8] |= 0x80 >> (i % 8)", "\t\tb[i/8] |= 0x40 >> (i % 8)"},
-	{"policy/groups.go", "\t\tif set := l.groupReference(v); set != nil {\n\t\t\taddSet(own, set)", "\t\tif set := l.groupReference(v); set != nil && len(own.V4) == 0 {\n\t\t\taddSet(own, set)"},
+	{"policy/groups.go", "set != nil && l.holdsRanges(v.at, own, set) {\n\t\t\taddSet(own, set)", "set != nil && l.holdsRanges(v.at, own, set) && len(own.V4) == 0 {\n\t\t\taddSet(own, set)"},
 	{"policy/quantities.go", "\t\t\tout = append(out, x)\n", "\t\t\tin = append(in, x)\n"},
 	{"policy/macs.go", "first < 256; first += 2", "first < 128; first += 2"},
 	{"policy/services.go", "o.box.SrcLo, o.box.SrcHi = uint32(r.lo), uint32(r.hi)", "o.box.DstLo, o.box.DstHi = uint32(r.lo), uint32(r.hi)"},
