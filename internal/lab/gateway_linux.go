@@ -32,6 +32,7 @@ func (l *Lab) startFirewall(c Config) error {
 			Policy: rules, Queues: c.Queues,
 			FrameIDBits: frameIDBits, StartupGuard: c.StartupGuard,
 			Reassembly: reassembly.Config{Timeout: c.ReassemblyTimeout},
+			Hold:       firewall.HoldConfig{Wait: c.FragmentWait},
 			Observer:   l.observe,
 			Wrap:       func(f *firewall.Firewall) nfq.Core { return watchedCore{f, &l.moved, &l.seen} },
 		})

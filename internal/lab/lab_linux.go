@@ -28,6 +28,9 @@ type Config struct {
 	Queues int
 	// ReassemblyTimeout is that of the firewall; 0 means its default.
 	ReassemblyTimeout time.Duration
+	// FragmentWait is how long a later inner fragment waits for its first one in
+	// the firewall; 0 means its default.
+	FragmentWait time.Duration
 	// StartupGuard is that of the firewall; 0 means none.
 	StartupGuard time.Duration
 	// KeepInner is how many bytes of each inner frame [Lab.Events] keeps; 0
