@@ -173,7 +173,7 @@ func (l *loader) groupReference(v *value) *classify.Addresses {
 		return nil
 	}
 	if l.groupBlocks[name] == nil {
-		l.errorf(v.at, "Unknown address_group", "Expected the name of an address_group of this file; there is no %q.%s", clip(name), didYouMean(name, names(l.groupBlocks)))
+		l.errorf(v.at, "Unknown address_group", "Expected the name of an address_group of this file; there is no %q.%s", clip(name), didYouMeanName(l, name, l.groupBlocks))
 		return nil
 	}
 	l.use("address_group", name)

@@ -195,6 +195,30 @@ func TestDiagnosticsAreBounded(t *testing.T) {
 	}
 }
 
+// A file may have many thousand groups, and as many names that are none.
+func TestOnlyTheFirstMistakesAreWorthASearchForTheRightName(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("address_group \"servers\" {\n addresses = [\"10.0.0.1\"]\n}\nservice \"http\" {\n protocol = \"tcp\"\n}\ntenant \"t\" {\n context_ids = [1]\n")
+	for i := range maxDiagnostics {
+		fmt.Fprintf(&b, "rule \"r%d\" {\n action = \"drop\"\n source = [address_group.server]\n services = [service.htp]\n}\n", i)
+	}
+	l := newLoader("x.hcl", []byte(b.String()+"}\n"), noFiles)
+	body, _, diags := parse("x.hcl", l.src, len(l.src))
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	l.file(body)
+	hints := 0
+	for _, d := range l.diags {
+		if strings.Contains(d.Detail, `Did you mean "servers"?`) || strings.Contains(d.Detail, `Did you mean "http"?`) {
+			hints++
+		}
+	}
+	if l.errors != 2*maxDiagnostics || hints != maxDiagnostics {
+		t.Errorf("%d of %d mistakes have the right name", hints, l.errors)
+	}
+}
+
 func TestFilesOfAddressesAreBounded(t *testing.T) {
 	for _, tt := range []struct {
 		files int

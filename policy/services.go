@@ -88,7 +88,7 @@ func (l *loader) serviceReference(v *value) []service {
 		return nil
 	}
 	if l.serviceBlocks[name] == nil {
-		l.errorf(v.at, "Unknown service", "Expected the name of a service block of this file; there is no %q.%s", clip(name), didYouMean(name, names(l.serviceBlocks)))
+		l.errorf(v.at, "Unknown service", "Expected the name of a service block of this file; there is no %q.%s", clip(name), didYouMeanName(l, name, l.serviceBlocks))
 		return nil
 	}
 	l.use("service", name)

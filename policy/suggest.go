@@ -14,6 +14,15 @@ func didYouMean(given string, candidates []string) string {
 	return ""
 }
 
+// didYouMeanName is didYouMean for names that the file makes up, of which there may
+// be many thousands: only the first mistakes are worth the search.
+func didYouMeanName[V any](l *loader, given string, table map[string]V) string {
+	if l.errors >= maxDiagnostics {
+		return ""
+	}
+	return didYouMean(given, names(table))
+}
+
 // nearest returns the candidate with the fewest edits from given, case aside,
 // or "" if all are too far to be a slip of the keyboard.
 func nearest(given string, candidates []string) string {
@@ -24,6 +33,9 @@ func nearest(given string, candidates []string) string {
 	given = strings.ToLower(given)
 	best, name := 1+max(1, len(given)/3), ""
 	for _, c := range candidates {
+		if apart := len(c) - len(given); max(apart, -apart) >= best {
+			continue // each byte that one has more is an edit
+		}
 		if d := edits(given, strings.ToLower(c)); d < best {
 			best, name = d, c
 		}
