@@ -80,7 +80,7 @@ func Open(c Config) (*List, error) {
 		if err != nil {
 			return nil, fmt.Errorf("state file %s: %w", c.File, err) // read has looked already
 		}
-		// A wall clock that has gone back lengthens no rule.
+		// A wall clock that has gone back gives no rule more than its time.
 		left := min(s.Rules[i].Expires.Sub(now), r.For)
 		if left > 0 {
 			rules = append(rules, entry{r, secondAfter(now.Add(left).UnixNano())})
