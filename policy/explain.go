@@ -309,15 +309,16 @@ func (p *Policy) attributeText(rule int32, attribute string) string {
 		}
 	}
 	text, filename, _ := p.RuleText(rule)
-	file, diags := hclsyntax.ParseConfig([]byte(text), filename, hcl.InitialPos)
-	if diags.HasErrors() {
-		return ""
+	block := quickRule([]byte(text), filename, hcl.InitialPos)
+	if block == nil {
+		file, diags := hclsyntax.ParseConfig([]byte(text), filename, hcl.InitialPos)
+		body, ok := file.Body.(*hclsyntax.Body)
+		if diags.HasErrors() || !ok || len(body.Blocks) != 1 {
+			return ""
+		}
+		block = body.Blocks[0]
 	}
-	body, ok := file.Body.(*hclsyntax.Body)
-	if !ok || len(body.Blocks) != 1 {
-		return ""
-	}
-	a := body.Blocks[0].Body.Attributes[attribute]
+	a := block.Body.Attributes[attribute]
 	if a == nil {
 		return ""
 	}
