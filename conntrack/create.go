@@ -15,6 +15,7 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 		*out = Result{State: StateInvalid, Reason: reason.StateInvalid}
 		return
 	}
+	l.from = p.From.As16()
 	if why := t.reserve(now, &l, &c.Limits); why != reason.None {
 		// The limit may count the flow itself, which another worker has begun.
 		if t.trackFlow(now, generation, p, &l, out); out.State == StateNew {

@@ -111,6 +111,8 @@ func (t *Table) reserve(now int64, l *lookup, limits *Limits) reason.Reason {
 		t.stats.refusedTenant.Add(1)
 	case reason.SourceFlows:
 		t.stats.refusedSource.Add(1)
+	case reason.EndpointFlows:
+		t.stats.refusedEndpoint.Add(1)
 	case reason.FlowTableFull:
 		t.stats.refusedFull.Add(1)
 	}
@@ -156,6 +158,10 @@ func (t *Table) tryReserve(now int64, l *lookup, limits *Limits) reason.Reason {
 		}
 		return reason.SourceFlows
 	}
+	if !t.reserveOf(l) {
+		t.releaseLimits(l, limits)
+		return reason.EndpointFlows
+	}
 	if t.flows.Add(1) > int64(t.config.MaxFlows) && !t.makeRoom(now, l) {
 		t.release(l, limits)
 		return reason.FlowTableFull
@@ -169,6 +175,12 @@ func (l *lookup) halfOpen() bool { return l.tcp && l.segment.has(inspect.SYN) }
 
 // release takes back what reserve has counted.
 func (t *Table) release(l *lookup, limits *Limits) {
+	t.releaseLimits(l, limits)
+	t.endpoints.remove(l.from)
+	t.flows.Add(-1)
+}
+
+func (t *Table) releaseLimits(l *lookup, limits *Limits) {
 	tenant := t.tenants.of(l.key.Tenant)
 	tenant.flows.Add(-1)
 	if l.halfOpen() {
@@ -177,7 +189,6 @@ func (t *Table) release(l *lookup, limits *Limits) {
 	if limits.FlowsPerSource > 0 {
 		t.sources.remove(l.key.Tenant, l.key.Src)
 	}
-	t.flows.Add(-1)
 }
 
 // makeRoom gives up one flow, of the shard of the new one if it can: those whose
@@ -207,6 +218,7 @@ func (t *Table) uncount(e *entry) {
 	if e.flags&flagCounted != 0 {
 		t.sources.remove(k.Tenant, k.Src)
 	}
+	t.endpoints.remove(e.from[0])
 }
 
 // countHalfOpen takes a TCP flow out of the count of half-open ones when it no
@@ -222,8 +234,8 @@ func (t *Table) countHalfOpen(e *entry) {
 
 // counters are of the whole table.
 type counters struct {
-	created, expired, evicted, ended, moved                    atomic.Uint64
-	refusedFull, refusedTenant, refusedSource, refusedHalfOpen atomic.Uint64
+	created, expired, evicted, ended, moved                                     atomic.Uint64
+	refusedFull, refusedTenant, refusedSource, refusedHalfOpen, refusedEndpoint atomic.Uint64
 }
 
 // Stats is what the table holds and has done.
@@ -236,6 +248,7 @@ type Stats struct {
 	RefusedFull, RefusedTenant uint64 // not begun: no room; the tenant's limit
 	RefusedSource              uint64 // the source's limit
 	RefusedHalfOpen            uint64
+	RefusedEndpoint            uint64 // the share of the outer endpoint
 }
 
 // Stats returns the sums.
@@ -244,7 +257,7 @@ func (t *Table) Stats() Stats {
 	return Stats{
 		Flows: int(t.flows.Load()), Created: c.created.Load(), Expired: c.expired.Load(), Evicted: c.evicted.Load(), Ended: c.ended.Load(), Moved: c.moved.Load(),
 		RefusedFull: c.refusedFull.Load(), RefusedTenant: c.refusedTenant.Load(),
-		RefusedSource: c.refusedSource.Load(), RefusedHalfOpen: c.refusedHalfOpen.Load(),
+		RefusedSource: c.refusedSource.Load(), RefusedHalfOpen: c.refusedHalfOpen.Load(), RefusedEndpoint: c.refusedEndpoint.Load(),
 	}
 }
 

@@ -63,6 +63,7 @@ func (t *Table) Room(now int64, p *Packet, limits *Limits) reason.Reason {
 	if !l.read(p) || !l.startable {
 		return reason.StateInvalid
 	}
+	l.from = p.From.As16()
 	why := t.room(now, &l, limits)
 	if why != reason.None && t.sweepForLimit(now) {
 		why = t.room(now, &l, limits)
@@ -79,6 +80,8 @@ func (t *Table) room(now int64, l *lookup, limits *Limits) reason.Reason {
 		return reason.TenantFlows
 	case limits.FlowsPerSource > 0 && t.sources.count(l.key.Tenant, l.key.Src) >= limits.FlowsPerSource:
 		return reason.SourceFlows
+	case t.config.share() < t.config.MaxFlows && t.endpoints.count(l.from) >= t.config.share() && !t.hasUnansweredOf(l.from):
+		return reason.EndpointFlows
 	case t.flows.Load() >= int64(t.config.MaxFlows) && !t.givesUp(now):
 		return reason.FlowTableFull
 	}

@@ -308,6 +308,18 @@ func (m *model) limited(e *event, limits *conntrack.Limits) reason.Reason {
 	return reason.None
 }
 
+// begunBy returns how many flows an endpoint has begun, and whether nobody has
+// answered one of them.
+func (m *model) begunBy(endpoint netip.Addr) (n int, spare bool) {
+	for _, f := range m.flows {
+		if f.ends[0] == endpoint {
+			n++
+			spare = spare || f.place() >= 0
+		}
+	}
+	return n, spare
+}
+
 func (f *modelFlow) halfOpen() bool { return f.status == "syn_sent" || f.status == "syn_received" }
 
 // turn is where a flow stands in the order of eviction: those that wait for an

@@ -237,14 +237,20 @@ func (s *sequence) create(e *event, p *conntrack.Packet) {
 	late := before.Flows - len(m.flows) // over, but not yet taken out: they still count
 	limit := m.limited(e, &s.limits)
 	full := before.Flows == s.maxFlows
+	share := s.maxFlows - s.maxFlows/4
+	begun, spare := m.begunBy(e.from)
+	used := share < s.maxFlows && begun+late >= share // by the endpoint
+	if share < s.maxFlows && begun >= share && !spare && limit == reason.None {
+		limit = reason.EndpointFlows
+	}
 	c := &conntrack.Creation{Rule: int32(s.n), Limits: s.limits}
 	var r conntrack.Result
 	s.table.Create(s.now, s.generation, p, c, &r)
-	refused := r.State == conntrack.StateInvalid && slices.Contains([]reason.Reason{reason.HalfOpenLimit, reason.TenantFlows, reason.SourceFlows, reason.FlowTableFull}, r.Reason)
+	refused := r.State == conntrack.StateInvalid && slices.Contains([]reason.Reason{reason.HalfOpenLimit, reason.TenantFlows, reason.SourceFlows, reason.EndpointFlows, reason.FlowTableFull}, r.Reason)
 	evicted := int(s.table.Stats().Evicted - before.Evicted)
 	if evicted > 0 {
 		old, _ := m.find(e)
-		s.evict(evicted, full, late, old)
+		s.evict(e, evicted, full, used, late, old)
 	}
 	if old, _ := m.find(e); old != nil && refused && old.status != "close" && old.status != "time_wait" {
 		s.Fatalf("packet %d, %+v: got %v, but it is of a flow that is there", s.n, e, r.Reason)
@@ -257,7 +263,7 @@ func (s *sequence) create(e *event, p *conntrack.Packet) {
 		s.met[verdict{r.State, r.Reason}]++
 	}
 	switch {
-	case limit != reason.None && !refused, late == 0 && limit != reason.None && r.Reason != limit:
+	case limit != reason.None && !refused && !(limit == reason.EndpointFlows && late > 0), late == 0 && limit != reason.None && r.Reason != limit:
 		s.Fatalf("packet %d, %+v: got %v %v, want %v", s.n, e, r.State, r.Reason, limit)
 	case refused && late == 0 && limit == reason.None && !(full && r.Reason == reason.FlowTableFull):
 		s.Fatalf("packet %d, %+v: refused by %v, but %d of %d flows are there", s.n, e, r.Reason, before.Flows, s.maxFlows)
@@ -279,7 +285,8 @@ func (s *sequence) create(e *event, p *conntrack.Packet) {
 }
 
 // evict takes from the model what the table has given up.
-func (s *sequence) evict(evicted int, full bool, late int, replaced *modelFlow) {
+// used says that the endpoint of the new flow has used up its share.
+func (s *sequence) evict(e *event, evicted int, full, used bool, late int, replaced *modelFlow) {
 	s.Helper()
 	m := s.model
 	there := make(map[conntrack.Handle]bool)
@@ -293,10 +300,18 @@ func (s *sequence) evict(evicted int, full bool, late int, replaced *modelFlow) 
 	if len(gone) == 2 { // one has given its place to the new flow with its key
 		gone = slices.DeleteFunc(gone, func(f *modelFlow) bool { return f == replaced })
 	}
-	if evicted != 1 || !full || len(gone) > 1 {
+	if evicted != 1 || !full && !used || len(gone) > 1 {
 		s.Fatalf("packet %d: %d flows given up, %d are gone (the table was full: %v)", s.n, evicted, len(gone), full)
 	}
 	for _, f := range gone { // none, if it was over
+		if used && late == 0 && f.ends[0] != e.from {
+			s.Fatalf("packet %d: %s, which has used up its share, has pushed out a flow of %s", s.n, e.from, f.ends[0])
+		}
+		if used && f.ends[0] == e.from && f.place() >= 0 {
+			m.remove(f)
+			s.dead = append(s.dead, f.handle)
+			continue
+		}
 		for _, other := range m.flows {
 			if late > 0 && f == replaced {
 				break // what was given up was over

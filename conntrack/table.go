@@ -109,15 +109,16 @@ type Creation struct {
 
 // Table holds flows. Its methods may be called from any goroutine.
 type Table struct {
-	config  Config
-	seed    maphash.Seed
-	shards  []shard
-	mask    uint32
-	flows   atomic.Int64
-	tenants tenantTable
-	sources sourceTable
-	swept   atomic.Int64 // when all shards were last looked through for a limit
-	stats   counters
+	config    Config
+	seed      maphash.Seed
+	shards    []shard
+	mask      uint32
+	flows     atomic.Int64
+	tenants   tenantTable
+	sources   sourceTable
+	endpoints endpointTable
+	swept     atomic.Int64 // when all shards were last looked through for a limit
+	stats     counters
 }
 
 const (
@@ -143,6 +144,7 @@ func New(c Config) (*Table, error) {
 		t.shards[i].init((c.MaxFlows + n - 1) / n)
 	}
 	t.sources.init()
+	t.endpoints.init()
 	return t, nil
 }
 

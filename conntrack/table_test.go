@@ -136,18 +136,22 @@ func TestExpireSkipsWhatWasKeptAlive(t *testing.T) {
 
 func TestWhenFullTheOldestUnrepliedGo(t *testing.T) {
 	table := newTable(t, 4)
-	replied := other(17, 1, 53, false)
-	meet(table, 0, replied, Limits{})
+	first := func(port uint16) *Packet { // of two endpoints
+		p := other(17, port, 53, false)
+		p.From = netip.AddrFrom4([4]byte{10, 47, 1, byte(port % 2)})
+		return p
+	}
+	meet(table, 0, first(1), Limits{})
 	meet(table, 1, other(17, 1, 53, true), Limits{})
 	for port := uint16(2); port < 5; port++ {
-		meet(table, int64(port), other(17, port, 53, false), Limits{})
+		meet(table, int64(port), first(port), Limits{})
 	}
-	if got := word(meet(table, 10, other(17, 5, 53, false), Limits{})); got != "original" {
+	if got := word(meet(table, 10, first(5), Limits{})); got != "original" {
 		t.Fatal(got)
 	}
 	var r Result
 	for port, want := range map[uint16]State{1: StateOriginal, 2: StateNew, 3: StateOriginal, 5: StateOriginal} {
-		if table.Track(11, 1, other(17, port, 53, false), &r); r.State != want {
+		if table.Track(11, 1, first(port), &r); r.State != want {
 			t.Errorf("port %d is %v, want %v", port, r.State, want)
 		}
 	}
@@ -155,7 +159,7 @@ func TestWhenFullTheOldestUnrepliedGo(t *testing.T) {
 	for port := uint16(3); port < 6; port++ {
 		meet(table, 12, other(17, port, 53, true), Limits{})
 	}
-	if got := word(meet(table, 13, other(17, 9, 53, false), Limits{})); got != "flow_table_full" {
+	if got := word(meet(table, 13, first(8), Limits{})); got != "flow_table_full" {
 		t.Errorf("got %s", got)
 	}
 	if s := table.Stats(); s.Evicted != 1 || s.RefusedFull != 1 || s.Flows != 4 {
@@ -166,13 +170,19 @@ func TestWhenFullTheOldestUnrepliedGo(t *testing.T) {
 
 // Somebody who sends much in one protocol must not stop what begins in another.
 func TestWhenFullAFloodOfOneProtocolLeavesTheNewOnesOfOthers(t *testing.T) {
-	for _, flood := range []uint8{17, 47} {
+	for _, test := range []struct {
+		flood             uint8
+		endpoints, others int64 // that it comes from; flows that push out the SYN
+	}{{17, 2, 49}, {47, 2, 49}, {17, 1, 37}, {47, 1, 37}} { // one endpoint has a share of 38
+		flood := test.flood
+		endpoint := func(i int64) netip.Addr { return netip.AddrFrom4([4]byte{10, 47, 1, byte(i % test.endpoints)}) }
 		table := newTable(t, 50)
 		now := int64(0)
 		more := func() {
 			now++
 			p := other(flood, uint16(now), 53, false)
 			p.Frame.Src = netip.AddrFrom4([4]byte{10, 9, byte(now >> 8), byte(now)})
+			p.From = endpoint(now)
 			if got := word(meet(table, now, p, Limits{})); got != "original" {
 				t.Fatalf("protocol %d, flow %d: %s", flood, now, got)
 			}
@@ -182,11 +192,12 @@ func TestWhenFullAFloodOfOneProtocolLeavesTheNewOnesOfOthers(t *testing.T) {
 		}
 		now++
 		syn := tcp{flags: syn, seq: 1, window: 100, scale: -1, srcPort: 7}.packet()
+		syn.From = endpoint(now)
 		if got := word(meet(table, now, syn, Limits{})); got != "original" {
 			t.Fatal(got)
 		}
 		var r Result
-		for i := range 49 {
+		for i := range test.others {
 			more()
 			var f Flow
 			if table.Peek(now, 1, syn, &r, &f); r.State != StateOriginal {
@@ -410,6 +421,7 @@ func aim(p *Packet, i int) {
 	f := p.Frame
 	f.Src = netip.AddrFrom4([4]byte{10, 1, byte(i >> 12), byte(i >> 4)})
 	f.SrcPort, f.DstPort = uint16(i), uint16(i>>16)
+	p.From = netip.AddrFrom4([4]byte{10, 47, 1, byte(i % 4)}) // none has more than its share
 }
 
 // fill makes n flows.

@@ -16,6 +16,7 @@ type lookup struct {
 	replyOnly bool // can only be a reply
 	tcp       bool
 	segment   segment
+	from      [16]byte // outer source, of a packet that is to begin a flow
 }
 
 // KeyOf returns the key of a packet; false where it has none and is
@@ -168,6 +169,10 @@ func (t *Table) judge(now int64, generation uint32, p *Packet, l *lookup, s *sha
 	case e.from[dir] == ([16]byte{}):
 		e.from[dir] = p.From.As16() // the first packet went to a group of endpoints
 	case out.MovedFrom.IsValid():
+		if dir == 0 {
+			t.endpoints.remove(e.from[0])
+			t.endpoints.add(p.From.As16(), 0)
+		}
 		e.from[dir] = p.From.As16()
 		t.stats.moved.Add(1)
 	}

@@ -144,6 +144,11 @@ var provoke = map[reason.Reason]func(t *testing.T) *bench{
 	reason.TenantFlows:   stateCase(deny{context: 600}, "udp 10.0.0.1:1 > 10.0.0.2:1", "udp 10.0.0.2:1 > 10.0.0.3:1", "tcp 10.0.0.3:1 > 10.0.0.4:1 syn", "udp 10.0.0.4:1 > 10.0.0.3:1"),
 	reason.SourceFlows:   stateCase(deny{context: 600}, "udp 10.0.0.1:1 > 10.0.0.2:1", "udp 10.0.0.1:2 > 10.0.0.3:1"),
 	reason.HalfOpenLimit: stateCase(deny{context: 600}, "tcp 10.0.0.1:1 > 10.0.0.2:1 syn", "tcp 10.0.0.2:1 > 10.0.0.3:1 syn"),
+	reason.EndpointFlows: stateCase(deny{context: 400, flows: 4},
+		"udp 10.0.0.1:1 > 10.0.0.2:53 from 192.0.2.1 to 192.0.2.2", "udp 10.0.0.2:53 > 10.0.0.1:1 from 192.0.2.2 to 192.0.2.1",
+		"udp 10.0.0.1:2 > 10.0.0.2:53 from 192.0.2.1 to 192.0.2.2", "udp 10.0.0.2:53 > 10.0.0.1:2 from 192.0.2.2 to 192.0.2.1",
+		"udp 10.0.0.1:3 > 10.0.0.2:53 from 192.0.2.1 to 192.0.2.2", "udp 10.0.0.2:53 > 10.0.0.1:3 from 192.0.2.2 to 192.0.2.1",
+		"udp 10.0.0.1:4 > 10.0.0.2:53 from 192.0.2.1 to 192.0.2.2"),
 	reason.FlowTableFull: stateCase(deny{context: 400, flows: 1}, "udp 10.0.0.1:1 > 10.0.0.2:53 from 192.0.2.1 to 192.0.2.2", "udp 10.0.0.2:53 > 10.0.0.1:1 from 192.0.2.2 to 192.0.2.1", "udp 10.0.0.1:2 > 10.0.0.2:53"),
 
 	reason.ContextUnknown: frameCase(stt.FrameHeader{ContextID: 999}, udp),

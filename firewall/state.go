@@ -88,7 +88,7 @@ func (f *Firewall) judgeFlow(now int64, p *policy.Policy, d *policy.Decision) {
 	switch r.State {
 	case conntrack.StateInvalid:
 		// What the default accepts needs no flow; the limits of its tenant hold.
-		needless := d.RuleIndex < 0 && (r.Reason == reason.StateInvalid || r.Reason == reason.FlowTableFull)
+		needless := d.RuleIndex < 0 && (r.Reason == reason.StateInvalid || r.Reason == reason.FlowTableFull || r.Reason == reason.EndpointFlows)
 		if !needless {
 			d.Refuse(policy.Drop, r.Reason, t.Audit)
 		}

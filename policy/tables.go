@@ -24,7 +24,7 @@ var (
 			{"receivers", `"any" or "linux"`, `"any"`, `Whom the canonical encoding protects: Linux and Windows receivers, or the Linux datapath of Open vSwitch alone.`, `"linux"`},
 			{"default_action", `"accept", "drop" or "reject"`, `"drop"`, "For context IDs that no tenant claims, and for tenants without a default_action. Nothing is answered for a context ID that no tenant claims: reject is a drop there.", `"drop"`},
 			{"tcp_loose", "true or false", "false", "TCP flows may be picked up in the middle. Meant for the minutes after the firewall was put into a running network.", "true"},
-			{"flows", "number", "262144", "How many flows are remembered at once; up to 256 bytes of memory each.", "1000000"},
+			{"flows", "number", "262144", "How many flows are remembered at once; up to 256 bytes of memory each. One outer endpoint may begin three quarters of them.", "1000000"},
 			{"bindings", "number", "262144", "How many learned bindings of anti_spoof are remembered at once, about 130 bytes of memory each; one endpoint may have a quarter of them. When there are more, whoever has most gives up the oldest.", "50000"},
 			{"reject_rate", "rate", `"100/s"`, "How many rejects are answered in all; what is over it is dropped without an answer.", `"20/s"`},
 		},

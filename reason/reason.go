@@ -152,6 +152,8 @@ const (
 	TCPSyn
 	// FlowTableFull: no room for another flow.
 	FlowTableFull
+	// EndpointFlows: one outer endpoint has begun its share of all flows.
+	EndpointFlows
 	// TenantFlows: the tenant has as many flows as it may have.
 	TenantFlows
 	// SourceFlows: the inner source has as many flows as it may have.

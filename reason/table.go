@@ -131,6 +131,8 @@ var table = [Count]entry{
 		"a late RST of a flow that has gone on, or someone who guesses: look at the inner source"},
 	TCPSyn: {"tcp_syn", "a TCP SYN inside an established flow",
 		"a host that lost its state gets a new flow when the old one has timed out; else someone guesses: look at the inner source"},
+	EndpointFlows: {"endpoint_flows", "the outer endpoint has begun three quarters of the flows that there is room for, and all of them were answered",
+		"look at what it sends; raise settings.flows, or bound its tenants with limits"},
 	FlowTableFull: {"flow_table_full", "the flow table is full and holds no unreplied flow to give up",
 		"raise settings.flows, or look at which tenant fills it"},
 	TenantFlows: {"tenant_flows", "the tenant has as many flows as its limits.flows allows",

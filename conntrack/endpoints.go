@@ -1,0 +1,139 @@
+package conntrack
+
+import (
+	"hash/maphash"
+	"sync"
+)
+
+// endpointTable counts flows by the outer endpoint of the side that began them. It
+// never has more entries than there are flows.
+type endpointTable struct {
+	seed   maphash.Seed
+	shards [16]struct {
+		mu     sync.Mutex
+		counts map[[16]byte]uint32
+	}
+}
+
+func (t *endpointTable) init() {
+	t.seed = maphash.MakeSeed()
+	for i := range t.shards {
+		t.shards[i].counts = make(map[[16]byte]uint32)
+	}
+}
+
+// add counts a flow and reports whether the endpoint may have it; 0 is no limit.
+func (t *endpointTable) add(endpoint [16]byte, limit int) bool {
+	s := &t.shards[maphash.Bytes(t.seed, endpoint[:])%16]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.counts[endpoint]
+	if limit > 0 && int(n) >= limit {
+		return false
+	}
+	s.counts[endpoint] = n + 1
+	return true
+}
+
+func (t *endpointTable) remove(endpoint [16]byte) {
+	s := &t.shards[maphash.Bytes(t.seed, endpoint[:])%16]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.counts[endpoint]; n > 1 {
+		s.counts[endpoint] = n - 1
+	} else {
+		delete(s.counts, endpoint)
+	}
+}
+
+func (t *endpointTable) count(endpoint [16]byte) int {
+	s := &t.shards[maphash.Bytes(t.seed, endpoint[:])%16]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int(s.counts[endpoint])
+}
+
+// share is how many flows one endpoint may begin of those that the table has room
+// for: three quarters, so that nobody fills it alone.
+func (c *Config) share() int { return c.MaxFlows - c.MaxFlows/4 }
+
+// ownUnanswered is how many flows of each list are looked at for one of the
+// endpoint that has used up its share: most are its own.
+const ownUnanswered = 64
+
+// unansweredOf is unanswered for a flow that the endpoint began, among the first
+// ones of the lists.
+func (s *shard) unansweredOf(endpoint [16]byte) (n uint32, found bool) {
+	for _, st := range unreplied[:waiting] {
+		if i, ok := s.firstOf(endpoint, st); ok && (!found || s.at(i).last < s.at(n).last) {
+			n, found = i, true
+		}
+	}
+	for _, st := range unreplied[waiting:] {
+		if found {
+			break
+		}
+		n, found = s.firstOf(endpoint, st)
+	}
+	return n, found
+}
+
+func (s *shard) firstOf(endpoint [16]byte, st status) (n uint32, found bool) {
+	at := s.lists[st].head
+	for range ownUnanswered {
+		if at == 0 {
+			break
+		}
+		if s.at(at - 1).from[0] == endpoint {
+			return at - 1, true
+		}
+		at = s.record(at - 1).next
+	}
+	return 0, false
+}
+
+// giveUpOf gives up such a flow, of the shard of the new one if it can.
+func (t *Table) giveUpOf(endpoint [16]byte, l *lookup) bool {
+	_, first := t.shardOf(t.hash(&l.packed))
+	for i := range t.shards {
+		s := &t.shards[(int(first)+i)%len(t.shards)]
+		s.mu.Lock()
+		n, found := s.unansweredOf(endpoint)
+		if found {
+			t.end(s, n)
+			t.stats.evicted.Add(1)
+		}
+		s.mu.Unlock()
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+// hasUnansweredOf reports whether there is one.
+func (t *Table) hasUnansweredOf(endpoint [16]byte) bool {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		_, found := s.unansweredOf(endpoint)
+		s.mu.Unlock()
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+// reserveOf counts a flow of the endpoint that begins it, and gives up another one
+// of its own where it has used up its share.
+func (t *Table) reserveOf(l *lookup) bool {
+	limit := t.config.share()
+	if limit >= t.config.MaxFlows {
+		limit = 0
+	}
+	if t.endpoints.add(l.from, limit) {
+		return true
+	}
+	return t.giveUpOf(l.from, l) && t.endpoints.add(l.from, 0)
+}
