@@ -100,6 +100,23 @@ func TestAnMSSAtAnOddPlaceKeepsTheChecksum(t *testing.T) {
 	}
 }
 
+// Linux takes the last of several MSS options.
+func TestEveryMSSOptionIsLowered(t *testing.T) {
+	p := parse(t, "tcp 10.0.0.1:1 > 10.0.0.2:2 syn mss 1460 wscale 7")
+	options := p.Data[p.Frame.L4Offset+20 : p.Frame.PayloadOffset]
+	copy(options, []byte{optionMSS, mssOptionLen, 2, 0x80, optionMSS, mssOptionLen, 1460 >> 8, 1460 & 0xff})
+	l4 := p.Data[p.Frame.L4Offset:]
+	l4[16], l4[17] = 0, 0
+	binary.BigEndian.PutUint16(l4[16:], ^fold(sum(pseudo(p.Data[26:34], 6, len(l4)), l4)))
+	s := Set{MSSMax: 1300}
+	if !s.Changes(p.Data, &p.Frame) || !s.Apply(p.Data, &p.Frame, false) || s.Changes(p.Data, &p.Frame) || !ChecksumGood(p.Data, &p.Frame) {
+		t.Errorf("changes still: %t, checksum good: %t", s.Changes(p.Data, &p.Frame), ChecksumGood(p.Data, &p.Frame))
+	}
+	if first, second := binary.BigEndian.Uint16(options[2:]), binary.BigEndian.Uint16(options[6:]); first != 0x280 || second != 1300 {
+		t.Errorf("MSS %d and %d", first, second)
+	}
+}
+
 func TestAPartialChecksumIsLeftAlone(t *testing.T) {
 	p := parse(t, "tcp 10.0.0.1:1 > 10.0.0.2:2 syn mss 1460")
 	field := bytes.Clone(p.Data[p.Frame.L4Offset+16 : p.Frame.L4Offset+18])

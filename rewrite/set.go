@@ -20,8 +20,7 @@ func (s Set) Changes(data []byte, f *inspect.Frame) bool {
 	if s.HasDSCP && f.IP != 0 && f.TOS>>2 != s.DSCP {
 		return true
 	}
-	at := s.mssOption(data, f)
-	return at >= 0 && binary.BigEndian.Uint16(data[at:]) > s.MSSMax
+	return s.mssOption(data, f) >= 0
 }
 
 // Apply writes the changed frame over data, which f was decoded from and which
@@ -33,10 +32,15 @@ func (s Set) Apply(data []byte, f *inspect.Frame, partial bool) (changed bool) {
 		setTOS(data[f.L3Offset:], f, s.DSCP<<2|f.TOS&3)
 		changed = true
 	}
-	at := s.mssOption(data, f)
-	if at < 0 || binary.BigEndian.Uint16(data[at:]) <= s.MSSMax {
-		return changed
+	for at := s.mssOption(data, f); at >= 0; at = s.mssOption(data, f) {
+		s.lower(data, f, at, partial)
+		changed = true
 	}
+	return changed
+}
+
+// lower writes the MSS at a place, and mends the checksum.
+func (s Set) lower(data []byte, f *inspect.Frame, at int, partial bool) {
 	was := binary.BigEndian.Uint16(data[at:])
 	binary.BigEndian.PutUint16(data[at:], s.MSSMax)
 	if !partial {
@@ -49,7 +53,6 @@ func (s Set) Apply(data []byte, f *inspect.Frame, partial bool) (changed bool) {
 			update(field, was<<8|was>>8, s.MSSMax<<8|s.MSSMax>>8)
 		}
 	}
-	return true
 }
 
 func setTOS(ip []byte, f *inspect.Frame, tos uint8) {
@@ -74,9 +77,10 @@ const (
 	tcpHeaderLen  = 20
 )
 
-// mssOption returns where in data the value of the MSS option is, or -1 if there
-// is nothing to lower: no SYN, no such option, or options that cannot be walked
-// (RFC 9293 section 3.2).
+// mssOption returns where in data the value of the first MSS option is that has to
+// be lowered (of several, receivers may take any), or -1 if there is nothing to
+// lower: no SYN, no such option, or options that cannot be walked (RFC 9293 section
+// 3.2).
 func (s Set) mssOption(data []byte, f *inspect.Frame) int {
 	if s.MSSMax == 0 || !f.HasTCP || f.TCPFlags&inspect.SYN == 0 {
 		return -1
@@ -97,7 +101,7 @@ func (s Set) mssOption(data []byte, f *inspect.Frame) int {
 		if length < 2 || at+length > end {
 			return -1
 		}
-		if data[at] == optionMSS && length == mssOptionLen {
+		if data[at] == optionMSS && length == mssOptionLen && binary.BigEndian.Uint16(data[at+2:]) > s.MSSMax {
 			return at + 2
 		}
 		at += length
