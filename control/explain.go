@@ -27,8 +27,9 @@ type ExplainRequest struct {
 
 // Explanation says how a packet is decided, step by step.
 type Explanation struct {
-	// Tenant is how the tenant was found.
+	// Tenant says which tenant it is, and Claim by which claim.
 	Tenant string `json:"tenant"`
+	Claim  string `json:"claim,omitempty"`
 
 	// Live is what a running firewall adds; nil without one.
 	Live *Live `json:"live,omitempty"`
@@ -93,7 +94,7 @@ type RuleStep struct {
 // into the form in which it is shown.
 func Explained(x *policy.Explanation, d *policy.Decision) Explanation {
 	out := Explanation{
-		Tenant: x.Tenant, Bindings: x.Bindings, Rules: []RuleStep{}, Default: x.Default,
+		Tenant: x.Tenant, Claim: x.Claim, Bindings: x.Bindings, Rules: []RuleStep{}, Default: x.Default,
 		Action: d.Action.String(), Audit: d.Audit, Rule: d.Rule,
 	}
 	if d.Reason != reason.None {

@@ -30,7 +30,7 @@ func TestExplainAsksTheRulesAndTheFlowsThatAreInForce(t *testing.T) {
 
 	got := ask(request, "")
 	want := Explanation{
-		Tenant: "context ID 0x64 is tenant acme", Rules: []RuleStep{telnet, web}, Action: "accept", Rule: "acme/web",
+		Tenant: "context ID 0x64 is tenant acme", Claim: "context_ids 0x64", Rules: []RuleStep{telnet, web}, Action: "accept", Rule: "acme/web",
 		Live: &Live{From: endpointA, To: endpointA, State: "original", Begins: true},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {

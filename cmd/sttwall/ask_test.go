@@ -29,13 +29,13 @@ func TestARunningFirewallIsAsked(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"explain", []string{"explain", "--context", "0x64", "tcp 10.0.0.1:1 > 10.0.0.2:443 syn"}, "context ID 0x64 is tenant acme\n" +
+		{"explain", []string{"explain", "--context", "0x64", "tcp 10.0.0.1:1 > 10.0.0.2:443 syn"}, "context ID 0x64 is tenant acme (context_ids 0x64)\n" +
 			"  taken to come from endpoint 192.0.2.1 and go to 192.0.2.2\n" +
 			"  there is no flow; the packet would begin one\n" +
 			"  FILE:6 acme/no-telnet: no: services = [\"tcp/23\"], but the packet is tcp/443 from port 1, flags syn\n" +
 			"  FILE:10 acme/web: matches\n" +
 			"accept by acme/web\n"},
-		{"explain in audit mode", []string{"explain", "--running", "--context", "200", "udp 10.0.0.1:1 > 10.0.0.2:2 from 10.47.0.1 to 10.47.0.2"}, "context ID 0xc8 is tenant trial, in audit mode\n" +
+		{"explain in audit mode", []string{"explain", "--running", "--context", "200", "udp 10.0.0.1:1 > 10.0.0.2:2 from 10.47.0.1 to 10.47.0.2"}, "context ID 0xc8 is tenant trial, in audit mode (context_ids 0xc8)\n" +
 			"  taken to come from endpoint 10.47.0.1 and go to 10.47.0.2\n" +
 			"  there is no flow; the packet would begin one\n" +
 			"  default_action of the tenant: drop\n" +

@@ -111,7 +111,11 @@ func showExplanation(w io.Writer, x *control.Explanation, asJSON bool) error {
 
 func explanationText(x *control.Explanation) string {
 	var out strings.Builder
-	fmt.Fprintln(&out, x.Tenant)
+	fmt.Fprint(&out, x.Tenant)
+	if x.Claim != "" {
+		fmt.Fprintf(&out, " (%s)", x.Claim)
+	}
+	fmt.Fprintln(&out)
 	for _, b := range x.Bindings {
 		fmt.Fprintf(&out, "  %s\n", b)
 	}

@@ -42,14 +42,14 @@ func TestExplainShowsEveryRuleThatWasTried(t *testing.T) {
 		packet string
 		want   string
 	}{
-		{"tcp 10.0.0.1:1 > 10.0.0.2:443 syn", "context ID 0x64 is tenant acme\n" +
+		{"tcp 10.0.0.1:1 > 10.0.0.2:443 syn", "context ID 0x64 is tenant acme (context_ids 0x64)\n" +
 			"  FILE:6 acme/no-telnet: no: services = [\"tcp/23\"], but the packet is tcp/443 from port 1, flags syn\n" +
 			"  FILE:10 acme/web: matches\n" +
 			"accept by acme/web\n"},
-		{"tcp 10.0.0.1:1 > 10.0.0.2:23 syn", "context ID 0x64 is tenant acme\n" +
+		{"tcp 10.0.0.1:1 > 10.0.0.2:23 syn", "context ID 0x64 is tenant acme (context_ids 0x64)\n" +
 			"  FILE:6 acme/no-telnet: matches\n" +
 			"drop by acme/no-telnet: rule_drop\n"},
-		{"arp request 10.0.0.1 > 10.0.0.2", "context ID 0x64 is tenant acme\n" +
+		{"arp request 10.0.0.1 > 10.0.0.2", "context ID 0x64 is tenant acme (context_ids 0x64)\n" +
 			"  neighbour discovery passes (neighbor_discovery = \"pass\")\n" +
 			"accept\n"},
 	} {
@@ -74,7 +74,7 @@ func TestExplainShowsDeclaredBindings(t *testing.T) {
   }`, 1))
 	const packet = "tcp 10.0.0.1:1 > 10.0.0.2:443 syn from 10.47.1.2"
 	status, out, stderr := sttwall("explain", "--rules", file, "--context", "100", packet)
-	want := "context ID 0x64 is tenant acme\n" +
+	want := "context ID 0x64 is tenant acme (context_ids 0x64)\n" +
 		"  inner address 10.0.0.1 is declared for 10.47.1.1 (binding db1), but the packet comes from 10.47.1.2: binding_declared\n" +
 		"  what the packet claims is declared for others: binding_declared\n" +
 		"drop: binding_declared\n"
