@@ -1,7 +1,6 @@
 package conntrack
 
 import (
-	"sttwall/inspect"
 	"sttwall/reason"
 )
 
@@ -52,7 +51,7 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 		return
 	}
 	e.begin(now, generation, p, &l, c)
-	s.record(i).begin(now, p.Frame)
+	s.record(i).begin(now, p)
 	s.lists[e.status].push(s, i)
 	if c.Limits.FlowsPerSource > 0 {
 		e.flags |= flagCounted
@@ -94,8 +93,9 @@ func (e *entry) begin(now int64, generation uint32, p *Packet, l *lookup, c *Cre
 
 const protocolSCTP = 132
 
-func (r *record) begin(now int64, f *inspect.Frame) {
-	r.created = uint32(now / 1e9)
+func (r *record) begin(now int64, p *Packet) {
+	f := p.Frame
+	r.created, r.context = uint32(now/1e9), p.Context
 	r.ethSrc, r.ethDst = f.EthSrc, f.EthDst
 	r.tags, r.tci, r.tci2 = f.TagCount, f.Tags[0], f.Tags[1]
 	r.tcpFlags, r.icmpType, r.icmpCode, r.tos = f.TCPFlags, f.ICMPType, f.ICMPCode, f.TOS

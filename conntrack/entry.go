@@ -35,6 +35,7 @@ type record struct {
 	created    uint32 // seconds on the clock
 
 	// What rules need to judge the first packet again.
+	context            uint64 // in the OVN layout later packets may have another one
 	ethSrc, ethDst     [6]byte
 	tci, tci2          uint16
 	tcpFlags           uint16

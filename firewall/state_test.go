@@ -325,6 +325,40 @@ func TestAReloadHandsOutNoTokens(t *testing.T) {
 	}
 }
 
+// Whoever gets a packet into the flow of others, with another ingress port, does
+// not change what the rules are asked about.
+func TestAReloadJudgesAFlowByItsFirstPacket(t *testing.T) {
+	const rules = `
+settings {
+  endpoints = ["192.0.2.0/24"]
+}
+tenant "ovn" {
+  context_layout = "ovn"
+  datapaths      = [7]
+  rule "port-3" {
+    action       = "accept"
+    ingress_port = [3]
+  }
+}
+`
+	const port3, port9 = 3<<40 | 4<<24 | 7, 9<<40 | 4<<24 | 7
+	b := newBench(t, benchConfig{rules: rules})
+	const packet = "udp 10.0.0.1:1 > 10.0.0.2:2 from 192.0.2.1 to 192.0.2.2"
+	for _, context := range []uint64{port3, port9} {
+		if e := b.meet(context, packet); e.Verdict != Accept {
+			t.Fatalf("context %#x: %v", context, e.Reason)
+		}
+	}
+	b.shared.SetPolicy(compile(t, rules))
+	if n := b.shared.Rejudge(b.now); n != 0 {
+		t.Errorf("%d flows end", n)
+	}
+	b.shared.SetPolicy(compile(t, rules))
+	if e := b.meet(port3, packet); e.Verdict != Accept || e.Begins {
+		t.Errorf("a packet of the flow: %v %v", e.Verdict, e.Reason)
+	}
+}
+
 func TestAuditCountsWhatWouldBeDropped(t *testing.T) {
 	b := stateBench(t, 0)
 	e := b.meet(700, "udp 10.0.0.1:1 > 10.0.0.2:2 from 192.0.2.1 to 192.0.2.2")
