@@ -13,7 +13,11 @@ var flowFaults = []fault{
 	{"conntrack/entry.go", "e.contexts[0] == p.context())", "e.contexts[1] == p.context())"},
 	{"conntrack/related.go", "e.from[1-dir] != p.From.As16() &&", "e.from[dir] != p.From.As16() &&"},
 	{"conntrack/related.go", "!after(seq, h.end) && after(seq,", "!after(seq, h.end+1) && after(seq,"},
-	{"conntrack/track.go", "IsValid():\n\t\te.from[dir] = p.From.As16()", "IsValid():\n\t\te.from[0] = p.From.As16()"},
+	{"conntrack/track.go", "e.from[dir] = p.From.As16()\n\t\tt.stats.moved", "e.from[0] = p.From.As16()\n\t\tt.stats.moved"},
+	{"conntrack/track.go", "\t\tif dir == 0 {\n\t\t\tt.endpoints", "\t\tif dir == 1 {\n\t\t\tt.endpoints"},
+	{"conntrack/endpoints.go", "c.MaxFlows - c.MaxFlows/4", "c.MaxFlows"},
+	{"conntrack/endpoints.go", "s.at(at - 1).from[0] == endpoint", "s.at(at - 1).from[0] != endpoint"},
+	{"conntrack/sweep.go", "return r.context,", "return e.contexts[0],"},
 	// For how long.
 	{"conntrack/track.go", "now >= s.at(i).expires(", "now > s.at(i).expires("},
 	{"conntrack/sweep.go", "now >= e.expires(", "now > e.expires("},
