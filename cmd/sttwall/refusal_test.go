@@ -112,7 +112,7 @@ func TestRunRefusesAQueueThatIsTaken(t *testing.T) {
 		return
 	}
 	first := start(t, "--queues", "1")
-	status, stderr := output(t, program(t, "plain", "run", "--state", "", "--rules", acceptAll, "--queues", "1"))
+	status, stderr := output(t, program(t, "plain", "run", "--control", "", "--state", "", "--rules", acceptAll, "--queues", "1"))
 	wantRefusal(t, status, stderr, "queue 7471", "already taken")
 	if status, said := first.stop(t, syscall.SIGTERM); status != statusFine {
 		t.Errorf("the first ended with status %d:\n%s", status, said)
