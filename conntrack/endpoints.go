@@ -1,58 +1,5 @@
 package conntrack
 
-import (
-	"hash/maphash"
-	"sync"
-)
-
-// endpointTable counts flows by the outer endpoint of the side that began them. It
-// never has more entries than there are flows.
-type endpointTable struct {
-	seed   maphash.Seed
-	shards [16]struct {
-		mu     sync.Mutex
-		counts map[[16]byte]uint32
-	}
-}
-
-func (t *endpointTable) init() {
-	t.seed = maphash.MakeSeed()
-	for i := range t.shards {
-		t.shards[i].counts = make(map[[16]byte]uint32)
-	}
-}
-
-// add counts a flow and reports whether the endpoint may have it; 0 is no limit.
-func (t *endpointTable) add(endpoint [16]byte, limit int) bool {
-	s := &t.shards[maphash.Bytes(t.seed, endpoint[:])%16]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := s.counts[endpoint]
-	if limit > 0 && int(n) >= limit {
-		return false
-	}
-	s.counts[endpoint] = n + 1
-	return true
-}
-
-func (t *endpointTable) remove(endpoint [16]byte) {
-	s := &t.shards[maphash.Bytes(t.seed, endpoint[:])%16]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n := s.counts[endpoint]; n > 1 {
-		s.counts[endpoint] = n - 1
-	} else {
-		delete(s.counts, endpoint)
-	}
-}
-
-func (t *endpointTable) count(endpoint [16]byte) int {
-	s := &t.shards[maphash.Bytes(t.seed, endpoint[:])%16]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return int(s.counts[endpoint])
-}
-
 // share is how many flows one endpoint may begin of those that the table has room
 // for: three quarters, so that nobody fills it alone.
 func (c *Config) share() int { return c.MaxFlows - c.MaxFlows/4 }
@@ -130,10 +77,10 @@ func (t *Table) hasUnansweredOf(endpoint [16]byte) bool {
 func (t *Table) reserveOf(l *lookup) bool {
 	limit := t.config.share()
 	if limit >= t.config.MaxFlows {
-		limit = 0
+		limit = noLimit
 	}
 	if t.endpoints.add(l.from, limit) {
 		return true
 	}
-	return t.giveUpOf(l.from, l) && t.endpoints.add(l.from, 0)
+	return t.giveUpOf(l.from, l) && t.endpoints.add(l.from, noLimit)
 }

@@ -1,9 +1,7 @@
 package conntrack
 
 import (
-	"hash/maphash"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 
 	"sttwall/inspect"
@@ -39,63 +37,14 @@ func (t *tenantTable) of(tenant int32) *tenantCount {
 	return &chunk[tenant&(tenantChunk-1)]
 }
 
-// sourceTable counts the flows that inner addresses have begun, for tenants
-// with such a limit. It never has more entries than there are flows.
-type sourceTable struct {
-	seed   maphash.Seed
-	shards [16]struct {
-		mu     sync.Mutex
-		counts map[source]uint32
-	}
-}
-
+// source is an inner address that has begun flows, of a tenant with such a limit.
 type source struct {
 	address [16]byte
 	v4      bool
 	tenant  int32
 }
 
-func (t *sourceTable) init() {
-	t.seed = maphash.MakeSeed()
-	for i := range t.shards {
-		t.shards[i].counts = make(map[source]uint32)
-	}
-}
-
-// add counts a flow and reports whether the source may have it.
-func (t *sourceTable) add(tenant int32, a netip.Addr, limit int) bool {
-	k := source{a.As16(), a.Is4(), tenant}
-	s := &t.shards[maphash.Comparable(t.seed, k)%16]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := s.counts[k]
-	if int(n) >= limit {
-		return false
-	}
-	s.counts[k] = n + 1
-	return true
-}
-
-// count returns how many flows of the source are counted.
-func (t *sourceTable) count(tenant int32, a netip.Addr) int {
-	k := source{a.As16(), a.Is4(), tenant}
-	s := &t.shards[maphash.Comparable(t.seed, k)%16]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return int(s.counts[k])
-}
-
-func (t *sourceTable) remove(tenant int32, a netip.Addr) {
-	k := source{a.As16(), a.Is4(), tenant}
-	s := &t.shards[maphash.Comparable(t.seed, k)%16]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n := s.counts[k]; n > 1 {
-		s.counts[k] = n - 1
-	} else {
-		delete(s.counts, k)
-	}
-}
+func sourceOf(tenant int32, a netip.Addr) source { return source{a.As16(), a.Is4(), tenant} }
 
 // reserve counts a flow that is about to begin, or says which limit it meets.
 // Flows whose time is over do not count against a limit for long.
@@ -151,7 +100,7 @@ func (t *Table) tryReserve(now int64, l *lookup, limits *Limits) reason.Reason {
 		}
 		return reason.TenantFlows
 	}
-	if limits.FlowsPerSource > 0 && !t.sources.add(l.key.Tenant, l.key.Src, limits.FlowsPerSource) {
+	if limits.FlowsPerSource > 0 && !t.sources.add(sourceOf(l.key.Tenant, l.key.Src), limits.FlowsPerSource) {
 		tenant.flows.Add(-1)
 		if halfOpen {
 			tenant.halfOpen.Add(-1)
@@ -187,7 +136,7 @@ func (t *Table) releaseLimits(l *lookup, limits *Limits) {
 		tenant.halfOpen.Add(-1)
 	}
 	if limits.FlowsPerSource > 0 {
-		t.sources.remove(l.key.Tenant, l.key.Src)
+		t.sources.remove(sourceOf(l.key.Tenant, l.key.Src))
 	}
 }
 
@@ -216,7 +165,7 @@ func (t *Table) uncount(e *entry) {
 		tenant.halfOpen.Add(-1)
 	}
 	if e.flags&flagCounted != 0 {
-		t.sources.remove(k.Tenant, k.Src)
+		t.sources.remove(sourceOf(k.Tenant, k.Src))
 	}
 	t.endpoints.remove(e.from[0])
 }

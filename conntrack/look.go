@@ -78,7 +78,7 @@ func (t *Table) room(now int64, l *lookup, limits *Limits) reason.Reason {
 		return reason.HalfOpenLimit
 	case limits.Flows > 0 && tenant.flows.Load() >= int64(limits.Flows):
 		return reason.TenantFlows
-	case limits.FlowsPerSource > 0 && t.sources.count(l.key.Tenant, l.key.Src) >= limits.FlowsPerSource:
+	case limits.FlowsPerSource > 0 && t.sources.count(sourceOf(l.key.Tenant, l.key.Src)) >= limits.FlowsPerSource:
 		return reason.SourceFlows
 	case t.config.share() < t.config.MaxFlows && t.endpoints.count(l.from) >= t.config.share() && !t.hasUnansweredOf(l.from):
 		return reason.EndpointFlows

@@ -115,9 +115,9 @@ type Table struct {
 	mask      uint32
 	flows     atomic.Int64
 	tenants   tenantTable
-	sources   sourceTable
-	endpoints endpointTable
-	swept     atomic.Int64 // when all shards were last looked through for a limit
+	sources   countTable[source]   // by inner address, where a limit asks for it
+	endpoints countTable[[16]byte] // by outer endpoint of the side that began
+	swept     atomic.Int64         // when all shards were last looked through for a limit
 	stats     counters
 }
 

@@ -171,7 +171,7 @@ func (t *Table) judge(now int64, generation uint32, p *Packet, l *lookup, s *sha
 	case out.MovedFrom.IsValid():
 		if dir == 0 {
 			t.endpoints.remove(e.from[0])
-			t.endpoints.add(p.From.As16(), 0)
+			t.endpoints.add(p.From.As16(), noLimit)
 		}
 		e.from[dir] = p.From.As16()
 		t.stats.moved.Add(1)

@@ -37,7 +37,7 @@ var flowFaults = []fault{
 	// How many there may be.
 	{"conntrack/limits.go", "e.flags &^= flagHalfOpen\n", "\n"},
 	{"conntrack/limits.go", "n > int64(limits.HalfOpen)", "n >= int64(limits.HalfOpen)"},
-	{"conntrack/limits.go", "if int(n) >= limit {", "if int(n) > limit {"},
+	{"conntrack/counts.go", "if int(n) >= limit {", "if int(n) > limit {"},
 	{"conntrack/create.go", "if t.trackFlow(now, generation, p, &l, out); out.State == StateNew {", "if out.State != StateNew {"},
 	{"conntrack/timeouts.go", "{statusSynSent, statusUDP, statusICMP,", "{statusUDP, statusSynSent, statusICMP,"},
 	// Where they are.
