@@ -32,7 +32,6 @@ type fragmentScratch struct {
 // judgeFirst decides about a first fragment.
 func (f *Firewall) judgeFirst(now int64, p *policy.Policy, d *policy.Decision) {
 	g := &f.fragment
-	f.fillTracked(p.Tenant(d.TenantIndex), d)
 	fragments := f.shared.fragments
 	g.id = fragments.ID(&f.tracked)
 	var agrees bool
@@ -79,7 +78,6 @@ func (f *Firewall) rememberFirst(now int64) {
 func (f *Firewall) judgeLater(now int64, p *policy.Policy, d *policy.Decision) {
 	g := &f.fragment
 	t := p.Tenant(d.TenantIndex)
-	f.fillTracked(t, d)
 	g.id = f.shared.fragments.ID(&f.tracked)
 	g.entered = f.shared.fragments.Entered()
 	explicit := p.DecideByRule(&f.packet, d)

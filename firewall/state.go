@@ -24,6 +24,7 @@ func (f *Firewall) judgePolicy(now int64, fr *reassembly.Frame) reason.Reason {
 		k.ContextID, k.Frame, k.From, k.To = h.ContextID, &e.Inner, fr.Src, fr.Dst
 		k.Wall, k.Now, k.Peek, k.BeginsNothing = now/1e9, now, f.peek != nil, false
 		if f.admitSource(now, p, &d) {
+			f.fillTracked(p.Tenant(d.TenantIndex), &d)
 			switch {
 			case !e.Inner.Fragmented:
 				f.judgeFlow(now, p, &d)
@@ -42,7 +43,6 @@ func (f *Firewall) judgePolicy(now int64, fr *reassembly.Frame) reason.Reason {
 func (f *Firewall) judgeFlow(now int64, p *policy.Policy, d *policy.Decision) {
 	t := p.Tenant(d.TenantIndex)
 	r := &f.result
-	f.fillTracked(t, d)
 	f.track(now)
 	if r.State == conntrack.StateStale {
 		if !f.rejudge(p, d) {
