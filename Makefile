@@ -4,9 +4,9 @@ FUZZTIME ?= 10s
 COUNT    ?= 1
 PACKETS  ?= 10000000
 
-.PHONY: check build format vet staticcheck tidy test race fuzz bench oracle newcomer docs
+.PHONY: check build format vet staticcheck tidy test race fuzz bench benchonce oracle newcomer docs
 
-check: format vet staticcheck tidy race fuzz newcomer
+check: format vet staticcheck tidy race benchonce fuzz newcomer
 
 build:
 	go build -o sttwall ./cmd/sttwall
@@ -36,6 +36,10 @@ fuzz:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+
+# Each benchmark once: one that nobody runs breaks and nobody knows.
+benchonce:
+	go test -run '^$$' -bench . -benchtime 1x ./...
 
 # Random packets against plain models, far more than `make test` takes; each prints
 # its seed, which -seed repeats.

@@ -3,6 +3,8 @@ package conntrack
 import (
 	"sync/atomic"
 	"unsafe"
+
+	"sttwall/internal/prefetch"
 )
 
 const (
@@ -37,7 +39,7 @@ func (t *Table) Expect(keys []Key) {
 			hashes[i] = t.hash(&p)
 			s, _ := t.shardOf(hashes[i])
 			hash, _ := split(hashes[i])
-			prefetch(unsafe.Pointer(&s.slots[s.home(hash)]))
+			prefetch.Line(unsafe.Pointer(&s.slots[s.home(hash)]))
 		}
 		for _, h := range hashes[:n] {
 			s, _ := t.shardOf(h)
@@ -58,7 +60,7 @@ func (s *shard) expect(h uint64) {
 		}
 		if slot&0xff000000 == tag {
 			n := slot&0xffffff - 1
-			prefetchEntry(unsafe.Pointer(s.at(n)))
+			prefetch.ThreeLines(unsafe.Pointer(s.at(n)))
 			return
 		}
 		i = s.after(i)

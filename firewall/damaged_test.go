@@ -92,7 +92,7 @@ func TestDamagedPacketsUnderSmallPolicies(t *testing.T) {
 				}
 				b.out.Reset()
 				for _, p := range damagedPackets(t, r) {
-					b.fw.expected.read(b.shared.current.Load(), &p)
+					expectedKey(b.shared.current.Load(), &p)
 					b.fw.Process(b.now, &p, &b.out)
 					packets++
 				}

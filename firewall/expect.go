@@ -7,56 +7,82 @@ import (
 	"sttwall/stt"
 )
 
-// Expect is told of packets before Process is, so that the memory of their flows
-// is on its way to the cache meanwhile; see [conntrack.Table.Expect]. It decides
-// nothing and need not be called. Frames in more than one packet have the waits of
-// reassembly anyway, and are left out.
+// Expect is told of packets before Process is, so that the memory of their context
+// IDs and flows is on its way to the cache meanwhile; see [policy.Policy.Expect] and
+// [conntrack.Table.Expect]. It decides nothing and need not be called. Frames in
+// more than one packet have the waits of reassembly anyway, and are left out.
 func (f *Firewall) Expect(packets []Packet) {
-	if !f.shared.flows.Cold() {
+	st := f.shared.current.Load()
+	tenants, flows := st.policy.Cold(), f.shared.flows.Cold()
+	if !tenants && !flows {
 		return
 	}
-	st := f.shared.current.Load()
 	e := &f.expected
 	for len(packets) > 0 {
-		n := min(len(packets), len(e.keys))
-		known := 0
-		for i := range n {
-			if key, ok := e.read(st, &packets[i]); ok {
-				e.keys[known] = key
-				known++
-			}
+		n := min(len(packets), len(e.frames))
+		frames := e.open(st, packets[:n])
+		if tenants {
+			st.policy.Expect(e.contextIDs[:frames])
 		}
-		f.shared.flows.Expect(e.keys[:known])
+		if flows {
+			f.shared.flows.Expect(e.keysOf(st, frames))
+		}
 		packets = packets[n:]
 	}
 }
 
 // expected is the scratch of Expect.
 type expected struct {
-	segment stt.Segment
-	header  stt.FrameHeader
-	frame   inspect.Frame
-	packet  conntrack.Packet
-	keys    [conntrack.ExpectAtOnce]conntrack.Key
+	segment    stt.Segment
+	header     stt.FrameHeader
+	frame      inspect.Frame
+	packet     conntrack.Packet
+	frames     [conntrack.ExpectAtOnce]expectedFrame
+	contextIDs [conntrack.ExpectAtOnce]uint64 // of frames
+	keys       [conntrack.ExpectAtOnce]conntrack.Key
 }
 
-// read returns the key of the flow that the packet most likely belongs to; false
-// if it does not show one.
-func (e *expected) read(st *standing, p *Packet) (key conntrack.Key, ok bool) {
-	s, h, c := &e.segment, &e.header, &e.packet
-	if s.Decode(p.Data, p.Length, st.settings.STTPorts) != reason.None || !s.WholeFrame() || !h.Decode(s.Payload) {
-		return key, false
+// expectedFrame is an inner frame that is whole in one packet.
+type expectedFrame struct {
+	data   []byte // belongs to the packet
+	length int
+	tci    uint16
+}
+
+// open finds the frames that are whole in one of the packets, and returns how many.
+func (e *expected) open(st *standing, packets []Packet) (n int) {
+	s, h := &e.segment, &e.header
+	for i := range packets {
+		p := &packets[i]
+		if s.Decode(p.Data, p.Length, st.settings.STTPorts) != reason.None || !s.WholeFrame() || !h.Decode(s.Payload) {
+			continue
+		}
+		e.frames[n] = expectedFrame{s.Payload[stt.FrameHeaderLen:], int(s.FrameLength) - stt.FrameHeaderLen, h.TCI}
+		e.contextIDs[n] = h.ContextID
+		n++
 	}
-	data := s.Payload[stt.FrameHeaderLen:]
-	length := int(s.FrameLength) - stt.FrameHeaderLen
-	if e.frame.Decode(data, length, h.TCI, inspect.Tagged(h.TCI != 0)) != reason.None {
-		return key, false
+	return n
+}
+
+// keysOf returns the keys of the flows that the first n frames most likely belong
+// to; a frame may show none. They are good until the next call.
+func (e *expected) keysOf(st *standing, n int) []conntrack.Key {
+	keys := e.keys[:0]
+	c := &e.packet
+	for i := range n {
+		f, id := &e.frames[i], e.contextIDs[i]
+		if e.frame.Decode(f.data, f.length, f.tci, inspect.Tagged(f.tci != 0)) != reason.None {
+			continue
+		}
+		d, found := st.policy.Find(id)
+		if !found {
+			continue
+		}
+		c.Tenant, c.OVN, c.Context = st.tenants[d.TenantIndex], st.policy.Tenant(d.TenantIndex).OVN, id
+		c.Frame, c.Data = &e.frame, f.data
+		if key, ok := conntrack.KeyOf(c); ok {
+			keys = append(keys, key)
+		}
 	}
-	d, found := st.policy.Find(h.ContextID)
-	if !found {
-		return key, false
-	}
-	c.Tenant, c.OVN, c.Context = st.tenants[d.TenantIndex], st.policy.Tenant(d.TenantIndex).OVN, h.ContextID
-	c.Frame, c.Data = &e.frame, data
-	return conntrack.KeyOf(c)
+	return keys
 }

@@ -4,12 +4,23 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"sttwall/conntrack"
 	"sttwall/describe"
 	"sttwall/stt"
 )
+
+// expectedKey is what Expect reads of a packet.
+func expectedKey(st *standing, p *Packet) (key conntrack.Key, ok bool) {
+	e := new(expected)
+	keys := e.keysOf(st, e.open(st, []Packet{*p}))
+	if len(keys) == 0 {
+		return key, false
+	}
+	return keys[0], true
+}
 
 // What Expect reads of a packet is the key that Process looks for.
 func TestExpectReadsTheKeyThatIsLookedFor(t *testing.T) {
@@ -35,25 +46,30 @@ func TestExpectReadsTheKeyThatIsLookedFor(t *testing.T) {
 				t.Fatal(err)
 			}
 			data := cut(path(), 5, sttFrame(tt.header, d.Data), tt.size)
-			got, ok := new(expected).read(b.shared.current.Load(), &Packet{Data: data[0], Length: len(data[0])})
-			if ok != tt.want {
-				t.Fatalf("a key is read: %v, want %v", ok, tt.want)
+			st, e := b.shared.current.Load(), new(expected)
+			frames := e.open(st, []Packet{{Data: data[0], Length: len(data[0])}})
+			if whole := tt.size == 0; frames == 1 != whole || whole && e.contextIDs[0] != tt.header.ContextID {
+				t.Errorf("%d frames of context ID %d", frames, e.contextIDs[0])
 			}
-			if !ok {
+			keys := e.keysOf(st, frames)
+			if got := len(keys) == 1; got != tt.want {
+				t.Fatalf("a key is read: %v, want %v", got, tt.want)
+			}
+			if !tt.want {
 				return
 			}
 			b.send(data...)
 			want, tracked := conntrack.KeyOf(&b.fw.tracked)
-			if !tracked || got != want {
-				t.Errorf("got %+v, want %+v (tracked: %v)", got, want, tracked)
+			if !tracked || keys[0] != want {
+				t.Errorf("got %+v, want %+v (tracked: %v)", keys[0], want, tracked)
 			}
 		})
 	}
 }
 
 // manyFlows is a firewall with so many flows, and a packet of each of some.
-func manyFlows(t testing.TB, flows, batch int) (*bench, []Packet, func(i, flow int)) {
-	b := newBench(t, benchConfig{rules: "settings {\n endpoints = [\"192.0.2.0/24\"]\n flows = 300000\n}\ntenant \"all\" {\n context_ids = [100]\n rule \"all\" {\n action = \"accept\"\n }\n}\n"})
+func manyFlows(t testing.TB, contextIDs string, flows, batch int) (*bench, []Packet, func(i, flow int)) {
+	b := newBench(t, benchConfig{rules: "settings {\n endpoints = [\"192.0.2.0/24\"]\n flows = 400000\n}\ntenant \"all\" {\n context_ids = [" + contextIDs + "]\n rule \"all\" {\n action = \"accept\"\n }\n}\n"})
 	b.fw.observer = nil
 	packets := make([]Packet, batch)
 	for i := range packets {
@@ -76,12 +92,37 @@ func manyFlows(t testing.TB, flows, batch int) (*bench, []Packet, func(i, flow i
 }
 
 func TestExpectAllocatesNothing(t *testing.T) {
-	b, packets, aim := manyFlows(t, 10000, 100)
-	for i := range packets {
-		aim(i, 2*i)
+	var ids strings.Builder
+	for id := range 40_000 {
+		fmt.Fprintf(&ids, "%d, ", id)
 	}
-	if n := testing.AllocsPerRun(10, func() { b.fw.Expect(packets) }); n != 0 {
-		t.Errorf("%v allocations", n)
+	for _, tt := range []struct {
+		name, contextIDs string
+		flows            int
+		tenants          bool // are many
+	}{
+		{"many flows", "100", 10_000, false},
+		{"many context IDs", ids.String(), 10, true},
+		{"many of both", ids.String(), 10_000, true},
+		{"few of both", "100", 10, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b, packets, aim := manyFlows(t, tt.contextIDs, tt.flows, 100)
+			if tenants, flows := b.shared.current.Load().policy.Cold(), b.shared.flows.Cold(); tenants != tt.tenants || flows != (tt.flows > 10) {
+				t.Fatalf("cold: tenants %t, flows %t", tenants, flows)
+			}
+			for i := range packets {
+				aim(i, i%tt.flows)
+			}
+			packets[50].Data = packets[50].Data[:30] // no whole frame
+			before := b.shared.Flows().Stats()
+			if n := testing.AllocsPerRun(10, func() { b.fw.Expect(packets) }); n != 0 {
+				t.Errorf("%v allocations", n)
+			}
+			if after := b.shared.Flows().Stats(); after != before {
+				t.Errorf("got %+v, want %+v", after, before)
+			}
+		})
 	}
 }
 
@@ -91,7 +132,7 @@ func BenchmarkProcessOf(b *testing.B) {
 	for _, flows := range []int{1000, 250_000} {
 		for _, expect := range []bool{false, true} {
 			b.Run(fmt.Sprintf("flows=%d/expect=%v", flows, expect), func(b *testing.B) {
-				w, packets, aim := manyFlows(b, flows, conntrack.ExpectAtOnce)
+				w, packets, aim := manyFlows(b, "100", flows, conntrack.ExpectAtOnce)
 				order := rand.New(rand.NewPCG(1, 2))
 				at := len(packets)
 				b.ReportAllocs()

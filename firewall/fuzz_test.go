@@ -161,7 +161,7 @@ func FuzzFirewall(f *testing.F) {
 			}
 			packet.Data, packet.Length = data, len(data)
 			packets[id] = bytes.Clone(data)
-			new(expected).read(b.shared.current.Load(), &packet)
+			expectedKey(b.shared.current.Load(), &packet)
 			b.fw.Process(b.now, &packet, &b.out)
 			// The packet was borrowed.
 			clear(data)

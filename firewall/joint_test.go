@@ -273,7 +273,7 @@ func (j *joint) compare(p *jointPacket, text string, packets int, want jointDeci
 // compareKey: what Expect reads of a packet is the flow that is looked for.
 func (j *joint) compareKey(worker *Firewall, p *Packet, state conntrack.State) {
 	j.Helper()
-	got, ok := new(expected).read(j.shared.current.Load(), p)
+	got, ok := expectedKey(j.shared.current.Load(), p)
 	if !ok || j.event.State == conntrack.StateUntracked || state == conntrack.StateUntracked {
 		return
 	}

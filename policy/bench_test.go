@@ -158,34 +158,94 @@ func benchmarkFirstPacket(b *testing.B, name, text string, heads []head) {
 	})
 }
 
-// BenchmarkTenant decides about packets of random tenants and context IDs.
-func BenchmarkTenant(b *testing.B) {
+// expectAtOnce is the batch of a worker.
+const expectAtOnce = 64
+
+// BenchmarkTenant decides about packets of random tenants and context IDs, in
+// batches, as a worker takes them from its queue: it expects a batch where that
+// pays, and decides.
+func BenchmarkTenant(b *testing.B) { benchmarkTenant(b, expectAtOnce) }
+
+// BenchmarkTenantAlone is the same for packets that come one by one: what memory
+// costs when nothing is known of the next packet.
+func BenchmarkTenantAlone(b *testing.B) { benchmarkTenant(b, 1) }
+
+func benchmarkTenant(b *testing.B, batch int) {
 	for _, size := range []struct {
 		name              string
 		tenants, contexts int
 	}{{"tenants=10", 10, 10}, {"tenants=10000", 10_000, 10_000}, {"contexts=10", 10, 10}, {"contexts=1000000", 1000, 1_000_000}} {
 		b.Run(size.name, func(b *testing.B) {
-			var text strings.Builder
-			text.WriteString("settings {\n endpoints = [\"any\"]\n}\n")
-			for i := range size.tenants {
-				fmt.Fprintf(&text, "tenant \"t%d\" {\n context_ids = [%d]\n rule \"r\" {\n action = \"accept\"\n services = [\"tcp/80\"]\n }\n}\n", i, i)
-			}
-			p := mustLoad(b, text.String())
-			claims := make([]claim, size.contexts)
-			for i := range claims {
-				claims[i] = claim{lo: uint64(i) * 3, hi: uint64(i) * 3, tenant: int32(i % size.tenants)}
-			}
-			p.contexts, _ = resolveClaims(claims)
+			p := manyContexts(b, size.tenants, size.contexts)
 			f := ip("10.0.0.1", "10.0.0.2", inspect.ProtocolTCP)
 			f.HasPorts, f.DstPort = true, 80
+			ids := make([]uint64, batch)
 			r := rand.New(rand.NewPCG(1, 2))
 			b.ReportAllocs()
 			var s steady
+			at := batch
 			for b.Loop() {
-				if d := s.evaluate(p, uint64(r.IntN(size.contexts))*3, f); d.Action != Accept {
+				if at == batch {
+					at = 0
+					for i := range ids {
+						ids[i] = uint64(r.IntN(size.contexts)) * 3
+					}
+					if batch > 1 && p.Cold() {
+						p.Expect(ids)
+					}
+				}
+				if d := s.evaluate(p, ids[at], f); d.Action != Accept {
 					b.Fatal(d)
 				}
+				at++
 			}
 		})
+	}
+}
+
+// manyContexts is a policy of tenants with one rule each, to which the context IDs
+// that are multiples of 3 belong in turn.
+func manyContexts(t testing.TB, tenants, contexts int) *Policy {
+	var text strings.Builder
+	text.WriteString("settings {\n endpoints = [\"any\"]\n}\n")
+	for i := range tenants {
+		fmt.Fprintf(&text, "tenant \"t%d\" {\n context_ids = [%d]\n rule \"r\" {\n action = \"accept\"\n services = [\"tcp/80\"]\n }\n}\n", i, i)
+	}
+	p := mustLoad(t, text.String())
+	claims := make([]claim, contexts)
+	for i := range claims {
+		claims[i] = claim{lo: uint64(i) * 3, hi: uint64(i) * 3, tenant: int32(i % tenants)}
+	}
+	p.contexts, _ = resolveClaims(claims)
+	return p
+}
+
+func TestExpectPaysWhereContextIDsAreManyOnly(t *testing.T) {
+	const most = exactInCache*exactLoad - 1
+	for contexts, cold := range map[int]bool{10: false, most: false, most + 1: true} {
+		if p := manyContexts(t, 10, contexts); p.Cold() != cold {
+			t.Errorf("%d context IDs: cold is %t", contexts, p.Cold())
+		}
+	}
+}
+
+func TestToExpectContextIDsAllocatesAndChangesNothing(t *testing.T) {
+	for _, contexts := range []int{0, 10, exactInCache * exactLoad} {
+		p := manyContexts(t, 10, contexts)
+		ids := []uint64{0, 1, 2, 3, 27, ^uint64(0)}
+		found := func() (all [6]int32) {
+			for i, id := range ids {
+				d, _ := p.Find(id)
+				all[i] = d.TenantIndex
+			}
+			return all
+		}
+		before := found()
+		if n := testing.AllocsPerRun(10, func() { p.Expect(ids) }); n != 0 {
+			t.Errorf("%d context IDs: %v allocations", contexts, n)
+		}
+		if after := found(); after != before {
+			t.Errorf("%d context IDs: got %v, want %v", contexts, after, before)
+		}
 	}
 }

@@ -1,6 +1,11 @@
 package policy
 
-import "math/bits"
+import (
+	"math/bits"
+	"unsafe"
+
+	"sttwall/internal/prefetch"
+)
 
 // exactMap finds the tenant of a context ID that a tenant has claimed by itself:
 // a hash table of cache lines, so that a million IDs cost one line from memory.
@@ -13,6 +18,8 @@ type exactMap struct {
 const (
 	exactPlaces = 5 // in a line
 	exactLoad   = 4 // IDs to a line, on average
+	// exactInCache is how many lines are 512 KiB: a small second cache.
+	exactInCache = 8 << 10
 )
 
 // exactLine is 64 bytes.
@@ -77,6 +84,12 @@ func (m *exactMap) find(id uint64) int32 {
 		}
 	}
 }
+
+// cold reports whether most lines are in memory and not in a near cache.
+func (m *exactMap) cold() bool { return len(m.lines) > exactInCache }
+
+// expect asks for the line where an ID should be.
+func (m *exactMap) expect(id uint64) { prefetch.Line(unsafe.Pointer(&m.lines[m.line(id)])) }
 
 // same is all ones if a and b are equal, else 0.
 func same(a, b uint64) uint32 {

@@ -57,6 +57,22 @@ func (p *Policy) Find(contextID uint64) (d Decision, found bool) {
 	return d, true
 }
 
+// Cold reports whether there are so many context IDs that most are in memory and
+// not in a cache, so that [Policy.Expect] pays.
+func (p *Policy) Cold() bool { return p.contexts.exact.cold() }
+
+// Expect asks for the memory of context IDs that Find is given soon, and does not
+// wait for it: a worker that expects a batch of packets waits for all of them
+// together. It decides nothing, and does nothing where [Policy.Cold] is false.
+func (p *Policy) Expect(contextIDs []uint64) {
+	if !p.Cold() {
+		return
+	}
+	for _, id := range contextIDs {
+		p.contexts.exact.expect(id)
+	}
+}
+
 // Admit checks whether the tenant's frames may come from the packet's outer
 // source, and what the packet claims of its inner source may (see [AntiSpoof] and
 // [Packet.Origins]). If not, d becomes a drop, or what audit mode makes of it, and

@@ -1,0 +1,13 @@
+package prefetch
+
+import "unsafe"
+
+// Line asks for the cache line at p and does not wait for it.
+//
+//go:noescape
+func Line(p unsafe.Pointer)
+
+// ThreeLines asks for the cache line at p and the two behind it.
+//
+//go:noescape
+func ThreeLines(p unsafe.Pointer)
