@@ -31,7 +31,7 @@ func (e usageError) Unwrap() error { return e.error }
 // execute runs the command line and returns the exit status.
 func execute(ctx context.Context, args []string, s streams) int {
 	root := newRootCommand(s)
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // for nil cobra takes the program's
 	command, err := root.ExecuteContextC(ctx)
 	var usage usageError
 	switch {
