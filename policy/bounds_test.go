@@ -191,3 +191,31 @@ func TestAllExpressionsOfAFileTogetherAreBounded(t *testing.T) {
 		t.Error(diags)
 	}
 }
+
+func TestOnlyTheVerbsOfAFormatAreBounded(t *testing.T) {
+	for text, want := range map[string]bool{
+		`format("192.168.%d.0/24", 7)`:         true,
+		`format("2001:db8:%x::/48", 7)`:        true,
+		`format("100%%1000 %d", 7)`:            true,
+		`format("%010d", 7)`:                   true,
+		`format("*%s*", "a")`:                  true,
+		`format("%99d %[1]s", 7)`:              true,
+		`format("%100d", 7)`:                   false,
+		`format("%%%100d", 7)`:                 false,
+		`format("%-0100d", 7)`:                 false,
+		`format("%.100f", 7)`:                  false,
+		`format("%.000100f", 7)`:               false,
+		`format("%5%%1000000000d", 7)`:         false,
+		`format("%1000000000d%1$*d", 7)`:       false,
+		`format("%*d", 7, 7)`:                  false,
+		`format("%[1000000000000000000]d", 7)`: false,
+	} {
+		e, diags := hclsyntax.ParseExpression([]byte(text), "x", hcl.InitialPos)
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		if _, diags = e.Value(&hcl.EvalContext{Functions: functions()}); diags.HasErrors() == want {
+			t.Errorf("%s: got %v", text, diags)
+		}
+	}
+}

@@ -50,17 +50,8 @@ func boundedFormat() function.Function {
 		VarParam: &function.Parameter{Name: "args", Type: cty.DynamicPseudoType, AllowDynamicType: true},
 		Type:     function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			digits := 0
-			for _, c := range args[0].AsString() {
-				if digits++; c < '0' || c > '9' {
-					digits = 0
-				}
-				if digits > 2 {
-					return cty.NilVal, function.NewArgErrorf(0, "widths and precisions have at most two digits")
-				}
-			}
-			if strings.Contains(args[0].AsString(), "*") {
-				return cty.NilVal, function.NewArgErrorf(0, `"*" is no width here`)
+			if problem := wideVerb(args[0].AsString()); problem != "" {
+				return cty.NilVal, function.NewArgErrorf(0, "%s", problem)
 			}
 			for i, a := range args[1:] {
 				if longNumeral(a) {
@@ -70,6 +61,30 @@ func boundedFormat() function.Function {
 			return stdlib.FormatFunc.Call(args)
 		},
 	})
+}
+
+// wideVerb says what is wrong with the verbs of a format; "" if nothing is. What
+// is written between them may have any digits.
+func wideVerb(format string) string {
+	inVerb, digits := false, 0
+	for i, c := range format {
+		switch {
+		case !inVerb:
+			inVerb, digits = c == '%', 0
+		case c == '%' && format[i-1] == '%', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+			inVerb = false
+		case c == '*':
+			return `"*" is no width here`
+		case c == '0' && digits == 0: // a flag, or adds nothing
+		case '0' <= c && c <= '9':
+			if digits++; digits > 2 {
+				return "widths and precisions have at most two digits"
+			}
+		default:
+			digits = 0
+		}
+	}
+	return ""
 }
 
 // longNumeral reports whether a value is text that %d would take for a number of
