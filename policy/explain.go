@@ -213,11 +213,15 @@ func (m *conditions) firstFailure(c *check) (attribute, got string) {
 		{"datapath", ports(m.datapath, uint64(OVNDatapath(id))), fmt.Sprint(OVNDatapath(id))},
 		{"ingress_port", ports(m.ingress, uint64(OVNIngress(id))), fmt.Sprint(OVNIngress(id))},
 		{"egress_port", ports(m.egress, uint64(OVNEgress(id))), fmt.Sprint(OVNEgress(id))},
-		{"time", m.times == nil || m.times.contains(c.packet.Wall), "no window is open"},
+		{"time", m.times == nil || m.times.contains(c.packet.Wall), ""},
 	} {
-		if !test.holds {
-			return test.attribute, test.got
+		if test.holds {
+			continue
 		}
+		if test.attribute == "time" {
+			return test.attribute, m.times.timeText(c.packet.Wall)
+		}
+		return test.attribute, test.got
 	}
 	return "", ""
 }
@@ -307,6 +311,9 @@ func (p *Policy) attributeText(rule int32, attribute string) string {
 		case "time":
 			return "until " + time.Unix(t.Expires, 0).UTC().Format(time.RFC3339)
 		}
+	}
+	if m := p.rules[rule].more; attribute == "time" && m != nil && m.times != nil {
+		return m.times.String() // blocks, not an attribute
 	}
 	text, filename, _ := p.RuleText(rule)
 	block := quickRule([]byte(text), filename, hcl.InitialPos)

@@ -32,6 +32,12 @@ tenant "t" {
     time {
       days = ["sun"]
     }
+    time {
+      days     = ["sat"]
+      from     = "22:00"
+      to       = "02:00"
+      timezone = "Asia/Tokyo"
+    }
   }
 }
 tenant "o" {
@@ -69,7 +75,7 @@ tenant "o" {
 		{good + "frag later", "", "", 0, "fragment", `["whole"]`, "later"},
 		{good + "from 10.47.0.9", "", "", 0, "from_endpoint", `["10.47.0.1"]`, "10.47.0.9"},
 		{good + "from 10.47.0.1 to 10.47.0.9", "", "", 0, "to_endpoint", `["10.47.0.2"]`, "10.47.0.9"},
-		{good + "from 10.47.0.1 to 10.47.0.2", "", "", 0, "time", "", "no window is open"},
+		{good + "from 10.47.0.1 to 10.47.0.2", "", "", 0, "time", "sun 00:00-24:00 UTC or sat 22:00-02:00 Asia/Tokyo", "of thu 1970-01-01 00:00 UTC, which is thu 1970-01-01 09:00 Asia/Tokyo"},
 		{good + "from 10.47.0.1 to 10.47.0.2", "", "", 3 * 86400, "", "", ""}, // 1970-01-04 was a Sunday
 	} {
 		t.Run(tt.packet, func(t *testing.T) {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // hosts without a zone database
@@ -36,6 +37,18 @@ func (c *timeCondition) String() string {
 		parts[i] = c.windows[i].String()
 	}
 	return strings.Join(parts, " or ")
+}
+
+// timeText says of when a packet is, in the zone of each window.
+func (c *timeCondition) timeText(wall int64) string {
+	var parts []string
+	for i := range c.windows {
+		t := time.Unix(wall, 0).In(c.windows[i].zone)
+		if s := strings.ToLower(t.Format("Mon")) + t.Format(" 2006-01-02 15:04 ") + t.Location().String(); !slices.Contains(parts, s) {
+			parts = append(parts, s)
+		}
+	}
+	return "of " + strings.Join(parts, ", which is ")
 }
 
 func (w *timeWindow) String() string {
