@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/hashicorp/hcl/v2"
+
+	"sttwall/describe"
 )
 
 // settingsWith is the defaults with a change.
@@ -354,5 +356,37 @@ func TestNumbersOutOfRangeAreRefusedInEveryForm(t *testing.T) {
 				t.Errorf("%s = [%s] loads", tt.attribute, entry)
 			}
 		}
+	}
+}
+
+func TestWhatIsNegatedIsComputed(t *testing.T) {
+	p := mustLoad(t, `settings {
+  endpoints = ["any"]
+  tcp_loose = !false
+}
+address_group "a" {
+  addresses = ["10.0.0.1"]
+}
+tenant "t" {
+  context_ids = [-(1 - 8), -(-9)]
+  rule "r" {
+    action = "accept"
+    source = [!(address_group.a)]
+    log    = !(1 == 2)
+  }
+}`)
+	for packet, want := range map[string]Action{"udp 10.0.0.1 > 10.0.0.9:1": Drop, "udp 10.0.0.2 > 10.0.0.9:1": Accept} {
+		d, err := describe.Parse(packet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []uint64{7, 9} {
+			if got := p.Evaluate(&Packet{ContextID: id, Frame: &d.Frame}); got.Action != want || got.Log != (want == Accept) {
+				t.Errorf("%d %s: %+v", id, packet, got)
+			}
+		}
+	}
+	if !p.Settings().TCPLoose {
+		t.Error("tcp_loose is false")
 	}
 }

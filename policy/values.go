@@ -95,15 +95,28 @@ func (l *loader) value(e hclsyntax.Expression) value {
 	case *hclsyntax.ScopeTraversalExpr:
 		v.kind, v.traversal = kindReference, e.Traversal
 	case *hclsyntax.UnaryOpExpr:
-		switch inner := e.Val.(type) {
+		operand := e.Val
+		for {
+			p, ok := operand.(*hclsyntax.ParenthesesExpr)
+			if !ok {
+				break
+			}
+			operand = p.Expression
+		}
+		switch inner := operand.(type) {
 		case *hclsyntax.ScopeTraversalExpr:
 			if e.Op == hclsyntax.OpLogicalNot {
 				v.kind, v.traversal, v.negated = kindReference, inner.Traversal, true
 			}
 		case *hclsyntax.LiteralValueExpr:
-			if e.Op == hclsyntax.OpNegate && inner.Val.Type() == cty.Number && !inner.Val.IsNull() {
+			switch {
+			case e.Op == hclsyntax.OpNegate && inner.Val.Type() == cty.Number && !inner.Val.IsNull():
 				v.kind, v.number = kindNumber, new(big.Float).Neg(inner.Val.AsBigFloat())
+			case e.Op == hclsyntax.OpLogicalNot && inner.Val.Type() == cty.Bool:
+				l.evaluate(&v, e)
 			}
+		case *hclsyntax.UnaryOpExpr, *hclsyntax.BinaryOpExpr, *hclsyntax.ConditionalExpr, *hclsyntax.FunctionCallExpr:
+			l.evaluate(&v, e)
 		}
 	case *hclsyntax.ForExpr, *hclsyntax.FunctionCallExpr, *hclsyntax.ConditionalExpr, *hclsyntax.TemplateWrapExpr,
 		*hclsyntax.IndexExpr, *hclsyntax.SplatExpr, *hclsyntax.RelativeTraversalExpr, *hclsyntax.BinaryOpExpr:
