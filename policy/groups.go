@@ -137,6 +137,7 @@ func (l *loader) addressFile(a *hclsyntax.Attribute, own *classify.Addresses) {
 		l.errorf(v.at, "Address file not read", "Expected a file of addresses that can be read: %s: %s.", clip(path), err)
 		return
 	}
+	text = bytes.TrimPrefix(text, []byte("\uFEFF")) // as of the rules file
 	l.addressFiles[path] = &hcl.File{Bytes: text}
 	found := l.addressLines(path, text, own)
 	if found == 0 && l.errors == 0 {

@@ -390,3 +390,15 @@ tenant "t" {
 		t.Error("tcp_loose is false")
 	}
 }
+
+func TestAFileOfAddressesCanBeFromWindows(t *testing.T) {
+	text := "\uFEFF# first\r\n10.0.0.1 # this\r\n\r\n\t10.0.0.5-10.0.0.9"
+	p, diags, _ := load("files.hcl", []byte("settings {\n endpoints = [\"any\"]\n}\naddress_group \"a\" {\n addresses_from = \"a.txt\"\n}\ntenant \"t\" {\n context_ids = [1]\n}\n"),
+		func(string) ([]byte, error) { return []byte(text), nil })
+	if p == nil {
+		t.Fatal(diags)
+	}
+	if got := p.groups["a"].V4; len(got) != 2 || got[1].Hi != 10<<24|9 {
+		t.Errorf("got %v", got)
+	}
+}
