@@ -24,10 +24,14 @@ type Frame struct {
 	FrameLength int     `json:"frame_length"`
 	Segments    int     `json:"segments"`
 	*Header
-	Verdict     string `json:"verdict"`
-	Tenant      string `json:"tenant,omitempty"`
-	Rule        string `json:"rule,omitempty"`
-	Reason      string `json:"reason,omitempty"`
+	Verdict string `json:"verdict"`
+	Tenant  string `json:"tenant,omitempty"`
+	Rule    string `json:"rule,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	// Of a frame that only audit mode lets pass: the verdict and the reason that
+	// it would have had.
+	WouldBe     string `json:"would_be,omitempty"`
+	Would       string `json:"would,omitempty"`
 	Inner       *Inner `json:"inner,omitempty"`
 	InnerSHA256 string `json:"inner_sha256,omitempty"` // the first 16 hex digits
 }
@@ -103,6 +107,9 @@ func newFrame(e *firewall.FrameEvent, at int64, hash bool) Frame {
 	if e.Reason != reason.None {
 		f.Reason = e.Reason.String()
 	}
+	if audited(e) {
+		f.WouldBe, f.Would = e.Decision.WouldBe.String(), e.Decision.Would.String()
+	}
 	if e.HasHeader {
 		h := &e.Header
 		f.Header = &Header{h.Flags, h.L4Offset, h.MSS, h.TCI, fmt.Sprintf("0x%016x", h.ContextID)}
@@ -115,6 +122,11 @@ func newFrame(e *firewall.FrameEvent, at int64, hash bool) Frame {
 		f.InnerSHA256 = hex.EncodeToString(sum[:8])
 	}
 	return f
+}
+
+// audited reports whether only audit mode lets the frame pass.
+func audited(e *firewall.FrameEvent) bool {
+	return e.Verdict == firewall.Accept && e.Decision.Audit
 }
 
 func newInner(in *inspect.Frame) *Inner {

@@ -69,8 +69,11 @@ func (p *tablePrinter) frame(f *Frame) error {
 		}
 	}
 	why := f.Rule
-	if f.Reason != "" {
-		why = f.Reason
+	if reason := f.Reason + f.Would; reason != "" {
+		why = reason
+		if f.Would != "" {
+			why = "audit: " + reason
+		}
 		if f.Rule != "" {
 			why += " by " + f.Rule
 		} else if f.Tenant != "" {
@@ -174,8 +177,12 @@ func (p *tablePrinter) summary(s *Summary) error {
 	}
 	fmt.Fprintf(p.w, "%d packets: %d STT, %d not STT; %d with a VLAN tag outside, %d cut short, %d with an unfinished checksum\n",
 		s.Packets, s.STT, s.NotSTT, s.Tagged, s.CutShort, s.Unfinished)
-	fmt.Fprintf(p.w, "%d frames: %d accepted (%d encoded anew), %d dropped (%d never whole)\n",
-		s.Frames, s.Accepted, s.Rewritten, s.Dropped, s.Incomplete)
+	byAudit := ""
+	if s.Audited > 0 {
+		byAudit = fmt.Sprintf(", %d by audit mode alone", s.Audited)
+	}
+	fmt.Fprintf(p.w, "%d frames: %d accepted (%d encoded anew%s), %d dropped (%d never whole)\n",
+		s.Frames, s.Accepted, s.Rewritten, byAudit, s.Dropped, s.Incomplete)
 	fmt.Fprintf(p.w, "%d packets would have left\n", s.Left)
 
 	width := 0
@@ -185,10 +192,18 @@ func (p *tablePrinter) summary(s *Summary) error {
 		}
 	}
 	if len(s.Tenants) > 0 {
-		fmt.Fprintf(p.w, "\n%-*s  %9s  %9s\n", width, "tenant", "accepted", "dropped")
+		fmt.Fprintf(p.w, "\n%-*s  %9s  %9s", width, "tenant", "accepted", "dropped")
+		if s.Audited > 0 {
+			fmt.Fprintf(p.w, "  %9s", "audited")
+		}
+		fmt.Fprintln(p.w)
 	}
 	for _, name := range keys(s.Tenants) {
-		fmt.Fprintf(p.w, "%-*s  %9d  %9d\n", width, name, s.Tenants[name].Accepted, s.Tenants[name].Dropped)
+		fmt.Fprintf(p.w, "%-*s  %9d  %9d", width, name, s.Tenants[name].Accepted, s.Tenants[name].Dropped)
+		if s.Audited > 0 {
+			fmt.Fprintf(p.w, "  %9d", s.Tenants[name].Audited)
+		}
+		fmt.Fprintln(p.w)
 	}
 	if len(s.Rules) > 0 {
 		fmt.Fprintf(p.w, "\n%-*s  %9s\n", width, "rule", "frames")

@@ -101,6 +101,34 @@ func TestTheWordsOfAReplay(t *testing.T) {
 	}
 }
 
+func TestWhatOnlyAuditModeLetsPassIsNamed(t *testing.T) {
+	rules := strings.NewReplacer("[100]", "[100]\n  mode = \"audit\"", "[200]", "[200]\n  mode = \"audit\"").Replace(storyRules)
+	lines := make(map[replay.Format]string)
+	for _, format := range []replay.Format{replay.JSON, replay.Table} {
+		var out bytes.Buffer
+		c := replay.Config{Policy: load(t, rules), Inputs: []string{story(t)}, Format: format, Out: &out}
+		summary, err := replay.Run(context.Background(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := summary.Tenants["acme"], (replay.Count{Accepted: 2, Audited: 1}); summary.Audited != 2 || got != want {
+			t.Errorf("got %d and %+v, want 2 and %+v", summary.Audited, got, want)
+		}
+		lines[format] = out.String()
+	}
+	for want, format := range map[string]replay.Format{
+		`"verdict":"accept","tenant":"acme","rule":"acme/no-windows","would_be":"drop","would":"rule_drop"`: replay.JSON,
+		`"verdict":"accept","tenant":"other","would_be":"drop","would":"tenant_default"`:                    replay.JSON,
+		"accept   audit: rule_drop by acme/no-windows":                                                      replay.Table,
+		"accept   audit: tenant_default of other":                                                           replay.Table,
+		"3 accepted (0 encoded anew, 2 by audit mode alone)":                                                replay.Table,
+	} {
+		if !strings.Contains(lines[format], want) {
+			t.Errorf("%s is not in\n%s", want, lines[format])
+		}
+	}
+}
+
 func TestChecksumsAreTakenAsTold(t *testing.T) {
 	header := stt.FrameHeader{ContextID: 100}
 	right := frame{path: path4, id: 1, header: header, inner: innerTCP(t, 10), cuts: []int{0}}

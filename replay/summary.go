@@ -29,12 +29,14 @@ type Summary struct {
 	Left int `json:"left"`
 	Late int `json:"late"`
 	// Frames is Accepted and Dropped together. Incomplete are among the
-	// dropped, Rewritten among the accepted: they left with other bytes.
+	// dropped, Rewritten among the accepted: they left with other bytes. Audited
+	// are accepted by audit mode alone.
 	Frames     int `json:"frames"`
 	Accepted   int `json:"accepted"`
 	Dropped    int `json:"dropped"`
 	Incomplete int `json:"incomplete"`
 	Rewritten  int `json:"rewritten"`
+	Audited    int `json:"audited"`
 	// Tenants counts frames by tenant, Rules by the rule that decided.
 	// All that the policy has are there, those without frames too.
 	Tenants map[string]Count `json:"tenants"`
@@ -44,9 +46,11 @@ type Summary struct {
 	Reasons map[string]int `json:"reasons"`
 }
 
-// Count is how many frames passed and how many did not.
+// Count is how many frames passed, how many of them by audit mode alone, and how
+// many did not.
 type Count struct {
 	Accepted int `json:"accepted"`
+	Audited  int `json:"audited"`
 	Dropped  int `json:"dropped"`
 }
 
@@ -83,6 +87,10 @@ func (s *Summary) frame(e *firewall.FrameEvent) {
 	} else {
 		s.Dropped++
 		count.Dropped++
+	}
+	if audited(e) {
+		s.Audited++
+		count.Audited++
 	}
 	if e.Incomplete {
 		s.Incomplete++
