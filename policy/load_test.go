@@ -402,3 +402,34 @@ func TestAFileOfAddressesCanBeFromWindows(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func TestEtherTypesCanBeAllTheRest(t *testing.T) {
+	p := mustLoad(t, `settings {
+  endpoints = ["any"]
+}
+tenant "t" {
+  context_ids        = [1]
+  neighbor_discovery = "rules"
+  rule "other" {
+    action    = "accept"
+    ethertype = ["!ipv4", "!ipv6"]
+    source    = ["any"]
+  }
+  rule "six" {
+    action    = "accept"
+    ethertype = ["0x86dd-0xffff"]
+  }
+}`)
+	for packet, want := range map[string]string{
+		"udp 10.0.0.1 > 10.0.0.2:1": "", "udp 2001:db8::1 > [2001:db8::2]:1": "t/six",
+		"arp request 10.0.0.1 > 10.0.0.2": "t/other", "ethertype 0x88cc": "t/other", "ethertype 0x0600": "t/other", "ethertype 0xffff": "t/other",
+	} {
+		d, err := describe.Parse(packet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Evaluate(&Packet{ContextID: 1, Frame: &d.Frame}).Rule; got != want {
+			t.Errorf("%s: got %q, want %q", packet, got, want)
+		}
+	}
+}

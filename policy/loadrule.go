@@ -118,16 +118,7 @@ func (l *loader) defaultServices(r *rule, m *conditions, services *hclsyntax.Att
 		m.noServices = m.etherTypes != nil || m.arpOperations != nil
 		switch {
 		case m.etherTypes != nil:
-			for _, s := range m.etherTypes {
-				for n := s.lo; n <= s.hi && len(r.services) < maxServices; n++ {
-					switch n {
-					case inspect.EtherTypeIPv4, inspect.EtherTypeIPv6:
-						r.services = append(r.services, anyPacket())
-					default:
-						r.services = append(r.services, ofEtherType(uint16(n)))
-					}
-				}
-			}
+			r.services = ofEtherTypes(m.etherTypes)
 		case m.arpOperations != nil:
 			r.services = []service{ofEtherType(inspect.EtherTypeARP)}
 		default:
@@ -160,11 +151,8 @@ func (l *loader) condition(a *hclsyntax.Attribute, m *conditions, ovn bool) bool
 	case "pcp":
 		m.pcp = l.numbers(a, &numberList{what: "priorities from 0 to 7 and ranges of them", example: `[0, "5-7"]`, limit: 7, top: untaggedPCP})
 	case "ethertype":
-		m.etherTypes = l.numbers(a, &numberList{what: `"ipv4", "ipv6", "arp", and ethertypes from 0x0600`, example: `["ipv4", "arp", "0x88cc"]`, least: 0x0600, limit: 0xffff, hex: true,
+		m.etherTypes = l.numbers(a, &numberList{what: `"ipv4", "ipv6", "arp", and ethertypes from 0x0600`, example: `["ipv4", "arp", "0x88cc"]`, least: leastEtherType, limit: 0xffff, hex: true,
 			words: map[string]span{"ipv4": {inspect.EtherTypeIPv4, inspect.EtherTypeIPv4}, "ipv6": {inspect.EtherTypeIPv6, inspect.EtherTypeIPv6}, "arp": {inspect.EtherTypeARP, inspect.EtherTypeARP}}})
-		if n := m.etherTypes.size(); n > maxServices {
-			l.errorf(a.Expr.Range(), "Too many ethertypes", "Expected at most %d ethertypes; there are %d.", maxServices, n)
-		}
 	case "arp_operation":
 		m.arpOperations = l.numbers(a, &numberList{what: `"request", "reply", and numbers to 65535`, example: `["request"]`, limit: 0xffff,
 			words: map[string]span{"request": {1, 1}, "reply": {2, 2}}})
@@ -196,14 +184,6 @@ func (l *loader) condition(a *hclsyntax.Attribute, m *conditions, ovn bool) bool
 		return false // said already
 	}
 	return true
-}
-
-func (s spans) size() uint64 {
-	var n uint64
-	for _, r := range s {
-		n += r.hi - r.lo + 1
-	}
-	return n
 }
 
 var tcpFlagWords = []string{"fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ae"}

@@ -83,7 +83,7 @@ func parseEtherType(s string) (uint16, string) {
 	switch {
 	case !ok || err != nil:
 		return 0, fmt.Sprintf("Expected a hexadecimal number behind \"ethertype/\", such as \"ethertype/0x88cc\"; this is %q.", clip(s))
-	case n < 0x0600: // IEEE 802.3 clause 3.2.6
+	case n < leastEtherType:
 		return 0, fmt.Sprintf("Expected an ethertype from 0x0600; 0x%04x is an 802.3 length.", n)
 	}
 	if why, refused := refusedEtherTypes[uint16(n)]; refused {

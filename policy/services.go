@@ -224,6 +224,38 @@ func ofEtherType(n uint16) service {
 	return s
 }
 
+// ofEtherTypes is every frame of those ethertypes. For either IP it is any
+// packet: the rule's condition on ethertypes tells the two apart.
+func ofEtherTypes(s spans) (out []service) {
+	isIP := false
+	other := func(lo, hi uint64) {
+		if lo <= hi {
+			o := ofEtherType(uint16(lo))
+			o.box.KindHi = otherKind | uint32(hi)
+			out = append(out, o)
+		}
+	}
+	for _, r := range s {
+		lo := max(r.lo, leastEtherType)
+		for _, ip := range []uint64{inspect.EtherTypeIPv4, inspect.EtherTypeIPv6} {
+			if lo <= ip && ip <= r.hi {
+				isIP = true
+				other(lo, ip-1)
+				lo = ip + 1
+			}
+		}
+		other(lo, r.hi)
+	}
+	if isIP {
+		out = append(out, anyPacket())
+	}
+	return out
+}
+
+// leastEtherType is where ethertypes begin; below are lengths (IEEE 802.3 clause
+// 3.2.6).
+const leastEtherType = 0x0600
+
 // ofICMP is the ICMP messages with types from lo to hi, or the one type with
 // the code, unless that is negative.
 func ofICMP(protocol, lo, hi uint8, code int) service {

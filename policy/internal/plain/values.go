@@ -144,15 +144,17 @@ func (m *maker) vlan() []Number {
 }
 
 func (m *maker) etherType() []Number {
-	// All but a few would be too many, so one entry stands without "!".
 	entry := func(not bool) Number {
 		n := etherTypes[m.r.IntN(len(etherTypes))]
-		if m.chance(4) {
+		switch {
+		case m.chance(4):
 			return Number{not, false, n, n + uint64(m.r.IntN(6))}
+		case m.chance(4):
+			return Number{not, false, n, n + uint64(m.r.IntN(0x10000-int(n)))}
 		}
 		return Number{not, false, n, n}
 	}
-	list := []Number{entry(false)}
+	list := []Number{entry(m.chance(3))}
 	for range m.r.IntN(3) {
 		list = append(list, entry(m.chance(3)))
 	}

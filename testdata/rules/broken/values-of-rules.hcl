@@ -49,11 +49,6 @@ tenant "acme" {
     to_endpoint     = []
   }
 
-  rule "most-ethertypes" {
-    action    = "accept"
-    ethertype = ["0x0600-0xffff"]
-  }
-
   rule "nothing-set" {
     action = "drop"
     set {
