@@ -129,23 +129,21 @@ func (r *runner) step(s *policy.Step) (string, error) {
 }
 
 func compare(s *policy.Step, e *firewall.FrameEvent) string {
-	var wants, gots []string
+	var gots []string
 	got := policy.Drop
 	if e.Verdict == firewall.Accept {
 		got = policy.Accept
 	} else if e.Decision.Action == policy.Reject {
 		got = policy.Reject
 	}
-	if got != s.Expect {
-		wants = append(wants, s.Expect.String())
-	}
+	wants := []string{s.Expect.String()}
 	if s.Rule != "" && s.Rule != ruleOf(e) {
 		wants = append(wants, "by "+s.Rule)
 	}
 	if s.Reason != reason.None && s.Reason != e.Reason && s.Reason != e.Decision.Would {
 		wants = append(wants, "because of "+s.Reason.String())
 	}
-	if len(wants) == 0 {
+	if got == s.Expect && len(wants) == 1 {
 		return ""
 	}
 	gots = append(gots, got.String(), "by "+ruleOf(e))

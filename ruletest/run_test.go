@@ -65,7 +65,7 @@ func TestAFailureSaysWhereAndWhat(t *testing.T) {
   packet     = "udp 10.0.0.1:1 > 10.0.0.2:53"
   expect     = "reject"
   rule       = "acme/web"
-}`, `f.hcl:17: test "web": expected by acme/web, got reject by acme/no-dns because of rule_reject
+}`, `f.hcl:17: test "web": expected reject by acme/web, got reject by acme/no-dns because of rule_reject
     packet: udp 10.0.0.1:1 > 10.0.0.2:53`},
 		{"another reason, in a later step", `test "web" {
   context_id = 100
@@ -79,7 +79,7 @@ func TestAFailureSaysWhereAndWhat(t *testing.T) {
     reason = "tenant_default"
     rule   = "default"
   }
-}`, `f.hcl:22: test "web", step 2: expected because of tenant_default, got drop by default because of state_invalid
+}`, `f.hcl:22: test "web", step 2: expected drop because of tenant_default, got drop by default because of state_invalid
     packet: tcp 10.0.0.1:2 > 10.0.0.2:80 ack`},
 		{"what audit mode lets pass", `tenant "watched" {
   context_ids = [200]
