@@ -122,10 +122,10 @@ func TestExplainShowsWhatIsDeclared(t *testing.T) {
 func TestATestComesFromWhereItsAddressIsDeclared(t *testing.T) {
 	p := mustLoad(t, strings.Replace(spoofRules, `"10.47.1.2", "10.47.2.0/24"`, `"2001:db8:47::1"`, 1))
 	for _, tt := range []struct{ packet, from, to string }{
-		{"udp 10.1.16.5:1 > 10.1.2.4:2", "10.47.1.1", "192.0.2.2"},
+		{"udp 10.1.16.5:1 > 10.1.2.4:2", "10.47.1.1", "192.0.2.1"},
 		{"udp 10.1.16.6:1 > 10.1.2.4:2", "2001:db8:47::1", "2001:db8:47::1"},
-		{"udp 10.1.2.3:1 > 10.1.2.4:2", "192.0.2.1", "192.0.2.2"},
-		{"udp 10.1.16.5:1 > 10.1.2.4:2 from 10.47.9.9", "10.47.9.9", "192.0.2.2"},
+		{"udp 10.1.2.3:1 > 10.1.2.4:2", "192.0.2.1", "192.0.2.1"},
+		{"udp 10.1.16.5:1 > 10.1.2.4:2 from 10.47.9.9", "10.47.9.9", "192.0.2.1"},
 	} {
 		d, err := describe.Parse(tt.packet)
 		if err != nil {

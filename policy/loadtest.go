@@ -205,17 +205,17 @@ func (p *Policy) OuterEndpoints(s *Step) (from, to netip.Addr) {
 
 // DefaultEndpoints are outer addresses that may carry the inner frame with that
 // context ID: the first that settings, the tenant and the bindings of its
-// anti_spoof allow, and addresses for documentation (RFC 5737) where any may.
+// anti_spoof allow, and one for documentation (RFC 5737) where any may.
 func (p *Policy) DefaultEndpoints(contextID uint64, f *inspect.Frame) (from, to netip.Addr) {
-	from, to = netip.AddrFrom4([4]byte{192, 0, 2, 1}), netip.AddrFrom4([4]byte{192, 0, 2, 2})
+	from = netip.AddrFrom4([4]byte{192, 0, 2, 1})
 	if e := p.settings.Endpoints; len(e) > 0 {
 		from = firstHost(e[0])
-		to = from
 	}
+	to = from // so that an answer comes from where the question went
 	if d, found := p.Find(contextID); found {
 		if t := &p.tenants[d.TenantIndex]; len(t.Endpoints) > 0 {
 			from = firstHost(t.Endpoints[0])
-			to = from // so that an answer comes from where the question went
+			to = from
 		}
 		if a := p.tenants[d.TenantIndex].AntiSpoof; a != nil {
 			origin := p.tenants[d.TenantIndex].origin(contextID)

@@ -118,6 +118,39 @@ test "watched" {
 	}
 }
 
+func TestAnAnswerComesFromWhereTheQuestionWent(t *testing.T) {
+	for _, endpoints := range []string{`"any"`, `"10.47.0.0/16"`, `"2001:db8:47::/64"`} {
+		p, diagnostics := policy.Load("f.hcl", []byte(`settings {
+  endpoints = [`+endpoints+`]
+}
+tenant "t" {
+  context_ids = [1]
+  rule "dns" {
+    action   = "accept"
+    services = ["udp/53"]
+  }
+}
+test "a name is found" {
+  context_id = 1
+  step {
+    packet = "udp 10.0.0.1:4000 > 10.0.0.53:53"
+    expect = "accept"
+  }
+  step {
+    packet = "udp 10.0.0.53:53 > 10.0.0.1:4000"
+    expect = "accept"
+    rule   = "t/dns"
+  }
+}`))
+		if diagnostics.HasErrors() {
+			t.Fatal(diagnostics)
+		}
+		if failures, err := Run(p); err != nil || len(failures) > 0 {
+			t.Errorf("%s: got %v, %v", endpoints, failures, err)
+		}
+	}
+}
+
 func TestATestWithTwoFamiliesOutsideCannotRun(t *testing.T) {
 	p, diagnostics := policy.Load("f.hcl", []byte(rules+`test "web" {
   context_id = 100

@@ -30,7 +30,7 @@ func TestARunningFirewallIsAsked(t *testing.T) {
 		want string
 	}{
 		{"explain", []string{"explain", "--context", "0x64", "tcp 10.0.0.1:1 > 10.0.0.2:443 syn"}, "context ID 0x64 is tenant acme (context_ids 0x64)\n" +
-			"  taken to come from endpoint 192.0.2.1 and go to 192.0.2.2\n" +
+			"  taken to come from endpoint 192.0.2.1 and go to 192.0.2.1\n" +
 			"  there is no flow; the packet would begin one\n" +
 			"  FILE:6 acme/no-telnet: no: services = [\"tcp/23\"], but the packet is tcp/443 from port 1, flags syn\n" +
 			"  FILE:10 acme/web: matches\n" +
