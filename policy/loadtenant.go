@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
@@ -81,6 +82,7 @@ func (l *loader) tenant(b *hclsyntax.Block, name string) {
 			if t.Endpoints = l.prefixes(a); len(t.Endpoints) > 0 {
 				t.endpoints = prefixSet(t.Endpoints)
 			}
+			l.warnUnlisted(a, t.Endpoints)
 		case "default_action":
 			t.DefaultAction = l.action(a)
 		case "mode":
@@ -109,6 +111,17 @@ func (l *loader) tenant(b *hclsyntax.Block, name string) {
 	}
 	t.rules = l.ruleBlocks(b.Body, name, t.OVN)
 	l.policy.tenants = append(l.policy.tenants, t)
+}
+
+// warnUnlisted warns of endpoints of a tenant that may send nothing at all.
+func (l *loader) warnUnlisted(a *hclsyntax.Attribute, endpoints []netip.Prefix) {
+	listed := l.policy.settings.Endpoints
+	for _, p := range endpoints {
+		if len(listed) > 0 && !slices.ContainsFunc(listed, p.Overlaps) {
+			l.warnf(a.Expr.Range(), "Endpoint not in settings",
+				"Expected endpoints of settings.endpoints; %s is in none of them, so nothing that comes from there passes.", prefixText(p))
+		}
+	}
 }
 
 func (l *loader) limits(b *hclsyntax.Block, out *conntrack.Limits) {
