@@ -214,7 +214,7 @@ func (p *Policy) DefaultEndpoints(contextID uint64, f *inspect.Frame) (from, to 
 	to = from // so that an answer comes from where the question went
 	if d, found := p.Find(contextID); found {
 		if t := &p.tenants[d.TenantIndex]; len(t.Endpoints) > 0 {
-			from = firstHost(t.Endpoints[0])
+			from = firstHost(commonPrefix(t.Endpoints, p.settings.Endpoints))
 			to = from
 		}
 		if a := p.tenants[d.TenantIndex].AntiSpoof; a != nil {
@@ -227,6 +227,23 @@ func (p *Policy) DefaultEndpoints(contextID uint64, f *inspect.Frame) (from, to 
 		}
 	}
 	return from, to
+}
+
+// commonPrefix is the first part of some prefixes that others hold too; the first
+// of them if there is none.
+func commonPrefix(some, others []netip.Prefix) netip.Prefix {
+	for _, p := range some {
+		for _, q := range others {
+			switch {
+			case !p.Overlaps(q):
+			case p.Bits() > q.Bits():
+				return p
+			default:
+				return q
+			}
+		}
+	}
+	return some[0]
 }
 
 // firstHost is the first address of a prefix behind that of the network itself.

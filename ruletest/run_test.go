@@ -119,12 +119,13 @@ test "watched" {
 }
 
 func TestAnAnswerComesFromWhereTheQuestionWent(t *testing.T) {
-	for _, endpoints := range []string{`"any"`, `"10.47.0.0/16"`, `"2001:db8:47::/64"`} {
+	for _, endpoints := range []string{`"any"`, `"10.47.0.0/16"`, `"2001:db8:47::/64"`, `"192.0.2.1", "10.47.1.9"`} {
 		p, diagnostics := policy.Load("f.hcl", []byte(`settings {
   endpoints = [`+endpoints+`]
 }
 tenant "t" {
   context_ids = [1]
+  endpoints   = ["10.99.0.0/16", "10.47.1.0/24", "2001:db8:47::/48"]
   rule "dns" {
     action   = "accept"
     services = ["udp/53"]

@@ -79,7 +79,7 @@ func newExplainCommand(s streams) *cobra.Command {
 			if from.Is4() != to.Is4() {
 				return usageError{fmt.Errorf("packet: from %s to %s: want two IPv4 or two IPv6 addresses", from, to)}
 			}
-			x := control.ForeignEndpoint(p, packet.From)
+			x := control.ForeignEndpoint(p, from)
 			if x == nil {
 				found := p.Explain(&policy.Packet{ContextID: uint64(contextID), Frame: &packet.Frame, From: from, To: to, Wall: wall.Unix()})
 				explained := control.Explained(found, &found.Decision)

@@ -240,6 +240,15 @@ func TestExplainTakesTheEndpointsThatMayCarryAPacket(t *testing.T) {
 			t.Errorf("%s: status %d, %s\n%s", tt.packet, status, stderr, out)
 		}
 	}
+	// A tenant of whose endpoints none may send.
+	file := filepath.Join(t.TempDir(), "rules.hcl")
+	text := "settings {\n endpoints = [\"10.47.0.0/16\"]\n}\ntenant \"t\" {\n context_ids = [1]\n endpoints = [\"10.48.0.1\"]\n default_action = \"accept\"\n}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, out, _ := sttwall("explain", "--rules", file, "--context", "1", "udp 10.0.0.1 > 10.0.0.2:5"); !strings.HasSuffix(out, "drop: endpoint_unknown\n") {
+		t.Errorf("%s", out)
+	}
 	const mixed = "tcp 10.1.9.9:40000 > 10.1.0.10:443 syn from 10.47.0.1 to 2001:db8:47::1"
 	if status, _, stderr := sttwall("explain", "--rules", example, "--context", "100", mixed); status != statusUsage || !strings.Contains(stderr, "want two IPv4 or two IPv6 addresses") {
 		t.Errorf("status %d, %s", status, stderr)
