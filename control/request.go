@@ -38,9 +38,14 @@ func (c *ContextID) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// ParseContextID reads what an operator writes.
+// ParseContextID reads what an operator writes, as rules files do: decimal or 0x,
+// never octal.
 func ParseContextID(s string) (ContextID, error) {
-	n, err := strconv.ParseUint(s, 0, 64)
+	digits, base := s, 10
+	if hex, ok := strings.CutPrefix(s, "0x"); ok {
+		digits, base = hex, 16
+	}
+	n, err := strconv.ParseUint(digits, base, 64)
 	if err != nil {
 		return 0, fmt.Errorf("context ID %.40q: want a number of 64 bits, such as 100 or 0x64", s)
 	}
