@@ -113,6 +113,7 @@ func newLoader(filename string, src []byte, open func(string) ([]byte, error)) *
 		serviceBlocks: make(map[string]*hclsyntax.Block),
 		uses:          make(map[string][]string),
 		sets:          make(map[string]*classify.Addresses),
+		times:         make(map[string]*timeCondition),
 	}
 }
 
@@ -164,6 +165,7 @@ type loader struct {
 
 	// What the policy holds so far, and what of it rules can share.
 	sets   map[string]*classify.Addresses // lists that name groups, by groupsKey
+	times  map[string]*timeCondition      // by what they say
 	ranges int                            // of addresses, in all groups and lists
 	held   int                            // boxes of services, in all lists
 

@@ -103,12 +103,26 @@ func (l *loader) ruleParts(b *hclsyntax.Block, r *rule, m *conditions) {
 		l.noLabel(p)
 		if m.times == nil {
 			m.times = new(timeCondition)
-			l.policy.windows = append(l.policy.windows, m.times)
 		}
 		if w, ok := l.timeWindow(p); ok {
 			m.times.windows = append(m.times.windows, w)
 		}
 	}
+	if m.times != nil {
+		m.times = l.sharedTimes(m.times)
+	}
+}
+
+// sharedTimes returns what rules with the same windows have together: all that
+// there are are looked at once a second.
+func (l *loader) sharedTimes(c *timeCondition) *timeCondition {
+	key := c.String()
+	if known := l.times[key]; known != nil {
+		return known
+	}
+	l.times[key] = c
+	l.policy.windows = append(l.policy.windows, c)
+	return c
 }
 
 // defaultServices says what a rule without services is about: any IP packet, or

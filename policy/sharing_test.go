@@ -108,3 +108,23 @@ func TestPortsAreCountedBeforeTheyArePaired(t *testing.T) {
 		t.Errorf("%d bytes were allocated", n)
 	}
 }
+
+func TestRulesWithTheSameTimesAreLookedAtOnce(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("settings {\n endpoints = [\"any\"]\n}\ntenant \"t\" {\n context_ids = [1]\n")
+	for i, zone := range []string{"UTC", "Asia/Tokyo", "UTC", "Asia/Tokyo", "UTC"} {
+		fmt.Fprintf(&b, " rule \"r%d\" {\n  action = \"accept\"\n  time {\n   from = \"08:00\"\n   timezone = %q\n  }\n }\n", i, zone)
+	}
+	b.WriteString("}\n")
+	p := mustLoad(t, b.String())
+	if len(p.windows) != 2 {
+		t.Fatalf("got %d, want 2", len(p.windows))
+	}
+	states := make(map[uint64]bool)
+	for _, hour := range []int64{0, 7, 9, 16, 23} { // 8 in Tokyo is 23 of the day before
+		states[p.WindowsAt(hour*3600)] = true
+	}
+	if len(states) != 3 {
+		t.Errorf("got %d states of windows, want one, the other, or both open", len(states))
+	}
+}
