@@ -17,6 +17,9 @@ type Key struct {
 	// SrcPort and DstPort are 0 for protocols without ports. ICMP queries have
 	// their identifier in SrcPort and the type of the request in DstPort.
 	SrcPort, DstPort uint16
+	// Reply: an ICMP query's answer, so that Dst has asked. Two hosts that ask each
+	// other have two flows, even with one identifier: some stacks know no other.
+	Reply bool
 }
 
 // ICMP and ICMPv6 queries: the type of the request for each type that belongs
@@ -80,8 +83,9 @@ type packed [packedLen]byte
 
 // Bits of the last byte of a name.
 const (
-	nameIPv4    = 4 // an IPv4-mapped IPv6 address is another one
-	nameContext = 8 // the context ID is part of the key: it is not 0
+	nameIPv4    = 4  // an IPv4-mapped IPv6 address is another one
+	nameContext = 8  // the context ID is part of the key: it is not 0
+	nameAsked   = 16 // an ICMP query by the second address
 )
 
 func (p *packed) name() *name { return (*name)(p[:nameLen]) }
@@ -109,6 +113,9 @@ func (k *Key) pack() (p packed, reversed bool) {
 	p[44] = k.Protocol
 	if k.Src.Is4() {
 		p[45] = nameIPv4
+	}
+	if k.isICMP() && k.Src != k.Dst && reversed != k.Reply {
+		p[45] |= nameAsked
 	}
 	if k.Context != 0 {
 		p[45] |= nameContext

@@ -111,10 +111,11 @@ func same(a, b *event) (dir int, ok bool) {
 	straight, turned := true, true
 	switch {
 	case a.isICMP():
-		ka, _, _ := a.request()
-		kb, _, _ := b.request()
-		straight = a.srcPort == b.srcPort && ka == kb
-		turned = straight
+		ka, ra, _ := a.request()
+		kb, rb, _ := b.request()
+		query := a.srcPort == b.srcPort && ka == kb
+		straight = query && (ra == rb || a.src == a.dst)
+		turned = query && ra != rb
 	case a.hasPorts():
 		straight = a.srcPort == b.srcPort && a.dstPort == b.dstPort
 		turned = a.srcPort == b.dstPort && a.dstPort == b.srcPort
@@ -194,9 +195,6 @@ func (m *model) track(now int64, generation uint32, e *event, bytes int) (v verd
 	}
 	if home := f.ends[dir]; home.IsValid() && home != e.from && !e.anyEndpoint && !e.mayMove {
 		return invalid(reason.FlowEndpoint), f
-	}
-	if e.isICMP() && reply != (dir == 1) {
-		return invalid(reason.StateInvalid), f
 	}
 	if f.generation != generation {
 		return verdict{state: conntrack.StateStale}, f

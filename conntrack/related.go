@@ -73,11 +73,11 @@ func quotedKey(p *Packet, q *inspect.Quoted) (k Key, ok bool) {
 	case q.HasPorts:
 		k.SrcPort, k.DstPort = q.SrcPort, q.DstPort
 	case q.HasICMP:
-		request, _, query := icmpQuery(q.Protocol, q.ICMPType)
+		request, reply, query := icmpQuery(q.Protocol, q.ICMPType)
 		if !query || !q.HasICMPID {
 			return k, false
 		}
-		k.SrcPort, k.DstPort = q.ICMPID, uint16(request)
+		k.SrcPort, k.DstPort, k.Reply = q.ICMPID, uint16(request), reply
 	}
 	return k, true
 }

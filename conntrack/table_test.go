@@ -79,6 +79,8 @@ func TestPseudoState(t *testing.T) {
 		{"an answer to nothing", []meeting{{icmp(0, 77, true), "state_invalid"}}},
 		{"an answer with another identifier", []meeting{{icmp(8, 77, false), "original"}, {icmp(0, 78, true), "state_invalid"}}},
 		{"an answer from the one who asked", []meeting{{icmp(8, 77, false), "original"}, {icmp(0, 77, false), "state_invalid"}}},
+		{"two hosts that ask each other with one identifier", []meeting{{icmp(8, 1, false), "original"}, {icmp(8, 1, true), "original"},
+			{icmp(0, 1, false), "reply"}, {icmp(0, 1, true), "reply"}}},
 		{"a timestamp is no echo", []meeting{{icmp(13, 77, false), "original"}, {icmp(0, 77, true), "state_invalid"}, {icmp(14, 77, true), "reply"}}},
 		{"a redirect has no state", []meeting{{icmp(5, 0, false), "untracked"}}},
 		{"another protocol by its addresses", []meeting{{other(47, 0, 0, false), "original"}, {other(47, 0, 0, true), "reply"}, {other(50, 0, 0, true), "original"}}},

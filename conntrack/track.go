@@ -13,7 +13,6 @@ type lookup struct {
 	packed    packed
 	reversed  bool // the packet goes from the key's second address to the first
 	startable bool // may begin a flow
-	replyOnly bool // can only be a reply
 	tcp       bool
 	segment   segment
 	from      [16]byte // outer source, of a packet that is to begin a flow
@@ -71,8 +70,8 @@ func (l *lookup) name(p *Packet) bool {
 			return false
 		}
 		k.SrcPort = uint16(p.Data[f.L4Offset+4])<<8 | uint16(p.Data[f.L4Offset+5])
-		k.DstPort = uint16(request)
-		l.startable, l.replyOnly = !reply, reply
+		k.DstPort, k.Reply = uint16(request), reply
+		l.startable = !reply
 	}
 	return true
 }
@@ -133,7 +132,7 @@ func (e *entry) direction(reversed bool) int {
 func (e *entry) directionOf(l *lookup) int {
 	if l.key.Src == l.key.Dst && (l.key.isICMP() || l.key.SrcPort == l.key.DstPort) {
 		// A host that talks to itself: the addresses do not tell.
-		if l.replyOnly {
+		if l.key.Reply {
 			return 1
 		}
 		return 0
@@ -193,10 +192,6 @@ func (e *entry) weigh(generation uint32, p *Packet, l *lookup, out *Result) (dir
 	}
 	if !p.AnyEndpoint && !p.MayMove && e.from[dir] != p.From.As16() && e.from[dir] != ([16]byte{}) {
 		refuse(reason.FlowEndpoint)
-		return dir
-	}
-	if l.key.isICMP() && l.replyOnly != (dir == 1) {
-		refuse(reason.StateInvalid)
 		return dir
 	}
 	if e.generation != generation {

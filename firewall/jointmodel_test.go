@@ -224,9 +224,9 @@ func (m *jointModel) find(p *jointPacket) (*jointFlow, int) {
 			continue
 		}
 		switch {
-		case q.src == p.src && q.dst == p.dst && q.sp == p.sp && q.dp == p.dp:
+		case q.src == p.src && q.dst == p.dst && q.sp == p.sp && q.dp == p.dp && !p.reply:
 			return f, 0
-		case q.src == p.dst && q.dst == p.src && q.sp == p.dp && q.dp == p.sp:
+		case q.src == p.dst && q.dst == p.src && q.sp == p.dp && q.dp == p.sp && p.reply == (p.protocol == "icmp"):
 			return f, 1
 		}
 	}
@@ -247,8 +247,6 @@ func (m *jointModel) step(p *jointPacket) (d jointDecision, state conntrack.Stat
 	switch {
 	case f == nil:
 	case f.ends[dir] != p.from && !t.anyEndpoint:
-		return m.refuse(t, p, true), conntrack.StateInvalid
-	case p.protocol == "icmp" && p.reply != (dir == 1):
 		return m.refuse(t, p, true), conntrack.StateInvalid
 	case f.generation != m.generation:
 		// Its first packet is judged again.

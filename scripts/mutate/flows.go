@@ -6,7 +6,7 @@ var flowFaults = []fault{
 	{"conntrack/track.go", "if reversed == (e.flags&flagReversed != 0) {", "if reversed != (e.flags&flagReversed != 0) {"},
 	{"conntrack/track.go", "if !p.AnyEndpoint && !p.MayMove && e.from[dir]", "if p.AnyEndpoint && !p.MayMove && e.from[dir]"},
 	{"conntrack/track.go", "if e.generation != generation {", "if e.generation > generation {"},
-	{"conntrack/track.go", "if l.key.isICMP() && l.replyOnly != (dir == 1) {", "if l.key.isICMP() && l.replyOnly && dir == 0 {"},
+	{"conntrack/key.go", "k.Src != k.Dst && reversed != k.Reply {", "k.Src != k.Dst && k.Reply {"},
 	{"conntrack/track.go", "e.set(flagHasReply)", "e.set(flagTouched)"},
 	{"conntrack/track.go", "e.last = max(e.last, now)", "e.last = now - 1"},
 	{"conntrack/key.go", "uint32(f.Tags[i] & 0xfff)", "uint32(f.Tags[i])"},
