@@ -149,7 +149,13 @@ func (f *modelFlow) synchronize(g *modelSegment, dir int) (why reason.Reason, an
 	case "time_wait", "close":
 		return reason.None, true
 	case "syn_sent":
-		s.syn(g, near(s.sent, g.seq))
+		seq, sent := near(s.sent, g.seq), s.sent
+		again := dir == 0 && seq == s.first
+		s.syn(g, seq)
+		if again { // the first may have brought data
+			s.sent = max(s.sent, sent)
+			s.room = s.sent
+		}
 		if dir == 1 {
 			f.both = true
 			f.status = "syn_received"

@@ -176,7 +176,11 @@ func (c *connection) stepSyn(s *segment, dir int) (reason.Reason, bool) {
 	case statusSynSent:
 		// Sent again, perhaps with another number after a time; or simultaneous
 		// open (RFC 9293 section 3.5).
-		h.end, h.maxEnd, h.maxWin = s.end, s.end, max(s.window, 1)
+		end := s.end
+		if dir == 0 && s.seq == h.maxAck && after(h.end, end) {
+			end = h.end // data of fast open is not sent again, but may have come
+		}
+		h.end, h.maxEnd, h.maxWin = end, end, max(s.window, 1)
 		h.setScale(s)
 		h.maxAck = s.seq
 		if dir == 1 {
