@@ -137,7 +137,7 @@ func (f *Firewall) judgeFirstAgain(now int64, p *policy.Policy, d *policy.Decisi
 	var first policy.Decision
 	known := false
 	if v.Handle.Valid() {
-		if id, from, to, ok := f.shared.flows.Origin(v.Handle, &f.originFrame); ok {
+		if id, from, to, ok := f.shared.flows.Origin(v.Handle, &f.originFrame); ok && isOf(p, d.TenantIndex, id) {
 			first, known = f.judgeOrigin(p, d, id, from, to), true
 		} else {
 			// Ended, by these rules or by itself: not by what is known here.

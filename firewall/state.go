@@ -149,6 +149,10 @@ func (f *Firewall) rejudge(p *policy.Policy, d *policy.Decision) bool {
 	if !ok {
 		return true // gone meanwhile: the next look says so
 	}
+	if !isOf(p, d.TenantIndex, id) {
+		f.end(handle) // as Rejudge does
+		return true
+	}
 	first := f.judgeOrigin(p, d, id, from, to)
 	if first.Action == policy.Accept && !first.Stateless {
 		f.confirm(handle, first)
@@ -160,6 +164,13 @@ func (f *Firewall) rejudge(p *policy.Policy, d *policy.Decision) bool {
 	}
 	*d = first
 	return false
+}
+
+// isOf reports whether a context ID is the tenant's. In the OVN layout the directions
+// of a flow have different ones, which other rules may give to different tenants.
+func isOf(p *policy.Policy, tenant int32, contextID uint64) bool {
+	d, found := p.Find(contextID)
+	return found && d.TenantIndex == tenant
 }
 
 // judgeOrigin asks the rules about the packet in originFrame, one that d's tenant

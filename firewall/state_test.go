@@ -359,6 +359,51 @@ tenant "ovn" {
 	}
 }
 
+// A reply that comes before all flows are judged again does not keep one whose first
+// packet is another tenant's by the new rules.
+func TestAFlowEndsWhereItsFirstContextIDGoesToAnotherTenant(t *testing.T) {
+	const rules = `
+settings {
+  endpoints = ["192.0.2.0/24"]
+}
+tenant "one" {
+  context_layout = "ovn"
+  datapaths      = [%s]
+  rule "dns" {
+    action   = "accept"
+    services = ["udp/53"]
+  }
+}
+tenant "other" {
+  context_layout = "ovn"
+  datapaths      = [%s]
+}
+`
+	const there, back = 3<<40 | 4<<24 | 7, 9<<40 | 4<<24 | 8
+	b := newBench(t, benchConfig{rules: fmt.Sprintf(rules, "7, 8", "9")})
+	const answer = "udp 10.0.0.2:53 > 10.0.0.1:1000 len 1472 from 192.0.2.2 to 192.0.2.1"
+	for _, p := range []struct {
+		context uint64
+		text    string
+	}{
+		{there, "udp 10.0.0.1:1000 > 10.0.0.2:53 from 192.0.2.1 to 192.0.2.2"}, {back, answer}, {back, answer + " frag first id 5"},
+	} {
+		if e := b.meet(p.context, p.text); e.Verdict != Accept {
+			t.Fatalf("%s: %v", p.text, e.Reason)
+		}
+	}
+	b.shared.SetPolicy(compile(t, fmt.Sprintf(rules, "8", "7, 9")))
+	if e := b.meet(back, "udp 10.0.0.2:53 > 10.0.0.1:1000 len 100 from 192.0.2.2 to 192.0.2.1 frag later id 5"); e.Verdict != Drop {
+		t.Errorf("the rest of an answer: %v", e.Verdict)
+	}
+	if e := b.meet(back, answer); e.Reason != reason.TenantDefault {
+		t.Errorf("another answer: %v %v", e.Verdict, e.Reason)
+	}
+	if n := b.shared.Flows().Stats().Flows; n != 0 {
+		t.Errorf("%d flows are left", n)
+	}
+}
+
 func TestAuditCountsWhatWouldBeDropped(t *testing.T) {
 	b := stateBench(t, 0)
 	e := b.meet(700, "udp 10.0.0.1:1 > 10.0.0.2:2 from 192.0.2.1 to 192.0.2.2")
