@@ -99,7 +99,7 @@ func (f *modelFlow) tcp(g *modelSegment, dir int, believed bool) (why reason.Rea
 		why = next.reset(g, dir)
 	case g.has(inspect.SYN) && !g.has(inspect.ACK):
 		why, another = next.synchronize(g, dir)
-	case f.status == "close":
+	case f.refused():
 		why = reason.StateInvalid
 	case f.status == "syn_sent":
 		why = next.answer(g, dir)
@@ -118,6 +118,9 @@ func (f *modelFlow) tcp(g *modelSegment, dir int, believed bool) (why reason.Rea
 	return why, false
 }
 
+// refused: a RST was the answer to the SYN.
+func (f *modelFlow) refused() bool { return f.status == "close" && f.sides[1].window == 0 }
+
 func (f *modelFlow) answers(g *modelSegment) bool {
 	c := &f.sides[0]
 	ack := near(c.sent, g.ack)
@@ -129,7 +132,7 @@ func (f *modelFlow) reset(g *modelSegment, dir int) reason.Reason {
 	seq := near(s.sent, g.seq)
 	ok := seq == s.sent || r.acks && seq == r.acked
 	switch {
-	case f.status == "close":
+	case f.refused():
 		ok = false
 	case f.status == "syn_sent" && dir == 1:
 		ok = f.answers(g)
@@ -247,7 +250,9 @@ func (f *modelFlow) data(g *modelSegment, dir int) reason.Reason {
 			r.room++
 		}
 	}
-	f.finish(g, dir, end, ack)
+	if f.status != "close" {
+		f.finish(g, dir, end, ack)
+	}
 	return reason.None
 }
 

@@ -145,10 +145,10 @@ func (c *connection) stepTCP(s *segment, dir int) (reason.Reason, bool) {
 	case s.has(inspect.SYN) && !s.has(inspect.ACK):
 		return c.stepSyn(s, dir)
 	}
-	switch c.status {
-	case statusClose:
+	switch {
+	case c.refused():
 		return reason.StateInvalid, false
-	case statusSynSent:
+	case c.status == statusSynSent:
 		return c.stepAnswer(s, dir), false
 	}
 	h := &c.halves[dir]
@@ -161,9 +161,16 @@ func (c *connection) stepTCP(s *segment, dir int) (reason.Reason, bool) {
 	if why := c.stepWindow(s, dir); why != reason.None {
 		return why, false
 	}
-	c.advance(s, dir)
+	if c.status != statusClose {
+		c.advance(s, dir)
+	}
 	return reason.None, false
 }
+
+// refused reports whether a RST was the answer to the SYN. Any other RST may not
+// have come, or not be where its receiver is: that one goes on, and is answered by
+// another RST.
+func (c *connection) refused() bool { return c.status == statusClose && c.halves[1].maxWin == 0 }
 
 // stepSyn takes a SYN without ACK: again, at the same time from the other side,
 // for a new flow, or a blind one (RFC 5961 section 4).
@@ -246,7 +253,7 @@ func (h *half) acknowledgedBy(ack uint32) bool { return after(ack, h.maxAck) && 
 func (c *connection) stepReset(s *segment, dir int) reason.Reason {
 	h, other := &c.halves[dir], &c.halves[1-dir]
 	switch {
-	case c.status == statusClose:
+	case c.refused():
 		return reason.TCPReset
 	case c.status == statusSynSent && dir == 1:
 		// It answers the SYN, which it must acknowledge.

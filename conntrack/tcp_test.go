@@ -65,11 +65,24 @@ func TestTCP(t *testing.T) {
 			step{tcp{flags: rst, seq: 5900, scale: -1, back: true}, "tcp_reset"},
 			step{tcp{flags: ack, seq: 1001, ack: 5001, window: 502, payload: 10, scale: -1}, "original"},
 		)},
-		{"a RST at the right one ends the flow, and what follows is late", shaken(
+		{"a RST at the right one ends the flow", shaken(
 			step{tcp{flags: rst, seq: 1001, scale: -1}, "original"},
-			step{tcp{flags: ack, seq: 5001, ack: 1001, window: 509, payload: 100, scale: -1, back: true}, "state_invalid"},
-			step{tcp{flags: rst | ack, seq: 5001, ack: 1001, scale: -1, back: true}, "tcp_reset"},
 			step{tcp{flags: syn, seq: 3000, window: 64240, scale: 7}, "original"},
+		)},
+		{"a RST that does not come: its receiver goes on, and gets another", shaken(
+			step{tcp{flags: rst, seq: 1001, scale: -1}, "original"},
+			step{tcp{flags: ack, seq: 5001, ack: 1001, window: 509, payload: 100, scale: -1, back: true}, "reply"},
+			step{tcp{flags: rst, seq: 1001, scale: -1}, "original"},
+			step{tcp{flags: rst, seq: 1002, scale: -1}, "tcp_reset"},
+			step{tcp{flags: ack, seq: 5101, ack: 1002, window: 509, scale: -1, back: true}, "tcp_window"},
+			step{tcp{flags: syn | ack, seq: 5101, ack: 1001, window: 509, scale: 7, back: true}, "tcp_syn"},
+			step{tcp{flags: syn, seq: 3000, window: 64240, scale: 7}, "original"},
+		)},
+		{"a RST that comes without the data before it: its receiver asks", shaken(
+			step{tcp{flags: ack, seq: 1001, ack: 5001, window: 502, payload: 100, scale: -1}, "original"},
+			step{tcp{flags: rst, seq: 1101, scale: -1}, "original"},
+			step{tcp{flags: ack, seq: 5001, ack: 1001, window: 509, scale: -1, back: true}, "reply"},
+			step{tcp{flags: rst, seq: 1001, scale: -1}, "original"},
 		)},
 		{"a RST at what was acknowledged last, with data on its way", shaken(
 			step{tcp{flags: ack, seq: 1001, ack: 5001, window: 502, payload: 100, scale: -1}, "original"},
@@ -77,6 +90,8 @@ func TestTCP(t *testing.T) {
 		)},
 		{"a refused connection", []step{shake[0],
 			{tcp{flags: rst | ack, seq: 0, ack: 1001, scale: -1, back: true}, "reply"},
+			{tcp{flags: rst | ack, seq: 0, ack: 1001, scale: -1, back: true}, "tcp_reset"},
+			{tcp{flags: ack, seq: 1001, ack: 1, scale: -1}, "state_invalid"},
 			{tcp{flags: syn, seq: 2000, window: 64240, scale: 7}, "original"}}},
 		{"refused by somebody who does not know the SYN", []step{shake[0],
 			{tcp{flags: rst | ack, seq: 0, ack: 1002, scale: -1, back: true}, "tcp_reset"},

@@ -264,10 +264,10 @@ func (m *jointModel) step(p *jointPacket) (d jointDecision, state conntrack.Stat
 	}
 	switch {
 	case f != nil && f.closed && p.begins: // another one
-	case f != nil && (p.alien || f.closed):
+	case f != nil && p.alien:
 		return m.refuse(t, p, true), conntrack.StateInvalid
 	case f != nil:
-		f.closed = p.last
+		f.closed = f.closed || p.last
 		return f.decision, conntrack.StateOriginal + conntrack.State(dir)
 	case !p.begins:
 		return m.refuse(t, p, false), conntrack.StateInvalid

@@ -31,6 +31,8 @@ var flowFaults = []fault{
 	{"conntrack/tcp.go", "other.maxEnd++ // a window probe", "other.maxEnd += 0"},
 	{"conntrack/tcp.go", "case s.seq != h.end && !(", "case before(s.seq, h.end) && !("},
 	{"conntrack/tcp.go", "c.status != statusSynReceived && after(s.end, h.end))", "c.status != statusSynReceived && after(s.seq, h.end))"},
+	{"conntrack/tcp.go", "c.status == statusClose && c.halves[1].maxWin == 0", "c.status == statusClose"},
+	{"conntrack/tcp.go", "if c.status != statusClose {", "if c.status != statusTimeWait {"},
 	{"conntrack/tcp.go", "s.seq == h.maxAck && after(h.end, end) {", "s.seq == h.maxAck && before(h.end, end) {"},
 	{"conntrack/tcp.go", "halfScale == 0 {", "halfScale != 0 {"},
 	{"conntrack/tcp.go", "&& !before(s.ack, other.finEnd) {", "&& after(s.ack, other.finEnd) {"},
