@@ -166,10 +166,15 @@ func (s *Shared) look(now int64) *standing {
 // now, and ends those that they deny. It returns how many it ended. Packets are
 // decided meanwhile.
 func (s *Shared) Rejudge(now int64) (ended int) {
-	st := s.look(now)
+	return s.rejudge(now, s.look(now))
+}
+
+// rejudge is Rejudge by st. Others may come in force meanwhile, when a time window
+// opens for one: what they have accepted is not for st to end.
+func (s *Shared) rejudge(now int64, st *standing) (ended int) {
 	index := st.tenantIndexes()
 	return s.flows.Sweep(now, func(_ conntrack.Handle, f *conntrack.Flow, origin *inspect.Frame) bool {
-		return f.Generation == st.generation || st.judge(now, index, f, origin).Action == policy.Accept
+		return int32(f.Generation-st.generation) >= 0 || st.judge(now, index, f, origin).Action == policy.Accept
 	})
 }
 

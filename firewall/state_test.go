@@ -404,6 +404,34 @@ tenant "other" {
 	}
 }
 
+func TestWhatLaterRulesHaveAcceptedIsNotEndedByEarlierOnes(t *testing.T) {
+	const rules = `
+settings {
+  endpoints = ["192.0.2.0/24"]
+}
+tenant "one" {
+  context_ids = [400]
+  rule "some" {
+    action   = "accept"
+    services = ["udp/%d"]
+  }
+}
+`
+	b := newBench(t, benchConfig{rules: fmt.Sprintf(rules, 1)})
+	if e := b.meet(400, "udp 10.0.0.1:1000 > 10.0.0.2:1 from 192.0.2.1 to 192.0.2.2"); !e.Begins {
+		t.Fatal(e.Reason)
+	}
+	b.shared.SetPolicy(compile(t, fmt.Sprintf(rules, 3)))
+	sweeping := b.shared.current.Load()
+	b.shared.SetPolicy(compile(t, fmt.Sprintf(rules, 2)))
+	if e := b.meet(400, "udp 10.0.0.1:1000 > 10.0.0.2:2 from 192.0.2.1 to 192.0.2.2"); !e.Begins {
+		t.Fatal(e.Reason)
+	}
+	if n := b.shared.rejudge(b.now, sweeping); n != 1 {
+		t.Errorf("%d flows end, want the first alone", n)
+	}
+}
+
 func TestAuditCountsWhatWouldBeDropped(t *testing.T) {
 	b := stateBench(t, 0)
 	e := b.meet(700, "udp 10.0.0.1:1 > 10.0.0.2:2 from 192.0.2.1 to 192.0.2.2")
