@@ -270,6 +270,11 @@ func (f *Firewall) release(now int64, fr *reassembly.Frame, cut bool) reason.Rea
 // judge reads the frame header and the inner frame and asks the policy.
 func (f *Firewall) judge(now int64, fr *reassembly.Frame) reason.Reason {
 	e := &f.event
+	if f.fragment.late {
+		if r := f.admitHeld(fr); r != reason.None {
+			return r
+		}
+	}
 	if fr.FrameLength < stt.FrameHeaderLen+ethernetHeaderLen {
 		return reason.FrameTooShort
 	}

@@ -381,6 +381,28 @@ func TestAfterAReloadFragmentsNameTheRuleThatHolds(t *testing.T) {
 	}
 }
 
+// What waits over a reload leaves only if it would be taken in now.
+func TestAFragmentThatWaitsIsAdmittedByTheRulesThatHold(t *testing.T) {
+	pieces := strings.Replace(fragmentRules, "  rule \"dns\" {", "  rule \"pieces\" {\n    action = \"accept\"\n    fragment = [\"later\"]\n  }\n  rule \"dns\" {", 1)
+	settings := func(text string) string {
+		return strings.Replace(pieces, "endpoints = [\"192.0.2.0/24\"]", text, 1)
+	}
+	for _, tt := range []struct{ reload, want string }{
+		{pieces, "passed"},
+		{settings(`endpoints = ["192.0.2.200"]`), "endpoint_unknown"},
+		{settings(`stt_ports = [9999]`), "not_stt"},
+	} {
+		b := newFragmentBench(t, benchConfig{})
+		d := datagram{context: 400, port: 53}
+		id := b.send(d, endpointA, d.fragments(t)[1])
+		b.shared.SetPolicy(compile(t, tt.reload))
+		b.wait(time.Second)
+		if got := b.fates[id]; got != tt.want {
+			t.Errorf("%s, want %s", got, tt.want)
+		}
+	}
+}
+
 func TestNobodyAnswersALaterFragment(t *testing.T) {
 	b := newFragmentBench(t, benchConfig{})
 	d := datagram{context: 400, port: 113}

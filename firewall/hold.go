@@ -2,9 +2,11 @@ package firewall
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"sttwall/conntrack"
+	"sttwall/reason"
 	"sttwall/reassembly"
 )
 
@@ -174,6 +176,18 @@ func (h *fragmentHold) add(now int64, fr *reassembly.Frame, id *conntrack.Fragme
 	h.used = h.used.plus(holdingOf(fr))
 	h.waiting = append(h.waiting, held)
 	return held
+}
+
+// admitHeld is admit for a frame that has waited, perhaps over a reload.
+func (f *Firewall) admitHeld(fr *reassembly.Frame) reason.Reason {
+	st := f.standing
+	switch {
+	case !slices.Contains(st.settings.STTPorts, fr.DstPort):
+		return reason.NotSTT
+	case st.endpoints != nil && !st.endpoints.Contains(fr.Src):
+		return reason.EndpointUnknown
+	}
+	return reason.None
 }
 
 // visit shows all that wait to decided, in order, and takes those out for which it
