@@ -60,7 +60,7 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 		e.flags |= flagHalfOpen // counted by reserve
 	}
 	t.stats.created.Add(1)
-	*out = Result{State: StateOriginal, Handle: Handle{n, i, e.version}, Rule: e.rule, Mark: e.mark}
+	*out = Result{State: StateOriginal, Handle: Handle{n, i, e.version}, Rule: e.rule, Mark: e.mark, Begun: true}
 }
 
 // begin sets up the entry of a new flow.

@@ -88,6 +88,7 @@ type Result struct {
 	Handle Handle        // of the flow; not valid if there is none
 	Rule   int32         // as given to Create or Confirm
 	Mark   uint32        // likewise
+	Begun  bool          // by [Table.Create], with this packet
 	// ReverseContext is the context ID last seen in the other direction.
 	ReverseContext    uint64
 	HasReverseContext bool

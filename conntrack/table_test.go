@@ -100,6 +100,23 @@ func TestPseudoState(t *testing.T) {
 	}
 }
 
+func TestAFlowThatTwoWorkersFindNewBeginsOnce(t *testing.T) {
+	table := newTable(t, 100)
+	there, back := other(inspect.ProtocolUDP, 5, 6, false), other(inspect.ProtocolUDP, 5, 6, true)
+	var first, second Result
+	table.Track(0, 1, there, &first)
+	table.Track(0, 1, back, &second)
+	if first.State != StateNew || second.State != StateNew {
+		t.Fatal(first.State, second.State)
+	}
+	table.Create(0, 1, there, &Creation{}, &first)
+	table.Create(0, 1, back, &Creation{}, &second)
+	if !first.Begun || second.Begun || second.State != StateReply || table.Stats().Flows != 1 {
+		t.Errorf("%+v, %+v", first, second)
+	}
+	recount(t, table)
+}
+
 func TestAFlowIsForgottenByItsStatus(t *testing.T) {
 	table := newTable(t, 100)
 	meet(table, 0, other(17, 1000, 53, false), Limits{})

@@ -244,7 +244,7 @@ func (k *peek) track(f *Firewall, now int64) {
 }
 
 func (k *peek) create(f *Firewall, now int64, c *conntrack.Creation) {
-	f.result = conntrack.Result{State: conntrack.StateOriginal, Rule: c.Rule, Mark: c.Mark}
+	f.result = conntrack.Result{State: conntrack.StateOriginal, Rule: c.Rule, Mark: c.Mark, Begun: true}
 	if why := f.shared.flows.Room(now, &f.tracked, &c.Limits); why != reason.None {
 		f.result = conntrack.Result{State: conntrack.StateInvalid, Reason: why}
 	}

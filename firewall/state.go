@@ -93,7 +93,7 @@ func (f *Firewall) judgeFlow(now int64, p *policy.Policy, d *policy.Decision) {
 			d.Refuse(policy.Drop, r.Reason, t.Audit)
 		}
 	default:
-		f.event.Begins = true
+		f.event.Begins = r.Begun // or another worker was first
 	}
 }
 
