@@ -132,10 +132,10 @@ func (f *modelFlow) reset(g *modelSegment, dir int) reason.Reason {
 	seq := near(s.sent, g.seq)
 	ok := seq == s.sent || r.acks && seq == r.acked
 	switch {
+	case dir == 1 && (f.status == "syn_sent" || f.refused()):
+		ok = f.answers(g)
 	case f.refused():
 		ok = false
-	case f.status == "syn_sent" && dir == 1:
-		ok = f.answers(g)
 	case f.status == "syn_sent" && f.challenged && g.seq == f.challenge:
 		return reason.None // what was asked about is over, not this
 	}

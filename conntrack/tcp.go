@@ -253,13 +253,13 @@ func (h *half) acknowledgedBy(ack uint32) bool { return after(ack, h.maxAck) && 
 func (c *connection) stepReset(s *segment, dir int) reason.Reason {
 	h, other := &c.halves[dir], &c.halves[1-dir]
 	switch {
-	case c.refused():
-		return reason.TCPReset
-	case c.status == statusSynSent && dir == 1:
+	case dir == 1 && (c.status == statusSynSent || c.refused()):
 		// It answers the SYN, which it must acknowledge.
 		if !s.has(inspect.ACK) || !other.acknowledgedBy(s.ack) {
 			return reason.TCPReset
 		}
+	case c.refused():
+		return reason.TCPReset
 	case c.status == statusSynSent && c.flags&flagChallenged != 0 && s.seq == c.halves[1].maxAck:
 		return reason.None // the answer to a challenge: the SYN will come again
 	case s.seq != h.end && !(other.flags&halfAck != 0 && s.seq == other.maxAck):
