@@ -50,6 +50,6 @@ var flowFaults = []fault{
 	{"firewall/state.go", "first.Action == policy.Accept && !first.Stateless {", "first.Action == policy.Accept {"},
 	{"firewall/state.go", "if passes || r.Handle.Valid() {", "if passes {"},
 	{"firewall/state.go", "if passes && (d.Stateless || d.RuleIndex < 0) {", "if passes && d.Stateless {"},
-	{"firewall/shared.go", "return f.Generation == st.generation ||", "return f.Generation >= st.generation-1 ||"},
+	{"firewall/shared.go", "return int32(f.Generation-st.generation) >= 0 ||", "return int32(f.Generation-st.generation) >= -1 ||"},
 	{"firewall/shared.go", "if !found || d.TenantIndex != tenant {", "if found && d.TenantIndex != tenant {"},
 }
