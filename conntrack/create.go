@@ -99,6 +99,7 @@ func (r *record) begin(now int64, p *Packet) {
 	r.ethSrc, r.ethDst = f.EthSrc, f.EthDst
 	r.tags, r.tci, r.tci2 = f.TagCount, f.Tags[0], f.Tags[1]
 	r.tcpFlags, r.icmpType, r.icmpCode, r.tos = f.TCPFlags, f.ICMPType, f.ICMPCode, f.TOS
+	r.fragmented = f.Fragmented
 }
 
 // Confirm says that the rules of that generation accept the flow, by that rule.

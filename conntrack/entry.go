@@ -41,6 +41,7 @@ type record struct {
 	tcpFlags           uint16
 	icmpType, icmpCode uint8
 	tos, tags          uint8
+	fragmented         bool // it was a first fragment
 }
 
 type entryFlags uint8

@@ -48,6 +48,7 @@ func (e *entry) origin(r *record, f *inspect.Frame) {
 		L4Offset: -1,
 	}
 	f.Tags[0], f.Tags[1] = r.tci, r.tci2
+	f.Fragmented, f.Fragment.More = r.fragmented, r.fragmented
 	if k.Src.Is6() {
 		f.IP, f.EtherType = 6, inspect.EtherTypeIPv6
 	}

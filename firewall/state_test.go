@@ -404,6 +404,40 @@ tenant "other" {
 	}
 }
 
+func TestAFlowThatAFragmentBeganIsJudgedAgainAsOne(t *testing.T) {
+	const rules = `
+settings {
+  endpoints = ["192.0.2.0/24"]
+}
+tenant "one" {
+  context_ids = [400]
+  rule "dns" {
+    action   = "accept"
+    services = ["udp/53"]
+    fragment = ["%s"]
+  }
+}
+`
+	b := newBench(t, benchConfig{rules: fmt.Sprintf(rules, "first")})
+	if e := b.meet(400, "udp 10.0.0.1:1000 > 10.0.0.2:53 len 1472 from 192.0.2.1 to 192.0.2.2 frag first id 5"); !e.Begins {
+		t.Fatal(e.Reason)
+	}
+	const reply = "udp 10.0.0.2:53 > 10.0.0.1:1000 from 192.0.2.2 to 192.0.2.1"
+	for _, tt := range []struct {
+		fragment string
+		ended    int
+		want     reason.Reason
+	}{{"first", 0, reason.None}, {"whole", 1, reason.TenantDefault}} {
+		b.shared.SetPolicy(compile(t, fmt.Sprintf(rules, tt.fragment)))
+		if n := b.shared.Rejudge(b.now); n != tt.ended {
+			t.Errorf("%s: %d flows end, want %d", tt.fragment, n, tt.ended)
+		}
+		if e := b.meet(400, reply); e.Reason != tt.want {
+			t.Errorf("%s: a reply: %v, want %v", tt.fragment, e.Reason, tt.want)
+		}
+	}
+}
+
 func TestWhatLaterRulesHaveAcceptedIsNotEndedByEarlierOnes(t *testing.T) {
 	const rules = `
 settings {
