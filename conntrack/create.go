@@ -95,7 +95,7 @@ const protocolSCTP = 132
 
 func (r *record) begin(now int64, p *Packet) {
 	f := p.Frame
-	r.created, r.context = uint32(now/1e9), p.Context
+	r.created = uint32(now / 1e9)
 	r.ethSrc, r.ethDst = f.EthSrc, f.EthDst
 	r.tags, r.tci, r.tci2 = f.TagCount, f.Tags[0], f.Tags[1]
 	r.tcpFlags, r.icmpType, r.icmpCode, r.tos = f.TCPFlags, f.ICMPType, f.ICMPCode, f.TOS

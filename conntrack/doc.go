@@ -4,6 +4,7 @@
 //	packet ──KeyOf──▶ Key ──Track──▶ New       (rules decide; Create remembers)
 //	                            ├──▶ Original, Reply, Related  (passes)
 //	                            ├──▶ Stale     (judge its Origin again, Confirm or End)
+//	                            ├──▶ OtherContext  (judge its Origin with that ID, Track again)
 //	                            └──▶ Invalid   (with a reason)
 //
 // A [Table] is shared by all workers: flows are spread over shards by a seeded
@@ -13,9 +14,9 @@
 //	slot       4 bytes   tag and number of the entry; four of five are taken
 //	entry    192 bytes   three cache lines, all that a packet needs:
 //	                     name, status, context IDs | endpoints, time, counters | rule, TCP
-//	record    48 bytes   what begins, ends, lists and shows it
+//	record    40 bytes   what begins, ends, lists and shows it
 //
-// That is 245 bytes, and up to one slab of 256 flows (60 KiB) more for each shard.
+// That is 237 bytes, and up to one slab of 256 flows (60 KiB) more for each shard.
 // A packet of a flow writes the second line, TCP's the third too; [Table.Expect]
 // has the lines come before they are needed.
 //

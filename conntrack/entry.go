@@ -9,10 +9,12 @@ import (
 // collector has nothing to follow; addresses are 16 bytes, IPv4 mapped.
 type entry struct {
 	// The first line: which packets are the flow's.
-	name     name
-	status   status
-	flags    entryFlags
-	contexts [2]uint64 // last context ID in the direction; the first is the key's, if it has one
+	name   name
+	status status
+	flags  entryFlags
+	// contexts are the last context IDs in each direction; the first is the key's, if
+	// it has one, and the rules have accepted the first packet with it.
+	contexts [2]uint64
 
 	// The second, which is all that most packets write: where they come from.
 	from    [2][16]byte // outer endpoint of the side that sends in the direction
@@ -35,7 +37,6 @@ type record struct {
 	created    uint32 // seconds on the clock
 
 	// What rules need to judge the first packet again.
-	context            uint64 // in the OVN layout later packets may have another one
 	ethSrc, ethDst     [6]byte
 	tci, tci2          uint16
 	tcpFlags           uint16

@@ -96,7 +96,7 @@ func TestAnEntryIsThreeCacheLines(t *testing.T) {
 	if n := unsafe.Sizeof(shard{}); n != 3*64 {
 		t.Errorf("a shard is %d bytes", n)
 	}
-	if n := unsafe.Sizeof(record{}); n != 48 {
+	if n := unsafe.Sizeof(record{}); n != 40 {
 		t.Errorf("a record is %d bytes", n)
 	}
 	table := fill(t, 3*slabSize)

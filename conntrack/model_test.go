@@ -52,6 +52,8 @@ type event struct {
 	later            bool   // fragment
 	quoted           *event // by an ICMP error
 
+	asked                       bool // the rules accept it with its context, by rule
+	rule                        int32
 	from, to                    netip.Addr
 	trusted, anyEndpoint, loose bool
 	mayMove                     bool
@@ -199,6 +201,16 @@ func (m *model) track(now int64, generation uint32, e *event, bytes int) (v verd
 	if f.generation != generation {
 		return verdict{state: conntrack.StateStale}, f
 	}
+	if e.ovn && dir == 0 && e.context != f.contexts[0] {
+		if !e.asked {
+			return f.otherContext(e, fresh), f
+		}
+		defer func() {
+			if v.state == conntrack.StateOriginal {
+				f.rule = e.rule
+			}
+		}()
+	}
 	switch {
 	case e.protocol == 6:
 		why, another := f.tcp(&e.tcp, dir, e.trusted)
@@ -232,6 +244,21 @@ func (m *model) track(now int64, generation uint32, e *event, bytes int) (v verd
 		f.touched = true
 	}
 	return verdict{state: conntrack.StateOriginal + conntrack.State(dir)}, f
+}
+
+// otherContext is Track for a packet with a context ID that the flow has not had: it
+// moves nothing.
+func (f *modelFlow) otherContext(e *event, fresh verdict) verdict {
+	if e.protocol == 6 {
+		copied := *f
+		switch why, another := copied.tcp(&e.tcp, 0, e.trusted); {
+		case another:
+			return fresh
+		case why != reason.None:
+			return invalid(why)
+		}
+	}
+	return verdict{state: conntrack.StateOtherContext}
 }
 
 // related is Track for an ICMP error.

@@ -191,6 +191,11 @@ func (s *sequence) offer(e *event) {
 		}
 	case r.State == conntrack.StateStale:
 		s.rejudge(e, f, &r)
+	case r.State == conntrack.StateOtherContext && s.next(4) > 0: // the rules accept it
+		e.asked, e.rule = true, int32(s.n)
+		p.Asked, p.Rule = true, e.rule
+		s.table.Track(s.now, s.generation, p, &r)
+		s.track(e, p, &r)
 	}
 }
 
@@ -336,7 +341,7 @@ func (s *sequence) rejudge(e *event, f *modelFlow, r *conntrack.Result) {
 	if !wantTo.IsValid() {
 		wantTo = netip.IPv6Unspecified()
 	}
-	if !ok || id != f.first.context || from != f.ends[0] || to != wantTo || o.Src != q.src || o.Dst != q.dst || o.Protocol != q.protocol || int(o.TagCount) != len(q.vlans) ||
+	if !ok || id != f.contexts[0] || from != f.ends[0] || to != wantTo || o.Src != q.src || o.Dst != q.dst || o.Protocol != q.protocol || int(o.TagCount) != len(q.vlans) ||
 		q.hasPorts() && (o.SrcPort != q.srcPort || o.DstPort != q.dstPort) || q.protocol == 6 && o.TCPFlags != q.tcp.flags || q.isICMP() && uint16(o.ICMPType) != q.dstPort {
 		s.Fatalf("packet %d: origin %v %d %v %v %+v, want that of %+v", s.n, ok, id, from, to, o, f)
 	}
@@ -393,7 +398,7 @@ func (s *sequence) compare() {
 		k := &got.Key
 		if got.Status != f.status || got.Generation != f.generation || got.Rule != f.rule || got.From != f.ends[0] || got.To != to ||
 			got.Packets != f.packets || got.Bytes != f.bytes || got.HasReply != f.replied || got.Last != f.last ||
-			got.First != f.first.context || got.Contexts[0] != f.contexts[0] || f.replied && got.Contexts[1] != f.contexts[1] ||
+			got.Contexts[0] != f.contexts[0] || f.replied && got.Contexts[1] != f.contexts[1] ||
 			k.Tenant != f.first.tenant || k.Src != f.first.src || k.Dst != f.first.dst || k.Protocol != f.first.protocol {
 			s.Errorf("packet %d: got %+v, want %+v", s.n, got, f)
 		}

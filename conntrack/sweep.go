@@ -15,7 +15,6 @@ type Flow struct {
 	Generation uint32
 	From, To   netip.Addr // outer endpoints of the side that began, and of the other
 	Contexts   [2]uint64  // last seen, by direction; the second is valid if HasReply
-	First      uint64     // context ID of the first packet
 	HasReply   bool
 	Packets    [2]uint32
 	Bytes      [2]uint64 // of inner frames
@@ -28,7 +27,8 @@ type Flow struct {
 }
 
 // Origin fills f with the first packet of the flow, as far as rules look at it.
-// ok is false if the flow is gone. contextID, from and to are those it came with.
+// ok is false if the flow is gone. from and to are its endpoints, and contextID is
+// the last one in its direction that the rules have accepted.
 func (t *Table) Origin(h Handle, f *inspect.Frame) (contextID uint64, from, to netip.Addr, ok bool) {
 	s, e := t.lock(h)
 	if e == nil {
@@ -37,7 +37,7 @@ func (t *Table) Origin(h Handle, f *inspect.Frame) (contextID uint64, from, to n
 	defer s.mu.Unlock()
 	r := s.record(h.index)
 	e.origin(r, f)
-	return r.context, addressOf(e.from[0]), addressOf(e.from[1]), true
+	return e.contexts[0], addressOf(e.from[0]), addressOf(e.from[1]), true
 }
 
 func (e *entry) origin(r *record, f *inspect.Frame) {
@@ -117,7 +117,7 @@ func (t *Table) show(e *entry, r *record, f *Flow) {
 		Key: e.key(), Status: statusNames[e.status],
 		Rule: e.rule, Mark: e.mark, Generation: e.generation,
 		From: addressOf(e.from[0]), To: addressOf(e.from[1]),
-		Contexts: e.contexts, First: r.context, HasReply: e.flags&flagHasReply != 0,
+		Contexts: e.contexts, HasReply: e.flags&flagHasReply != 0,
 		Packets: e.packets, Bytes: e.bytes, Created: int64(r.created) * 1e9, Last: e.last, Expires: e.expires(&t.config.Timeouts),
 		Next: [2]uint32{e.halves[0].end, e.halves[1].end},
 	}

@@ -44,6 +44,11 @@ type Packet struct {
 	AnyEndpoint bool
 	// Loose: TCP flows may be picked up in the middle.
 	Loose bool
+	// Asked: the rules have accepted the first packet of the flow with Context as its
+	// ID, by Rule and with Mark; see [StateOtherContext].
+	Asked bool
+	Rule  int32
+	Mark  uint32
 	// MayMove: the inner source is known to be behind From now. Where the flow
 	// remembers another endpoint and the packet is otherwise what the flow allows,
 	// that side of the flow moves to From.
@@ -62,9 +67,14 @@ const (
 	StateRelated                // an ICMP error about a known flow
 	StateStale                  // of a known flow that other rules have accepted
 	StateInvalid                // of no flow, and cannot begin one; or not what its flow allows
+	// StateOtherContext: in the OVN layout, of a known flow, in the direction of its
+	// first packet, but from another port or datapath or to one, by its context ID.
+	// Nothing has moved: the rules are asked about the flow's first packet with that
+	// ID; where they accept it, [Packet.Asked] makes the packet one of the flow.
+	StateOtherContext
 )
 
-var stateNames = [...]string{"untracked", "new", "original", "reply", "related", "stale", "invalid"}
+var stateNames = [...]string{"untracked", "new", "original", "reply", "related", "stale", "invalid", "other_context"}
 
 // String returns the name of the state.
 func (s State) String() string {

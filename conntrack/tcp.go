@@ -117,6 +117,12 @@ func (h *half) setScale(s *segment) {
 	}
 }
 
+// weighTCP says what judgeTCP says, and moves nothing.
+func (e *entry) weighTCP(s *segment, dir int) (why reason.Reason, reuse bool) {
+	next := connection{e.halves, e.status, e.flags}
+	return next.stepTCP(s, dir)
+}
+
 // judgeTCP decides whether a packet in direction dir belongs to the flow, and if
 // so and move is true, moves the flow. reuse says that it is a SYN that begins
 // another flow with the same key.

@@ -161,6 +161,7 @@ func (t *Table) judge(now int64, generation uint32, p *Packet, l *lookup, s *sha
 	}
 	if e.contexts[dir] != p.Context {
 		e.contexts[dir] = p.Context
+		e.rule, e.mark = out.Rule, out.Mark // others, if the rules were asked
 	}
 	e.packets[dir]++
 	e.bytes[dir] += uint64(p.Bytes)
@@ -198,8 +199,15 @@ func (e *entry) weigh(generation uint32, p *Packet, l *lookup, out *Result) (dir
 		out.State = StateStale
 		return dir
 	}
+	other := p.OVN && dir == 0 && e.contexts[0] != p.Context && !p.Asked
 	if l.tcp {
-		why, reuse := e.judgeTCP(&l.segment, dir, p.Trusted)
+		var why reason.Reason
+		var reuse bool
+		if other {
+			why, reuse = e.weighTCP(&l.segment, dir)
+		} else {
+			why, reuse = e.judgeTCP(&l.segment, dir, p.Trusted)
+		}
 		if reuse {
 			// It stays until the rules accept the new one: [Table.Create].
 			out.fresh(l)
@@ -209,7 +217,12 @@ func (e *entry) weigh(generation uint32, p *Packet, l *lookup, out *Result) (dir
 			refuse(why)
 			return dir
 		}
-	} else if dir == 1 && p.Trusted {
+	}
+	if other {
+		out.State = StateOtherContext
+		return dir
+	}
+	if !l.tcp && dir == 1 && p.Trusted {
 		switch e.status {
 		case statusUDP:
 			e.status = statusUDPStream
@@ -222,6 +235,8 @@ func (e *entry) weigh(generation uint32, p *Packet, l *lookup, out *Result) (dir
 	out.State = StateOriginal
 	if dir == 1 {
 		out.State = StateReply
+	} else if p.Asked && e.contexts[0] != p.Context {
+		out.Rule, out.Mark = p.Rule, p.Mark
 	}
 	if home := e.from[dir]; home != ([16]byte{}) && home != p.From.As16() && !p.AnyEndpoint && p.Trusted {
 		out.MovedFrom = addressOf(home) // it may move, or it would have been refused

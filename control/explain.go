@@ -60,7 +60,7 @@ type Live struct {
 	To   netip.Addr `json:"to"`
 	// State is what it is to the flow table, in the words of docs/conntrack.md:
 	// original, reply, related, new, untracked, invalid; stale is of a flow that the
-	// rules deny now.
+	// rules deny now, other_context of one that they deny with that context ID.
 	State string `json:"state"`
 	// Flow is the one that it names, Belongs whether it would pass as a packet of
 	// it. Begins: it would begin one.

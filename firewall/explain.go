@@ -178,12 +178,20 @@ func (st *standing) explain(s *Shared, now int64, q *Question, anyEndpoint bool)
 		view := st.view(now, st.tenantIndexes(), &p.flow, &origin)
 		x.Flow = &view
 		x.Belongs = e.State == conntrack.StateOriginal && !e.Begins || e.State == conntrack.StateReply || e.State == conntrack.StateRelated
-		denied := p.ended && e.Decision.Action != policy.Accept
-		if x.OfFlow = there && (x.Belongs || denied); x.OfFlow {
-			about.ContextID, about.Frame, about.From, about.To = id, &origin, first, other
-		}
-		if denied {
+		denied := e.Decision.Action != policy.Accept
+		switch {
+		case denied && p.ended:
 			x.State = conntrack.StateStale
+		case denied && p.otherContext && !f.tracked.Asked:
+			x.State = conntrack.StateOtherContext
+		default:
+			denied = false
+		}
+		if x.OfFlow = there && (x.Belongs || denied); x.OfFlow {
+			about.Frame, about.From, about.To = &origin, first, other
+			if !p.otherContext {
+				about.ContextID = id
+			}
 		}
 	}
 	x.Rules = st.policy.Explain(&about)
@@ -225,6 +233,8 @@ type peek struct {
 	flow      conntrack.Flow
 	confirmed *policy.Decision // about the flow, by the rules that hold now
 	ended     bool             // the rules that hold now end the flow
+
+	otherContext bool // the rules were asked about the flow with another context ID
 }
 
 func (k *peek) track(f *Firewall, now int64) {
@@ -234,10 +244,13 @@ func (k *peek) track(f *Firewall, now int64) {
 		flows.Fresh(c, r)
 	case k.confirmed != nil:
 		flows.Peek(now, k.flow.Generation, c, r, &k.flow)
-		r.Rule, r.Mark = k.confirmed.RuleIndex, markOf(k.confirmed)
+		if !c.Asked {
+			r.Rule, r.Mark = k.confirmed.RuleIndex, markOf(k.confirmed)
+		}
 	default:
 		flows.Peek(now, f.standing.generation, c, r, &k.flow)
 	}
+	k.otherContext = k.otherContext || r.State == conntrack.StateOtherContext
 	if r.Handle.Valid() {
 		k.named, k.handle = true, r.Handle
 	}

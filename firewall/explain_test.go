@@ -66,6 +66,11 @@ tenant "ovn" {
     ingress_port = [1]
     services     = ["tcp/80", "udp/%d"]
   }
+  rule "out-2" {
+    action       = "accept"
+    ingress_port = [2]
+    services     = ["tcp/80", "udp/1-3"]
+  }
 }
 `, 1+variant%4, 1+(variant+1)%4, 1+(variant+2)%4, 1+(variant+3)%4, 1+variant%4)
 }
@@ -138,6 +143,8 @@ func TestExplainSaysWhatTheFirewallThenDoes(t *testing.T) {
 		id := []uint64{100, 100, 100, 101, 200, 300, 400, 1<<60 | 7, ovn, ovn, ovn}[r.IntN(11)]
 		if id == ovn && back {
 			id, _ = policy.OVNReverse(id + uint64(r.IntN(2))) // routed: another datapath
+		} else if id == ovn {
+			id += uint64(max(0, r.IntN(6)-3)) << 40 // half of them from ingress port 2 or 3
 		}
 		p := path()
 		p.Dst = endpointB
@@ -158,17 +165,20 @@ func TestExplainSaysWhatTheFirewallThenDoes(t *testing.T) {
 		if x.Decision != e.Decision || x.Begins != e.Begins || x.Decision.Reason != e.Reason {
 			t.Fatalf("packet %d, context %d, %s from %s: explained as %+v, was %+v", n, id, text, p.Src, x.Decision, e.Decision)
 		}
-		if denied := x.State == conntrack.StateStale && x.Decision.Action != policy.Accept; !denied && x.State != e.State {
+		if denied := (x.State == conntrack.StateStale || x.State == conntrack.StateOtherContext) && x.Decision.Action != policy.Accept; !denied && x.State != e.State {
 			t.Fatalf("packet %d, %s: explained as %v, was %v", n, text, x.State, e.State)
 		}
 		if x.Belongs != (!e.Begins && (e.State == conntrack.StateOriginal || e.State == conntrack.StateReply || e.State == conntrack.StateRelated)) {
 			t.Fatalf("packet %d, %s: belongs %v, state %v", n, text, x.Belongs, e.State)
 		}
-		if x.Belongs && x.Decision.Action == policy.Accept && x.Rules.Decision.Rule != e.Decision.Rule {
+		if (x.Belongs && x.Decision.Action == policy.Accept || x.State == conntrack.StateOtherContext) && x.Rules.Decision.Rule != e.Decision.Rule {
 			t.Fatalf("packet %d, %s: the rules of its flow say %+v, and it was %+v", n, text, x.Rules.Decision, e.Decision)
 		}
 		if x.Belongs && id == ovn {
 			seen["ovn"]++
+		}
+		if x.Belongs && e.State == conntrack.StateOriginal && x.Flow.Contexts[0] != id && x.Flow.Decision.Rule != e.Decision.Rule {
+			seen["ovn by another port"]++
 		}
 		seen[fmt.Sprint(x.State, x.Belongs, x.OfFlow, x.Begins, x.Flow != nil, x.Decision.Action, x.Decision.Audit)]++
 		if e.Reason != reason.None {
@@ -179,7 +189,7 @@ func TestExplainSaysWhatTheFirewallThenDoes(t *testing.T) {
 		"stale false true false true drop false", "stale false true false true reject false", // flows that other rules deny
 		"original true true false true accept true", "reply true true false true accept false", "related true true false true accept false",
 		"new false false false false accept false", // stateless
-		"ovn", "context_reserved",
+		"other_context false true false true drop false", "ovn", "ovn by another port", "context_reserved",
 	} {
 		if seen[want] == 0 {
 			t.Errorf("nothing was %q: %v", want, seen)

@@ -30,7 +30,7 @@ func TestRandomSequencesThroughTheCoreAgreeWithTheModels(t *testing.T) {
 		newJoint(t, r, met).run()
 	}
 	for _, what := range []string{"accepted new", "accepted original", "accepted reply", "accepted invalid", "dropped new", "dropped invalid", "dropped stale",
-		"audited original", "audited reply", "audited invalid", "accepted untracked", "dropped untracked", "ended by a reload"} {
+		"dropped other_context", "audited original", "audited reply", "audited invalid", "accepted untracked", "dropped untracked", "ended by a reload"} {
 		if met[what] == 0 {
 			t.Errorf("no packet was %s", what)
 		}

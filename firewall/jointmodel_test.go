@@ -24,6 +24,7 @@ type jointRule struct {
 	ports             []int
 	src, dst          string // "": any
 	audit             string // "": as the tenant
+	ingress           []int  // ports of the OVN layout; none: any
 }
 
 type jointTenant struct {
@@ -85,6 +86,9 @@ func randomPolicy(r *rand.Rand) *jointPolicy {
 			for range r.IntN(3) {
 				rule.ports = append(rule.ports, 1+r.IntN(4))
 			}
+			if name == "ovn" && r.IntN(3) == 0 {
+				rule.ingress = append(rule.ingress, r.IntN(4), r.IntN(4))
+			}
 			t.rules = append(t.rules, rule)
 		}
 		p.tenants = append(p.tenants, t)
@@ -131,6 +135,9 @@ func (p *jointPolicy) text() string {
 			}
 			if r.dst != "" {
 				fmt.Fprintf(b, "  destination = [%q]\n", r.dst)
+			}
+			if r.ingress != nil {
+				fmt.Fprintf(b, "  ingress_port = [%d, %d]\n", r.ingress[0], r.ingress[1])
 			}
 			if r.stateless && r.accept {
 				b.WriteString("  state = \"stateless\"\n")
@@ -185,7 +192,8 @@ func (t *jointTenant) decide(p *jointPacket) jointDecision {
 			r.protocol == "icmp" && p.reply,
 			(r.protocol == "tcp" || r.protocol == "udp") && len(r.ports) > 0 && !slices.Contains(r.ports, p.dp),
 			r.src != "" && r.src != p.src,
-			r.dst != "" && r.dst != p.dst:
+			r.dst != "" && r.dst != p.dst,
+			r.ingress != nil && !slices.Contains(r.ingress, int(p.context>>40)):
 			continue
 		}
 		audit := t.audit && r.audit == "" || r.audit == "audit"
@@ -266,6 +274,19 @@ func (m *jointModel) step(p *jointPacket) (d jointDecision, state conntrack.Stat
 	case f != nil && f.closed && p.begins: // another one
 	case f != nil && p.alien:
 		return m.refuse(t, p, true), conntrack.StateInvalid
+	case f != nil && t.name == "ovn" && dir == 0 && f.first.context != p.context:
+		// From another port: its first packet is judged as if it had come from there.
+		first := f.first
+		first.context = p.context
+		again := t.decide(&first)
+		switch {
+		case !again.accept:
+			return again, conntrack.StateOtherContext
+		case again.stateless:
+			return t.decide(p), conntrack.StateUntracked
+		}
+		f.first.context, f.decision, f.closed = p.context, again, f.closed || p.last
+		return again, conntrack.StateOriginal
 	case f != nil:
 		f.closed = f.closed || p.last
 		return f.decision, conntrack.StateOriginal + conntrack.State(dir)

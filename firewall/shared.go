@@ -196,7 +196,7 @@ func (st *standing) judge(now int64, tenants map[int32]int32, f *conntrack.Flow,
 	if !known {
 		return none
 	}
-	k := policy.Packet{ContextID: f.First, Frame: origin, From: f.From, To: f.To, Wall: now / 1e9, Now: now, Peek: true}
+	k := policy.Packet{ContextID: f.Contexts[0], Frame: origin, From: f.From, To: f.To, Wall: now / 1e9, Now: now, Peek: true}
 	d, found := st.policy.Find(k.ContextID)
 	if !found || d.TenantIndex != tenant {
 		return none

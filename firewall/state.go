@@ -50,6 +50,12 @@ func (f *Firewall) judgeFlow(now int64, p *policy.Policy, d *policy.Decision) {
 		}
 		f.track(now)
 	}
+	if r.State == conntrack.StateOtherContext {
+		if !f.askContext(p, d) {
+			return
+		}
+		f.track(now)
+	}
 	f.event.State = r.State
 	f.event.Reverse, f.event.HasReverse = r.ReverseContext, r.HasReverseContext
 	if r.Reason == reason.CopyTooShort {
@@ -104,6 +110,7 @@ func (f *Firewall) fillTracked(t *policy.Tenant, d *policy.Decision) {
 	c.Tenant, c.OVN = f.standing.tenants[d.TenantIndex], t.OVN
 	c.Context, c.From, c.To = e.Header.ContextID, e.Src, e.Dst
 	c.Frame, c.Data, c.Bytes = &e.Inner, e.InnerData, e.FrameLength
+	c.Asked = false
 	c.AnyEndpoint, c.Loose, c.MayMove = t.AnyEndpoint || f.peek != nil && f.peek.anyEndpoint, t.TCPLoose, f.mayMove
 	// A checksum that receivers will find wrong must not move the state of TCP:
 	// they will not see the packet. One that is partial they write themselves,
@@ -164,6 +171,28 @@ func (f *Firewall) rejudge(p *policy.Policy, d *policy.Decision) bool {
 	}
 	*d = first
 	return false
+}
+
+// askContext asks the rules about the first packet of a flow with the context ID of
+// the one at hand. Where they do not accept it, nothing happens to the flow, d is
+// what becomes of the packet, and false is returned.
+func (f *Firewall) askContext(p *policy.Policy, d *policy.Decision) bool {
+	_, from, to, ok := f.shared.flows.Origin(f.result.Handle, &f.originFrame)
+	if !ok {
+		return true // gone meanwhile: the next look says so
+	}
+	first := f.judgeOrigin(p, d, f.packet.ContextID, from, to)
+	switch {
+	case first.Action != policy.Accept:
+		*d = first
+		return false
+	case first.Stateless:
+		p.Decide(&f.packet, d)
+		return false
+	}
+	c := &f.tracked
+	c.Asked, c.Rule, c.Mark = true, first.RuleIndex, markOf(&first)
+	return true
 }
 
 // isOf reports whether a context ID is the tenant's. In the OVN layout the directions

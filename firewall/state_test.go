@@ -325,37 +325,78 @@ func TestAReloadHandsOutNoTokens(t *testing.T) {
 	}
 }
 
-// Whoever gets a packet into the flow of others, with another ingress port, does
-// not change what the rules are asked about.
-func TestAReloadJudgesAFlowByItsFirstPacket(t *testing.T) {
+// Rules that name ports hold for all packets of a flow in the direction of its first.
+func TestAFlowPassesFromPortsThatTheRulesAccept(t *testing.T) {
 	const rules = `
 settings {
   endpoints = ["192.0.2.0/24"]
 }
 tenant "ovn" {
   context_layout = "ovn"
-  datapaths      = [7]
+  datapaths      = [7, 8]
   rule "port-3" {
     action       = "accept"
+    datapath     = [7]
     ingress_port = [3]
+    tcp_flags    = ["syn"]
+  }
+  rule "port-3-udp" {
+    action       = "accept"
+    services     = ["udp"]
+    ingress_port = [3]
+  }
+  rule "port-5" {
+    action       = "accept"
+    ingress_port = [5]
+    egress_port  = [4, 6]
+  }
+  rule "port-6" {
+    action       = "accept"
+    ingress_port = [6]
+    state        = "stateless"
   }
 }
 `
-	const port3, port9 = 3<<40 | 4<<24 | 7, 9<<40 | 4<<24 | 7
-	b := newBench(t, benchConfig{rules: rules})
-	const packet = "udp 10.0.0.1:1 > 10.0.0.2:2 from 192.0.2.1 to 192.0.2.2"
-	for _, context := range []uint64{port3, port9} {
-		if e := b.meet(context, packet); e.Verdict != Accept {
-			t.Fatalf("context %#x: %v", context, e.Reason)
-		}
-	}
-	b.shared.SetPolicy(compile(t, rules))
-	if n := b.shared.Rejudge(b.now); n != 0 {
-		t.Errorf("%d flows end", n)
-	}
-	b.shared.SetPolicy(compile(t, rules))
-	if e := b.meet(port3, packet); e.Verdict != Accept || e.Begins {
-		t.Errorf("a packet of the flow: %v %v", e.Verdict, e.Reason)
+	const port3, port5, port6, port9, reply = 3<<40 | 4<<24 | 7, 5<<40 | 6<<24 | 7, 6<<40 | 4<<24 | 7, 9<<40 | 4<<24 | 7, 4<<40 | 3<<24 | 7
+	const there, back = " from 192.0.2.1 to 192.0.2.2", " from 192.0.2.2 to 192.0.2.1"
+	for _, tt := range []struct {
+		protocol, first, more, answer string
+	}{
+		{"udp", "udp 10.0.0.1:1 > 10.0.0.2:2", "udp 10.0.0.1:1 > 10.0.0.2:2 len 9", "udp 10.0.0.2:2 > 10.0.0.1:1"},
+		{"tcp", "tcp 10.0.0.1:1 > 10.0.0.2:2 syn seq 1000", "tcp 10.0.0.1:1 > 10.0.0.2:2 ack seq 1001 ack-number 5001", "tcp 10.0.0.2:2 > 10.0.0.1:1 syn,ack seq 5000 ack-number 1001"},
+	} {
+		t.Run(tt.protocol, func(t *testing.T) {
+			b := newBench(t, benchConfig{rules: rules})
+			meet := func(context uint64, packet string, want reason.Reason, rule string, state conntrack.State) {
+				t.Helper()
+				if e := b.meet(context, packet); e.Reason != want || e.Decision.Rule != rule || e.State != state {
+					t.Errorf("context %#x: %s: %v by %q, %v; want %v by %q, %v", context, packet, e.Reason, e.Decision.Rule, e.State, want, rule, state)
+				}
+			}
+			by3 := map[string]string{"udp": "ovn/port-3-udp", "tcp": "ovn/port-3"}[tt.protocol]
+			meet(port3, tt.first+there, reason.None, by3, conntrack.StateOriginal)
+			meet(reply, tt.answer+back, reason.None, by3, conntrack.StateReply)
+			meet(port9, tt.more+there, reason.TenantDefault, "", conntrack.StateUntracked)
+			meet(port3+1, tt.more+there, map[string]reason.Reason{"tcp": reason.TenantDefault}[tt.protocol], map[string]string{"udp": by3}[tt.protocol],
+				map[string]conntrack.State{"udp": conntrack.StateOriginal}[tt.protocol]) // datapath 8
+			meet(port3, tt.more+there, reason.None, by3, conntrack.StateOriginal)
+			meet(port5, tt.more+there, reason.None, "ovn/port-5", conntrack.StateOriginal)
+			meet(reply+1<<24, tt.answer+back, reason.None, "ovn/port-5", conntrack.StateReply)
+			meet(port6, tt.more+there, reason.None, "ovn/port-6", conntrack.StateUntracked)
+			// A reload asks about the port from which it came last.
+			b.shared.SetPolicy(compile(t, rules))
+			if n := b.shared.Rejudge(b.now); n != 0 {
+				t.Errorf("%d flows end", n)
+			}
+			meet(port5, tt.more+there, reason.None, "ovn/port-5", conntrack.StateOriginal)
+			meet(port3, tt.more+there, reason.None, by3, conntrack.StateOriginal)
+			b.shared.SetPolicy(compile(t, strings.ReplaceAll(rules, "ingress_port = [5]", "ingress_port = [15]")))
+			meet(port5, tt.more+there, reason.TenantDefault, "", conntrack.StateUntracked)
+			meet(port3, tt.more+there, reason.None, by3, conntrack.StateOriginal)
+			if n := b.shared.Flows().Stats().Flows; n != 1 {
+				t.Errorf("%d flows", n)
+			}
+		})
 	}
 }
 

@@ -174,6 +174,8 @@ func liveText(l *control.Live) string {
 		fmt.Fprintf(&out, "  the packet belongs to it (%s)\n", l.State)
 	case l.State == "stale":
 		fmt.Fprintln(&out, "  the rules that are in force now end it")
+	case l.State == "other_context":
+		fmt.Fprintln(&out, "  the rules do not accept the flow with this context ID")
 	case l.Flow != nil:
 		fmt.Fprintln(&out, "  the packet does not belong to it")
 	case l.Begins:
