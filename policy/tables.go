@@ -195,7 +195,7 @@ var (
 			{"rule", `"tenant/rule"`, "any", "The rule that decides.", `"acme/web"`},
 			{"reason", "drop reason", "any", "Why it is dropped.", `"tcp_window"`},
 			{"context_id", "number or hexadecimal string", "that of the test", "The context ID of this frame.", "100"},
-			{"after", "duration", `"0s"`, "The time since the packet before.", `"30s"`},
+			{"after", "duration", "none", "The time since the packet before.", `"30s"`},
 		},
 	}
 
