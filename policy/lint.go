@@ -17,25 +17,29 @@ import (
 // Lint looks for rules that do not do what they seem to do, see [analyze.Lint],
 // and for defaults that gateways would not survive.
 func (p *Policy) Lint() []analyze.Finding {
-	return append(analyze.Lint(p.lists(), analyze.Budget{}), p.gatewayFindings()...)
+	return append(analyze.Lint(p.lists(byLayout), analyze.Budget{}), p.gatewayFindings()...)
 }
 
 // Compare says which packets the two policies decide differently; see
 // [analyze.Compare].
 func Compare(old, new *Policy) analyze.Report {
-	r := analyze.Compare(old.analyzed(), new.analyzed(), analyze.Budget{})
+	form := byLayout
+	if mixed(old, new) {
+		form = inParts
+	}
+	r := analyze.Compare(old.analyzed(form), new.analyzed(form), analyze.Budget{})
 	// Where a tenant comes or goes, the classes of first fragments say it.
 	follow := func(a, b analyze.Decision) bool { return a.Rule.Name == laterName && b.Tenant == "" }
 	r.Changes = slices.DeleteFunc(r.Changes, func(c analyze.Change) bool { return follow(c.Old, c.New) || follow(c.New, c.Old) })
 	return r
 }
 
-func (p *Policy) analyzed() analyze.Policy {
+func (p *Policy) analyzed(form contextForm) analyze.Policy {
 	unclaimed := p.settings.DefaultAction
 	if unclaimed == Reject {
 		unclaimed = Drop // nobody is known who could be answered
 	}
-	return analyze.Policy{Lists: p.lists(), Unclaimed: analyze.Verdict{Action: analyzedAction(unclaimed)}}
+	return analyze.Policy{Lists: p.lists(form), Unclaimed: analyze.Verdict{Action: analyzedAction(unclaimed)}}
 }
 
 func analyzedAction(a Action) analyze.Action {
@@ -50,56 +54,35 @@ func analyzedAction(a Action) analyze.Action {
 
 // lists returns the rules of each tenant, in the order in which they are tried,
 // as sets of packets.
-func (p *Policy) lists() []analyze.List {
+func (p *Policy) lists(form contextForm) []analyze.List {
 	lists := make([]analyze.List, len(p.tenants))
-	// The mode of a rule for all tenants may be that of the tenant.
-	var before, after [2][]analyze.Rule
-	for i := range 2 {
-		t := &tenant{Tenant: Tenant{Audit: i == 1}}
-		before[i], after[i] = p.analyzedRules(&p.before, t, true), p.analyzedRules(&p.after, t, true)
-	}
+	// What a rule for all tenants means depends on the mode of the tenant and on its
+	// layout.
+	type kind struct{ audit, ovn bool }
+	before, after := map[kind][]analyze.Rule{}, map[kind][]analyze.Rule{}
 	for i := range p.tenants {
 		t := &p.tenants[i]
-		l := &lists[i]
-		l.Tenant, l.Contexts = t.Name, p.contextsOf(int32(i))
-		l.Default = p.verdict(t.DefaultAction, "", t.Audit)
-		mode := 0
-		if t.Audit {
-			mode = 1
+		k := kind{t.Audit, t.OVN}
+		if _, known := before[k]; !known {
+			before[k], after[k] = p.analyzedRules(&p.before, t, form), p.analyzedRules(&p.after, t, form)
+			for _, shared := range [...][]analyze.Rule{before[k], after[k]} {
+				for j := range shared {
+					shared[j].Shared = true
+				}
+			}
 		}
-		l.Rules = append(l.Rules, before[mode]...)
+		l := &lists[i]
+		l.Tenant, l.Contexts = t.Name, p.contextsOf(int32(i), form)
+		l.Default = p.verdict(t.DefaultAction, "", t.Audit)
+		l.Rules = append(l.Rules, before[k]...)
 		if t.neighbors {
 			l.Rules = append(l.Rules, neighborRule())
 		}
-		l.Rules = append(l.Rules, p.analyzedRules(&t.rules, t, false)...)
-		l.Rules = append(l.Rules, after[mode]...)
+		l.Rules = append(l.Rules, p.analyzedRules(&t.rules, t, form)...)
+		l.Rules = append(l.Rules, after[k]...)
 		l.Rules = append(l.Rules, laterRule())
 	}
 	return lists
-}
-
-// contextsOf returns the context IDs of a tenant.
-func (p *Policy) contextsOf(tenant int32) (out []space.Product) {
-	var ids, datapaths []space.Range
-	for i, t := range p.contexts.tenant {
-		if t == tenant {
-			ids = append(ids, space.Range{Lo: space.V(p.contexts.lo[i]), Hi: space.V(p.contexts.hi[i])})
-		}
-	}
-	for i, t := range p.datapaths.tenant {
-		if t == tenant {
-			datapaths = append(datapaths, space.Range{Lo: space.V(uint64(p.datapaths.lo[i])), Hi: space.V(uint64(p.datapaths.hi[i]))})
-		}
-	}
-	if ids != nil {
-		out = append(out, space.Product{}.With(space.Context, space.Context.Of(ids...)).
-			With(space.Datapath, space.Datapath.Values(space.NoDatapath)).
-			With(space.Ingress, space.Ingress.Values(space.NoIngress)).With(space.Egress, space.Egress.Values(space.NoEgress)))
-	}
-	if datapaths != nil {
-		out = append(out, space.Product{}.With(space.Datapath, space.Datapath.Of(datapaths...)))
-	}
-	return out
 }
 
 func neighborRule() analyze.Rule {
@@ -129,14 +112,17 @@ func (p *Policy) verdict(a Action, effect string, audit bool) analyze.Verdict {
 	return analyze.Verdict{Action: analyzedAction(a), Effect: effect}
 }
 
-func (p *Policy) analyzedRules(list *ruleList, t *tenant, shared bool) []analyze.Rule {
+func (p *Policy) analyzedRules(list *ruleList, t *tenant, form contextForm) []analyze.Rule {
 	out := make([]analyze.Rule, 0, list.end-list.start)
 	for i := list.start; i < list.end; i++ {
 		r := &p.rules[i]
 		x := analyze.Rule{
-			Name: r.name, At: p.headerRange(r.at), Shared: shared,
+			Name: r.name, At: p.headerRange(r.at),
 			Verdict:  p.verdict(r.action, p.effect(r), r.audits(t)),
 			Products: r.products(),
+		}
+		if form == inParts && !t.OVN && r.namesParts() {
+			x.Products = nil
 		}
 		var conditions []string
 		if r.bucket >= 0 && !r.overDrops {

@@ -57,9 +57,19 @@ func pointOf(contextID uint64, f *inspect.Frame, from, to netip.Addr) *space.Poi
 	return x
 }
 
+// inForm returns a packet as lists of that form see its context ID.
+func inForm(form contextForm, ovn bool, x *space.Point) *space.Point {
+	y := *x
+	if id := x[space.Context].Lo; ovn || form == inParts && id>>ovnBits == 0 {
+		y[space.Datapath], y[space.Ingress], y[space.Egress] = space.V(uint64(OVNDatapath(id))), space.V(uint64(OVNIngress(id))), space.V(uint64(OVNEgress(id)))
+	}
+	return &y
+}
+
 // firstOf returns the first rule of a tenant's list that a packet is in.
-func firstOf(p *Policy, tenant int32, x *space.Point) string {
-	for _, r := range p.lists()[tenant].Rules {
+func firstOf(p *Policy, form contextForm, tenant int32, x *space.Point) string {
+	x = inForm(form, p.tenants[tenant].OVN, x)
+	for _, r := range p.lists(form)[tenant].Rules {
 		for i := range r.Products {
 			if r.Products[i].Contains(x) {
 				return r.Name
@@ -74,7 +84,7 @@ func TestWhatIsAnalyzedIsWhatIsDecided(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	for loaded := 0; loaded < 100; {
 		m, p, text := randomPolicy(r)
-		if slices.ContainsFunc(p.lists(), func(l analyze.List) bool {
+		if slices.ContainsFunc(p.lists(byLayout), func(l analyze.List) bool {
 			return slices.ContainsFunc(l.Rules, func(r analyze.Rule) bool { return r.Partial })
 		}) {
 			continue // a time window or a limit: what products do not say
@@ -96,11 +106,10 @@ func TestWhatIsAnalyzedIsWhatIsDecided(t *testing.T) {
 				want = "later fragments"
 			}
 			x := pointOf(k.ContextID, k.Frame, k.From, k.To)
-			if p.tenants[d.TenantIndex].OVN {
-				x[space.Datapath], x[space.Ingress], x[space.Egress] = space.V(k.ContextID&0xffffff), space.V(k.ContextID>>40), space.V(k.ContextID>>24&0xffff)
-			}
-			if got := firstOf(p, d.TenantIndex, x); got != want {
-				t.Fatalf("seed %d: analysed %q, decided %q for %+v\n%s", seed, got, want, random, text)
+			for _, form := range []contextForm{byLayout, inParts} {
+				if got := firstOf(p, form, d.TenantIndex, x); got != want {
+					t.Fatalf("seed %d, form %d: analysed %q, decided %q for %+v\n%s", seed, form, got, want, random, text)
+				}
 			}
 		}
 	}
@@ -126,7 +135,7 @@ func TestWhatIsAnalyzedIsWhatIsDecidedByEveryCondition(t *testing.T) {
 			if want == "" && fragmentOf(k.Frame) == fragmentLater {
 				want = "later fragments"
 			}
-			if got := firstOf(p, d.TenantIndex, pointOf(s.ContextID, k.Frame, from, to)); got != want {
+			if got := firstOf(p, byLayout, d.TenantIndex, pointOf(s.ContextID, k.Frame, from, to)); got != want {
 				t.Errorf("%s: analysed %q, decided %q", s.Text, got, want)
 			}
 			checked++

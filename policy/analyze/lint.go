@@ -220,7 +220,11 @@ func contradiction(p *space.Product) string {
 	}
 	var parts []string
 	for f := range space.Fields {
-		if !needed[f].IsEverything() {
+		switch {
+		case needed[f].IsEverything():
+		case f == space.Fragment && needed[f].Equal(space.NotLater): // which texts leave out
+			parts = append(parts, "no later fragment")
+		default:
 			parts = append(parts, space.Product{}.With(f, needed[f]).String())
 		}
 	}

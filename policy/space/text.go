@@ -20,6 +20,10 @@ var order = []Field{
 // sets are cut, and say so.
 func (p Product) String() string {
 	var parts []string
+	if s, ok := p.withoutPorts(); ok {
+		parts = append(parts, Context.String()+" "+Context.describe(s, &p))
+		p[Datapath], p[Ingress], p[Egress] = Set{}, Set{}, Set{}
+	}
 	for _, f := range order {
 		s := p[f]
 		if s.IsEverything() || p.implied(f) {
@@ -39,6 +43,16 @@ func (p Product) String() string {
 		return "every packet"
 	}
 	return strings.Join(parts, ", ")
+}
+
+// withoutPorts returns the context IDs of which both ports are 0, if there are no
+// others: OVN has none like that, so it is a number of the plain layout that has been
+// compared with its IDs.
+func (p *Product) withoutPorts() (Set, bool) {
+	if !p[Context].IsEverything() || !p[Ingress].Equal(Ingress.Values(0)) || !p[Egress].Equal(Egress.Values(0)) || p[Datapath].Contains(V(NoDatapath)) {
+		return Set{}, false
+	}
+	return Context.Of(Datapath.Ranges(p[Datapath])...), true
 }
 
 // implied reports whether what the product says of a field follows from the rest
