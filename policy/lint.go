@@ -39,7 +39,16 @@ func (p *Policy) analyzed(form contextForm) analyze.Policy {
 	if unclaimed == Reject {
 		unclaimed = Drop // nobody is known who could be answered
 	}
-	return analyze.Policy{Lists: p.lists(form), Unclaimed: analyze.Verdict{Action: analyzedAction(unclaimed)}}
+	return analyze.Policy{Lists: p.lists(form), Unclaimed: p.defaultVerdict(unclaimed, false)}
+}
+
+// defaultVerdict is what a default means. Unlike a rule it accepts packets of TCP
+// and answers that belong to no flow, too.
+func (p *Policy) defaultVerdict(a Action, audit bool) analyze.Verdict {
+	if a == Accept {
+		return p.verdict(a, "in a flow or not", audit)
+	}
+	return p.verdict(a, "", audit)
 }
 
 func analyzedAction(a Action) analyze.Action {
@@ -73,7 +82,7 @@ func (p *Policy) lists(form contextForm) []analyze.List {
 		}
 		l := &lists[i]
 		l.Tenant, l.Contexts = t.Name, p.contextsOf(int32(i), form)
-		l.Default = p.verdict(t.DefaultAction, "", t.Audit)
+		l.Default = p.defaultVerdict(t.DefaultAction, t.Audit)
 		l.Rules = append(l.Rules, before[k]...)
 		if t.neighbors {
 			l.Rules = append(l.Rules, neighborRule())

@@ -246,3 +246,26 @@ tenant "t" {
 		t.Errorf("%q is decided by both alike", text)
 	}
 }
+
+// A rule that accepts drops what cannot begin a flow; a default does not.
+func TestADefaultIsNoRuleThatAccepts(t *testing.T) {
+	const rules = `settings {
+  endpoints = ["any"]
+}
+tenant "t" {
+  context_ids    = [1]
+  default_action = "accept"
+RULE}`
+	with := mustLoad(t, strings.Replace(rules, "RULE", "  rule \"ssh\" {\n    action   = \"accept\"\n    services = [\"tcp/22\"]\n  }\n", 1))
+	without := mustLoad(t, strings.Replace(rules, "RULE", "", 1))
+	for _, f := range with.Lint() {
+		if f.Kind != analyze.GatewayNote {
+			t.Errorf("%v", f)
+		}
+	}
+	for _, r := range []analyze.Report{Compare(with, without), Compare(without, with)} {
+		if len(r.Changes) != 1 {
+			t.Errorf("got %v", r.Changes)
+		}
+	}
+}
