@@ -262,3 +262,21 @@ func (k *peek) create(f *Firewall, now int64, c *conntrack.Creation) {
 		f.result = conntrack.Result{State: conntrack.StateInvalid, Reason: why}
 	}
 }
+
+// explainFlows is the size of the flow table of a firewall that is asked one
+// question.
+const explainFlows = 64
+
+// ExplainFirst explains as [Shared.Explain] does what would become of a frame that
+// is the first that a firewall with these rules sees.
+func ExplainFirst(p *policy.Policy, now int64, q *Question) (*Explanation, error) {
+	ids, err := NewFrameIDFilter(FrameIDConfig{})
+	if err != nil {
+		return nil, err
+	}
+	s, err := NewShared(p.Fresh(explainFlows), ids)
+	if err != nil {
+		return nil, err
+	}
+	return s.Explain(now, q), nil
+}

@@ -146,7 +146,15 @@ func compare(s *policy.Step, e *firewall.FrameEvent) string {
 	if got == s.Expect && len(wants) == 1 {
 		return ""
 	}
-	gots = append(gots, got.String(), "by "+ruleOf(e))
+	gots = append(gots, got.String())
+	switch e.Reason {
+	case reason.None, reason.TenantDefault, reason.ContextUnknown:
+		gots = append(gots, "by "+deciderOf(e))
+	default: // where no rule has decided, no default has
+		if e.Decision.Rule != "" {
+			gots = append(gots, "by "+e.Decision.Rule)
+		}
+	}
 	if e.Reason != reason.None {
 		gots = append(gots, "because of "+e.Reason.String())
 	}
@@ -162,4 +170,12 @@ func ruleOf(e *firewall.FrameEvent) string {
 		return "default"
 	}
 	return e.Decision.Rule
+}
+
+// deciderOf names what decided for a person.
+func deciderOf(e *firewall.FrameEvent) string {
+	if e.Decision.Neighbor {
+		return "neighbour discovery"
+	}
+	return ruleOf(e)
 }

@@ -79,7 +79,7 @@ func TestAFailureSaysWhereAndWhat(t *testing.T) {
     reason = "tenant_default"
     rule   = "default"
   }
-}`, `f.hcl:22: test "web", step 2: expected drop because of tenant_default, got drop by default because of state_invalid
+}`, `f.hcl:22: test "web", step 2: expected drop because of tenant_default, got drop because of state_invalid
     packet: tcp 10.0.0.1:2 > 10.0.0.2:80 ack`},
 		{"what audit mode lets pass", `tenant "watched" {
   context_ids = [200]
@@ -92,6 +92,12 @@ test "watched" {
   reason     = "rule_drop"
 }`, `f.hcl:21: test "watched": expected drop because of rule_drop, got accept by default in audit mode, else because of tenant_default
     packet: udp 10.0.0.1:1 > 10.0.0.2:9`},
+		{"neighbour discovery", `test "arp" {
+  context_id = 100
+  packet     = "arp request 10.0.0.1 > 10.0.0.2"
+  expect     = "drop"
+}`, `f.hcl:17: test "arp": expected drop, got accept by neighbour discovery
+    packet: arp request 10.0.0.1 > 10.0.0.2`},
 		{"nothing", `test "web" {
   context_id = 100
   packet     = "tcp 10.0.0.1:1 > 10.0.0.2:80 syn"

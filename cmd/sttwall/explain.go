@@ -12,7 +12,9 @@ import (
 
 	"sttwall/control"
 	"sttwall/describe"
+	"sttwall/firewall"
 	"sttwall/policy"
+	"sttwall/reason"
 )
 
 func newExplainCommand(s streams) *cobra.Command {
@@ -27,7 +29,7 @@ func newExplainCommand(s streams) *cobra.Command {
 		Short: "Say which rule decides about a packet, and why the others do not",
 		Long: "explain decides about one inner packet and shows the tenant, every rule that was tried with the first\n" +
 			"condition that failed, and the decision. docs/packets.md says how packets are described.\n\n" +
-			"With --rules it is the first packet of its flow, and a file decides. Without, the running firewall is\n" +
+			"With --rules a file decides, and it is the first packet that its firewall sees. Without, the running firewall is\n" +
 			"asked: its rules, the flow that the packet belongs to, and the limits as they are now. Nothing changes by it.\n\n" +
 			"With --pcap and --frame it is a packet of a capture, by its number as tshark shows it, and the STT frame\n" +
 			"that it is a part of: what is before it in the capture goes through the firewall first, so that the\n" +
@@ -81,8 +83,16 @@ func newExplainCommand(s streams) *cobra.Command {
 			}
 			x := control.ForeignEndpoint(p, from)
 			if x == nil {
-				found := p.Explain(&policy.Packet{ContextID: uint64(contextID), Frame: &packet.Frame, From: from, To: to, Wall: wall.Unix()})
-				explained := control.Explained(found, &found.Decision)
+				found, err := firewall.ExplainFirst(p, wall.UnixNano(), &firewall.Question{
+					ContextID: uint64(contextID), Frame: &packet.Frame, Data: packet.Data, From: from, To: to,
+				})
+				if err != nil {
+					return err
+				}
+				explained := control.Explained(found.Rules, &found.Decision)
+				if d := &found.Decision; d.Reason == reason.StateInvalid || d.Audit && d.Would == reason.StateInvalid {
+					explained.Default = "the packet belongs to no flow and cannot begin one: " + reason.StateInvalid.String()
+				}
 				x = &explained
 			}
 			return showExplanation(s.out, x, asJSON)

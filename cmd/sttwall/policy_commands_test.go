@@ -49,6 +49,11 @@ func TestExplainShowsEveryRuleThatWasTried(t *testing.T) {
 		{"tcp 10.0.0.1:1 > 10.0.0.2:23 syn", "context ID 0x64 is tenant acme (context_ids 0x64)\n" +
 			"  FILE:6 acme/no-telnet: matches\n" +
 			"drop by acme/no-telnet: rule_drop\n"},
+		{"tcp 10.0.0.1:1 > 10.0.0.2:443 ack", "context ID 0x64 is tenant acme (context_ids 0x64)\n" +
+			"  FILE:6 acme/no-telnet: no: services = [\"tcp/23\"], but the packet is tcp/443 from port 1, flags ack\n" +
+			"  FILE:10 acme/web: matches\n" +
+			"  the packet belongs to no flow and cannot begin one: state_invalid\n" +
+			"drop: state_invalid\n"},
 		{"arp request 10.0.0.1 > 10.0.0.2", "context ID 0x64 is tenant acme (context_ids 0x64)\n" +
 			"  neighbour discovery passes (neighbor_discovery = \"pass\")\n" +
 			"accept\n"},
