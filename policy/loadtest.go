@@ -25,6 +25,9 @@ type Test struct {
 	Steps []Step
 }
 
+// lastYear is the last of which all steps of a test are times in ns since 1970.
+const lastYear = 2200
+
 // Step is one packet of a test.
 type Step struct {
 	At        hcl.Range // of the packet's text
@@ -63,8 +66,12 @@ func (l *loader) test(b *hclsyntax.Block) Test {
 	if a := attributes["at"]; a != nil {
 		v := l.value(a.Expr)
 		at, err := time.Parse(time.RFC3339, v.text)
-		if (v.kind != kindString || err != nil) && !v.failed {
+		switch {
+		case v.failed:
+		case v.kind != kindString || err != nil:
 			l.errorf(v.at, "Invalid time", `Expected a time such as "2026-12-24T08:00:00Z"; this is %s.`, v.source)
+		case at.Year() < 1970 || at.Year() > lastYear:
+			l.errorf(v.at, "Invalid time", `Expected a time from 1970 to %d, such as "2026-12-24T08:00:00Z"; this is %s.`, lastYear, v.source)
 		}
 		t.Start = at
 	}

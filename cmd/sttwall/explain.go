@@ -69,8 +69,8 @@ func newExplainCommand(s streams) *cobra.Command {
 			}
 			wall := time.Now()
 			if at != "" {
-				if wall, err = time.Parse(time.RFC3339, at); err != nil {
-					return usageError{fmt.Errorf("--at %q: want a time such as 2026-12-24T08:00:00Z", at)}
+				if wall, err = time.Parse(time.RFC3339, at); err != nil || wall.Year() < 1970 || wall.Year() > 2200 {
+					return usageError{fmt.Errorf("--at %q: want a time such as 2026-12-24T08:00:00Z, from 1970 to 2200", at)}
 				}
 			}
 			p, err := loadPolicy(s, rules)

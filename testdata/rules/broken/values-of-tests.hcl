@@ -56,3 +56,10 @@ test "both" {
   packet     = "udp 10.0.0.1:1 > 10.0.0.2:2"
   expect     = "drop"
 }
+
+test "too late" {
+  context_id = 1
+  at         = "2300-01-01T00:00:00Z"
+  packet     = "udp 10.0.0.1:1 > 10.0.0.2:2"
+  expect     = "drop"
+}
