@@ -1,6 +1,7 @@
 package suggest
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -47,6 +48,9 @@ const (
 	DefaultMaxFlows = 262144
 	// maxEndpoints is how many outer sources are told one by one.
 	maxEndpoints = 256
+	// maxNeighbors is of how many context IDs it is kept that neighbour discovery
+	// was seen.
+	maxNeighbors = 4096
 	// pruneEvery is how often a full collector looks for what it can forget, in
 	// ns.
 	pruneEvery = 1e9
@@ -57,6 +61,7 @@ type Collector struct {
 	max       int
 	flows     map[Flow]*counts // by a flow without Back and what is in counts
 	endpoints map[netip.Addr]bool
+	neighbors map[uint64]bool
 	pruned    int64
 	beyond    uint64
 	unused    uint64
@@ -77,7 +82,7 @@ func NewCollector(maxFlows int) *Collector {
 	if maxFlows <= 0 {
 		maxFlows = DefaultMaxFlows
 	}
-	return &Collector{max: maxFlows, flows: map[Flow]*counts{}, endpoints: map[netip.Addr]bool{}, pruned: -pruneEvery}
+	return &Collector{max: maxFlows, flows: map[Flow]*counts{}, endpoints: map[netip.Addr]bool{}, neighbors: map[uint64]bool{}, pruned: -pruneEvery}
 }
 
 // Add takes a frame that p, the policy in force, or one in audit mode made of
@@ -124,6 +129,18 @@ func (c *Collector) AddEndpoint(a netip.Addr) {
 		c.endpoints[a] = true
 	}
 }
+
+// AddNeighbor notes that ARP or neighbour discovery was seen in a context ID that no
+// tenant has. That of tenants needs nothing.
+func (c *Collector) AddNeighbor(contextID uint64, ovn bool) {
+	if n := networkOf(contextID, ovn); len(c.neighbors) < maxNeighbors && !c.neighbors[n] {
+		c.neighbors[n] = true
+	}
+}
+
+// Neighbors returns the networks in which it was seen, as [Flow.Network] has them,
+// in order.
+func (c *Collector) Neighbors() []uint64 { return slices.Sorted(maps.Keys(c.neighbors)) }
 
 // orient turns a flow round if the frame is an answer, or looks like one, and
 // reports whether it is, and whether that is a guess.

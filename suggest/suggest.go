@@ -28,6 +28,11 @@ type Options struct {
 	// Endpoints, if not empty, are written as settings.endpoints where there is
 	// no Policy.
 	Endpoints []netip.Addr
+	// Neighbors are networks that no tenant has and in which ARP or neighbour
+	// discovery was seen: they get a tenant even where there is no rule for it. OVN
+	// is how their context IDs are read.
+	Neighbors []uint64
+	OVN       bool
 }
 
 // Suggestion is what Suggest found.
@@ -65,6 +70,7 @@ type service struct {
 type tenant struct {
 	name     string
 	known    bool // it has a block already
+	quiet    bool // neighbour discovery was seen, which passes only if there is a tenant
 	ovn      bool
 	networks []uint64
 	flows    int
@@ -126,6 +132,7 @@ func Suggest(flows []Flow, o Options) *Suggestion {
 	for _, name := range order {
 		b.tenant(name, byTenant[name])
 	}
+	b.neighbors()
 	out.groups = slices.DeleteFunc(out.groups, func(g group) bool { return g.exists || !g.used })
 	out.services = slices.DeleteFunc(out.services, func(s service) bool { return s.exists })
 	slices.SortFunc(out.groups, func(a, b group) int { return cmp.Compare(a.name, b.name) })
@@ -188,4 +195,25 @@ func (b *builder) tenant(name string, flows []Flow) {
 	t.apart = w.apartLines()
 	b.out.Rules += len(t.rules)
 	b.out.tenants = append(b.out.tenants, t)
+}
+
+// neighbors sees to it that networks with neighbour discovery have a tenant.
+func (b *builder) neighbors() {
+	of := map[uint64]*tenant{}
+	for _, t := range b.out.tenants {
+		for _, n := range t.networks {
+			if !t.known {
+				of[n] = t
+			}
+		}
+	}
+	for _, n := range b.options.Neighbors {
+		name := networkName(n, b.options.OVN)
+		switch t := of[n]; {
+		case t != nil:
+			t.quiet = true
+		case b.options.Tenant == "" || b.options.Tenant == name:
+			b.out.tenants = append(b.out.tenants, &tenant{name: b.names.fresh(name), ovn: b.options.OVN, networks: []uint64{n}, quiet: true})
+		}
+	}
 }

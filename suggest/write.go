@@ -74,8 +74,11 @@ func (s *service) write(b *strings.Builder) {
 }
 
 func (t *tenant) write(b *strings.Builder) {
-	block := !t.known && len(t.rules) > 0
+	block := !t.known && (len(t.rules) > 0 || t.quiet)
 	switch {
+	case len(t.rules) == 0 && t.quiet:
+		t.header(b)
+		b.WriteString("\n# ARP and neighbour discovery were seen: they need a tenant, and no rule.\n")
 	case len(t.rules) == 0:
 		fmt.Fprintf(b, "# No rule is suggested for tenant %q.\n", t.name)
 	case t.known:
@@ -89,7 +92,7 @@ func (t *tenant) write(b *strings.Builder) {
 		}
 		t.rules[i].write(b)
 	}
-	if len(t.apart) > 0 && len(t.rules) > 0 {
+	if len(t.apart) > 0 && (block || len(t.rules) > 0) {
 		b.WriteByte('\n')
 	}
 	for _, line := range t.apart {

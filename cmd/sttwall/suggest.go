@@ -87,6 +87,9 @@ func suggestFromCaptures(ctx context.Context, s streams, f *suggestFlags, captur
 		if e.Verdict == firewall.Accept {
 			seen.AddEndpoint(e.Src)
 		}
+		if e.Decision.Neighbor && e.Decision.Tenant == "" {
+			seen.AddNeighbor(e.Header.ContextID, f.layout == "ovn")
+		}
 		var sighting suggest.Sighting
 		if ok, why := sighting.Sight(e); ok {
 			seen.Add(config.Policy, &sighting)
@@ -102,6 +105,7 @@ func suggestFromCaptures(ctx context.Context, s streams, f *suggestFlags, captur
 		return unread
 	}
 	f.options.Endpoints = seen.Endpoints()
+	f.options.Neighbors, f.options.OVN = seen.Neighbors(), f.layout == "ovn"
 	found := suggest.Suggest(seen.Flows(), f.options)
 	fmt.Fprintf(s.err, "frames: %d, in %d packets; packets that are not STT: %d\n", summary.Frames, summary.STT, summary.NotSTT)
 	noteLeftOut(s.err, &left)

@@ -221,3 +221,33 @@ func TestTheSuggestionInTheDocumentationIsWhatTheCommandWrites(t *testing.T) {
 		t.Errorf("status %d, %s\n%s\nwant\n%s", status, notes, out, want)
 	}
 }
+
+// Neighbour discovery passes without a rule, but not without a tenant.
+func TestWhatIsSuggestedLetsNeighbourDiscoveryPass(t *testing.T) {
+	const capture = "../../testdata/pcaps/off-arp-ping4.pcap"
+	for _, layout := range []string{"plain", "ovn"} {
+		status, text, notes := sttwall("suggest", "--layout", layout, capture)
+		if status != statusFine {
+			t.Fatalf("status %d, %s", status, notes)
+		}
+		file := rulesFile(t, text)
+		if status, out, stderr := sttwall("check", "--strict", file); layout == "plain" && status != statusFine {
+			t.Errorf("check: status %d\n%s%s\n%s", status, out, stderr, text)
+		}
+		_, out, _ := sttwall("replay", "--rules", file, capture)
+		if want := map[string]string{"plain": "36 accepted (4 encoded anew), 0 dropped", "ovn": "28 accepted (4 encoded anew), 8 dropped"}[layout]; !strings.Contains(out, want) {
+			t.Errorf("%s: want %s\n%s\n%s", layout, want, text, out)
+		}
+	}
+	status, text, _ := sttwall("suggest", "--tenant", "context-500", capture)
+	const want = `tenant "context-500" {
+  context_ids    = [500]
+  default_action = "drop"
+
+  # ARP and neighbour discovery were seen: they need a tenant, and no rule.
+}
+`
+	if status != statusFine || !strings.HasSuffix(text, want) {
+		t.Errorf("status %d\n%s", status, text)
+	}
+}
