@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -32,6 +33,47 @@ func Compare(old, new *Policy) analyze.Report {
 	follow := func(a, b analyze.Decision) bool { return a.Rule.Name == laterName && b.Tenant == "" }
 	r.Changes = slices.DeleteFunc(r.Changes, func(c analyze.Change) bool { return follow(c.Old, c.New) || follow(c.New, c.Old) })
 	return r
+}
+
+// Uncompared names what differs between two policies and decides about packets in
+// ways that [Compare] does not look at: "settings.endpoints", "tcp_loose of tenant
+// acme".
+func Uncompared(old, new *Policy) (out []string) {
+	a, b := &old.settings, &new.settings
+	for _, s := range [...]struct {
+		name     string
+		old, new any
+	}{
+		{"stt_ports", a.STTPorts, b.STTPorts}, {"endpoints", a.Endpoints, b.Endpoints}, {"receivers", a.Receivers, b.Receivers},
+		{"flows", a.Flows, b.Flows}, {"bindings", a.Bindings, b.Bindings}, {"reject_rate", a.RejectRate, b.RejectRate}, {"timeouts", a.Timeouts, b.Timeouts},
+	} {
+		if !reflect.DeepEqual(s.old, s.new) {
+			out = append(out, "settings."+s.name)
+		}
+	}
+	names := make(map[string]*Tenant)
+	for i := range old.tenants {
+		names[old.tenants[i].Name] = &old.tenants[i].Tenant
+	}
+	for i := range new.tenants {
+		b := &new.tenants[i].Tenant
+		a := names[b.Name]
+		if a == nil {
+			continue
+		}
+		for _, t := range [...]struct {
+			name     string
+			old, new any
+		}{
+			{"endpoints", a.Endpoints, b.Endpoints}, {"pairing", a.AnyEndpoint, b.AnyEndpoint}, {"tcp_loose", a.TCPLoose, b.TCPLoose},
+			{"limits", a.Limits, b.Limits}, {"anti_spoof", a.AntiSpoof, b.AntiSpoof},
+		} {
+			if !reflect.DeepEqual(t.old, t.new) {
+				out = append(out, t.name+" of tenant "+b.Name)
+			}
+		}
+	}
+	return out
 }
 
 func (p *Policy) analyzed(form contextForm) analyze.Policy {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -44,7 +45,7 @@ func newCheckCommand(s streams) *cobra.Command {
 				}
 				found := lint(s.out, rules, notes)
 				if old != nil {
-					writeChanges(s.out, policy.Compare(old, rules))
+					writeChanges(s.out, policy.Compare(old, rules), policy.Uncompared(old, rules))
 				}
 				failures, err := ruletest.Run(rules)
 				if err != nil {
@@ -106,7 +107,7 @@ func failedTests(failures []ruletest.Failure) int {
 }
 
 // writeChanges prints what another file decides otherwise.
-func writeChanges(w io.Writer, r analyze.Report) {
+func writeChanges(w io.Writer, r analyze.Report, uncompared []string) {
 	for _, c := range r.Changes {
 		fmt.Fprintf(w, "%s\n    for example: %s\n", c, policy.ExampleText(&c.Example))
 	}
@@ -116,7 +117,18 @@ func writeChanges(w io.Writer, r analyze.Report) {
 	if len(r.Unknown) > 0 {
 		fmt.Fprintf(w, "not compared to the end, since they overlap with too many others: %v\n", r.Unknown)
 	}
-	if len(r.Changes)+len(r.Unknown) == 0 {
+	switch {
+	case len(r.Changes)+len(r.Unknown) > 0:
+	case len(uncompared) > 0:
+		fmt.Fprintln(w, "no packet is decided otherwise by rules and defaults")
+	default:
 		fmt.Fprintln(w, "no packet is decided otherwise")
+	}
+	const shown = 20
+	if n := len(uncompared); n > shown {
+		uncompared = append(uncompared[:shown:shown], fmt.Sprintf("%d more", n-shown))
+	}
+	if len(uncompared) > 0 {
+		fmt.Fprintf(w, "changed too, and what that does to packets is not looked for: %s\n", strings.Join(uncompared, ", "))
 	}
 }

@@ -259,3 +259,19 @@ func TestExplainTakesTheEndpointsThatMayCarryAPacket(t *testing.T) {
 		t.Errorf("status %d, %s", status, stderr)
 	}
 }
+
+func TestCheckNamesWhatItDoesNotCompare(t *testing.T) {
+	old := rulesFile(t, smallRules)
+	for _, tt := range []struct{ name, from, to, want string }{
+		{"nothing", "", "", "no packet is decided otherwise\n"},
+		{"settings", "settings {", "settings {\n  tcp_loose = true\n  timeouts {\n    udp = \"40s\"\n  }",
+			"no packet is decided otherwise by rules and defaults\nchanged too, and what that does to packets is not looked for: settings.timeouts, tcp_loose of tenant acme\n"},
+		{"a tenant", "context_ids = [100]", "context_ids = [100]\n  endpoints = [\"10.47.0.0/16\"]\n  pairing = \"tenant\"\n  limits {\n    flows = 9\n  }\n  anti_spoof {\n  }",
+			"is not looked for: endpoints of tenant acme, pairing of tenant acme, limits of tenant acme, anti_spoof of tenant acme\n"},
+	} {
+		status, out, stderr := sttwall("check", "--against", old, rulesFile(t, strings.Replace(smallRules, tt.from, tt.to, 1)))
+		if status != statusFine || !strings.Contains(out, tt.want) {
+			t.Errorf("%s: status %d, %s\n%s", tt.name, status, stderr, out)
+		}
+	}
+}
