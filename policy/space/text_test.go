@@ -80,6 +80,9 @@ func TestTypicalPacketsLookReal(t *testing.T) {
 	if x[space.Family] != space.V(6) || x[space.DstPort] != space.V(128<<8) {
 		t.Errorf("typical ICMPv6 is %v, want an echo request", x)
 	}
+	if got := x[space.Src].IPv6(); got != netip.MustParseAddr("2001:db8::10") {
+		t.Errorf("it comes from %v", got)
+	}
 	p = space.Product{}.With(space.Family, space.Family.Values(4)).With(space.Dst, prefixes(space.Dst, "10.1.0.0/24")).With(space.DstPort, space.DstPort.Between(6000, 6100))
 	x, _ = p.Typical()
 	if x[space.Dst] == space.V(0x0a010000) || x[space.Dst] == space.V(0x0a0100ff) || x[space.DstPort] == space.V(6000) || x[space.DstPort] == space.V(6100) {

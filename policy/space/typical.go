@@ -59,6 +59,9 @@ func typical(f Field, s Set, p *Product) Value {
 			wanted = preferredICMP[2:]
 		}
 	}
+	if (f == Src || f == Dst) && p[Family].Equal(onlyIPv6) {
+		wanted = wanted[1:] // the first is a number that an IPv6 address can have, too
+	}
 	for _, v := range wanted {
 		if i := from(ranges, v); i < len(ranges) && !v.less(ranges[i].Lo) && (types || inside(ranges[i], v)) {
 			return v
