@@ -81,7 +81,9 @@ func (p *Policy) analyzed(form contextForm) analyze.Policy {
 	if unclaimed == Reject {
 		unclaimed = Drop // nobody is known who could be answered
 	}
-	return analyze.Policy{Lists: p.lists(form), Unclaimed: p.defaultVerdict(unclaimed, false)}
+	// A list for no context ID would be taken for one for all of them.
+	lists := slices.DeleteFunc(p.lists(form), func(l analyze.List) bool { return len(l.Contexts) == 0 })
+	return analyze.Policy{Lists: lists, Unclaimed: p.defaultVerdict(unclaimed, false), Contexts: every(form)}
 }
 
 // defaultVerdict is what a default means. Unlike a rule it accepts packets of TCP

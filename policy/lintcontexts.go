@@ -130,6 +130,15 @@ func (p *Policy) narrowParts(tenant int32) []space.Product {
 	return out
 }
 
+// every returns all context IDs, as that form has numbers.
+func every(form contextForm) []space.Product {
+	all := []space.Range{{Hi: space.Context.Max()}}
+	if form == byLayout {
+		return opaque(all)
+	}
+	return parts(all, false)
+}
+
 // opaque returns IDs as numbers.
 func opaque(ids []space.Range) []space.Product {
 	if len(ids) == 0 {

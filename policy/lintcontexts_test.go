@@ -110,8 +110,18 @@ func TestChangesAreFoundWhereNumbersAndDatapathsMeet(t *testing.T) {
 			"context ID 100, tcp, {IPv4, IPv6}\n  accept by one/tcp (test.hcl:6) -> drop, as no tenant claims the context",
 			"context ID 101, tcp, {IPv4, IPv6}\n  drop, as no tenant claims the context -> accept by one/tcp (test.hcl:7)",
 		}},
+		{"a tenant that has lost all to others", strings.Replace(one, "\"0x10002000007\"", "\"0x100-0x101\"", 1),
+			strings.Replace(one, "\"0x10002000007\"", "\"0x100-0x101\"", 1) + "tenant \"a\" {\n  context_ids = [256, 257]\n}\n", []string{
+				"context ID 256-257, tcp, {IPv4, IPv6}\n  accept by one/tcp (test.hcl:6) -> drop by the default of tenant a",
+			}},
+		{"what nobody claims", ovn + one, "settings {\n  endpoints      = [\"any\"]\n  default_action = \"accept\"\n}\n" + strings.ReplaceAll(ovn+one, " {\n  context", " {\n  default_action = \"drop\"\n  context"), []string{
+			"context ID 0x80000000000000-0xffffffffffffffff; and datapath not 7\n  drop, as no tenant claims the context -> accept (in a flow or not), as no tenant claims the context",
+		}},
 	} {
-		r := Compare(mustLoad(t, start+tt.old), mustLoad(t, start+tt.new))
+		if !strings.HasPrefix(tt.new, "settings") {
+			tt.new = start + tt.new
+		}
+		r := Compare(mustLoad(t, start+tt.old), mustLoad(t, tt.new))
 		var got []string
 		for _, c := range r.Changes {
 			got = append(got, c.String())

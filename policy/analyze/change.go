@@ -11,6 +11,9 @@ import (
 type Policy struct {
 	Lists     []List
 	Unclaimed Verdict // for contexts that no list claims
+	// Contexts are all that there are: their union. Empty stands for all numbers of
+	// the plain layout.
+	Contexts []space.Product
 }
 
 // Example is one packet: the value of each field.

@@ -54,8 +54,15 @@ func Compare(old, new Policy, budget Budget) Report {
 	}
 	if old.Unclaimed != new.Unclaimed {
 		all := append(slices.Clone(oldClaims), newClaims...)
-		every := space.Product{}.With(space.Datapath, space.Datapath.Values(space.NoDatapath))
-		if left := without(every, all, everyIndex(all)); len(left) > 0 {
+		every := new.Contexts
+		if len(every) == 0 {
+			every = []space.Product{space.Product{}.With(space.Datapath, space.Datapath.Values(space.NoDatapath))}
+		}
+		var left []space.Product
+		for _, p := range every {
+			left = append(left, without(p, all, everyIndex(all))...)
+		}
+		if len(left) > 0 {
 			c.lists(nowhere(old.Unclaimed), nowhere(new.Unclaimed), nil, nil, left)
 		}
 	}
