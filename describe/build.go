@@ -33,6 +33,7 @@ const defaultSourcePort = 40000
 type builder struct {
 	kind             kind
 	ethSrc, ethDst   [6]byte
+	macs             bool     // they are named
 	tags             []uint16 // outermost first
 	etherType        uint16
 	arpOperation     uint16
@@ -84,7 +85,9 @@ func (b *builder) build() []byte {
 		targetMAC := b.ethDst
 		if b.arpOperation == 1 {
 			targetMAC = [6]byte{}
-			copy(d, []byte{255, 255, 255, 255, 255, 255})
+			if !b.macs {
+				copy(d, []byte{255, 255, 255, 255, 255, 255})
+			}
 		}
 		d = append(append(d, targetMAC[:]...), target[:]...)
 	case kindOther:

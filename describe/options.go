@@ -151,5 +151,6 @@ func (p *parser) macs(b *builder) error {
 		}
 		*mac = [6]byte(m)
 	}
+	b.macs = true
 	return nil
 }

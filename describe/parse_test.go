@@ -49,6 +49,9 @@ func TestParse(t *testing.T) {
 		{"arp request 10.0.0.1 > 10.0.0.2", func(f *inspect.Frame) bool {
 			return f.EtherType == inspect.EtherTypeARP && f.ARPOperation == 1 && f.Src == addr("10.0.0.1") && f.EthDst == [6]byte{255, 255, 255, 255, 255, 255}
 		}},
+		{"arp request 10.0.0.1 > 10.0.0.2 mac 02:00:00:00:00:0a > 02:00:00:00:00:0b", func(f *inspect.Frame) bool {
+			return f.ARPOperation == 1 && f.EthSrc[5] == 10 && f.EthDst == [6]byte{2, 0, 0, 0, 0, 11}
+		}},
 		{"arp reply 10.0.0.1 > 10.0.0.2", func(f *inspect.Frame) bool { return f.ARPOperation == 2 && f.EthDst == [6]byte{2, 0, 0, 0, 0, 2} }},
 		{"ethertype 0x88cc len 46", func(f *inspect.Frame) bool { return f.EtherType == 0x88cc && f.IP == 0 }},
 		{"udp 10.0.0.1:1 > 10.0.0.2:2 vlan 10 pcp 5 vlan 20", func(f *inspect.Frame) bool {
