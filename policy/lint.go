@@ -25,7 +25,7 @@ func (p *Policy) Lint() []analyze.Finding {
 // [analyze.Compare].
 func Compare(old, new *Policy) analyze.Report {
 	form := byLayout
-	if mixed(old, new) {
+	if mixed(old, new) || old.settings.DefaultAction != new.settings.DefaultAction && len(old.datapaths.tenant)+len(new.datapaths.tenant) > 0 {
 		form = inParts
 	}
 	r := analyze.Compare(old.analyzed(form), new.analyzed(form), analyze.Budget{})
@@ -420,6 +420,19 @@ func ExampleText(x *analyze.Example) string {
 		if pcp := v(space.PCP); pcp != space.NoPriority && pcp != 0 {
 			fmt.Fprintf(&b, " pcp %d", pcp)
 		}
+	}
+	described := uint64(space.DescribedDst)
+	if kind == otherKind|inspect.EtherTypeARP && v(space.ARPOperation) != 2 {
+		described = space.Broadcast
+	}
+	if v(space.EthSrc) != space.DescribedSrc || v(space.EthDst) != described {
+		fmt.Fprintf(&b, " mac %s > %s", macText(x[space.EthSrc].MAC()), macText(x[space.EthDst].MAC()))
+	}
+	if from := x[space.From]; from != space.TypicalFrom {
+		fmt.Fprintf(&b, " from %s", from.IPv6().Unmap())
+	}
+	if to := x[space.To]; to != space.TypicalTo {
+		fmt.Fprintf(&b, " to %s", to.IPv6().Unmap())
 	}
 	return b.String()
 }

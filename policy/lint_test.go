@@ -269,3 +269,34 @@ RULE}`
 		}
 	}
 }
+
+// An example shows what the class is about, so that explain decides about it as
+// check says.
+func TestExamplesShowMACsAndEndpoints(t *testing.T) {
+	const rules = `settings {
+  endpoints = ["10.47.0.0/16"]
+}
+tenant "t" {
+  context_ids = [1]
+  rule "r" {
+    action = "accept"
+    CONDITION
+  }
+}`
+	for _, tt := range []struct{ condition, want string }{
+		{`services = ["tcp/80"]`, "context 0x1: tcp 10.0.0.10:40000 > 10.0.0.20:80 syn"},
+		{`source_mac = ["52:54:00:00:00:00/24"]`, "context 0x1: tcp 10.0.0.10:40000 > 10.0.0.20:443 syn mac 52:54:00:00:00:0a > 02:00:00:00:00:02"},
+		{`from_endpoint = ["10.47.1.0/24"]`, "context 0x1: tcp 10.0.0.10:40000 > 10.0.0.20:443 syn from 10.47.1.10"},
+		{`to_endpoint = ["10.47.1.2"]`, "context 0x1: tcp 10.0.0.10:40000 > 10.0.0.20:443 syn to 10.47.1.2"},
+	} {
+		old := mustLoad(t, strings.Replace(strings.Replace(rules, "CONDITION", tt.condition, 1), "accept", "drop", 1))
+		new := mustLoad(t, strings.Replace(rules, "CONDITION", tt.condition, 1))
+		r := Compare(old, new)
+		if len(r.Changes) != 1 {
+			t.Fatalf("%s: %v", tt.condition, r.Changes)
+		}
+		if got := ExampleText(&r.Changes[0].Example); got != tt.want {
+			t.Errorf("got %s\nwant %s", got, tt.want)
+		}
+	}
+}

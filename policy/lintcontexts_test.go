@@ -117,6 +117,9 @@ func TestChangesAreFoundWhereNumbersAndDatapathsMeet(t *testing.T) {
 		{"what nobody claims", ovn + one, "settings {\n  endpoints      = [\"any\"]\n  default_action = \"accept\"\n}\n" + strings.ReplaceAll(ovn+one, " {\n  context", " {\n  default_action = \"drop\"\n  context"), []string{
 			"context ID 0x80000000000000-0xffffffffffffffff; and datapath not 7\n  drop, as no tenant claims the context -> accept (in a flow or not), as no tenant claims the context",
 		}},
+		{"what nobody claims beside datapaths", ovn, "settings {\n  endpoints      = [\"any\"]\n  default_action = \"accept\"\n}\n" + strings.ReplaceAll(ovn, " {\n  context", " {\n  default_action = \"drop\"\n  context"), []string{
+			"context ID 0x80000000000000-0xffffffffffffffff; and datapath not 7\n  drop, as no tenant claims the context -> accept (in a flow or not), as no tenant claims the context",
+		}},
 	} {
 		if !strings.HasPrefix(tt.new, "settings") {
 			tt.new = start + tt.new

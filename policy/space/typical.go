@@ -32,19 +32,32 @@ var preferred = [Fields][]Value{
 	Kind:         {V(tcp), V(udp), V(icmp), V(icmpv6), V(89), V(47), V(NotIP | 0x88cc)},
 	SrcPort:      {V(40000), V(50000), V(NoPort), V(443)},
 	DstPort:      {V(443), V(80), V(22), V(53), V(3306), V(8080), V(NoPort)},
-	EthSrc:       {V(0x02_00_00_00_00_0a)},
-	EthDst:       {V(0x02_00_00_00_00_14)},
+	EthSrc:       {V(DescribedSrc)},
+	EthDst:       {V(DescribedDst)},
 	VLAN:         {V(Untagged), V(100)},
 	PCP:          {V(NoPriority), V(0)},
 	ARPOperation: {V(NoARP), V(1)},
 	TCPFlags:     {V(NoFlags), V(0x02), V(0x10), V(0x18), V(0x12), V(0x04), V(0x11)},
 	Fragment:     {V(Whole)},
-	From:         {{0, 0xffff_c0_00_02_0a}},
-	To:           {{0, 0xffff_c0_00_02_14}},
+	From:         {TypicalFrom},
+	To:           {TypicalTo},
 	Datapath:     {V(NoDatapath), V(7)},
 	Ingress:      {V(NoIngress), V(1)},
 	Egress:       {V(NoEgress), V(2)},
 }
+
+// MAC addresses of a packet that is described without any, and that of an ARP request.
+const (
+	DescribedSrc = 0x02_00_00_00_00_01
+	DescribedDst = 0x02_00_00_00_00_02
+	Broadcast    = 1<<48 - 1
+)
+
+// TypicalFrom and TypicalTo are those outer addresses (RFC 5737).
+var (
+	TypicalFrom = Value{0, 0xffff_c0_00_02_0a}
+	TypicalTo   = Value{0, 0xffff_c0_00_02_14}
+)
 
 // preferredICMP are echo requests and replies of ICMP and ICMPv6.
 var preferredICMP = []Value{V(8 << 8), V(0), V(128 << 8), V(129 << 8)}
@@ -62,8 +75,12 @@ func typical(f Field, s Set, p *Product) Value {
 	if (f == Src || f == Dst) && p[Family].Equal(onlyIPv6) {
 		wanted = wanted[1:] // the first is a number that an IPv6 address can have, too
 	}
+	if f == EthDst && p[Kind].Equal(onlyARP) {
+		wanted = []Value{V(Broadcast), V(DescribedDst)}
+	}
+	edge := types || f == EthDst // an edge is as good as any
 	for _, v := range wanted {
-		if i := from(ranges, v); i < len(ranges) && !v.less(ranges[i].Lo) && (types || inside(ranges[i], v)) {
+		if i := from(ranges, v); i < len(ranges) && !v.less(ranges[i].Lo) && (edge || inside(ranges[i], v)) {
 			return v
 		}
 	}
@@ -91,5 +108,7 @@ func inside(r Range, v Value) bool {
 
 // isICMP reports whether every packet of the product is ICMP or ICMPv6.
 func (p *Product) isICMP() bool { return icmpKinds.Covers(p[Kind]) }
+
+var onlyARP = Kind.Values(NotIP | 0x0806)
 
 var icmpKinds = Kind.Values(icmp, icmpv6)
