@@ -88,8 +88,8 @@ func prefixLength(a Range) (n int, ok bool) {
 
 // number writes an entry of a list of numbers.
 //
-// > VLANs, priorities, ethertypes, ARP operations, datapaths and ports are numbers, ranges in quotes (`"100-199"`), and the words
-// > that the tables below name.
+// > VLANs, priorities, ethertypes, ARP operations and, in rules and `anti_spoof`, datapaths and OVN ports are numbers, ranges in
+// > quotes (`"100-199"`), and the words that the tables below name.
 func (w *writer) number(n Number) string {
 	switch {
 	case n.None:
