@@ -84,7 +84,7 @@ func NewShared(p *policy.Policy, ids *FrameIDFilter) (*Shared, error) {
 func (s *Shared) SetPolicy(p *policy.Policy) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := &standing{policy: p, settings: p.Settings(), generation: s.generations.Add(1)}
+	next := &standing{policy: p, settings: p.Settings()}
 	if len(next.settings.Endpoints) > 0 {
 		next.endpoints = new(bart.Lite)
 		for _, e := range next.settings.Endpoints {
@@ -112,7 +112,11 @@ func (s *Shared) SetPolicy(p *policy.Policy) {
 	}
 	s.flows.SetTimeouts(next.settings.Timeouts)
 	s.fragments.SetTimeout(next.settings.Timeouts.Fragment)
-	s.current.Store(next)
+	for stored := false; !stored; { // what is in force later has the later number: rejudge relies on it
+		old := s.current.Load()
+		next.generation = s.generations.Add(1)
+		stored = s.current.CompareAndSwap(old, next)
+	}
 	s.looked.Store(0)
 }
 

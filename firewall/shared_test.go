@@ -96,3 +96,51 @@ func udpPacket(t *testing.T, context uint64, port int, back bool) *Packet {
 	data := cut(p, 5, sttFrame(stt.FrameHeader{ContextID: context}, d.Data), 0)[0]
 	return &Packet{ID: 1, Data: data, Length: len(data)}
 }
+
+// A time window that opens while another policy comes in force gives no number that
+// is later than that policy's: Rejudge would take what the old rules accepted for
+// accepted by later ones.
+func TestGenerationsDoNotGoBack(t *testing.T) {
+	p := compile(t, `
+settings {
+  endpoints = ["192.0.2.0/24"]
+}
+tenant "a" {
+  context_ids = [1]
+  rule "mornings" {
+    action = "accept"
+    time {
+      from = "00:00"
+      to   = "12:00"
+    }
+  }
+}
+`)
+	shared, err := NewShared(p, newFilter(t, FrameIDConfig{Bits: 20}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var worker sync.WaitGroup
+	stop := make(chan struct{})
+	worker.Go(func() {
+		var last uint32
+		for i := int64(0); ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			is := shared.look(int64(6+i%2*12)*int64(time.Hour) + i%2*int64(time.Second)).generation
+			if int32(is-last) < 0 {
+				t.Errorf("generation %d after %d", is, last)
+				return
+			}
+			last = is
+		}
+	})
+	for range 100_000 {
+		shared.SetPolicy(p)
+	}
+	close(stop)
+	worker.Wait()
+}
