@@ -178,16 +178,14 @@ func (st *standing) explain(s *Shared, now int64, q *Question, anyEndpoint bool)
 		view := st.view(now, st.tenantIndexes(), &p.flow, &origin)
 		x.Flow = &view
 		x.Belongs = e.State == conntrack.StateOriginal && !e.Begins || e.State == conntrack.StateReply || e.State == conntrack.StateRelated
-		denied := e.Decision.Action != policy.Accept
 		switch {
-		case denied && p.ended:
+		case e.Decision.Action == policy.Accept:
+		case p.ended:
 			x.State = conntrack.StateStale
-		case denied && p.otherContext && !f.tracked.Asked:
+		case p.denied:
 			x.State = conntrack.StateOtherContext
-		default:
-			denied = false
 		}
-		if x.OfFlow = there && (x.Belongs || denied); x.OfFlow {
+		if x.OfFlow = there && (x.Belongs || p.denied); x.OfFlow {
 			about.Frame, about.From, about.To = &origin, first, other
 			if !p.otherContext {
 				about.ContextID = id
@@ -233,6 +231,7 @@ type peek struct {
 	flow      conntrack.Flow
 	confirmed *policy.Decision // about the flow, by the rules that hold now
 	ended     bool             // the rules that hold now end the flow
+	denied    bool             // what they say of its first packet is what becomes of this one
 
 	otherContext bool // the rules were asked about the flow with another context ID
 }

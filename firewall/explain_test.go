@@ -341,3 +341,59 @@ func TestExplainTakesTheNumbersThatAFlowExpects(t *testing.T) {
 		}
 	}
 }
+
+// What is denied by itself, and not for the first packet of a flow that it names, is
+// not explained by that one.
+func TestExplainShowsTheRulesThatHaveDecided(t *testing.T) {
+	const rules = `
+settings {
+  endpoints = ["192.0.2.0/24"]
+}
+tenant "one" {
+  context_layout = "ovn"
+  datapaths      = [%s]
+  rule "port-3" {
+    action       = "accept"
+    ingress_port = [3]
+  }
+  rule "port-6" {
+    action       = "accept"
+    ingress_port = [6]
+    services     = ["tcp"]
+    tcp_flags    = ["syn"]
+    state        = "stateless"
+  }
+}
+tenant "other" {
+  context_layout = "ovn"
+  datapaths      = [%s]
+  default_action = "accept"
+}
+`
+	const there, elsewhere, back = 3<<40 | 4<<24 | 7, 6<<40 | 4<<24 | 7, 4<<40 | 3<<24 | 8
+	b := newBench(t, benchConfig{rules: fmt.Sprintf(rules, "7, 8", "9")})
+	if e := b.meet(there, "tcp 10.0.0.1:1 > 10.0.0.2:2 syn seq 1000 from 192.0.2.1 to 192.0.2.2"); !e.Begins {
+		t.Fatal(e.Reason)
+	}
+	const answer = "tcp 10.0.0.2:2 > 10.0.0.1:1 syn,ack seq 5000 ack-number 1001 from 192.0.2.2 to 192.0.2.1"
+	if e := b.meet(back, answer); e.State != conntrack.StateReply {
+		t.Fatal(e.Reason)
+	}
+	check := func(what string, id uint64, text string, state conntrack.State) {
+		t.Helper()
+		d, err := describe.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := b.shared.Explain(b.now, &Question{ContextID: id, Frame: &d.Frame, Data: d.Data, From: d.From, To: d.To})
+		if x.State != state || x.OfFlow || x.Rules.Decision.Action != policy.Drop {
+			t.Errorf("%s: %v, of the flow %v: the rules say %+v, and it is %+v", what, x.State, x.OfFlow, x.Rules.Decision, x.Decision)
+		}
+		if e := b.meet(id, text); e.Decision != x.Decision {
+			t.Errorf("%s: was %+v, explained as %+v", what, e.Decision, x.Decision)
+		}
+	}
+	check("from a port whose flows need no state", elsewhere, "tcp 10.0.0.1:1 > 10.0.0.2:2 ack seq 1001 ack-number 5001 from 192.0.2.1 to 192.0.2.2", conntrack.StateUntracked)
+	b.shared.SetPolicy(compile(t, fmt.Sprintf(rules, "8", "7, 9")))
+	check("an answer to what is another tenant's now", back, answer, conntrack.StateStale)
+}

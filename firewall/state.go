@@ -169,7 +169,7 @@ func (f *Firewall) rejudge(p *policy.Policy, d *policy.Decision) bool {
 	if first.Action == policy.Accept {
 		return true // the packets are decided one by one now
 	}
-	*d = first
+	f.denied(d, first)
 	return false
 }
 
@@ -184,7 +184,7 @@ func (f *Firewall) askContext(p *policy.Policy, d *policy.Decision) bool {
 	first := f.judgeOrigin(p, d, f.packet.ContextID, from, to)
 	switch {
 	case first.Action != policy.Accept:
-		*d = first
+		f.denied(d, first)
 		return false
 	case first.Stateless:
 		p.Decide(&f.packet, d)
@@ -193,6 +193,14 @@ func (f *Firewall) askContext(p *policy.Policy, d *policy.Decision) bool {
 	c := &f.tracked
 	c.Asked, c.Rule, c.Mark = true, first.RuleIndex, markOf(&first)
 	return true
+}
+
+// denied decides about a packet as the rules do about the first one of its flow.
+func (f *Firewall) denied(d *policy.Decision, first policy.Decision) {
+	if f.peek != nil {
+		f.peek.denied = true
+	}
+	*d = first
 }
 
 // isOf reports whether a context ID is the tenant's. In the OVN layout the directions

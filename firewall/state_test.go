@@ -573,6 +573,50 @@ func TestStateAllocatesNothing(t *testing.T) {
 	}
 }
 
+// Nor does one that comes from another port than the one before it in its flow.
+func TestAnotherContextIDAllocatesNothing(t *testing.T) {
+	b := newBench(t, benchConfig{rules: `
+settings {
+  endpoints = ["192.0.2.0/24"]
+}
+tenant "ovn" {
+  context_layout = "ovn"
+  datapaths      = [7]
+  rule "some" {
+    action       = "accept"
+    ingress_port = [3, 5]
+  }
+  rule "none" {
+    action       = "reject"
+    ingress_port = [4]
+  }
+}
+`})
+	b.fw.observer = func(*FrameEvent) {}
+	d, err := describe.Parse("udp 10.0.0.1:1 > 10.0.0.2:53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packets []Packet
+	want := []Action{Accept, Accept, Drop, Drop}
+	for i, port := range []uint64{3, 5, 4, 9} {
+		data := cut(path(), uint32(i), sttFrame(stt.FrameHeader{ContextID: port<<40 | 2<<24 | 7}, d.Data), 0)[0]
+		packets = append(packets, Packet{ID: uint64(i), Data: data, Length: len(data)})
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		b.now += int64(time.Second)
+		for i := range packets {
+			b.out.Reset()
+			b.fw.Process(b.now, &packets[i], &b.out)
+			if got := b.out.List[0].Action; got != want[i] {
+				t.Errorf("packet %d: %v", i, got)
+			}
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // A guest that marks what it sends with a priority gets answers without.
 func TestAPriorityTagMakesNoOtherFlow(t *testing.T) {
 	b := stateBench(t, 0)
