@@ -138,6 +138,9 @@ func (f *Firewall) judgeFirstAgain(now int64, p *policy.Policy, d *policy.Decisi
 	known := false
 	if v.Handle.Valid() {
 		if id, from, to, ok := f.shared.flows.Origin(v.Handle, &f.originFrame); ok && isOf(p, d.TenantIndex, id) {
+			if in := &f.event.Inner; in.Src == f.originFrame.Src && in.Dst == f.originFrame.Dst {
+				id = f.packet.ContextID // the flow's may be that of later packets, from another port
+			}
 			first, known = f.judgeOrigin(p, d, id, from, to), true
 		} else {
 			// Ended, by these rules or by itself: not by what is known here.

@@ -540,3 +540,39 @@ func BenchmarkProcessFragments(b *testing.B) {
 		})
 	}
 }
+
+// In the OVN layout a later fragment is judged again by the port that it comes from,
+// whichever port other packets of its flow have come from since.
+func TestAFragmentIsJudgedAgainByItsOwnContextID(t *testing.T) {
+	const rules = `
+settings {
+  endpoints = ["192.0.2.0/24"]
+}
+tenant "one" {
+  context_layout = "ovn"
+  datapaths      = [7]
+  rule "some" {
+    action       = "accept"
+    ingress_port = [%s]
+  }
+}
+`
+	const port3, port5 = 3<<40 | 4<<24 | 7, 5<<40 | 4<<24 | 7
+	const packet = "udp 10.0.0.1:1000 > 10.0.0.2:53 len %d from 192.0.2.1 to 192.0.2.2%s"
+	for _, tt := range []struct {
+		ports string
+		want  Action
+	}{{"5", Drop}, {"3", Accept}} {
+		b := newBench(t, benchConfig{rules: fmt.Sprintf(rules, "3, 5")})
+		if e := b.meet(port3, fmt.Sprintf(packet, 1472, " frag first id 5")); !e.Begins {
+			t.Fatal(e.Reason)
+		}
+		if e := b.meet(port5, fmt.Sprintf(packet, 10, "")); e.Verdict != Accept || e.Begins {
+			t.Fatal(e.Reason)
+		}
+		b.shared.SetPolicy(compile(t, fmt.Sprintf(rules, tt.ports)))
+		if e := b.meet(port3, fmt.Sprintf(packet, 100, " frag later id 5")); e.Verdict != tt.want {
+			t.Errorf("port %s alone: %v %v", tt.ports, e.Verdict, e.Reason)
+		}
+	}
+}
