@@ -41,12 +41,8 @@ func (m *datapathMap) meets(lo, hi uint64) bool {
 	const all = 1<<ovnDatapathBits - 1
 	first, last := uint32(lo&all), uint32(hi&all)
 	within := func(lo, hi uint32) bool {
-		for i := range m.tenant {
-			if m.lo[i] <= hi && lo <= m.hi[i] {
-				return true
-			}
-		}
-		return false
+		i, _ := slices.BinarySearch(m.hi, lo)
+		return i < len(m.lo) && m.lo[i] <= hi
 	}
 	switch {
 	case len(m.tenant) == 0 || lo>>ovnBits != 0:
@@ -72,29 +68,39 @@ func (p *Policy) contextsOf(tenant int32, form contextForm) []space.Product {
 	if !ovn && form == byLayout {
 		return opaque(append(narrow, wide...))
 	}
-	var datapaths []space.Range
-	for i, t := range p.datapaths.tenant {
-		if t == tenant {
-			datapaths = append(datapaths, space.Range{Lo: space.V(uint64(p.datapaths.lo[i])), Hi: space.V(uint64(p.datapaths.hi[i]))})
-		}
-	}
-	var byDatapath []space.Product
-	if datapaths != nil {
-		byDatapath = []space.Product{space.Product{}.With(space.Datapath, space.Datapath.Of(datapaths...))}
-	}
+	own := p.datapaths.of(tenant)
+	byDatapath := own.products()
 	byNumber, low := parts(narrow, ovn), parts(wide, ovn)
 	if form == inParts {
 		// The more specific claim has what both claim.
-		byDatapath = apart(byDatapath, p.narrowParts(tenant))
-		var others []space.Range
-		for i := range p.datapaths.tenant {
-			others = append(others, space.Range{Lo: space.V(uint64(p.datapaths.lo[i])), Hi: space.V(uint64(p.datapaths.hi[i]))})
-		}
-		if others != nil {
-			low = apart(low, []space.Product{space.Product{}.With(space.Datapath, space.Datapath.Of(others...))})
+		byDatapath = apart(byDatapath, p.narrowParts(tenant, &own))
+		if low != nil {
+			low = apart(low, p.datapaths.products())
 		}
 	}
 	return slices.Concat(byNumber, low, byDatapath)
+}
+
+// of returns the claims of one tenant.
+func (m *datapathMap) of(tenant int32) (own datapathMap) {
+	for i, t := range m.tenant {
+		if t == tenant {
+			own.lo, own.hi, own.tenant = append(own.lo, m.lo[i]), append(own.hi, m.hi[i]), append(own.tenant, t)
+		}
+	}
+	return own
+}
+
+// products returns the IDs that have one of the datapaths; nil if there are none.
+func (m *datapathMap) products() []space.Product {
+	if len(m.tenant) == 0 {
+		return nil
+	}
+	var datapaths []space.Range
+	for i := range m.tenant {
+		datapaths = append(datapaths, space.Range{Lo: space.V(uint64(m.lo[i])), Hi: space.V(uint64(m.hi[i]))})
+	}
+	return []space.Product{space.Product{}.With(space.Datapath, space.Datapath.Of(datapaths...))}
 }
 
 // claimed returns the IDs that a tenant claims as numbers, by claims that are more
@@ -116,10 +122,10 @@ func (p *Policy) claimed(tenant int32) (narrow, wide []space.Range) {
 
 // narrowParts returns what other tenants claim as numbers that have one of the
 // tenant's datapaths, or nothing if that is too much to be told apart.
-func (p *Policy) narrowParts(tenant int32) []space.Product {
+func (p *Policy) narrowParts(tenant int32, datapaths *datapathMap) []space.Product {
 	var found []space.Range
 	for i, t := range p.contexts.tenant {
-		if lo, hi := p.contexts.lo[i], p.contexts.hi[i]; t != tenant && !p.contexts.wide[i] && p.datapaths.meets(lo, hi) {
+		if lo, hi := p.contexts.lo[i], p.contexts.hi[i]; t != tenant && !p.contexts.wide[i] && datapaths.meets(lo, hi) {
 			found = append(found, space.Range{Lo: space.V(lo), Hi: space.V(hi)})
 		}
 	}

@@ -171,3 +171,26 @@ tenant "o" {
 		t.Errorf("got %v", got)
 	}
 }
+
+// What others claim of one tenant's datapaths does not make those of the next too
+// many to be told apart.
+func TestWhatOthersClaimOfADatapathIsLeftOutForEachTenant(t *testing.T) {
+	const tenants = 2 * maxParts
+	carved := func(i int) uint64 { return uint64(i)<<40 | 2<<24 | uint64(i) }
+	var text strings.Builder
+	text.WriteString("settings {\n  endpoints = [\"any\"]\n}\n")
+	for i := 1; i <= tenants; i++ {
+		fmt.Fprintf(&text, "tenant \"ovn-%d\" {\n  context_layout = \"ovn\"\n  datapaths = [%d]\n}\ntenant \"one-%d\" {\n  context_ids = [\"%#x\"]\n}\n", i, i, i, carved(i))
+	}
+	p := mustLoad(t, text.String())
+	lists := p.lists(inParts)
+	for i := 1; i <= tenants; i++ {
+		x := inForm(inParts, false, &space.Point{space.Context: space.V(carved(i))})
+		for j, want := range []bool{false, true} {
+			l := lists[2*(i-1)+j]
+			if got := slices.ContainsFunc(l.Contexts, func(c space.Product) bool { return c.Contains(x) }); got != want {
+				t.Fatalf("%#x is in %s: %t, want %t", carved(i), l.Tenant, got, want)
+			}
+		}
+	}
+}
