@@ -70,7 +70,8 @@ func (p *Policy) contextsOf(tenant int32, form contextForm) []space.Product {
 	}
 	own := p.datapaths.of(tenant)
 	byDatapath := own.products()
-	byNumber, low := parts(narrow, ovn), parts(wide, ovn)
+	byNumber, _ := parts(narrow, ovn)
+	low, _ := parts(wide, ovn)
 	if form == inParts {
 		// The more specific claim has what both claim.
 		byDatapath = apart(byDatapath, p.narrowParts(tenant, &own))
@@ -129,9 +130,9 @@ func (p *Policy) narrowParts(tenant int32, datapaths *datapathMap) []space.Produ
 			found = append(found, space.Range{Lo: space.V(lo), Hi: space.V(hi)})
 		}
 	}
-	out := parts(found, true)
-	if len(out) >= maxParts {
-		return nil
+	out, exact := parts(found, true)
+	if !exact {
+		return nil // what holds more would take more from the tenant than it has lost
 	}
 	return out
 }
@@ -142,7 +143,8 @@ func every(form contextForm) []space.Product {
 	if form == byLayout {
 		return opaque(all)
 	}
-	return parts(all, false)
+	out, _ := parts(all, false)
+	return out
 }
 
 // opaque returns IDs as numbers.
@@ -160,8 +162,8 @@ const maxParts = 128
 
 // parts returns IDs by their parts, and those that have none as numbers, unless
 // they are of an OVN tenant. Where that were too many products, it is fewer that
-// hold more.
-func parts(ids []space.Range, ovn bool) []space.Product {
+// hold more, and not exact.
+func parts(ids []space.Range, ovn bool) (out []space.Product, exact bool) {
 	const last = 1<<ovnBits - 1
 	type ports struct{ in, out [2]uint64 }
 	var (
@@ -186,20 +188,20 @@ func parts(ids []space.Range, ovn bool) []space.Product {
 			})
 		})
 	}
-	out := opaque(high)
+	out = opaque(high)
 	if len(order) > maxParts {
 		var datapaths []space.Range
 		for _, k := range order {
 			datapaths = append(datapaths, of[k]...)
 		}
 		return append(out, space.Product{}.With(space.Datapath, space.Datapath.Of(datapaths...)).
-			With(space.Ingress, space.Ingress.Between(0, space.NoIngress-1)).With(space.Egress, space.Egress.Between(0, space.NoEgress-1)))
+			With(space.Ingress, space.Ingress.Between(0, space.NoIngress-1)).With(space.Egress, space.Egress.Between(0, space.NoEgress-1))), false
 	}
 	for _, k := range order {
 		out = append(out, space.Product{}.With(space.Datapath, space.Datapath.Of(of[k]...)).
 			With(space.Ingress, space.Ingress.Between(k.in[0], k.in[1])).With(space.Egress, space.Egress.Between(k.out[0], k.out[1])))
 	}
-	return out
+	return out, true
 }
 
 // cut cuts the numbers from lo to hi into at most three pieces, each of which is all

@@ -185,12 +185,43 @@ func TestWhatOthersClaimOfADatapathIsLeftOutForEachTenant(t *testing.T) {
 	p := mustLoad(t, text.String())
 	lists := p.lists(inParts)
 	for i := 1; i <= tenants; i++ {
-		x := inForm(inParts, false, &space.Point{space.Context: space.V(carved(i))})
-		for j, want := range []bool{false, true} {
-			l := lists[2*(i-1)+j]
-			if got := slices.ContainsFunc(l.Contexts, func(c space.Product) bool { return c.Contains(x) }); got != want {
-				t.Fatalf("%#x is in %s: %t, want %t", carved(i), l.Tenant, got, want)
+		for _, id := range []uint64{carved(i), carved(i) + 1<<24} {
+			x := inForm(inParts, false, &space.Point{space.Context: space.V(id)})
+			for j, want := range []bool{id != carved(i), id == carved(i)} {
+				l := lists[2*(i-1)+j]
+				if got := slices.ContainsFunc(l.Contexts, func(c space.Product) bool { return c.Contains(x) }); got != want {
+					t.Fatalf("%#x is in %s: %t, want %t", id, l.Tenant, got, want)
+				}
 			}
 		}
+	}
+}
+
+// A change is found in a datapath of which others claim more than is told apart.
+func TestAChangeIsFoundInADatapathThatManyNumbersAreOf(t *testing.T) {
+	rules := func(port int) *Policy {
+		var ids []string
+		for i := range 2 * maxParts {
+			ids = append(ids, fmt.Sprintf("\"%#x\"", uint64(i+1)<<40|2<<24|7))
+		}
+		return mustLoad(t, fmt.Sprintf(`settings {
+  endpoints = ["any"]
+}
+tenant "ovn" {
+  context_layout = "ovn"
+  datapaths      = [7]
+  rule "in" {
+    action   = "accept"
+    services = ["tcp/%d"]
+  }
+}
+tenant "one" {
+  context_ids = [%s]
+}
+`, port, strings.Join(ids, ", ")))
+	}
+	r := Compare(rules(80), rules(81))
+	if !slices.ContainsFunc(r.Changes, func(c analyze.Change) bool { return c.Old.Tenant == "ovn" && c.New.Tenant == "ovn" }) {
+		t.Errorf("got %v", r.Changes)
 	}
 }
