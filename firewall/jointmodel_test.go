@@ -282,6 +282,8 @@ func (m *jointModel) step(p *jointPacket) (d jointDecision, state conntrack.Stat
 		switch {
 		case !again.accept:
 			return again, conntrack.StateOtherContext
+		case again.stateless && !p.begins:
+			return m.refuse(t, p, false), conntrack.StateUntracked
 		case again.stateless:
 			return t.decide(p), conntrack.StateUntracked
 		}

@@ -70,19 +70,7 @@ func (f *Firewall) judgeFlow(now int64, p *policy.Policy, d *policy.Decision) {
 		p.Decide(&f.packet, d)
 		return
 	case conntrack.StateInvalid:
-		// What begins no flow may be one that the rules take without.
-		why := r.Reason
-		before := *d
-		f.packet.BeginsNothing = true
-		p.Decide(&f.packet, d)
-		passes := d.Action == policy.Accept && !d.Audit
-		if passes && (d.Stateless || d.RuleIndex < 0) {
-			return
-		}
-		if passes || r.Handle.Valid() {
-			*d = before
-			d.Refuse(policy.Drop, why, t.Audit)
-		}
+		f.judgeWithout(p, d, r.Reason, r.Handle.Valid())
 		return
 	}
 	p.Decide(&f.packet, d)
@@ -100,6 +88,22 @@ func (f *Firewall) judgeFlow(now int64, p *policy.Policy, d *policy.Decision) {
 		}
 	default:
 		f.event.Begins = r.Begun // or another worker was first
+	}
+}
+
+// judgeWithout decides about a packet that can begin no flow, by why: it may be one
+// that the rules take without. ofFlow: it names one that it cannot belong to.
+func (f *Firewall) judgeWithout(p *policy.Policy, d *policy.Decision, why reason.Reason, ofFlow bool) {
+	before := *d
+	f.packet.BeginsNothing = true
+	p.Decide(&f.packet, d)
+	passes := d.Action == policy.Accept && !d.Audit
+	if passes && (d.Stateless || d.RuleIndex < 0) {
+		return
+	}
+	if passes || ofFlow {
+		*d = before
+		d.Refuse(policy.Drop, why, p.Tenant(d.TenantIndex).Audit)
 	}
 }
 
@@ -186,8 +190,13 @@ func (f *Firewall) askContext(p *policy.Policy, d *policy.Decision) bool {
 	case first.Action != policy.Accept:
 		f.denied(d, first)
 		return false
-	case first.Stateless:
-		p.Decide(&f.packet, d)
+	case first.Stateless: // the packet is decided as without the flow
+		r := &f.result
+		if f.shared.flows.Fresh(&f.tracked, r); r.State == conntrack.StateInvalid {
+			f.judgeWithout(p, d, r.Reason, false)
+		} else {
+			p.Decide(&f.packet, d)
+		}
 		return false
 	}
 	c := &f.tracked

@@ -400,6 +400,55 @@ tenant "ovn" {
 	}
 }
 
+// Where the rules need no state for flows from another port, a packet from there is
+// decided as if there were no flow: TCP from the middle begins none.
+func TestFromAPortWithoutStateAPacketIsDecidedByItself(t *testing.T) {
+	b := newBench(t, benchConfig{rules: `
+settings {
+  endpoints = ["192.0.2.0/24"]
+}
+tenant "ovn" {
+  context_layout = "ovn"
+  datapaths      = [7]
+  rule "port-3" {
+    action       = "accept"
+    ingress_port = [3]
+  }
+  rule "syn" {
+    action       = "accept"
+    ingress_port = [6]
+    services     = ["tcp"]
+    tcp_flags    = ["syn"]
+    state        = "stateless"
+  }
+  rule "rest" {
+    action       = "accept"
+    ingress_port = [6]
+    services     = ["tcp"]
+  }
+}
+`})
+	const port3, port6 = 3<<40 | 4<<24 | 7, 6<<40 | 4<<24 | 7
+	const syn, ack = "tcp 10.0.0.1:1 > 10.0.0.2:2 syn seq 1000", "tcp 10.0.0.1:1 > 10.0.0.2:2 ack seq 1001 ack-number 5001"
+	const there = " from 192.0.2.1 to 192.0.2.2"
+	for i, step := range []struct {
+		context uint64
+		text    string
+		want    reason.Reason
+	}{
+		{port6, ack + there, reason.StateInvalid},
+		{port3, syn + there, reason.None},
+		{port6, syn + there, reason.None},
+		{port3, "tcp 10.0.0.2:2 > 10.0.0.1:1 syn,ack seq 5000 ack-number 1001 from 192.0.2.2 to 192.0.2.1", reason.None},
+		{port6, ack + there, reason.StateInvalid},
+		{port3, ack + there, reason.None},
+	} {
+		if e := b.meet(step.context, step.text); e.Reason != step.want {
+			t.Errorf("step %d: %v, want %v", i, e.Reason, step.want)
+		}
+	}
+}
+
 // A reply that comes before all flows are judged again does not keep one whose first
 // packet is another tenant's by the new rules.
 func TestAFlowEndsWhereItsFirstContextIDGoesToAnotherTenant(t *testing.T) {

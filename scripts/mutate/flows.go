@@ -52,7 +52,7 @@ var flowFaults = []fault{
 	{"conntrack/shard.go", "version: e.version + 1}", "version: 1}"},
 	// What the core makes of it.
 	{"firewall/state.go", "first.Action == policy.Accept && !first.Stateless {", "first.Action == policy.Accept {"},
-	{"firewall/state.go", "if passes || r.Handle.Valid() {", "if passes {"},
+	{"firewall/state.go", "if passes || ofFlow {", "if passes {"},
 	{"firewall/state.go", "if passes && (d.Stateless || d.RuleIndex < 0) {", "if passes && d.Stateless {"},
 	{"firewall/shared.go", "return int32(f.Generation-st.generation) >= 0 ||", "return int32(f.Generation-st.generation) >= -1 ||"},
 	{"firewall/shared.go", "if !found || d.TenantIndex != tenant {", "if found && d.TenantIndex != tenant {"},
