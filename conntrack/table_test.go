@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -183,6 +184,61 @@ func TestWhenFullTheOldestUnrepliedGo(t *testing.T) {
 	}
 	if s := table.Stats(); s.Evicted != 1 || s.RefusedFull != 1 || s.Flows != 4 {
 		t.Errorf("%+v", s)
+	}
+	recount(t, table)
+}
+
+// Where nobody waits for an answer, flows that are over go before those that begin.
+func TestWhenFullClosedFlowsGoBeforeHalfOpenOnes(t *testing.T) {
+	table := newTable(t, 4)
+	now := int64(0)
+	endpoint := func(port uint16) netip.Addr { return netip.AddrFrom4([4]byte{10, 47, 1, byte(port)}) } // none has used up its share
+	send := func(port uint16, segments ...tcp) {
+		for _, s := range segments {
+			now++
+			if s.srcPort, s.scale = port, -1; !s.back {
+				s.from = endpoint(port)
+			}
+			p := s.packet()
+			if s.back {
+				p.To = endpoint(port)
+			}
+			if r := meet(table, now, p, Limits{}); r.State != StateOriginal && r.State != StateReply {
+				t.Fatalf("port %d, %+v: %v", port, s, word(r))
+			}
+		}
+	}
+	const syn, ack, fin, rst = inspect.SYN, inspect.ACK, inspect.FIN, inspect.RST
+	asks, answers, agrees := tcp{flags: syn, seq: 1000, window: 1000}, tcp{flags: syn | ack, seq: 5000, ack: 1001, window: 1000, back: true}, tcp{flags: ack, seq: 1001, ack: 5001, window: 1000}
+	send(1, asks, answers, agrees)
+	send(2, asks, answers)
+	send(3, asks, answers, agrees, tcp{flags: fin | ack, seq: 1001, ack: 5001, window: 1000}, tcp{flags: fin | ack, seq: 5001, ack: 1002, window: 1000, back: true},
+		tcp{flags: ack, seq: 1002, ack: 5002, window: 1000})
+	send(4, asks, answers, agrees, tcp{flags: rst | ack, seq: 1001, ack: 5001})
+	there := func() (list []string) {
+		table.Walk(now, Cursor{}, func(f *Flow, _ *inspect.Frame) bool { list = append(list, f.Status); return true })
+		slices.Sort(list)
+		return list
+	}
+	for i, want := range [][]string{
+		{"close", "established", "syn_received", "time_wait"},
+		{"established", "stream", "syn_received", "time_wait"},
+		{"established", "stream", "stream", "syn_received"},
+		{"established", "stream", "stream", "stream"},
+	} {
+		if i > 0 { // another flow, answered at once
+			there, back := other(17, uint16(i), 53, false), other(17, uint16(i), 53, true)
+			there.From, back.To = endpoint(uint16(10+i)), endpoint(uint16(10+i))
+			now++
+			meet(table, now, there, Limits{})
+			meet(table, now, back, Limits{})
+		}
+		if got := there(); !slices.Equal(got, want) {
+			t.Fatalf("after %d more: %v, want %v", i, got, want)
+		}
+	}
+	if got := word(meet(table, now+1, other(17, 9, 53, false), Limits{})); got != "flow_table_full" {
+		t.Errorf("got %s", got)
 	}
 	recount(t, table)
 }

@@ -46,7 +46,7 @@ var flowFaults = []fault{
 	{"conntrack/limits.go", "n > int64(limits.HalfOpen)", "n >= int64(limits.HalfOpen)"},
 	{"conntrack/counts.go", "if int(n) >= limit {", "if int(n) > limit {"},
 	{"conntrack/create.go", "if t.trackFlow(now, generation, p, &l, out); out.State == StateNew {", "if out.State != StateNew {"},
-	{"conntrack/timeouts.go", "{statusSynSent, statusUDP, statusICMP,", "{statusUDP, statusSynSent, statusICMP,"},
+	{"conntrack/timeouts.go", "statusOther, statusClose, statusTimeWait,", "statusOther, statusTimeWait, statusClose,"},
 	// Where they are.
 	{"conntrack/shard.go", "s.distance(home, j) >= s.distance(i, j)", "s.distance(home, j) > s.distance(i, j)"},
 	{"conntrack/shard.go", "version: e.version + 1}", "version: 1}"},
