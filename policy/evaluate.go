@@ -31,15 +31,7 @@ func (p *Policy) Evaluate(k *Packet) Decision {
 // impossible in the tenant's layout.
 func (p *Policy) Find(contextID uint64) (d Decision, found bool) {
 	d.TenantIndex, d.RuleIndex = -1, -1
-	index, wide := p.contexts.find(contextID)
-	if index < 0 || wide {
-		if t := p.datapaths.find(contextID); t >= 0 {
-			index = t
-		}
-	}
-	if index < 0 {
-		index = p.nobody - 1
-	}
+	index := p.tenantOf(contextID)
 	if index < 0 {
 		d.Action = p.settings.DefaultAction
 		if d.Action != Accept {
@@ -57,20 +49,18 @@ func (p *Policy) Find(contextID uint64) (d Decision, found bool) {
 	return d, true
 }
 
-// Cold reports whether there are so many context IDs that most are in memory and
-// not in a cache, so that [Policy.Expect] pays.
-func (p *Policy) Cold() bool { return p.contexts.exact.cold() }
-
-// Expect asks for the memory of context IDs that Find is given soon, and does not
-// wait for it: a worker that expects a batch of packets waits for all of them
-// together. It decides nothing, and does nothing where [Policy.Cold] is false.
-func (p *Policy) Expect(contextIDs []uint64) {
-	if !p.Cold() {
-		return
+// tenantOf returns the index of the tenant that has a context ID, or -1.
+func (p *Policy) tenantOf(contextID uint64) int32 {
+	index, wide := p.contexts.find(contextID)
+	if index < 0 || wide {
+		if t := p.datapaths.find(contextID); t >= 0 {
+			index = t
+		}
 	}
-	for _, id := range contextIDs {
-		p.contexts.exact.expect(id)
+	if index < 0 {
+		index = p.nobody - 1
 	}
+	return index
 }
 
 // Admit checks whether the tenant's frames may come from the packet's outer

@@ -1,5 +1,11 @@
 package classify
 
+import (
+	"unsafe"
+
+	"sttwall/internal/prefetch"
+)
+
 // Absent is the port of a packet without ports: a later fragment, a protocol
 // without ports.
 const Absent = 1 << 16
@@ -79,6 +85,21 @@ func New(rules []Rule) *Matcher {
 		m.tables[i] = grow(rules, &all)
 	}
 	return m
+}
+
+// Expect asks for what First looks at first, for IPv4; see package prefetch.
+func (m *Matcher) Expect() { prefetch.Line(unsafe.Pointer(m)) }
+
+// ExpectRules asks for the first rules, or for the roots of the trees, for IPv4. It
+// waits for what Expect asks for.
+func (m *Matcher) ExpectRules() {
+	t := &m.tables[ofIP4]
+	if len(t.few) > 0 {
+		prefetch.Line(unsafe.Pointer(&t.few[0]))
+	}
+	if len(t.roots) > 0 {
+		prefetch.Line(unsafe.Pointer(&t.roots[0]))
+	}
 }
 
 // First returns the lowest index, from on, of a rule that matches, or -1. rest
