@@ -290,7 +290,8 @@ func (c *connection) stepWindow(s *segment, dir int) reason.Reason {
 	switch {
 	case after(seq, h.maxEnd), // begins behind what the other side has room for
 		!after(end, h.end-other.maxWin-1),         // ends before what can be in flight
-		after(sack, other.end),                    // acknowledges what was not sent
+		after(sack, other.end),                    // acknowledges what was not sent,
+		after(ack, other.end),                     // though a block may hide it, half of all numbers away
 		!after(sack, other.end-maxAckWindow(h)-1): // or what is long gone
 		return reason.TCPWindow
 	}

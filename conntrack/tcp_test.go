@@ -124,6 +124,7 @@ func TestTCP(t *testing.T) {
 		{"an acknowledgment of what was not sent", shaken(
 			step{tcp{flags: ack, seq: 1001, ack: 5002, window: 502, scale: -1}, "tcp_window"},
 			step{tcp{flags: ack, seq: 1001, ack: 5001, window: 502, scale: -1, sack: 5100}, "tcp_window"},
+			step{tcp{flags: ack, seq: 1001, ack: 5001 + 1<<31 - 1, window: 502, scale: -1, sack: 5001 - 2}, "tcp_window"}, // the block is above, modulo 2^32
 		)},
 		{"data from long ago", shaken(
 			step{tcp{flags: ack, seq: 1001 - 70000 + 1<<32, ack: 5001, window: 502, payload: 10, scale: -1}, "tcp_window"},

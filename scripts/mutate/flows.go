@@ -31,6 +31,7 @@ var flowFaults = []fault{
 	{"conntrack/tcp.go", "case after(seq, h.maxEnd), //", "case after(seq, h.maxEnd+1), //"},
 	{"conntrack/tcp.go", "!after(end, h.end-other.maxWin-1),", "!after(end, h.end-other.maxWin-2),"},
 	{"conntrack/tcp.go", "after(sack, other.end),  ", "after(sack, other.end+1),  "},
+	{"conntrack/tcp.go", "after(ack, other.end), ", "after(sack, other.end), "},
 	{"conntrack/tcp.go", "!after(sack, other.end-maxAckWindow(h)-1):", "!after(sack, other.end-maxAckWindow(other)-1):"},
 	{"conntrack/tcp.go", "other.maxEnd++ // a window probe", "other.maxEnd += 0"},
 	{"conntrack/tcp.go", "case s.seq != h.end && !(", "case before(s.seq, h.end) && !("},
