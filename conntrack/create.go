@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"sttwall/inspect"
 	"sttwall/reason"
 )
 
@@ -51,7 +52,7 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 		return
 	}
 	e.begin(now, generation, p, &l, c)
-	s.record(i).begin(now, p)
+	s.record(i).begin(now, p.Frame)
 	s.lists[e.status].push(s, i)
 	if c.Limits.FlowsPerSource > 0 {
 		e.flags |= flagCounted
@@ -93,8 +94,7 @@ func (e *entry) begin(now int64, generation uint32, p *Packet, l *lookup, c *Cre
 
 const protocolSCTP = 132
 
-func (r *record) begin(now int64, p *Packet) {
-	f := p.Frame
+func (r *record) begin(now int64, f *inspect.Frame) {
 	r.created = uint32(now / 1e9)
 	r.ethSrc, r.ethDst = f.EthSrc, f.EthDst
 	r.tags, r.tci, r.tci2 = f.TagCount, f.Tags[0], f.Tags[1]
@@ -184,30 +184,10 @@ func (t *Table) Expire(now int64, budget int) (done int) {
 // evict gives up a flow of a locked shard that nobody has answered, and reports
 // whether there was one.
 func (t *Table) evict(s *shard) bool {
-	n, found := s.unanswered()
+	n, found := s.unanswered(nil)
 	if found {
 		t.end(s, n)
 		t.stats.evicted.Add(1)
 	}
 	return found
-}
-
-// unanswered returns the flow that is given up first: of those that wait for an
-// answer the one that was heard of the longest ago, whatever its protocol. A flood
-// of one protocol would push out all that wait in another otherwise.
-func (s *shard) unanswered() (n uint32, found bool) {
-	for _, st := range unreplied[:waiting] {
-		if head := s.lists[st].head; head != 0 && (!found || s.at(head-1).last < s.at(n).last) {
-			n, found = head-1, true
-		}
-	}
-	if found {
-		return n, true
-	}
-	for _, st := range unreplied[waiting:] {
-		if head := s.lists[st].head; head != 0 {
-			return head - 1, true
-		}
-	}
-	return 0, false
 }

@@ -16,7 +16,7 @@
 //	                     name, status, context IDs | endpoints, time, counters | rule, TCP
 //	record    40 bytes   what begins, ends, lists and shows it
 //
-// That is 237 bytes, and up to one slab of 256 flows (60 KiB) more for each shard.
+// That is 237 bytes, and up to one slab of 256 flows (58 KiB) more for each shard.
 // A packet of a flow writes the second line, TCP's the third too; [Table.Expect]
 // has the lines come before they are needed.
 //

@@ -8,9 +8,11 @@ func (c *Config) share() int { return c.MaxFlows - c.MaxFlows/4 }
 // endpoint that has used up its share: most are its own.
 const ownUnanswered = 64
 
-// unansweredOf is unanswered for a flow that the endpoint began, among the first
-// ones of the lists.
-func (s *shard) unansweredOf(endpoint [16]byte) (n uint32, found bool) {
+// unanswered returns the flow that is given up first: of those that wait for an
+// answer the one that was heard of the longest ago, whatever its protocol. A flood
+// of one protocol would push out all that wait in another otherwise. With an
+// endpoint it is one that the endpoint began, among the first of the lists.
+func (s *shard) unanswered(endpoint *[16]byte) (n uint32, found bool) {
 	for _, st := range unreplied[:waiting] {
 		if i, ok := s.firstOf(endpoint, st); ok && (!found || s.at(i).last < s.at(n).last) {
 			n, found = i, true
@@ -25,13 +27,15 @@ func (s *shard) unansweredOf(endpoint [16]byte) (n uint32, found bool) {
 	return n, found
 }
 
-func (s *shard) firstOf(endpoint [16]byte, st status) (n uint32, found bool) {
+// firstOf returns the first flow of a list, with an endpoint the first that it
+// began.
+func (s *shard) firstOf(endpoint *[16]byte, st status) (n uint32, found bool) {
 	at := s.lists[st].head
 	for range ownUnanswered {
 		if at == 0 {
 			break
 		}
-		if s.at(at - 1).from[0] == endpoint {
+		if endpoint == nil || s.at(at - 1).from[0] == *endpoint {
 			return at - 1, true
 		}
 		at = s.record(at - 1).next
@@ -45,7 +49,7 @@ func (t *Table) giveUpOf(endpoint [16]byte, l *lookup) bool {
 	for i := range t.shards {
 		s := &t.shards[(int(first)+i)%len(t.shards)]
 		s.mu.Lock()
-		n, found := s.unansweredOf(endpoint)
+		n, found := s.unanswered(&endpoint)
 		if found {
 			t.end(s, n)
 			t.stats.evicted.Add(1)
@@ -63,7 +67,7 @@ func (t *Table) hasUnansweredOf(endpoint [16]byte) bool {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
-		_, found := s.unansweredOf(endpoint)
+		_, found := s.unanswered(&endpoint)
 		s.mu.Unlock()
 		if found {
 			return true

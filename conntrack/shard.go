@@ -27,7 +27,7 @@ const (
 	slabSize = 1 << slabBits
 )
 
-// slab is the memory of some flows, 240 bytes each; nil until they begin.
+// slab is the memory of some flows, 232 bytes each; nil until they begin.
 type slab struct {
 	entries atomic.Pointer[[slabSize]entry]
 	records *[slabSize]record

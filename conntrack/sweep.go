@@ -35,8 +35,7 @@ func (t *Table) Origin(h Handle, f *inspect.Frame) (contextID uint64, from, to n
 		return 0, from, to, false
 	}
 	defer s.mu.Unlock()
-	r := s.record(h.index)
-	e.origin(r, f)
+	e.origin(s.record(h.index), f)
 	return e.contexts[0], addressOf(e.from[0]), addressOf(e.from[1]), true
 }
 

@@ -161,7 +161,7 @@ func benchmarkFirstPacket(b *testing.B, name, text string, heads []head) {
 // BenchmarkTenant decides about packets of random tenants and context IDs, in
 // batches, as a worker takes them from its queue: it expects a batch where that
 // pays, and decides.
-func BenchmarkTenant(b *testing.B) { benchmarkTenant(b, ExpectAtOnce) }
+func BenchmarkTenant(b *testing.B) { benchmarkTenant(b, expectAtOnce) }
 
 // BenchmarkTenantAlone is the same for packets that come one by one: what memory
 // costs when nothing is known of the next packet.

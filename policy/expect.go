@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// ExpectAtOnce is of how many packets [Policy.Expect] asks for the memory at the
+	// expectAtOnce is of how many packets [Policy.Expect] asks for the memory at the
 	// same time.
-	ExpectAtOnce = 64
+	expectAtOnce = 64
 	// tenantsInCache is how many tenants stay in a small second cache: each is some
 	// 400 bytes of what packets look at.
 	tenantsInCache = 1024
@@ -30,7 +30,7 @@ func (p *Policy) Expect(contextIDs []uint64) {
 		return
 	}
 	for len(contextIDs) > 0 {
-		n := min(len(contextIDs), ExpectAtOnce)
+		n := min(len(contextIDs), expectAtOnce)
 		p.expect(contextIDs[:n])
 		contextIDs = contextIDs[n:]
 	}
@@ -38,8 +38,8 @@ func (p *Policy) Expect(contextIDs []uint64) {
 
 func (p *Policy) expect(contextIDs []uint64) {
 	var (
-		tenants  [ExpectAtOnce]*tenant
-		matchers [ExpectAtOnce]*classify.Matcher
+		tenants  [expectAtOnce]*tenant
+		matchers [expectAtOnce]*classify.Matcher
 		found    int
 		withRule int
 	)

@@ -213,15 +213,13 @@ func (m *conditions) firstFailure(c *check) (attribute, got string) {
 		{"datapath", ports(m.datapath, uint64(OVNDatapath(id))), fmt.Sprint(OVNDatapath(id))},
 		{"ingress_port", ports(m.ingress, uint64(OVNIngress(id))), fmt.Sprint(OVNIngress(id))},
 		{"egress_port", ports(m.egress, uint64(OVNEgress(id))), fmt.Sprint(OVNEgress(id))},
-		{"time", m.times == nil || m.times.contains(c.packet.Wall), ""},
 	} {
-		if test.holds {
-			continue
+		if !test.holds {
+			return test.attribute, test.got
 		}
-		if test.attribute == "time" {
-			return test.attribute, m.times.timeText(c.packet.Wall)
-		}
-		return test.attribute, test.got
+	}
+	if m.times != nil && !m.times.contains(c.packet.Wall) {
+		return "time", m.times.timeText(c.packet.Wall)
 	}
 	return "", ""
 }

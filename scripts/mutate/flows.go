@@ -21,7 +21,7 @@ var flowFaults = []fault{
 	{"conntrack/track.go", "e.from[dir] = p.From.As16()\n\t\tt.stats.moved", "e.from[0] = p.From.As16()\n\t\tt.stats.moved"},
 	{"conntrack/track.go", "\t\tif dir == 0 {\n\t\t\tt.endpoints", "\t\tif dir == 1 {\n\t\t\tt.endpoints"},
 	{"conntrack/endpoints.go", "c.MaxFlows - c.MaxFlows/4", "c.MaxFlows"},
-	{"conntrack/endpoints.go", "s.at(at - 1).from[0] == endpoint", "s.at(at - 1).from[0] != endpoint"},
+	{"conntrack/endpoints.go", "s.at(at - 1).from[0] == *endpoint", "s.at(at - 1).from[0] != *endpoint"},
 	// For how long.
 	{"conntrack/track.go", "now >= s.at(i).expires(", "now > s.at(i).expires("},
 	{"conntrack/sweep.go", "now >= e.expires(", "now > e.expires("},
