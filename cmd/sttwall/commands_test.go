@@ -105,6 +105,16 @@ func TestHelpVersionAndCompletionAreFine(t *testing.T) {
 	}
 }
 
+// What the program around it was called with is not the command line.
+func TestNoArgumentsAreNotThoseOfTheProgram(t *testing.T) {
+	was := os.Args
+	t.Cleanup(func() { os.Args = was })
+	os.Args = []string{"other", "word"}
+	if status, out, stderr := sttwall(); status != statusFine || out == "" {
+		t.Errorf("status %d, %s", status, stderr)
+	}
+}
+
 // The README tells newcomers to type these.
 func TestTheReadmeShowsRulesThatLoad(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
