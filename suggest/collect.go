@@ -133,8 +133,8 @@ func (c *Collector) AddEndpoint(a netip.Addr) {
 // AddNeighbor notes that ARP or neighbour discovery was seen in a context ID that no
 // tenant has. That of tenants needs nothing.
 func (c *Collector) AddNeighbor(contextID uint64, ovn bool) {
-	if n := networkOf(contextID, ovn); len(c.neighbors) < maxNeighbors && !c.neighbors[n] {
-		c.neighbors[n] = true
+	if len(c.neighbors) < maxNeighbors {
+		c.neighbors[networkOf(contextID, ovn)] = true
 	}
 }
 
