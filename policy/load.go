@@ -132,7 +132,7 @@ func parse(filename string, src []byte, above int) (*hclsyntax.Body, *pieces, hc
 		}
 		if len(src) > maxText {
 			return nil, nil, tooLarge(hcl.Range{Filename: filename, Start: failed, End: failed}, maxText, len(src),
-				"in a file whose rules cannot be told apart, as from here on: is this a heredoc, \"$${\", a second thing in the line, or is a bracket never closed?")
+				"in a file whose rules cannot be told apart, as from here on: is this a byte that is no UTF-8, a heredoc, \"$${\", a second thing in the line, or is a bracket never closed?")
 		}
 	}
 	if diags := guard(filename, src, hcl.InitialPos); diags.HasErrors() {

@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -47,9 +48,25 @@ type splitter struct {
 // them any more.
 func split(src []byte) (sections []section, failed hcl.Pos, ok bool) {
 	s := splitter{src: src, line: 1}
+	if !utf8.Valid(src) { // HCL takes what is not, and the end of the line behind it, for a name
+		s.skipTo(notUTF8(src))
+		return nil, s.pos(), false
+	}
 	sections, ok = s.sections(false)
 	s.at = min(s.at, len(src)) // behind it after an escape at the end
 	return sections, s.pos(), ok
+}
+
+// notUTF8 returns where text is not UTF-8 any more.
+func notUTF8(text []byte) (at int) {
+	for at < len(text) {
+		r, size := utf8.DecodeRune(text[at:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		at += size
+	}
+	return at
 }
 
 func (s *splitter) pos() hcl.Pos {

@@ -235,11 +235,30 @@ func TestMistakesInEveryRuleAreNotAllKept(t *testing.T) {
 	}
 }
 
+// HCL takes a byte that is no UTF-8 and the end of the line behind it for a name, so
+// that the rule in the next line would be none.
+func TestWhatIsNotUTF8IsNotSplit(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		at   hcl.Pos
+		ok   bool
+	}{
+		{"tenant \"t\" {\n # é\ufffd\n rule \"r\" {\n }\n}\n", hcl.Pos{}, true},
+		{"tenant \"t\" {\n # é\n \xd0\n rule \"r\" {\n }\n}\n", hcl.Pos{Line: 3, Column: 2, Byte: 20}, false},
+	} {
+		_, at, ok := split([]byte(tt.text))
+		if ok != tt.ok || !ok && at != tt.at {
+			t.Errorf("%q: %t at %+v, want %t at %+v", tt.text, ok, at, tt.ok, tt.at)
+		}
+	}
+}
+
 // FuzzSplit: what can be split has the tree of the whole.
 func FuzzSplit(f *testing.F) {
 	f.Add(largeRules(3))
 	f.Add(strings.ReplaceAll(largeRules(3), "\n", "\r\n"))
 	f.Add("tenant \"t\" {\n context_ids = [1]\n rule \"r\" {\n }\n\ufeff\n}\n")
+	f.Add("tenant \"t\" {\n \xd0\n rule \"r\" {\n }\n}\n")
 	f.Add("tenant \"t\" {\n # a\n // b\n / c\n rule \"r\" {\n }\n # \x00\n}\n")
 	f.Add("tenant \"t\" {\n rule \"r\" {\n  log = true\n }\n # c\n x = \"${1}\" /* \n */\n rule \"s\" {\n  limit {\n   rate = \"1/s\"\n  }\n }\n}\nafter_tenants {\n}\n")
 	f.Fuzz(func(t *testing.T, text string) {
