@@ -1,0 +1,61 @@
+package filter
+
+// Filter selects records. The zero value matches all. It is not changed by use and
+// may be used by many at once.
+type Filter struct {
+	text string
+	root *node // nil matches all
+}
+
+// String returns the text that it was made of.
+func (f *Filter) String() string { return f.text }
+
+// All reports whether it matches everything.
+func (f *Filter) All() bool { return f.root == nil }
+
+// Match reports whether the record is selected. It allocates nothing.
+func (f *Filter) Match(r *Record) bool { return f.root == nil || f.root.match(r) }
+
+type operator int
+
+const (
+	isTerm operator = iota
+	isAnd
+	isOr
+	isNot
+)
+
+// node is a term (a field with values), or joins others.
+type node struct {
+	op     operator
+	of     []*node
+	field  *Field
+	values []value
+}
+
+func (n *node) match(r *Record) bool {
+	switch n.op {
+	case isAnd:
+		for _, sub := range n.of {
+			if !sub.match(r) {
+				return false
+			}
+		}
+		return true
+	case isOr:
+		for _, sub := range n.of {
+			if sub.match(r) {
+				return true
+			}
+		}
+		return false
+	case isNot:
+		return !n.of[0].match(r)
+	}
+	for i := range n.values {
+		if n.field.match(r, &n.values[i]) {
+			return true
+		}
+	}
+	return false
+}
