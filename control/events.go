@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 
+	"sttwall/filter"
 	"sttwall/firewall"
 	"sttwall/inspect"
 	"sttwall/reason"
@@ -162,7 +164,11 @@ const eventBatch = 256
 
 // events streams what happens until the client goes.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
-	if err := onlyQuery(r); err != nil {
+	if err := onlyQuery(r, "filter"); err != nil {
+		return err
+	}
+	selects, err := parseFilter(r.URL.Query().Get("filter"))
+	if err != nil {
 		return err
 	}
 	peer, _ := peerIn(r)
@@ -187,8 +193,24 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		lines = newLines(&batch)
 		wall  = s.wall()
 		wrong error
+
+		record filter.Record
 	)
+	selected := func(f *firewall.FrameEvent, told *Event) bool {
+		if selects.All() {
+			return true
+		}
+		if told != nil {
+			toldRecord(&record, told)
+		} else {
+			frameRecord(&record, f)
+		}
+		return selects.Match(&record)
+	}
 	tell := func(f *firewall.FrameEvent, told *Event) {
+		if !selected(f, told) {
+			return
+		}
 		if told == nil {
 			e := eventOf(f, wall)
 			told = &e
@@ -200,7 +222,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		for n := 0; n < eventBatch && ring.take(tell); n++ {
 		}
 		if n := ring.lost.Swap(0); n > 0 {
-			tell(nil, &Event{Type: EventLost, Time: time.Now(), Count: n})
+			// That it is not complete concerns every reader.
+			wrong = errors.Join(wrong, lines.Encode(&Event{Type: EventLost, Time: time.Now(), Count: n}))
 		}
 		if wrong != nil {
 			s.config.Log.Error("control: an event that cannot be written", "why", wrong)
@@ -221,14 +244,22 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 // maxLine bounds a line of events in bytes.
 const maxLine = 64 << 10
 
-// Events calls each with every event from now on, until ctx ends or each returns an
-// error; it returns that error, or why the stream has ended.
-func (c *Client) Events(ctx context.Context, each func(*Event) error) error {
-	response, err := c.ask(ctx, http.MethodGet, "/v1/events", nil)
+// Events calls each with every event from now on that the filter selects ("": all;
+// that some are lost is always told), until ctx ends or each returns an error; it
+// returns that error, or why the stream has ended.
+func (c *Client) Events(ctx context.Context, filter string, each func(*Event) error) error {
+	response, err := c.ask(ctx, http.MethodGet, eventsPath(filter), nil)
 	if err != nil {
 		return err
 	}
 	return readEvents(ctx, response, each)
+}
+
+func eventsPath(filter string) string {
+	if filter == "" {
+		return "/v1/events"
+	}
+	return "/v1/events?" + url.Values{"filter": {filter}}.Encode()
 }
 
 func readEvents(ctx context.Context, response *http.Response, each func(*Event) error) error {

@@ -18,9 +18,15 @@ import (
 // not in them.
 func follow(t *testing.T, c *Client) <-chan Event {
 	t.Helper()
+	return followSome(t, c, "")
+}
+
+// followSome follows the events that a filter selects.
+func followSome(t *testing.T, c *Client, filter string) <-chan Event {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	events, ended := make(chan Event, 1<<16), make(chan error, 1)
-	response, err := c.ask(ctx, http.MethodGet, "/v1/events", nil)
+	response, err := c.ask(ctx, http.MethodGet, eventsPath(filter), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,12 +178,46 @@ func TestSubscribersAreBoundedAndReadersLeaveRoom(t *testing.T) {
 	}
 }
 
+func TestAFilterSelectsEvents(t *testing.T) {
+	fw := newCore(t, testRules)
+	c := serve(t, Config{Firewall: fw}).dial(t)
+	port := 1000
+	for filter, want := range map[string][]string{
+		"":                                   {"flow", "drop", "reject", "would_drop", "drop", "reload"},
+		"not tenant:acme":                    {"would_drop", "drop", "reload"},
+		"reject or audit":                    {"reject", "would_drop"},
+		"reason:tenant_default":              {"drop", "would_drop"},
+		"context:0x64 vlan:7":                {"drop"},
+		"port:53 from:" + endpointA.String(): {"flow"},
+		"ethertype:0x0806":                   {"drop"},
+		"event:reload":                       {"reload"},
+		"packets:1 bytes:>=60":               {"flow", "drop", "reject", "would_drop", "drop"},
+	} {
+		events := followSome(t, c, filter)
+		port++ // or it would not begin a flow again
+		fw.send(t, 100, fmt.Sprintf("udp 10.0.0.1:%d > 10.0.0.2:53", port), false)
+		fw.send(t, 100, "udp 10.0.0.1:9 > 10.0.0.2:54 vlan 7", false)
+		fw.send(t, 100, "tcp 10.0.0.1:9 > 10.0.0.2:23 syn", false)
+		fw.send(t, 200, "icmp 10.0.0.1 > 10.0.0.2 echo-request", false)
+		fw.send(t, 999, "arp request 10.0.0.1 > 10.0.0.2", false)
+		fw.feed.Tell(&Event{Type: EventReload, Time: time.Now()})
+		for _, w := range want {
+			if e := <-events; e.Type != w {
+				t.Errorf("%q: got %+v, want %s", filter, e, w)
+			}
+		}
+	}
+	if _, err := c.ask(context.Background(), http.MethodGet, eventsPath("drpo"), nil); err == nil || !strings.Contains(err.Error(), "filter: column 1: ") {
+		t.Errorf("a wrong one: %v", err)
+	}
+}
+
 func TestTooManyWhoFollowAreTold(t *testing.T) {
 	s := serve(t, Config{})
 	for range maxSubscribers {
 		follow(t, s.dial(t))
 	}
-	err := s.dial(t).Events(context.Background(), func(*Event) error { return nil })
+	err := s.dial(t).Events(context.Background(), "", func(*Event) error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "too many who follow events") {
 		t.Errorf("got %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sttwall/conntrack"
+	"sttwall/filter"
 	"sttwall/firewall"
 	"sttwall/inspect"
 	"sttwall/reason"
@@ -74,6 +75,7 @@ type FlowPage struct {
 type FlowQuery struct {
 	Tenant string // "": of all
 	Audit  bool   // only those that audit mode lets pass
+	Filter string // only those that it selects, see docs/filter.md; "" selects all
 	Limit  int    // of the page, 1 to [MaxFlows]; 0 is [DefaultFlows]
 	After  string // [FlowPage.Next] of the page before; "" begins
 }
@@ -86,6 +88,9 @@ func (q *FlowQuery) values() url.Values {
 	if q.Audit {
 		v.Set("audit", "true")
 	}
+	if q.Filter != "" {
+		v.Set("filter", q.Filter)
+	}
 	if q.Limit != 0 {
 		v.Set("limit", strconv.Itoa(q.Limit))
 	}
@@ -97,11 +102,11 @@ func (q *FlowQuery) values() url.Values {
 
 // parseFlowQuery reads the parameters of a request.
 func parseFlowQuery(r *http.Request) (q FlowQuery, after conntrack.Cursor, err error) {
-	if err = onlyQuery(r, "tenant", "audit", "limit", "after"); err != nil {
+	if err = onlyQuery(r, "tenant", "audit", "filter", "limit", "after"); err != nil {
 		return q, after, err
 	}
 	v := r.URL.Query()
-	q.Tenant, q.After, q.Limit = v.Get("tenant"), v.Get("after"), DefaultFlows
+	q.Tenant, q.Filter, q.After, q.Limit = v.Get("tenant"), v.Get("filter"), v.Get("after"), DefaultFlows
 	if text := v.Get("audit"); text != "" {
 		if q.Audit, err = strconv.ParseBool(text); err != nil {
 			return q, after, refuse(http.StatusBadRequest, "audit=%.40q: want true or false", text)
@@ -135,6 +140,11 @@ func (s *Server) flows(r *http.Request) (any, error) {
 	if q.Tenant != "" && !slices.Contains(fw.Shared().Policy().Tenants(), q.Tenant) {
 		return nil, refuse(http.StatusNotFound, "there is no tenant %.64q", q.Tenant)
 	}
+	selects, err := parseFilter(q.Filter)
+	if err != nil {
+		return nil, err
+	}
+	var record filter.Record
 	now, wall := fw.Now(), s.wall()
 	page := FlowPage{Time: wall(now), Flows: []Flow{}}
 	looked := 0
@@ -144,6 +154,11 @@ func (s *Server) flows(r *http.Request) (any, error) {
 		}
 		if q.Tenant != "" && f.Tenant != q.Tenant || q.Audit && !f.Decision.Audit {
 			return true
+		}
+		if !selects.All() {
+			if flowRecord(&record, now, f); !selects.Match(&record) {
+				return true
+			}
 		}
 		page.Flows = append(page.Flows, flowOf(f, wall))
 		return len(page.Flows) < q.Limit

@@ -101,6 +101,9 @@ func TestFlowsArePagedAndChosen(t *testing.T) {
 		{"in audit mode", FlowQuery{Audit: true}, each},
 		{"in small pages", FlowQuery{Limit: 7}, 2 * each},
 		{"a tenant's, in small pages", FlowQuery{Tenant: "globex", Limit: 11}, each},
+		{"selected", FlowQuery{Filter: "sport:1000-1009 or tenant:globex sport:>1289"}, 30},
+		{"selected, in small pages", FlowQuery{Filter: "tenant:acme dport:53 not host:10.0.0.3", Limit: 13}, each},
+		{"selected by what audit mode does", FlowQuery{Tenant: "globex", Filter: "audit reason:tenant_default"}, each},
 		{"a tenant's in audit mode, which it is not", FlowQuery{Tenant: "acme", Audit: true}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -31,7 +31,7 @@ var forms = [...]string{
 	kindWord:     "one of its words",
 	kindText:     "letters that stand somewhere in it",
 	kindAddress:  "an address, a CIDR or FIRST-LAST",
-	kindPort:     "a port or FIRST-LAST",
+	kindPort:     "a port, FIRST-LAST, or >, >=, <, <= and a port",
 	kindProtocol: "tcp, udp, sctp, icmp, icmpv6 or a number",
 	kindContext:  "a context ID such as 100 or 0x64, FIRST-LAST, or a prefix such as 0xab00000000000000/8",
 	kindNumber:   "a number, FIRST-LAST, or >, >=, <, <= and a number",

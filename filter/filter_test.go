@@ -89,6 +89,8 @@ func TestWhatAFilterSelects(t *testing.T) {
 		{"port:0-65535", true, false},
 		{"not port:0-65535", false, true},
 		{"port:40000", true, false},
+		{"sport:>39999 dport:<=443", true, false},
+		{"sport:>=40001", false, false},
 		{"context:100", true, false},
 		{"context:0x64", true, false},
 		{"context:0xab00000000000000/8", true, false},
@@ -167,9 +169,10 @@ func TestAWrongFilterSaysWhere(t *testing.T) {
 		{"443", 1, "expected a field before a number: port:443, context:443"},
 		{"verdict:deny", 9, `verdict: expected one of accept, audit, drop, reject; this is "deny"`},
 		{"reason:tenant_defualt", 8, `reason: expected one that there is; this is "tenant_defualt"; did you mean tenant_default?`},
-		{"dport:70000", 7, `dport: expected a port or FIRST-LAST; this is "70000"`},
-		{"dport:9-1", 7, `dport: expected a port or FIRST-LAST; this is "9-1"`},
-		{"dport:80,http", 10, `dport: expected a port or FIRST-LAST; this is "http"`},
+		{"dport:70000", 7, `dport: expected a port, FIRST-LAST, or >, >=, <, <= and a port; this is "70000"`},
+		{"dport:>65535", 7, `dport: expected a port, FIRST-LAST, or >, >=, <, <= and a port; this is ">65535"`},
+		{"dport:9-1", 7, `dport: expected a port, FIRST-LAST, or >, >=, <, <= and a port; this is "9-1"`},
+		{"dport:80,http", 10, `dport: expected a port, FIRST-LAST, or >, >=, <, <= and a port; this is "http"`},
 		{"proto:256", 7, `proto: expected tcp, udp, sctp, icmp, icmpv6 or a number; this is "256"`},
 		{"src:10.1.0", 5, `src: expected an address, a CIDR or FIRST-LAST; this is "10.1.0"`},
 		{"10.1.0.0/33", 1, `expected an address, a CIDR or FIRST-LAST; this is "10.1.0.0/33"`},
@@ -270,7 +273,7 @@ func TestWhatCouldBeTyped(t *testing.T) {
 	if c := Complete("tcp ", nil); c.From != 4 || len(c.Candidates) < len(fields) {
 		t.Errorf("behind a space: %+v", c)
 	}
-	if c := Complete("dport:", nil); c.Form != "a port or FIRST-LAST" {
+	if c := Complete("dport:", nil); c.Form != "a port, FIRST-LAST, or >, >=, <, <= and a port" {
 		t.Errorf("got form %q", c.Form)
 	}
 }

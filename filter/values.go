@@ -45,15 +45,15 @@ func (f *Field) parse(raw string) (v value, problem string) {
 			v.hi = v.lo
 		}
 	case kindPort:
-		ok = v.parseRange(text, math.MaxUint16, number)
+		ok = v.parseComparison(text, math.MaxUint16, number)
 	case kindContext:
 		ok = v.parseContexts(text)
 	case kindNumber:
-		ok = v.parseComparison(text, number)
+		ok = v.parseComparison(text, math.MaxUint64, number)
 	case kindSize:
-		ok = v.parseComparison(text, size)
+		ok = v.parseComparison(text, math.MaxUint64, size)
 	case kindTime:
-		ok = v.parseComparison(text, nanoseconds)
+		ok = v.parseComparison(text, math.MaxInt64, nanoseconds)
 	}
 	if !ok {
 		return v, fmt.Sprintf("%s; this is %.60q", f.Form(), text)
@@ -76,19 +76,19 @@ func (v *value) parseRange(s string, most uint64, read reader) (ok bool) {
 }
 
 // parseComparison reads a range, or all numbers on one side of one.
-func (v *value) parseComparison(s string, read reader) (ok bool) {
+func (v *value) parseComparison(s string, most uint64, read reader) (ok bool) {
 	if s == "" || s[0] != '<' && s[0] != '>' {
-		return v.parseRange(s, math.MaxUint64, read)
+		return v.parseRange(s, most, read)
 	}
 	digits, orEqual := strings.CutPrefix(s[1:], "=")
-	n, ok := read(digits, math.MaxUint64)
+	n, ok := read(digits, most)
 	switch {
 	case !ok:
 		return false
 	case s[0] == '>' && orEqual:
-		v.lo, v.hi = n, math.MaxUint64
-	case s[0] == '>' && n < math.MaxUint64:
-		v.lo, v.hi = n+1, math.MaxUint64
+		v.lo, v.hi = n, most
+	case s[0] == '>' && n < most:
+		v.lo, v.hi = n+1, most
 	case s[0] == '<' && orEqual:
 		v.lo, v.hi = 0, n
 	case s[0] == '<' && n > 0:

@@ -14,6 +14,7 @@ import (
 func newEventsCommand(s streams) *cobra.Command {
 	var (
 		where  controlFlag
+		only   filterFlag
 		asJSON bool
 	)
 	cmd := &cobra.Command{
@@ -22,11 +23,12 @@ func newEventsCommand(s streams) *cobra.Command {
 		Long: "events shows, until ^C, each frame that is dropped or rejected, that only audit mode lets pass, that begins a\n" +
 			"flow, or that a rule with log = true decides; and reloads. If more happens than is read, events are lost,\n" +
 			"which is said; packets do not wait for it.",
-		Args: arguments(cobra.NoArgs),
+		Example: "  sttwall events --filter 'tenant:acme not event:flow'",
+		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return where.ask(cmd.Context(), func(ctx context.Context, c *control.Client) error {
 				lines := newLines(s.out)
-				err := c.Events(ctx, func(e *control.Event) (err error) {
+				err := c.Events(ctx, only.text, func(e *control.Event) (err error) {
 					if asJSON {
 						return lines.Encode(e)
 					}
@@ -42,6 +44,7 @@ func newEventsCommand(s streams) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	where.add(flags)
+	only.add(flags, "those")
 	flags.BoolVar(&asJSON, "json", false, "write a line of JSON for each")
 	return cmd
 }

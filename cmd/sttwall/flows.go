@@ -13,6 +13,7 @@ func newFlowsCommand(s streams) *cobra.Command {
 	var (
 		where  controlFlag
 		query  control.FlowQuery
+		only   filterFlag
 		asJSON bool
 	)
 	cmd := &cobra.Command{
@@ -20,10 +21,11 @@ func newFlowsCommand(s streams) *cobra.Command {
 		Short: "Show the flows that the running firewall knows",
 		Long: "flows shows every inner flow: its tenant, ends, state, the rule that accepts it, what went each way,\n" +
 			"its age, and when it is forgotten if no packet comes. WOULD BE is what the rules say without audit mode.",
-		Example: "  sttwall flows --tenant acme\n  sttwall flows --audit --json",
+		Example: "  sttwall flows --tenant acme\n  sttwall flows --audit --json\n  sttwall flows --filter 'dst:10.1.0.0/24 dport:443 bytes:>1M'",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return where.ask(cmd.Context(), func(ctx context.Context, c *control.Client) error {
+				query.Filter = only.text
 				for {
 					page, err := c.Flows(ctx, query)
 					if err != nil {
@@ -46,6 +48,7 @@ func newFlowsCommand(s streams) *cobra.Command {
 	where.add(flags)
 	flags.StringVar(&query.Tenant, "tenant", "", "only those of the tenant with this `name`")
 	flags.BoolVar(&query.Audit, "audit", false, "only those that audit mode lets pass")
+	only.add(flags, "those")
 	flags.BoolVar(&asJSON, "json", false, "write a line of JSON for each")
 	return cmd
 }

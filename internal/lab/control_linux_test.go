@@ -87,7 +87,7 @@ func follow(ctx context.Context, t *testing.T, l *Lab, fw *asked) <-chan control
 	ended := make(chan error, 1)
 	var first sync.Once
 	go func() {
-		ended <- fw.Events(ctx, func(e *control.Event) error {
+		ended <- fw.Events(ctx, "", func(e *control.Event) error {
 			if e.Type == control.EventReload {
 				first.Do(func() { close(there) })
 			} else {
