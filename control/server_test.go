@@ -286,7 +286,7 @@ func TestRequestsThatAreNoneAreAnsweredInJSON(t *testing.T) {
 		{"another method", get("/v1/reload"), 405, "/v1/reload takes POST, not GET"},
 		{"another method on what is read", post("/v1/status", ""), 405, "/v1/status takes GET, not POST"},
 		{"a parameter that is none", get("/v1/status?tenant=acme"), 400, `/v1/status knows no parameter "tenant": it takes none`},
-		{"a parameter of another call", get("/v1/flows?rule=web"), 400, `it takes tenant, audit, limit, after`},
+		{"a parameter of another call", get("/v1/flows?rule=web"), 400, `it takes tenant, audit, filter, limit, after`},
 		{"a parameter twice", get("/v1/flows?limit=1&limit=2"), 400, "limit is given twice"},
 		{"a parameter that cannot be read", get("/v1/flows?limit=%zz"), 400, "the parameters: "},
 		{"no flows", get("/v1/flows?limit=0"), 400, `limit="0": want 1 to 10000`},
