@@ -30,6 +30,8 @@ const (
 // Flow is an inner flow as it is shown. The directions are those of its first
 // packet.
 type Flow struct {
+	// ID names the flow while it lives; see [FlowQuery.Find].
+	ID     string `json:"id,omitempty"`
 	Tenant string `json:"tenant"`
 	// Context is the ID with which it began, ReplyContext that of the replies.
 	Context      ContextID  `json:"context"`
@@ -50,6 +52,9 @@ type Flow struct {
 	To       netip.Addr `json:"to,omitzero"`
 	Original Traffic    `json:"original"`
 	Reply    Traffic    `json:"reply"`
+	// OriginalRate and ReplyRate are what went lately, where the page is sorted.
+	OriginalRate *Rate `json:"original_rate,omitempty"`
+	ReplyRate    *Rate `json:"reply_rate,omitempty"`
 	// Begun is in whole seconds. Last is when a packet last kept it alive, Expires
 	// when it is forgotten if none comes.
 	Begun   time.Time `json:"begun"`
@@ -63,12 +68,23 @@ type Traffic struct {
 	Bytes   uint64 `json:"bytes"`
 }
 
+// Rate is how much goes in a direction, a second.
+type Rate struct {
+	Packets float64 `json:"packets"`
+	Bytes   float64 `json:"bytes"`
+}
+
 // FlowPage is a part of the flows. GET /v1/flows.
 type FlowPage struct {
 	Time  time.Time `json:"time"`
 	Flows []Flow    `json:"flows"`
 	// Next asks for what comes behind, as FlowQuery.After; "" if that was all.
 	Next string `json:"next,omitempty"`
+	// Of a sorted page: Matched is how many flows there are that tenant, audit and
+	// filter select, the page being a part of them; Position is where the one that was
+	// to be found stands among them, from 0; nil: it is not there.
+	Matched  int  `json:"matched,omitempty"`
+	Position *int `json:"position,omitempty"`
 }
 
 // FlowQuery says which flows are wanted.
@@ -78,6 +94,19 @@ type FlowQuery struct {
 	Filter string // only those that it selects, see docs/filter.md; "" selects all
 	Limit  int    // of the page, 1 to [MaxFlows]; 0 is [DefaultFlows]
 	After  string // [FlowPage.Next] of the page before; "" begins
+	// Sort is a key of [FlowSorts]; "": in no order. A sorted page begins at Offset,
+	// and After is not for it. Find is the ID of a flow whose position is wanted.
+	Sort       string
+	Descending bool
+	Offset     int
+	Find       string
+}
+
+// FlowSorts are what flows can be sorted by: numbers and times by their size, words by
+// their letters, addresses as addresses. rate is bytes a second of both directions.
+var FlowSorts = []string{
+	"rate", "bytes", "packets", "age", "last", "expires",
+	"tenant", "context", "protocol", "src", "src_port", "dst", "dst_port", "state", "verdict", "rule", "from", "to",
 }
 
 func (q *FlowQuery) values() url.Values {

@@ -1,0 +1,160 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// Frame is a decided STT frame with the bytes of the inner frame.
+type Frame struct {
+	// Seq counts the frames of its list or stream; it only grows.
+	Seq uint64 `json:"seq"`
+	// Verdict is accept, drop, reject, or audit: accepted by audit mode alone.
+	Verdict string `json:"verdict"`
+	Event
+	// State is what it was to the flow table, see docs/conntrack.md.
+	State string `json:"state,omitempty"`
+	// FrameID and SrcPort are of the outer packets, of which there were Segments.
+	FrameID  uint32 `json:"frame_id"`
+	SrcPort  uint16 `json:"outer_src_port"`
+	Segments int    `json:"segments"`
+	// Header is the STT frame header, 18 bytes; nil if the frame never became whole.
+	Header []byte `json:"header,omitempty"`
+	// Data is the beginning of the inner frame, which is InnerBytes long.
+	Data       []byte `json:"data,omitempty"`
+	InnerBytes int    `json:"inner_bytes"`
+	// Rewritten: it left with other bytes than it came with.
+	Rewritten bool `json:"rewritten,omitempty"`
+}
+
+// FrameQuery says which frames are wanted.
+type FrameQuery struct {
+	Filter string // see docs/filter.md; "" selects all
+	// Snap is how many bytes of each inner frame are wanted; 0 is [DefaultSnap].
+	Snap int
+	// Limit, of RecentDrops: how many, the newest; 0 is [DefaultRecent].
+	Limit int
+	// After, of RecentDrops: only those with a larger Seq.
+	After uint64
+}
+
+// Bounds of a [FrameQuery].
+const (
+	DefaultSnap, MaxSnap     = 256, 65535
+	DefaultRecent, MaxRecent = 200, 1024
+)
+
+func (q *FrameQuery) values() url.Values {
+	v := url.Values{}
+	if q.Filter != "" {
+		v.Set("filter", q.Filter)
+	}
+	if q.Snap != 0 {
+		v.Set("snap", strconv.Itoa(q.Snap))
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	if q.After != 0 {
+		v.Set("after", strconv.FormatUint(q.After, 10))
+	}
+	return v
+}
+
+// RecentDrops are frames that were dropped, rejected, or let pass by audit mode
+// alone, the oldest first. GET /v1/drops/recent.
+type RecentDrops struct {
+	Frames []Frame `json:"frames"`
+	// Skipped is how many since the start were not kept: they came too fast.
+	Skipped uint64 `json:"skipped"`
+}
+
+// RecentDrops asks for frames that were dropped lately.
+func (c *Client) RecentDrops(ctx context.Context, q FrameQuery) (d RecentDrops, err error) {
+	path := "/v1/drops/recent"
+	if v := q.values(); len(v) > 0 {
+		path += "?" + v.Encode()
+	}
+	err = c.call(ctx, http.MethodGet, path, nil, &d)
+	return d, err
+}
+
+// maxFrameLine bounds a line of frames in bytes: the largest frame, in base64, and
+// what is said of it.
+const maxFrameLine = 128 << 10
+
+// Frames calls each with every frame from now on that the filter selects, whatever its
+// verdict, until ctx ends or each returns an error; it returns that error, or why the
+// stream has ended. lost, if not nil, is told how many frames are missing: this
+// reader was too slow. GET /v1/frames.
+func (c *Client) Frames(ctx context.Context, q FrameQuery, each func(*Frame) error, lost func(uint64)) error {
+	path := "/v1/frames"
+	if v := q.values(); len(v) > 0 {
+		path += "?" + v.Encode()
+	}
+	response, err := c.ask(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, maxFrameLine)
+	for lines.Scan() {
+		var f Frame
+		if err := json.Unmarshal(lines.Bytes(), &f); err != nil {
+			return fmt.Errorf("frames: %w", err)
+		}
+		if f.Type == EventLost {
+			if lost != nil {
+				lost(f.Count)
+			}
+			continue
+		}
+		if err := each(&f); err != nil {
+			return err
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case lines.Err() != nil:
+		return fmt.Errorf("frames: the firewall has stopped: %w", lines.Err())
+	}
+	return errors.New("frames: the firewall has stopped")
+}
+
+// Remedy is the smallest change to the rules that would let a frame pass. POST
+// /v1/remedy.
+type Remedy struct {
+	// Text is a rule, or a line of one, ready to paste; "" where no rule helps, as
+	// Why says.
+	Text string `json:"text,omitempty"`
+	// Place says where it goes, in words, with the file and line.
+	Place string `json:"place,omitempty"`
+	// Why says what the rule does, or why none helps and what does.
+	Why string `json:"why"`
+}
+
+// RemedyRequest names a frame, as the client knows it from a [Frame].
+type RemedyRequest struct {
+	Context ContextID `json:"context"`
+	Header  []byte    `json:"header,omitempty"`
+	Data    []byte    `json:"data"`
+	// InnerBytes is its length; 0: that of Data.
+	InnerBytes int    `json:"inner_bytes,omitempty"`
+	Reason     string `json:"reason,omitempty"` // for which it was dropped
+	From       string `json:"from,omitempty"`   // outer endpoints
+	To         string `json:"to,omitempty"`
+}
+
+// Remedy asks for the smallest change to the rules that would let a frame pass.
+func (c *Client) Remedy(ctx context.Context, ask RemedyRequest) (r Remedy, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/remedy", ask, &r)
+	return r, err
+}

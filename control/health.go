@@ -1,0 +1,142 @@
+package control
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Health says how the firewall does: what is full, what is lost. GET /v1/health.
+type Health struct {
+	Time time.Time `json:"time"`
+	// Uptime is in seconds.
+	Uptime float64 `json:"uptime"`
+	// Troubles are, in words, what an operator should look at now; none if all is well.
+	Troubles   []Trouble        `json:"troubles"`
+	Queues     []QueueHealth    `json:"queues"`
+	Reassembly ReassemblyHealth `json:"reassembly"`
+	Flows      FlowsHealth      `json:"flows"`
+	Bindings   BindingsHealth   `json:"bindings"`
+	Memory     MemoryHealth     `json:"memory"`
+	Events     EventsHealth     `json:"events"`
+}
+
+// Trouble is something that should be looked at.
+type Trouble struct {
+	// Severity is warning (something is lost or nearly full) or critical (packets
+	// that the rules accept are lost, or pass uninspected).
+	Severity string `json:"severity"`
+	What     string `json:"what"`
+	Remedy   string `json:"remedy"`
+}
+
+// QueueHealth is one NFQUEUE queue and its worker.
+type QueueHealth struct {
+	Number int `json:"number"`
+	// Waiting packets have no verdict yet, held ones included; -1: not known. Length
+	// is how many may wait.
+	Waiting int `json:"waiting"`
+	Length  int `json:"length"`
+	// Packets received and verdicts sent.
+	Packets  uint64 `json:"packets"`
+	Verdicts uint64 `json:"verdicts"`
+	// Overruns is how often the receive buffer ran full; DroppedBuffer and
+	// DroppedFull count the packets that the kernel dropped for want of buffer and
+	// of places in the queue.
+	Overruns      uint64 `json:"overruns"`
+	DroppedBuffer uint64 `json:"dropped_buffer"`
+	DroppedFull   uint64 `json:"dropped_full"`
+	// Late verdicts found no packet; Refused are packets dropped because the kernel
+	// could not carry their verdict; Errors are others of the socket.
+	Late    uint64 `json:"late"`
+	Refused uint64 `json:"refused"`
+	Errors  uint64 `json:"errors"`
+	// ReceiveBuffer is in bytes.
+	ReceiveBuffer int `json:"receive_buffer"`
+}
+
+// ReassemblyHealth is what all workers hold of frames that are not whole, and of
+// inner fragments that wait. Bounds are of all workers together.
+type ReassemblyHealth struct {
+	Frames     Gauge `json:"frames"`
+	Packets    Gauge `json:"packets"`
+	Memory     Gauge `json:"memory"` // bytes
+	Tombstones Gauge `json:"tombstones"`
+	// Fragments wait for their first one, in FragmentPackets outer packets.
+	Fragments       int   `json:"fragments"`
+	FragmentPackets Gauge `json:"fragment_packets"`
+}
+
+// Gauge is how much there is of something that has a bound.
+type Gauge struct {
+	Now   int `json:"now"`
+	Bound int `json:"bound"`
+}
+
+// FlowsHealth is about the flow table.
+type FlowsHealth struct {
+	Gauge
+	HalfOpen int    `json:"half_open"`
+	Created  uint64 `json:"created"`
+	Expired  uint64 `json:"expired"`
+	Ended    uint64 `json:"ended"`
+	Evicted  uint64 `json:"evicted"`
+	// Refused are new flows for which a limit had no room.
+	Refused uint64 `json:"refused"`
+}
+
+// BindingsHealth is about learned bindings.
+type BindingsHealth struct {
+	Gauge
+	Moved     uint64 `json:"moved"`
+	Unlearned uint64 `json:"unlearned"`
+}
+
+// MemoryHealth is about the process, in bytes.
+type MemoryHealth struct {
+	Heap       uint64 `json:"heap"`     // live and not yet collected
+	Resident   uint64 `json:"resident"` // of the process, as the kernel says; 0: not known
+	Goroutines int    `json:"goroutines"`
+}
+
+// EventsHealth is about those who follow what happens.
+type EventsHealth struct {
+	Followers int    `json:"followers"`
+	Lost      uint64 `json:"lost"` // events, by all followers since the start
+}
+
+// History is how much went through lately, oldest first. GET /v1/history.
+type History struct {
+	// Step is the length of a sample in seconds.
+	Step    float64  `json:"step"`
+	Samples []Sample `json:"samples"`
+}
+
+// Sample is what happened in one step, up to Time: not sums since the start.
+type Sample struct {
+	Time     time.Time `json:"time"`
+	Packets  uint64    `json:"packets"`
+	Bytes    uint64    `json:"bytes"` // of outer packets
+	Accepted uint64    `json:"accepted"`
+	Dropped  uint64    `json:"dropped"`
+	Audited  uint64    `json:"audited"` // frames that passed by audit mode alone; they are in Accepted too
+	Rejected uint64    `json:"rejected"`
+	Begun    uint64    `json:"begun"` // flows
+	// Flows and Held are at the end of the step: known flows, packets held.
+	Flows int `json:"flows"`
+	Held  int `json:"held"`
+	// Lost are packets that the kernel dropped before they were seen.
+	Lost uint64 `json:"lost"`
+}
+
+// Health asks how the firewall does.
+func (c *Client) Health(ctx context.Context) (h Health, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/health", nil, &h)
+	return h, err
+}
+
+// History asks how much went through lately.
+func (c *Client) History(ctx context.Context) (h History, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/history", nil, &h)
+	return h, err
+}
