@@ -9,7 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"sttwall/internal/nearest"
 )
 
 // parse compiles a value, or says what was expected.
@@ -184,41 +185,11 @@ func nanoseconds(s string, most uint64) (uint64, bool) {
 	return uint64(d), err == nil && d >= 0 && uint64(d) <= most
 }
 
-// orNear proposes the candidate that is the fewest edits away, if that is near.
+// orNear proposes the candidate that is most like given, if one is.
 func orNear(given string, candidates []string) string {
-	given = strings.ToLower(given)
-	if utf8.RuneCountInString(given) > 40 {
-		return ""
-	}
-	best, name := 2+len(given)/4, ""
-	for _, c := range candidates {
-		if d := edits(given, c); d < best {
-			best, name = d, c
-		}
-	}
+	name := nearest.Of(given, candidates)
 	if name == "" {
 		return ""
 	}
 	return "; did you mean " + name + "?"
-}
-
-// edits is the Levenshtein distance in bytes.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		left, diagonal := i+1, row[0]
-		row[0] = left
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			d := min(row[j+1]+1, left+1, diagonal+cost)
-			diagonal, row[j+1], left = row[j+1], d, d
-		}
-	}
-	return row[len(b)]
 }

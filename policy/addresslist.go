@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
+	"sttwall/internal/nearest"
 	"sttwall/policy/classify"
 )
 
@@ -166,7 +167,7 @@ func (l *loader) groupReference(v *value) *classify.Addresses {
 		return nil
 	case !ok || kind != "address_group":
 		hint := ""
-		if near := nearest(root, []string{"address_group"}); ok && near != "" {
+		if near := nearest.Of(root, []string{"address_group"}); ok && near != "" {
 			hint = fmt.Sprintf(" Did you mean %s.%s?", near, clip(name))
 		}
 		l.errorf(v.at, "Invalid reference", "Expected address_group.NAME, or an address in quotes; this is %s.%s", v.source, hint)
@@ -331,7 +332,7 @@ func badAddressText(s string) string {
 		problem += " Zones mean nothing inside a tunnel."
 	case s == "any":
 		problem += ` "any" is for rules.`
-	case nearest(s, []string{"any"}) != "" || s == "all" || s == "*":
+	case nearest.Of(s, []string{"any"}) != "" || s == "all" || s == "*":
 		problem += ` Did you mean "any"?`
 	}
 	return problem

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"sttwall/inspect"
+	"sttwall/internal/nearest"
 	"sttwall/policy/classify"
 )
 
@@ -81,7 +82,7 @@ func (l *loader) serviceReference(v *value) []service {
 	}
 	if !ok || kind != "service" {
 		hint := ""
-		if near := nearest(v.traversal.RootName(), []string{"service"}); ok && near != "" {
+		if near := nearest.Of(v.traversal.RootName(), []string{"service"}); ok && near != "" {
 			hint = fmt.Sprintf(" Did you mean %s.%s?", near, clip(name))
 		}
 		l.errorf(v.at, "Invalid reference", "Expected service.NAME, or a service in quotes; this is %s.%s", v.source, hint)
