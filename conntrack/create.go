@@ -127,13 +127,13 @@ func (t *Table) End(h Handle) bool {
 
 // lock returns the flow of a handle with its shard locked, or nil and no lock.
 func (t *Table) lock(h Handle) (*shard, *entry) {
-	if !h.Valid() {
+	if !h.Valid() || h.shard >= uint32(len(t.shards)) {
 		return nil, nil
 	}
 	s := &t.shards[h.shard]
 	s.mu.Lock()
 	if h.index < s.used {
-		if e := s.at(h.index); e.version == h.version {
+		if e := s.at(h.index); e.version == h.version && e.live() {
 			return s, e
 		}
 	}

@@ -1,9 +1,6 @@
 package conntrack
 
-import (
-	"sttwall/inspect"
-	"sttwall/reason"
-)
+import "sttwall/reason"
 
 // Peek says what [Table.Track] would say of the packet, and moves nothing: no
 // state, counter or timeout. Where the result has a flow, f is filled with it as it
@@ -28,8 +25,9 @@ func (t *Table) Peek(now int64, generation uint32, p *Packet, out *Result, f *Fl
 		return
 	}
 	e := *s.at(i) // a copy may move
-	t.show(&e, s.record(i), f)
 	out.Handle = Handle{n, i, e.version}
+	t.show(&e, s.record(i), f)
+	f.Handle = out.Handle
 	e.weigh(generation, p, &l, out)
 }
 
@@ -52,6 +50,7 @@ func (t *Table) Look(h Handle, f *Flow) bool {
 	}
 	defer s.mu.Unlock()
 	t.show(e, s.record(h.index), f)
+	f.Handle = h
 	return true
 }
 
@@ -113,55 +112,4 @@ func (s *shard) givesUp(now int64, timeouts *Timeouts) bool {
 		}
 	}
 	return false
-}
-
-// Cursor is a place in the table: behind the flows that a [Table.Walk] has shown.
-// The zero value is in front of all.
-type Cursor struct{ Shard, Index uint32 }
-
-// Walk shows flows to visit, from a place on and until visit returns false, and
-// returns the place behind the last one that it has shown; more is false if all
-// were seen. A flow that lives throughout is shown exactly once, however many
-// walks it takes to see all. A shard is locked for [sweepStep] entries at a time,
-// and not while visit runs: it may take its time. Any cursor is a valid one.
-func (t *Table) Walk(now int64, from Cursor, visit func(f *Flow, origin *inspect.Frame) bool) (next Cursor, more bool) {
-	var seen [sweepStep]struct {
-		flow   Flow
-		origin inspect.Frame
-		index  uint32
-	}
-	// Copied under the lock, shown without it.
-	step := func(n, from uint32) (count int, more bool) {
-		s := &t.shards[n]
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for i := from; i < s.used && i-from < sweepStep; i++ {
-			e := s.at(i)
-			if !e.live() || now >= e.expires(&t.config.Timeouts) {
-				continue
-			}
-			r := s.record(i)
-			t.show(e, r, &seen[count].flow)
-			e.origin(r, &seen[count].origin)
-			seen[count].index = i
-			count++
-		}
-		return count, from < s.used && s.used-from > sweepStep
-	}
-	for n := from.Shard; n < uint32(len(t.shards)); n++ {
-		i := uint32(0)
-		if n == from.Shard {
-			i = from.Index
-		}
-		for more := true; more; i += sweepStep {
-			var count int
-			count, more = step(n, i)
-			for k := range count {
-				if !visit(&seen[k].flow, &seen[k].origin) {
-					return Cursor{n, seen[k].index + 1}, true
-				}
-			}
-		}
-	}
-	return Cursor{Shard: uint32(len(t.shards))}, false
 }

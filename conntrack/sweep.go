@@ -8,6 +8,7 @@ import (
 
 // Flow is a flow as it is shown. It is a copy.
 type Flow struct {
+	Handle     Handle
 	Key        Key // as in the first packet
 	Status     string
 	Rule       int32
@@ -101,8 +102,9 @@ func (t *Table) sweepSome(now int64, n, from uint32, flow *Flow, origin *inspect
 		}
 		r := s.record(i)
 		t.show(e, r, flow)
+		flow.Handle = Handle{n, i, e.version}
 		e.origin(r, origin)
-		if !visit(Handle{n, i, e.version}, flow, origin) {
+		if !visit(flow.Handle, flow, origin) {
 			t.end(s, i)
 			t.stats.ended.Add(1)
 			ended++
@@ -111,13 +113,20 @@ func (t *Table) sweepSome(now int64, n, from uint32, flow *Flow, origin *inspect
 	return from+sweepStep < s.used, ended
 }
 
+// show fills f but for its handle.
 func (t *Table) show(e *entry, r *record, f *Flow) {
+	e.show(r, f)
+	f.Expires = e.expires(&t.config.Timeouts)
+}
+
+// show fills f with what an entry itself says.
+func (e *entry) show(r *record, f *Flow) {
 	*f = Flow{
 		Key: e.key(), Status: statusNames[e.status],
 		Rule: e.rule, Mark: e.mark, Generation: e.generation,
 		From: addressOf(e.from[0]), To: addressOf(e.from[1]),
 		Contexts: e.contexts, HasReply: e.flags&flagHasReply != 0,
-		Packets: e.packets, Bytes: e.bytes, Created: int64(r.created) * 1e9, Last: e.last, Expires: e.expires(&t.config.Timeouts),
+		Packets: e.packets, Bytes: e.bytes, Created: int64(r.created) * 1e9, Last: e.last,
 		Next: [2]uint32{e.halves[0].end, e.halves[1].end},
 	}
 }

@@ -84,13 +84,6 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// Handle is a flow that was found. It does not keep the flow; one that is gone
-// is noticed.
-type Handle struct{ shard, index, version uint32 }
-
-// Valid reports whether h was ever a flow.
-func (h Handle) Valid() bool { return h.version != 0 }
-
 // Result says what a packet is.
 type Result struct {
 	State  State

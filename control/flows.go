@@ -31,7 +31,7 @@ const (
 // packet.
 type Flow struct {
 	// ID names the flow while it lives; see [FlowQuery.Find].
-	ID     string `json:"id,omitempty"`
+	ID     string `json:"id"`
 	Tenant string `json:"tenant"`
 	// Context is the ID with which it began, ReplyContext that of the replies.
 	Context      ContextID  `json:"context"`
@@ -52,7 +52,9 @@ type Flow struct {
 	To       netip.Addr `json:"to,omitzero"`
 	Original Traffic    `json:"original"`
 	Reply    Traffic    `json:"reply"`
-	// OriginalRate and ReplyRate are what went lately, where the page is sorted.
+	// OriginalRate and ReplyRate are what went lately, where the page is sorted:
+	// between the last two looks at all flows, half a second apart at least; where a
+	// flow was not there for the first one, on average since it began.
 	OriginalRate *Rate `json:"original_rate,omitempty"`
 	ReplyRate    *Rate `json:"reply_rate,omitempty"`
 	// Begun is in whole seconds. Last is when a packet last kept it alive, Expires
@@ -126,20 +128,30 @@ func (q *FlowQuery) values() url.Values {
 	if q.After != "" {
 		v.Set("after", q.After)
 	}
+	if q.Sort != "" {
+		v.Set("sort", q.Sort)
+	}
+	if q.Descending {
+		v.Set("desc", "true")
+	}
+	if q.Offset != 0 {
+		v.Set("offset", strconv.Itoa(q.Offset))
+	}
+	if q.Find != "" {
+		v.Set("find", q.Find)
+	}
 	return v
 }
 
 // parseFlowQuery reads the parameters of a request.
 func parseFlowQuery(r *http.Request) (q FlowQuery, after conntrack.Cursor, err error) {
-	if err = onlyQuery(r, "tenant", "audit", "filter", "limit", "after"); err != nil {
+	if err = onlyQuery(r, "tenant", "audit", "filter", "limit", "after", "sort", "desc", "offset", "find"); err != nil {
 		return q, after, err
 	}
 	v := r.URL.Query()
 	q.Tenant, q.Filter, q.After, q.Limit = v.Get("tenant"), v.Get("filter"), v.Get("after"), DefaultFlows
-	if text := v.Get("audit"); text != "" {
-		if q.Audit, err = strconv.ParseBool(text); err != nil {
-			return q, after, refuse(http.StatusBadRequest, "audit=%.40q: want true or false", text)
-		}
+	if q.Audit, err = yes(v, "audit"); err != nil {
+		return q, after, err
 	}
 	if text := v.Get("limit"); text != "" {
 		if q.Limit, err = strconv.Atoi(text); err != nil || q.Limit < 1 || q.Limit > MaxFlows {
@@ -155,30 +167,84 @@ func parseFlowQuery(r *http.Request) (q FlowQuery, after conntrack.Cursor, err e
 		}
 		after = conntrack.Cursor{Shard: uint32(n), Index: uint32(i)}
 	}
-	return q, after, nil
+	return q, after, q.parseSort(v)
 }
 
-// flows puts a page together. Packets are decided meanwhile: no lock is held
-// for more than a few hundred flows, and none while anything is written.
-func (s *Server) flows(r *http.Request) (any, error) {
+// parseSort reads the parameters of sorted pages.
+func (q *FlowQuery) parseSort(v url.Values) (err error) {
+	q.Sort, q.Find = v.Get("sort"), v.Get("find")
+	if q.Sort == "" {
+		for _, name := range []string{"desc", "offset", "find"} {
+			if v.Has(name) {
+				return refuse(http.StatusBadRequest, "%s is for sorted pages: name what to sort by, such as sort=rate", name)
+			}
+		}
+		return nil
+	}
+	if sorters[q.Sort] == nil {
+		return refuse(http.StatusBadRequest, "sort=%.40q: want one of %s", q.Sort, strings.Join(FlowSorts, ", "))
+	}
+	if q.After != "" {
+		return refuse(http.StatusBadRequest, "after is for pages in no order: sorted ones begin at offset")
+	}
+	if q.Descending, err = yes(v, "desc"); err != nil {
+		return err
+	}
+	if text := v.Get("offset"); text != "" {
+		if q.Offset, err = strconv.Atoi(text); err != nil || q.Offset < 0 || q.Offset > conntrack.MaxFlows {
+			return refuse(http.StatusBadRequest, "offset=%.40q: want 0 to %d", text, conntrack.MaxFlows)
+		}
+	}
+	if q.Find != "" {
+		if _, err := conntrack.ParseHandle(q.Find); err != nil {
+			return refuse(http.StatusBadRequest, "find: %v", err)
+		}
+	}
+	return nil
+}
+
+// yes reads a parameter that is true or false, the default.
+func yes(v url.Values, name string) (bool, error) {
+	text := v.Get(name)
+	if text == "" {
+		return false, nil
+	}
+	is, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, refuse(http.StatusBadRequest, "%s=%.40q: want true or false", name, text)
+	}
+	return is, nil
+}
+
+// flows answers with a page of flows.
+func (s *Server) flows(w http.ResponseWriter, r *http.Request) error {
 	q, after, err := parseFlowQuery(r)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	fw := s.config.Firewall
-	if q.Tenant != "" && !slices.Contains(fw.Shared().Policy().Tenants(), q.Tenant) {
-		return nil, refuse(http.StatusNotFound, "there is no tenant %.64q", q.Tenant)
+	if q.Tenant != "" && !slices.Contains(s.config.Firewall.Shared().Policy().Tenants(), q.Tenant) {
+		return refuse(http.StatusNotFound, "there is no tenant %.64q", q.Tenant)
 	}
 	selects, err := parseFilter(q.Filter)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	if q.Sort != "" {
+		return s.sortedPage(w, r, &q, selects)
+	}
+	return s.answerInTurn(w, r, func() (any, error) { return s.unsortedPage(r.Context(), &q, after, selects) })
+}
+
+// unsortedPage puts a page together. Packets are decided meanwhile: no lock is held
+// for more than a few hundred flows, and none while anything is written.
+func (s *Server) unsortedPage(ctx context.Context, q *FlowQuery, after conntrack.Cursor, selects *filter.Filter) (any, error) {
+	fw := s.config.Firewall
 	var record filter.Record
 	now, wall := fw.Now(), s.wall()
 	page := FlowPage{Time: wall(now), Flows: []Flow{}}
 	looked := 0
 	next, more := fw.Shared().WalkFlows(now, after, func(f *firewall.FlowView) bool {
-		if looked++; looked%breath == 0 && r.Context().Err() != nil {
+		if looked++; looked%breath == 0 && ctx.Err() != nil {
 			return false
 		}
 		if q.Tenant != "" && f.Tenant != q.Tenant || q.Audit && !f.Decision.Audit {
@@ -201,7 +267,7 @@ func (s *Server) flows(r *http.Request) (any, error) {
 func flowOf(f *firewall.FlowView, wall func(int64) time.Time) Flow {
 	k, d := &f.Key, &f.Decision
 	out := Flow{
-		Tenant: f.Tenant, Context: ContextID(f.Contexts[0]), VLANs: k.VLANs(),
+		ID: f.Handle.String(), Tenant: f.Tenant, Context: ContextID(f.Contexts[0]), VLANs: k.VLANs(),
 		Inner: Inner{Protocol: protocolName(k.Protocol), Src: k.Src, Dst: k.Dst},
 		State: f.Status, Verdict: d.Action.String(), Rule: d.Rule, From: f.From, To: f.To,
 		Original: Traffic{uint64(f.Packets[0]), f.Bytes[0]}, Reply: Traffic{uint64(f.Packets[1]), f.Bytes[1]},

@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"sttwall/conntrack"
 )
 
 func TestFlowsShowBothDirectionsAndTheirRule(t *testing.T) {
@@ -56,6 +58,10 @@ func TestFlowsShowBothDirectionsAndTheirRule(t *testing.T) {
 		t.Fatalf("%d flows, want %d", len(got.Flows), len(want))
 	}
 	for _, f := range got.Flows {
+		if h, err := conntrack.ParseHandle(f.ID); err != nil || !fw.shared.Flows().Look(h, new(conntrack.Flow)) {
+			t.Errorf("the ID %q names no flow: %v", f.ID, err)
+		}
+		f.ID = ""
 		begun, last, expires := got.Time.Sub(f.Begun), got.Time.Sub(f.Last), f.Expires.Sub(got.Time)
 		w := want[f.Protocol]
 		packets := [2]uint64{1, 0}

@@ -71,6 +71,7 @@ type Server struct {
 	readers  chan struct{} // likewise, of those who only read
 	refusals *limit.Bucket // of log lines about them
 	behind   atomic.Int64  // ns from the firewall's clock to the wall clock
+	look     look
 }
 
 // NewServer makes a server. It listens nowhere yet.
@@ -96,10 +97,11 @@ func NewServer(c Config) (*Server, error) {
 		MaxHeaderBytes: maxHeader,
 		ErrorLog:       slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
 	}
+	s.look.clock = func() time.Duration { return time.Since(s.started) }
 	s.handle("GET", "/v1/status", reads, s.status)
 	s.handle("POST", "/v1/reload", changes, s.reload)
 	s.handleStream("POST", "/v1/explain", reads, s.explain)
-	s.handleStream("GET", "/v1/flows", reads, s.large(s.flows))
+	s.handleStream("GET", "/v1/flows", reads, s.flows)
 	s.handleStream("GET", "/v1/rules", reads, s.large(s.rules))
 	s.handleStream("GET", "/v1/tenants", reads, s.large(s.tenants))
 	s.handle("GET", "/v1/drops", reads, s.drops)

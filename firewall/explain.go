@@ -15,49 +15,6 @@ import (
 	"sttwall/stt"
 )
 
-// FlowView is a flow, and what is decided about its packets.
-type FlowView struct {
-	conntrack.Flow
-	// Tenant is its name; "" if no tenant has the flow any more.
-	Tenant string
-	// Decision is that of the rules that hold now about its first packet.
-	Decision policy.Decision
-}
-
-// WalkFlows shows flows to visit; see [conntrack.Table.Walk]. Packets are decided
-// meanwhile.
-func (s *Shared) WalkFlows(now int64, from conntrack.Cursor, visit func(*FlowView) bool) (next conntrack.Cursor, more bool) {
-	var (
-		st    *standing
-		index map[int32]int32
-		v     FlowView
-	)
-	return s.flows.Walk(now, from, func(f *conntrack.Flow, origin *inspect.Frame) bool {
-		if is := s.look(now); is != st {
-			st, index = is, is.tenantIndexes()
-		}
-		v = st.view(now, index, f, origin)
-		return visit(&v)
-	})
-}
-
-func (st *standing) view(now int64, tenants map[int32]int32, f *conntrack.Flow, origin *inspect.Frame) FlowView {
-	v := FlowView{Flow: *f}
-	tenant, known := tenants[f.Key.Tenant]
-	switch {
-	case !known:
-		v.Decision = policy.Decision{TenantIndex: -1, RuleIndex: -1}
-	case f.Generation == st.generation:
-		v.Tenant = st.policy.Tenant(tenant).Name
-		v.Decision = policy.Decision{Tenant: v.Tenant, TenantIndex: tenant}
-		follow(st.policy, f.Rule, f.Mark, &v.Decision)
-	default:
-		v.Tenant = st.policy.Tenant(tenant).Name
-		v.Decision = st.judge(now, tenants, f, origin)
-	}
-	return v
-}
-
 // TenantFlows returns how many flows the tenant with that name has, and how many
 // of them are half-open TCP.
 func (s *Shared) TenantFlows(name string) (flows, halfOpen int) {

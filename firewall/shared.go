@@ -182,22 +182,39 @@ func (s *Shared) rejudge(now int64, st *standing) (ended int) {
 	})
 }
 
-// tenantIndexes returns the indexes of the tenants by their numbers in the flow
-// table.
-func (st *standing) tenantIndexes() map[int32]int32 {
-	index := make(map[int32]int32, len(st.tenants))
+// tenantIndexes are the indexes of the tenants in a policy by their numbers in the
+// flow table; -1 where it has none.
+type tenantIndexes []int32
+
+func (st *standing) tenantIndexes() tenantIndexes {
+	count := int32(0)
+	for _, id := range st.tenants {
+		count = max(count, id+1)
+	}
+	index := make(tenantIndexes, count)
+	for i := range index {
+		index[i] = -1
+	}
 	for i, id := range st.tenants {
 		index[id] = int32(i)
 	}
 	return index
 }
 
+// of returns the index of a tenant, or -1.
+func (t tenantIndexes) of(id int32) int32 {
+	if id < 0 || int(id) >= len(t) {
+		return -1
+	}
+	return t[id]
+}
+
 // judge decides about a flow that other rules have accepted, by its first packet.
 // Without its tenant it is a drop.
-func (st *standing) judge(now int64, tenants map[int32]int32, f *conntrack.Flow, origin *inspect.Frame) policy.Decision {
+func (st *standing) judge(now int64, tenants tenantIndexes, f *conntrack.Flow, origin *inspect.Frame) policy.Decision {
 	none := policy.Decision{TenantIndex: -1, RuleIndex: -1}
-	tenant, known := tenants[f.Key.Tenant]
-	if !known {
+	tenant := tenants.of(f.Key.Tenant)
+	if tenant < 0 {
 		return none
 	}
 	k := policy.Packet{ContextID: f.Contexts[0], Frame: origin, From: f.From, To: f.To, Wall: now / 1e9, Now: now, Peek: true}
