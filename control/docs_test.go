@@ -22,15 +22,16 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	answers := map[string]func() any{
-		"GET /v1/status":   func() any { return new(Status) },
-		"POST /v1/reload":  func() any { return new(Reloaded) },
-		"POST /v1/explain": func() any { return new(Explanation) },
-		"GET /v1/flows":    func() any { return new(FlowPage) },
-		"GET /v1/rules":    func() any { return new(ruleList) },
-		"GET /v1/tenants":  func() any { return new(tenantList) },
-		"GET /v1/drops":    func() any { return new(dropList) },
-		"GET /v1/suggest":  func() any { return new(Suggested) },
-		"GET /v1/events":   func() any { return new(Event) },
+		"GET /v1/status":       func() any { return new(Status) },
+		"POST /v1/reload":      func() any { return new(Reloaded) },
+		"POST /v1/explain":     func() any { return new(Explanation) },
+		"GET /v1/flows":        func() any { return new(FlowPage) },
+		"GET /v1/rules":        func() any { return new(ruleList) },
+		"GET /v1/tenants":      func() any { return new(tenantList) },
+		"GET /v1/drops":        func() any { return new(dropList) },
+		"GET /v1/drops/recent": func() any { return new(RecentDrops) },
+		"GET /v1/suggest":      func() any { return new(Suggested) },
+		"GET /v1/events":       func() any { return new(Event) },
 
 		"GET /v1/temporary":            func() any { return new(TemporaryRules) },
 		"POST /v1/temporary":           func() any { return new(TemporaryChange) },
@@ -88,6 +89,10 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 		fmt.Sprintf("| time for looks at all flows, for sorted pages | %d %% of a processor; %v of it can be saved up |", 100/lookShare, words(lookSaved.String())),
 		fmt.Sprintf("longer than %v is answered with 503", words(lookWait.String())),
 		fmt.Sprintf("| `limit` | %d | of the page; at most %d |", DefaultFlows, MaxFlows),
+		fmt.Sprintf("| `limit` | %d | the newest; at most %d |", DefaultRecent, MaxRecent),
+		fmt.Sprintf("| `snap` | %d | bytes of each inner frame; at most %d are kept |", DefaultSnap, RecentSnap),
+		fmt.Sprintf("| frames that were dropped, with their first %d bytes | %d, of which %d ", RecentSnap, MaxRecent, recentRare),
+		fmt.Sprintf("| how many of them are kept a second | %d, and 1 of each tenant and reason |", allRate.Events),
 	} {
 		if !strings.Contains(string(text), bound) {
 			t.Errorf("it does not say %q", bound)

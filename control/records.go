@@ -60,16 +60,10 @@ func flowRecord(r *filter.Record, now int64, f *firewall.FlowView) {
 func frameRecord(r *filter.Record, f *firewall.FrameEvent) {
 	d := &f.Decision
 	*r = filter.Record{
-		Event: eventType(f), Verdict: f.Verdict.String(), Tenant: d.Tenant, Rule: d.Rule, Protocol: -1, EtherType: -1, VLANs: r.VLANs[:0],
+		Event: eventType(f), Verdict: frameVerdict(f), Tenant: d.Tenant, Rule: d.Rule, Protocol: -1, EtherType: -1, VLANs: r.VLANs[:0],
 		SrcPort: -1, DstPort: -1, From: f.Src, To: f.Dst,
 		Contexts: [2]uint64{f.Header.ContextID, f.Reverse}, HasContext: [2]bool{f.HasHeader, f.HasReverse},
 		Bytes: uint64(max(0, f.FrameLength)), Packets: 1,
-	}
-	switch {
-	case r.Event == EventReject:
-		r.Verdict = "reject"
-	case r.Event == EventWouldDrop:
-		r.Verdict = "audit"
 	}
 	switch {
 	case f.Reason != reason.None:
@@ -80,6 +74,7 @@ func frameRecord(r *filter.Record, f *firewall.FrameEvent) {
 	if !f.HasInner {
 		return
 	}
+	r.State = frameState(f)
 	in := &f.Inner
 	r.EtherType = int(in.EtherType)
 	for _, tag := range in.Tags[:in.TagCount] {

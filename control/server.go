@@ -45,6 +45,8 @@ type Config struct {
 	Temporary *temporary.List
 	// Feed is what GET /v1/events shows. Required.
 	Feed *Feed
+	// Recent, if not nil, has the frames that GET /v1/drops/recent shows.
+	Recent *Recent
 	// Elsewhere, if not nil, returns what was dropped before the firewall saw it.
 	Elsewhere func() []Drop
 	// Seen, if not nil, returns what audit mode has let pass; see [suggest.Watch].
@@ -105,6 +107,7 @@ func NewServer(c Config) (*Server, error) {
 	s.handleStream("GET", "/v1/rules", reads, s.large(s.rules))
 	s.handleStream("GET", "/v1/tenants", reads, s.large(s.tenants))
 	s.handle("GET", "/v1/drops", reads, s.drops)
+	s.handleStream("GET", "/v1/drops/recent", reads, s.large(s.recentDrops))
 	s.handleStream("GET", "/v1/suggest", reads, s.large(s.suggest))
 	s.handleStream("GET", "/v1/events", reads, s.events)
 	s.handleStream("GET", "/v1/temporary", reads, s.large(s.temporaryRules))

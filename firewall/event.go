@@ -18,6 +18,8 @@ type FrameEvent struct {
 	// Time is when the first packet of the frame came, in ns on the
 	// caller's clock.
 	Time int64
+	// Decided is when it was decided, on the same clock.
+	Decided int64
 	// Src, Dst, SrcPort and FrameID name the frame on the outside.
 	Src, Dst netip.Addr
 	SrcPort  uint16
@@ -70,12 +72,13 @@ type FrameEvent struct {
 	Rewritten bool
 }
 
-// begin resets e for a frame of which segments packets came, the first at
-// time first.
-func (e *FrameEvent) begin(key reassembly.Key, srcPort uint16, length, segments int, first int64) {
-	*e = FrameEvent{
-		Time: first, Src: key.Src, Dst: key.Dst, SrcPort: srcPort, FrameID: key.FrameID,
+// begin resets the event for a frame of which segments packets came, the first at
+// time first, and returns it.
+func (f *Firewall) begin(key reassembly.Key, srcPort uint16, length, segments int, first int64) *FrameEvent {
+	f.event = FrameEvent{
+		Time: first, Decided: f.now, Src: key.Src, Dst: key.Dst, SrcPort: srcPort, FrameID: key.FrameID,
 		FrameLength: length, Segments: segments,
 		Decision: policy.Decision{TenantIndex: -1, RuleIndex: -1},
 	}
+	return &f.event
 }

@@ -209,8 +209,7 @@ func (f *Firewall) reassemble(now int64, p *Packet) {
 // decide judges a whole frame and appends the verdicts of its packets, unless it
 // is an inner fragment that has to wait.
 func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
-	e := &f.event
-	e.begin(fr.Key, fr.SrcPort, fr.FrameLength, len(fr.Packets), fr.First)
+	e := f.begin(fr.Key, fr.SrcPort, fr.FrameLength, len(fr.Packets), fr.First)
 	e.Waited = f.fragment.late
 	f.fragment.first, f.fragment.waits = false, false
 	cut := len(fr.Data) < fr.FrameLength
@@ -316,8 +315,7 @@ func (f *Firewall) refuse(now int64, p *Packet, r reason.Reason) {
 	}
 	f.counters.FramesDropped.Add(1)
 	if f.observer != nil {
-		e := &f.event
-		e.begin(reassembly.Key{Src: s.Src, Dst: s.Dst, FrameID: s.FrameID}, s.SrcPort, int(s.FrameLength), 1, now)
+		e := f.begin(reassembly.Key{Src: s.Src, Dst: s.Dst, FrameID: s.FrameID}, s.SrcPort, int(s.FrameLength), 1, now)
 		e.Reason = r
 		f.observer(e)
 	}
@@ -336,8 +334,7 @@ func (f *Firewall) Dropped(d *reassembly.Dropped) {
 	if f.observer == nil {
 		return
 	}
-	e := &f.event
-	e.begin(d.Key, d.SrcPort, d.FrameLength, len(d.Packets), d.First)
+	e := f.begin(d.Key, d.SrcPort, d.FrameLength, len(d.Packets), d.First)
 	e.Incomplete, e.Reason = true, d.Reason
 	f.observer(e)
 }

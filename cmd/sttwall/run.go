@@ -90,12 +90,13 @@ type runConfig struct {
 // run runs the firewall until ctx ends.
 func run(ctx context.Context, c runConfig) error {
 	watch := newReporter(c.log)
-	feed := new(control.Feed)
+	feed, recent := new(control.Feed), control.NewRecent()
 	var inline *nfq.Inline
 	audited := suggest.NewWatch(func() *policy.Policy { return inline.Shared().Policy() }, time.Now())
 	c.inline.Observer = func(e *firewall.FrameEvent) {
 		watch.observe(e)
 		feed.Observe(e)
+		recent.Observe(e)
 		audited.Observe(e)
 	}
 	// The socket first: what cannot be asked shall not run unnoticed, and nothing
@@ -126,7 +127,7 @@ func run(ctx context.Context, c runConfig) error {
 	var running sync.WaitGroup
 	if socket != nil {
 		server, err := control.NewServer(control.Config{
-			Firewall: inline, Reload: reloads.reload, Temporary: rules, Feed: feed, Elsewhere: func() []control.Drop { return elsewhere(inline) },
+			Firewall: inline, Reload: reloads.reload, Temporary: rules, Feed: feed, Recent: recent, Elsewhere: func() []control.Drop { return elsewhere(inline) },
 			Seen: audited.Seen, Log: c.log, Version: version(), Rules: c.rules, Owner: os.Geteuid(),
 		})
 		if err != nil {
