@@ -1,0 +1,281 @@
+package dissect_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"sttwall/dissect"
+)
+
+// pdmlField is a field as tshark tells of it.
+type pdmlField struct {
+	Name   string      `xml:"name,attr"`
+	Pos    int         `xml:"pos,attr"`
+	Size   int         `xml:"size,attr"`
+	Show   string      `xml:"show,attr"`
+	Fields []pdmlField `xml:"field"`
+	Protos []pdmlField `xml:"proto"`
+}
+
+// whole is a whole STT frame in a capture.
+type whole struct {
+	header, inner []byte
+	// fields are all that lie in the frame header (with negative offsets) or in the
+	// inner frame, from the start of which they are counted.
+	fields []pdmlField
+}
+
+const headerLen = 18
+
+// wholeFrames has tshark take a capture apart. It takes STT for TCP unless its
+// heuristics are asked first.
+func wholeFrames(t testing.TB, path string) []whole {
+	options := []string{"-o", "ip.try_heuristic_first:TRUE", "-o", "ipv6.try_heuristic_first:TRUE",
+		"-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE", "-o", "tcp.desegment_tcp_streams:FALSE", "-Y", "stt.context_id"}
+	dumps := hexDumps(t, tshark(t, path, append(options, "-x")...))
+	decoder := xml.NewDecoder(bytes.NewReader(tshark(t, path, append(options, "-T", "pdml")...)))
+	var frames []whole
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		start, ok := token.(xml.StartElement)
+		if !ok || start.Name.Local != "packet" {
+			continue
+		}
+		var packet pdmlField
+		if err := decoder.DecodeElement(&packet, &start); err != nil {
+			t.Fatal(err)
+		}
+		frames = append(frames, wholeFrame(t, &packet, dumps[len(frames)]))
+	}
+	if len(frames) != len(dumps) {
+		t.Fatalf("%s: %d frames, and the bytes of %d", path, len(frames), len(dumps))
+	}
+	return frames
+}
+
+func wholeFrame(t testing.TB, packet *pdmlField, dump map[string][]byte) (w whole) {
+	// A frame of several segments is a buffer of its own, which begins with
+	// the segment header.
+	const segmentHeader = 20
+	data, inner := dump["Reassembled STT"], segmentHeader+headerLen
+	seen := 0
+	for i := range packet.Protos {
+		proto := &packet.Protos[i]
+		if proto.Name == "eth" {
+			if seen++; seen == 2 && data == nil {
+				data, inner = dump["Frame"], proto.Pos
+			}
+		}
+		var walk func(f *pdmlField)
+		walk = func(f *pdmlField) {
+			w.fields = append(w.fields, *f)
+			for i := range f.Fields {
+				walk(&f.Fields[i])
+			}
+			for i := range f.Protos {
+				walk(&f.Protos[i]) // what an ICMP error quotes
+			}
+		}
+		if seen == 2 || proto.Name == "stt" {
+			walk(proto)
+		}
+	}
+	if seen != 2 {
+		t.Fatalf("%d Ethernet headers in a packet", seen)
+	}
+	w.header, w.inner = data[inner-headerLen:inner], data[inner:]
+	// Of a frame of several segments, tshark counts some fields of the frame header
+	// from the start of the packet that came last, others from that of the buffer.
+	header := 0
+	for _, f := range w.fields {
+		if f.Name == "stt.version" {
+			header = f.Pos + headerLen
+		}
+	}
+	kept := w.fields[:0]
+	for _, f := range w.fields {
+		base := inner
+		if strings.HasPrefix(f.Name, "stt.") && f.Pos >= header-headerLen {
+			base = header
+		}
+		f.Fields, f.Protos = nil, nil
+		if f.Pos -= base; f.Size > 0 && f.Pos >= -headerLen {
+			kept = append(kept, f)
+		}
+	}
+	w.fields = kept
+	return w
+}
+
+func tshark(t testing.TB, path string, args ...string) []byte {
+	t.Helper()
+	program, err := exec.LookPath("tshark")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("tshark is not installed; CI needs it as the judge of fields")
+		}
+		t.Skip("tshark is not installed; it judges the fields")
+	}
+	cmd := exec.Command(program, append([]string{"-r", path}, args...)...)
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("tshark %s: %v\n%s", strings.Join(args, " "), err, &complaints)
+	}
+	return out
+}
+
+// hexDumps reads the output of tshark -x: for each packet its buffers by name.
+func hexDumps(t testing.TB, text []byte) []map[string][]byte {
+	t.Helper()
+	var all []map[string][]byte
+	name := ""
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if title, isTitle := strings.CutSuffix(line, " bytes):"); isTitle {
+			name = title[:strings.LastIndex(title, " (")]
+			if name == "Frame" {
+				all = append(all, make(map[string][]byte))
+			}
+			continue
+		}
+		_, rest, ok := strings.Cut(line, "  ")
+		if !ok {
+			name = ""
+			continue
+		}
+		if name == "" {
+			// A packet of one buffer has no title.
+			name = "Frame"
+			all = append(all, make(map[string][]byte))
+		}
+		b, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(rest[:min(48, len(rest))]), " ", ""))
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		all[len(all)-1][name] = append(all[len(all)-1][name], b...)
+	}
+	return all
+}
+
+func captures(t testing.TB) []string {
+	paths, err := filepath.Glob("../testdata/pcaps/*.pcap")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no captures: %v", err)
+	}
+	return paths
+}
+
+// TestTsharkNamesTheSameFields: in every frame of the captures each field that has
+// a name in Wireshark is in the same bytes with the same value there, and none with
+// such a name is missing.
+func TestTsharkNamesTheSameFields(t *testing.T) {
+	seen := make(map[string]int)
+	for _, path := range captures(t) {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".pcap"), func(t *testing.T) {
+			for i, w := range wholeFrames(t, path) {
+				for _, wrong := range disagreements(&w, seen) {
+					t.Errorf("frame %d: %s", i+1, wrong)
+				}
+				if t.Failed() {
+					return
+				}
+			}
+		})
+	}
+	for _, name := range []string{"stt.context_id", "arp.src.hw_mac", "ip.src", "ipv6.dst", "ipv6.fraghdr.offset", "ipv6.hopopts.nxt",
+		"tcp.seq_raw", "udp.length", "icmp.ident", "icmpv6.nd.ns.target_address", "tcp.flags"} {
+		if seen[name] == 0 {
+			t.Errorf("no field %s was compared", name)
+		}
+	}
+	t.Logf("%d kinds of fields were compared", len(seen))
+}
+
+// disagreements compares a frame, and counts what was compared.
+func disagreements(w *whole, seen map[string]int) (wrong []string) {
+	type place struct {
+		name string
+		pos  int
+	}
+	theirs, ours := make(map[place]*pdmlField), make(map[place]bool)
+	for i := range w.fields {
+		f := &w.fields[i]
+		theirs[place{f.Name, f.Pos}] = f
+	}
+	known := make(map[string]bool)
+	for _, l := range dissect.Dissect(&dissect.Frame{Header: w.header, Data: w.inner}) {
+		if l.Note != "" {
+			wrong = append(wrong, fmt.Sprintf("%s: note %q in a good frame", l.Name, l.Note))
+		}
+		for _, f := range l.Fields {
+			if f.Filter == "" {
+				continue
+			}
+			known[f.Filter] = true
+			pos := f.Offset
+			if l.InHeader {
+				pos -= headerLen
+			}
+			// Of bits, tshark names the word around them.
+			their := theirs[place{f.Filter, pos}]
+			for back := 1; f.Bits > 0 && their == nil && back < 4; back++ {
+				their = theirs[place{f.Filter, pos - back}]
+			}
+			switch {
+			case their == nil:
+				wrong = append(wrong, fmt.Sprintf("%s at %d: tshark has none there", f.Filter, pos))
+				continue
+			case f.Bits == 0 && (their.Pos != pos || their.Size != f.Length),
+				pos < their.Pos || pos+f.Length > their.Pos+their.Size:
+				wrong = append(wrong, fmt.Sprintf("%s: bytes %d+%d, tshark has %d+%d", f.Filter, pos, f.Length, their.Pos, their.Size))
+			}
+			if f.Filter == "ipv6.fraghdr.offset" || f.Filter == "ip.frag_offset" {
+				n, err := strconv.Atoi(f.Value)
+				if err != nil {
+					wrong = append(wrong, err.Error())
+				}
+				f.Value = strconv.Itoa(n / 8) // as it is on the wire
+			}
+			if !sameValue(f.Value, their.Show) {
+				wrong = append(wrong, fmt.Sprintf("%s: %q, tshark shows %q", f.Filter, f.Value, their.Show))
+			}
+			ours[place{f.Filter, their.Pos}] = true
+			seen[f.Filter]++
+		}
+	}
+	for at, f := range theirs {
+		if known[at.name] && !ours[at] && at.pos < len(w.inner) {
+			wrong = append(wrong, fmt.Sprintf("%s at %d: only tshark names it, %s", at.name, at.pos, f.Show))
+		}
+	}
+	return wrong
+}
+
+// sameValue compares the first word of ours with what tshark shows, as numbers if
+// they are some.
+func sameValue(ours, theirs string) bool {
+	word, _, _ := strings.Cut(ours, " ")
+	a, err1 := strconv.ParseUint(word, 0, 64)
+	b, err2 := strconv.ParseUint(theirs, 0, 64)
+	if err1 == nil && err2 == nil {
+		return a == b
+	}
+	return word == theirs
+}
