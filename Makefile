@@ -53,7 +53,8 @@ newcomer:
 	./scripts/newcomer
 
 # What is generated: docs/reasons.md from the table of reasons, the reference in
-# docs/rules.md from the loader's tables.
+# docs/rules.md from the loader's tables, that in docs/metrics.md from its table.
 docs:
 	go test ./reason -run TestDocs -update
 	go test ./policy -run TestTheReference -update
+	go test ./metrics -run TestTheReference -update

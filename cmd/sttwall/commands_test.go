@@ -85,6 +85,8 @@ func TestMistakesOnTheCommandLineHaveStatus2(t *testing.T) {
 		{"endpoint", "--local", "10.0.0.1", "--segmentation", "y"},
 		{"block"}, {"block", "any > any"}, {"block", "any", ">", "any", "--for", "1h"}, {"allow", "any > any"}, {"unblock"}, {"unblock", "../status"}, {"unblock", ""},
 		{"temporary", "more"},
+		{"run", "--rules", acceptAll, "--metrics", "9475"}, {"run", "--rules", acceptAll, "--metrics", "127.0.0.1:http"},
+		{"run", "--rules", acceptAll, "--metrics-tenants", "0"}, {"run", "--rules", acceptAll, "--metrics-rules", "1000000"},
 	} {
 		if status, _, stderr := sttwall(args...); status != statusUsage || !strings.Contains(stderr, "--help'") {
 			t.Errorf("%v: status %d, %s", args, status, stderr)

@@ -28,6 +28,8 @@ type reloader struct {
 	feed  *control.Feed
 	// load reads the rules again. said is about the file, and is printed.
 	load func() (p *policy.Policy, said string, err error)
+	// done, if not nil, is told how a reload ended.
+	done func(error)
 }
 
 // reload reports what is in force now; the error is a [control.Error] that says
@@ -41,6 +43,9 @@ func (r *reloader) reload() (control.Reloaded, error) {
 		e.Error = err.Error()
 	}
 	r.feed.Tell(e)
+	if r.done != nil {
+		r.done(err)
+	}
 	return done, err
 }
 

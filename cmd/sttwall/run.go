@@ -29,6 +29,7 @@ func newRunCommand(s streams) *cobra.Command {
 		state  string
 		report time.Duration
 		inline inlineFlags
+		counts metricsFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "run --rules FILE",
@@ -48,6 +49,9 @@ func newRunCommand(s streams) *cobra.Command {
 			if report < 0 {
 				return usageError{fmt.Errorf("--report %v: must not be negative", report)}
 			}
+			if err := counts.check(); err != nil {
+				return usageError{err}
+			}
 			config, err := inline.config()
 			if err != nil {
 				return usageError{err}
@@ -56,7 +60,7 @@ func newRunCommand(s streams) *cobra.Command {
 				return err
 			}
 			return run(cmd.Context(), runConfig{
-				inline: config, rules: rules, socket: socket, state: state, report: report,
+				inline: config, rules: rules, socket: socket, state: state, report: report, metrics: counts,
 				log: slog.New(slog.NewTextHandler(s.err, nil)),
 				load: func() (*policy.Policy, string, error) {
 					p, said, err := readPolicy(rules, policy.Printout{})
@@ -71,18 +75,20 @@ func newRunCommand(s streams) *cobra.Command {
 	flags.StringVar(&socket, "control", defaultSocket(), "`socket` over which the firewall is asked and changed; \"\" is none")
 	flags.StringVar(&state, "state", defaultState(), "`file` in which temporary rules outlast a restart; \"\" is none")
 	flags.DurationVar(&report, "report", 10*time.Second, "how often losses and drops are logged, if there were any; 0 is never")
+	counts.add(flags)
 	inline.addRun(flags)
 	return cmd
 }
 
 // runConfig is a firewall that `run` runs.
 type runConfig struct {
-	inline nfq.InlineConfig
-	rules  string // the rules file
-	socket string // of control; "": none
-	state  string // state file of temporary rules; "": none
-	report time.Duration
-	log    *slog.Logger
+	inline  nfq.InlineConfig
+	rules   string // the rules file
+	socket  string // of control; "": none
+	state   string // state file of temporary rules; "": none
+	report  time.Duration
+	metrics metricsFlags
+	log     *slog.Logger
 	// load reads the rules again; see [reloader].
 	load func() (*policy.Policy, string, error)
 }
@@ -109,6 +115,11 @@ func run(ctx context.Context, c runConfig) error {
 		}
 		defer socket.Close()
 	}
+	measures, err := c.metrics.open(c.log)
+	if err != nil {
+		return err
+	}
+	defer measures.close()
 	rules, err := temporary.Open(temporary.Config{Policy: c.inline.Policy, File: c.state})
 	if err != nil {
 		return err
@@ -122,7 +133,7 @@ func run(ctx context.Context, c runConfig) error {
 		return err
 	}
 	rules.Start(inline)
-	reloads := &reloader{inline: inline, rules: rules, log: c.log, feed: feed, load: c.load}
+	reloads := &reloader{inline: inline, rules: rules, log: c.log, feed: feed, load: c.load, done: measures.reloaded}
 	serving, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	if socket != nil {
@@ -144,6 +155,7 @@ func run(ctx context.Context, c runConfig) error {
 	running.Go(func() { watch.run(serving, inline, c.report) })
 	running.Go(func() { audited.Run(serving) })
 	running.Go(func() { reloads.atHangup(serving, hangup) })
+	measures.watch(ctx, c.inline, inline, rules)
 	err = inline.Run(ctx)
 	stop()
 	running.Wait()

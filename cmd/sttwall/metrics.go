@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/spf13/pflag"
+
+	"sttwall/control"
+	"sttwall/metrics"
+	"sttwall/nfq"
+	"sttwall/reassembly"
+	"sttwall/temporary"
+)
+
+// metricsFlags say where metrics are served, and how many series there may be.
+type metricsFlags struct {
+	address        string
+	tenants, rules int
+}
+
+func (f *metricsFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.address, "metrics", "", "`address` (127.0.0.1:9475, [::1]:9475, :9475) or path of a unix socket where /metrics, /healthz and /readyz are; \"\" is none")
+	flags.IntVar(&f.tenants, "metrics-tenants", metrics.DefaultTenants, "how many tenants have metrics of their own; others are summed")
+	flags.IntVar(&f.rules, "metrics-rules", metrics.DefaultRules, "how many rules have metrics of their own; others are summed")
+}
+
+func (f *metricsFlags) check() error {
+	if f.address != "" {
+		if err := metrics.CheckAddress(f.address); err != nil {
+			return fmt.Errorf("--metrics %s: %w", f.address, err)
+		}
+	}
+	for flag, n := range map[string]int{"--metrics-tenants": f.tenants, "--metrics-rules": f.rules} {
+		if n < 1 || n > metrics.MaxListed {
+			return fmt.Errorf("%s %d: want 1 to %d", flag, n, metrics.MaxListed)
+		}
+	}
+	return nil
+}
+
+// measures serve the metrics of a firewall. A nil one has none.
+type measures struct {
+	*metrics.Metrics
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// open listens and serves: nothing else runs yet, and /readyz says so.
+func (f *metricsFlags) open(log *slog.Logger) (*measures, error) {
+	if f.address == "" {
+		return nil, nil
+	}
+	all, err := metrics.New(metrics.Config{Tenants: f.tenants, Rules: f.rules, Version: version(), Log: log})
+	if err != nil {
+		return nil, err
+	}
+	l, err := metrics.Listen(f.address)
+	if err != nil {
+		return nil, fmt.Errorf("%w (--metrics names another address)", err)
+	}
+	log.Info("metrics are served", "address", l.Addr().String())
+	if l.Open {
+		log.Warn("metrics are open to other hosts, without password or encryption: listen on 127.0.0.1, or let a packet filter decide who may ask",
+			"address", l.Addr().String())
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	m := &measures{Metrics: all, stop: stop}
+	m.running.Go(func() {
+		if err := m.Serve(ctx, l); err != nil {
+			log.Error("metrics are out of order: the firewall goes on without them", "why", err)
+		}
+	})
+	return m, nil
+}
+
+// close ends serving.
+func (m *measures) close() {
+	if m != nil {
+		m.stop()
+		m.running.Wait()
+	}
+}
+
+// watch measures a firewall until ctx ends.
+func (m *measures) watch(ctx context.Context, c nfq.InlineConfig, inline *nfq.Inline, rules *temporary.List) {
+	if m == nil {
+		return
+	}
+	settings := c.Policy.Settings()
+	source := metrics.Source{
+		Firewall: inline, FlowsLimit: settings.Flows, BindingsLimit: settings.Bindings,
+		FailOpenAbsent: c.FailOpenAbsent, FailOpenOverload: c.Queue.FailOpenOverload,
+		Queues:    func() []control.QueueHealth { return queuesNow(c.Queue, inline) },
+		Elsewhere: func() []control.Drop { return elsewhere(inline) },
+		Temporary: func() (inForce, inactive int) {
+			for _, rule := range rules.Rules() {
+				if rule.Inactive != "" {
+					inactive++
+				} else {
+					inForce++
+				}
+			}
+			return inForce, inactive
+		},
+		HeldFor: c.Reassembly.Timeout,
+	}
+	if source.HeldFor == 0 {
+		source.HeldFor = reassembly.DefaultTimeout
+	}
+	if inline.Table() != nil {
+		source.Table = func() error {
+			_, err := inline.Table().Counters()
+			return err
+		}
+	}
+	m.Watch(source)
+	m.Ready()
+	context.AfterFunc(ctx, m.Stopping)
+}
+
+// reloaded counts a reload.
+func (m *measures) reloaded(err error) {
+	if m != nil {
+		m.Reloaded(err)
+	}
+}
+
+// queuesNow returns how the queues do.
+func queuesNow(c nfq.Config, inline *nfq.Inline) []control.QueueHealth {
+	length := c.Length
+	if length == 0 {
+		length = nfq.DefaultLength
+	}
+	var list []control.QueueHealth
+	for i, q := range inline.QueueStats() {
+		h := control.QueueHealth{
+			Number: int(c.Number) + i, Waiting: -1, Length: length, Packets: q.Packets, Verdicts: q.Verdicts,
+			Overruns: q.Overruns, Late: q.Late, Refused: q.PayloadRefused + q.VerdictsLost + q.Unreadable,
+			Errors: q.OtherErrors, ReceiveBuffer: q.ReceiveBuffer,
+		}
+		if q.KernelKnown {
+			h.Waiting = int(q.Kernel.Waiting)
+			h.DroppedFull, h.DroppedBuffer = uint64(q.Kernel.DroppedFull), uint64(q.Kernel.DroppedBuffer)
+		}
+		list = append(list, h)
+	}
+	return list
+}
