@@ -14,7 +14,7 @@ import (
 func main() {
 	// The demo runs in namespaces that it makes by starting this program
 	// again; then this call does not return.
-	lab.MaybeChild()
+	lab.MaybeChild(lab.Programs{Live: runLiveFirewall})
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	status := execute(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})

@@ -91,6 +91,8 @@ type runConfig struct {
 	log     *slog.Logger
 	// load reads the rules again; see [reloader].
 	load func() (*policy.Policy, string, error)
+	// started, if not nil, is called when the firewall takes packets and can be asked.
+	started func()
 }
 
 // run runs the firewall until ctx ends.
@@ -156,6 +158,9 @@ func run(ctx context.Context, c runConfig) error {
 	running.Go(func() { audited.Run(serving) })
 	running.Go(func() { reloads.atHangup(serving, hangup) })
 	measures.watch(ctx, c.inline, inline, rules)
+	if c.started != nil {
+		c.started()
+	}
 	err = inline.Run(ctx)
 	stop()
 	running.Wait()

@@ -30,6 +30,8 @@ const (
 	entryTest = "test"
 	// entryDemo: the child runs the demo.
 	entryDemo = "demo"
+	// entryLive: the child runs the live demo.
+	entryLive = "live"
 
 	// The child reads its orders from controlFD; its end tells it to stop.
 	controlFD = 3
@@ -47,6 +49,7 @@ type message struct {
 	Progress    string `json:"progress,omitempty"`
 	Error       string `json:"error,omitempty"`
 	Unavailable bool   `json:"unavailable,omitempty"`
+	Live        *Live  `json:"live,omitempty"` // it runs now
 }
 
 // childError is an error of the child, in the parent.
@@ -59,6 +62,15 @@ func (e childError) Is(target error) bool { return target == ErrUnavailable && e
 // order is what a parent tells its child before it starts.
 type order struct {
 	Options Options `json:"options"`
+	// PID of the child, as its parent knows it.
+	PID int `json:"pid"`
+}
+
+// Programs are what a child runs that is not this package's own.
+type Programs struct {
+	// Live runs the firewall of the live demo, as `sttwall run` does, until ctx
+	// ends; see [RunLive]. nil: there is no live demo.
+	Live func(ctx context.Context, f LiveFirewall) error
 }
 
 // insideChild is set once, by MaybeChild before anything else runs.
@@ -68,7 +80,7 @@ var insideChild bool
 // started: then it sets the namespaces up, runs the lab and exits, or, in a
 // test binary, returns so that the one test runs. It has to be the first call
 // in main and in TestMain.
-func MaybeChild() {
+func MaybeChild(p Programs) {
 	entry := os.Getenv(childVariable)
 	if entry == "" {
 		return
@@ -102,7 +114,8 @@ func MaybeChild() {
 	}()
 
 	out := json.NewEncoder(messages)
-	if err := enterNamespaces(); err != nil {
+	err := enterNamespaces()
+	if err != nil {
 		out.Encode(message{Error: err.Error(), Unavailable: errors.Is(err, ErrUnavailable)})
 		os.Exit(2)
 	}
@@ -110,7 +123,12 @@ func MaybeChild() {
 	if entry == entryTest {
 		return
 	}
-	ok, err := runScenario(ctx, in.Options, func(m message) { out.Encode(m) })
+	ok, report := true, func(m message) { out.Encode(m) }
+	if entry == entryLive {
+		err = runLive(ctx, &in, p.Live, report)
+	} else {
+		ok, err = runScenario(ctx, in.Options, report)
+	}
 	switch {
 	case err != nil:
 		out.Encode(message{Error: err.Error(), Unavailable: errors.Is(err, ErrUnavailable)})
@@ -206,6 +224,7 @@ func (c *child) attempt(ctx context.Context, cloneFlags uintptr) (int, error) {
 	if c.started != nil {
 		c.started(cmd.Process.Pid)
 	}
+	c.order.PID = cmd.Process.Pid
 	// A pipe takes this without the child reading.
 	orderErr := json.NewEncoder(controlWrite).Encode(&c.order)
 

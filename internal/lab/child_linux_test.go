@@ -24,7 +24,7 @@ import (
 const victimVariable = "STTWALL_LAB_TEST_VICTIM"
 
 func TestMain(m *testing.M) {
-	MaybeChild()
+	MaybeChild(Programs{})
 	if os.Getenv(victimVariable) != "" {
 		os.Exit(victim())
 	}

@@ -63,5 +63,17 @@ func (l *Lab) Failure() error {
 	return nil
 }
 
+// failed returns a channel that gets the first failure, if there is one before ctx
+// ends.
+func (l *Lab) failed(ctx context.Context) <-chan error {
+	c := make(chan error, 1)
+	go func() {
+		if err, stopped := l.failures.wait(ctx, "a failure", func(error) bool { return true }); stopped == nil {
+			c <- err
+		}
+	}()
+	return c
+}
+
 // QueueStats returns what each queue has counted.
 func (l *Lab) QueueStats() []nfq.Stats { return l.firewall.QueueStats() }

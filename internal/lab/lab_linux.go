@@ -39,6 +39,8 @@ type Config struct {
 
 	// Without leaves parts out; the zero value has all.
 	Without Parts
+	// Third: there is a third tenant, initech, beside acme and globex.
+	Third bool
 	// OuterIPv6: the endpoints talk over IPv6.
 	OuterIPv6 bool
 	// Segmentation says who cuts the endpoints' large frames.
@@ -104,7 +106,7 @@ func New(c Config) (*Lab, error) {
 }
 
 func (l *Lab) build(c Config) error {
-	if err := l.buildUnderlay(); err != nil {
+	if err := l.buildUnderlay(c.Third); err != nil {
 		return err
 	}
 	for _, s := range sides() {

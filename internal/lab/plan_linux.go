@@ -27,8 +27,9 @@ type tenant struct {
 }
 
 var (
-	acme   = tenant{"acme", ContextAcme, AcmeA}
-	globex = tenant{"globex", ContextGlobex, GlobexA}
+	acme    = tenant{"acme", ContextAcme, AcmeA}
+	globex  = tenant{"globex", ContextGlobex, GlobexA}
+	initech = tenant{"initech", ContextInitech, InitechA}
 
 	// gateway is an address that nobody has.
 	gateway = netip.MustParseAddr("192.168.0.254")

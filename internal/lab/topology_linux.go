@@ -23,10 +23,18 @@ const (
 	AcmeB     Place = "acme-b"
 	GlobexA   Place = "globex-a"
 	GlobexB   Place = "globex-b"
+	InitechA  Place = "initech-a" // with Config.Third
+	InitechB  Place = "initech-b" // likewise
 )
 
 // places lists those that have to be made; the firewall's is the process's own.
-var places = []Place{EndpointA, EndpointB, AcmeA, AcmeB, GlobexA, GlobexB}
+func places(third bool) []Place {
+	list := []Place{EndpointA, EndpointB, AcmeA, AcmeB, GlobexA, GlobexB}
+	if third {
+		list = append(list, InitechA, InitechB)
+	}
+	return list
+}
 
 const (
 	// Underlay is the interface of an endpoint towards the firewall.
@@ -43,9 +51,10 @@ const (
 	hostLinkMTU = 9000
 	hostMTU     = 1500
 
-	// ContextAcme and ContextGlobex are the tenants' Context IDs.
-	ContextAcme   = 100
-	ContextGlobex = 200
+	// ContextAcme, ContextGlobex and ContextInitech are the tenants' Context IDs.
+	ContextAcme    = 100
+	ContextGlobex  = 200
+	ContextInitech = 300
 )
 
 // Outer addresses: as in the captures of a real implementation, so that they
@@ -90,18 +99,18 @@ type side struct {
 func sides() [2]side {
 	return [2]side{{
 		EndpointA, OuterA, OuterA6, routerA, routerA6, UnderlayA, InnerA, InnerA6, macA,
-		map[uint64]Place{ContextAcme: AcmeA, ContextGlobex: GlobexA},
+		map[uint64]Place{ContextAcme: AcmeA, ContextGlobex: GlobexA, ContextInitech: InitechA},
 		net.HardwareAddr{0x02, 0x47, 0, 0, 1, 1}, net.HardwareAddr{0x02, 0x47, 0, 0, 1, 0xfe},
 	}, {
 		EndpointB, OuterB, OuterB6, routerB, routerB6, UnderlayB, InnerB, InnerB6, macB,
-		map[uint64]Place{ContextAcme: AcmeB, ContextGlobex: GlobexB},
+		map[uint64]Place{ContextAcme: AcmeB, ContextGlobex: GlobexB, ContextInitech: InitechB},
 		net.HardwareAddr{0x02, 0x47, 0, 0, 2, 1}, net.HardwareAddr{0x02, 0x47, 0, 0, 2, 0xfe},
 	}}
 }
 
 // buildUnderlay makes the namespaces and the two networks between endpoints
 // and firewall.
-func (l *Lab) buildUnderlay() error {
+func (l *Lab) buildUnderlay(third bool) error {
 	own, err := currentNamespace(string(Firewall))
 	if err != nil {
 		return err
@@ -112,7 +121,7 @@ func (l *Lab) buildUnderlay() error {
 	}); err != nil {
 		return fmt.Errorf("lab: %s: %w", Firewall, err)
 	}
-	for _, place := range places {
+	for _, place := range places(third) {
 		ns, err := newNamespace(string(place))
 		if err != nil {
 			return fmt.Errorf("lab: %w", err)

@@ -38,7 +38,11 @@ func (l *Lab) startEndpoint(c Config, near, far *side) error {
 		Underlay: Underlay, Local: local, Remotes: []endpoint.Remote{{Addr: remote}},
 		Segmentation: c.Segmentation,
 	}
-	for _, t := range []tenant{acme, globex} {
+	tenants := []tenant{acme, globex}
+	if c.Third {
+		tenants = append(tenants, initech)
+	}
+	for _, t := range tenants {
 		port := endpoint.Port{Name: t.name, ContextID: t.context, Kind: c.HostLinks, MTU: hostLinkMTU}
 		if c.HostLinks != endpoint.KindTAP {
 			port.Peer = t.name + "-host"

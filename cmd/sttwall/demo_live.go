@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"sttwall/internal/lab"
+	"sttwall/policy"
+)
+
+// demoReport is how often the firewall of the live demo logs losses and drops.
+const demoReport = time.Minute
+
+// demoFrameIDBits sizes its frame-ID filter: the live demo sends a few hundred
+// frames a second.
+const demoFrameIDBits = 20
+
+// runLiveFirewall is the firewall of the live demo, in the lab's child process: the
+// same as `sttwall run`. It logs to stderr.
+func runLiveFirewall(ctx context.Context, f lab.LiveFirewall) error {
+	s := streams{os.Stdin, os.Stdout, os.Stderr}
+	load := func() (*policy.Policy, string, error) { return readPolicyAs(f.Rules, f.RulesName) }
+	p, said, err := load()
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, said)
+	}
+	c := runConfig{
+		rules: f.RulesName, socket: f.Socket, report: demoReport,
+		log: slog.New(slog.NewTextHandler(s.err, nil)), load: load, started: f.Started,
+	}
+	c.inline.Policy, c.inline.Queues, c.inline.FrameIDBits = p, f.Queues, demoFrameIDBits
+	c.inline.Queue.Number = defaultQueue
+	if c.inline.Queues == 0 {
+		c.inline.Queues = 2
+	}
+	return run(ctx, c)
+}
+
+// readPolicyAs loads a rules file that has another name outside of this process. Both
+// that people read, and that they can open, is that one.
+func readPolicyAs(path, name string) (rules *policy.Policy, said string, err error) {
+	src, err := os.ReadFile(path) // as large as the lab's file system at most
+	if err != nil {
+		return nil, "", err
+	}
+	rules, diagnostics := policy.Load(name, src)
+	if len(diagnostics) > 0 {
+		var out strings.Builder
+		if err := policy.WriteDiagnostics(&out, diagnostics, policy.Printout{Files: map[string]*hcl.File{name: {Bytes: src}}}); err != nil {
+			return nil, "", err
+		}
+		said = out.String()
+	}
+	if diagnostics.HasErrors() {
+		return nil, said, errFindings
+	}
+	return rules, said, nil
+}
+
+// runLiveDemo has the live traffic without a screen until ctx ends.
+func runLiveDemo(ctx context.Context, s streams, queues int) error {
+	return lab.RunLive(ctx, lab.LiveOptions{Queues: queues}, func(ctx context.Context, live lab.Live) error {
+		_, err := fmt.Fprintf(s.out, "The demo runs until ^C. Its rules: %s\nIn another terminal:\n\n"+
+			"    sttwall flows  --control %[2]s\n"+
+			"    sttwall events --control %[2]s\n"+
+			"    sttwall drops  --control %[2]s\n"+
+			"    sttwall reload --control %[2]s\n", live.Rules, live.Control)
+		if err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return nil
+	})
+}
