@@ -238,6 +238,9 @@ type Stats struct {
 	Unlearned uint64
 }
 
+// Capacity is how many bindings there is room for.
+func (t *Table) Capacity() int { return len(t.shards) * t.shards[0].capacity }
+
 // Stats returns the sums.
 func (t *Table) Stats() Stats {
 	c := &t.stats

@@ -210,6 +210,22 @@ func (t *Table) Stats() Stats {
 	}
 }
 
+// HalfOpen returns how many flows of all tenants are half-open TCP.
+func (t *Table) HalfOpen() int {
+	n := t.tenants.others.halfOpen.Load()
+	for i := range t.tenants.chunks {
+		if chunk := t.tenants.chunks[i].Load(); chunk != nil {
+			for j := range chunk {
+				n += chunk[j].halfOpen.Load()
+			}
+		}
+	}
+	return int(n)
+}
+
+// MaxFlows returns the bound on flows.
+func (t *Table) MaxFlows() int { return t.config.MaxFlows }
+
 // TenantStats returns how many flows a tenant has, and how many of them are
 // half-open TCP.
 func (t *Table) TenantStats(tenant int32) (flows, halfOpen int) {

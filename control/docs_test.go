@@ -24,6 +24,8 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 	answers := map[string]func() any{
 		"GET /v1/status":       func() any { return new(Status) },
 		"POST /v1/reload":      func() any { return new(Reloaded) },
+		"GET /v1/health":       func() any { return new(Health) },
+		"GET /v1/history":      func() any { return new(History) },
 		"POST /v1/explain":     func() any { return new(Explanation) },
 		"GET /v1/flows":        func() any { return new(FlowPage) },
 		"GET /v1/rules":        func() any { return new(ruleList) },
@@ -87,6 +89,9 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 		fmt.Sprintf("| `max_rules` | 100 | at most so many for a tenant; at most %d |", mostSuggested),
 		strings.Replace("| `sort` | no order | by `"+strings.Join(FlowSorts, "`, `")+"` |", "`rate`", "`rate` (bytes a second, both directions)", 1),
 		fmt.Sprintf("| time for looks at all flows, for sorted pages | %d %% of a processor; %v of it can be saved up |", 100/lookShare, words(lookSaved.String())),
+		fmt.Sprintf("| `samples` | %d | how many, the newest; at most %[1]d |", historySamples),
+		fmt.Sprintf("| samples of history | %d, a second each |", historySamples),
+		fmt.Sprintf("what is %d %% full", nearlyFull),
 		fmt.Sprintf("longer than %v is answered with 503", words(lookWait.String())),
 		fmt.Sprintf("| `limit` | %d | of the page; at most %d |", DefaultFlows, MaxFlows),
 		fmt.Sprintf("| `limit` | %d | the newest; at most %d |", DefaultRecent, MaxRecent),

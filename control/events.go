@@ -221,7 +221,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		batch.Reset()
 		for n := 0; n < eventBatch && ring.take(tell); n++ {
 		}
-		if n := ring.lost.Swap(0); n > 0 {
+		if n := s.config.Feed.told(ring); n > 0 {
 			// That it is not complete concerns every reader.
 			wrong = errors.Join(wrong, lines.Encode(&Event{Type: EventLost, Time: time.Now(), Count: n}))
 		}

@@ -17,6 +17,8 @@ const maxSubscribers, maxReadingSubscribers = 16, 12
 type Feed struct {
 	rings atomic.Pointer[[]*ring] // nil: nobody follows
 
+	lost atomic.Uint64 // by all rings, as far as they have said so
+
 	mu      sync.Mutex // of what follows, and of changing rings
 	readers int
 }
@@ -71,8 +73,30 @@ func (f *Feed) subscribe(reader bool) (r *ring, leave func()) {
 		if reader {
 			f.readers--
 		}
+		f.told(r)
 	}
 }
+
+// told takes what a ring has lost since this was last asked.
+func (f *Feed) told(r *ring) uint64 {
+	n := r.lost.Swap(0)
+	f.lost.Add(n)
+	return n
+}
+
+// losses counts the events that were lost by all who have followed.
+func (f *Feed) losses() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := f.lost.Load()
+	for _, r := range f.all() {
+		n += r.lost.Load()
+	}
+	return n
+}
+
+// followers is how many follow now.
+func (f *Feed) followers() int { return len(f.all()) }
 
 func (f *Feed) all() []*ring {
 	if rings := f.rings.Load(); rings != nil {

@@ -114,14 +114,18 @@ type History struct {
 
 // Sample is what happened in one step, up to Time: not sums since the start.
 type Sample struct {
-	Time     time.Time `json:"time"`
-	Packets  uint64    `json:"packets"`
-	Bytes    uint64    `json:"bytes"` // of outer packets
-	Accepted uint64    `json:"accepted"`
-	Dropped  uint64    `json:"dropped"`
-	Audited  uint64    `json:"audited"` // frames that passed by audit mode alone; they are in Accepted too
-	Rejected uint64    `json:"rejected"`
-	Begun    uint64    `json:"begun"` // flows
+	Time    time.Time `json:"time"`
+	Packets uint64    `json:"packets"`
+	Bytes   uint64    `json:"bytes"` // of outer packets
+	// Accepted counts frames; Dropped those that were dropped, and packets of no
+	// frame.
+	Accepted uint64 `json:"accepted"`
+	Dropped  uint64 `json:"dropped"`
+	// Audited frames passed by audit mode alone; they are in Accepted too. Rejected
+	// ones are in Dropped too.
+	Audited  uint64 `json:"audited"`
+	Rejected uint64 `json:"rejected"`
+	Begun    uint64 `json:"begun"` // flows
 	// Flows and Held are at the end of the step: known flows, packets held.
 	Flows int `json:"flows"`
 	Held  int `json:"held"`

@@ -49,6 +49,9 @@ type Config struct {
 	Recent *Recent
 	// Elsewhere, if not nil, returns what was dropped before the firewall saw it.
 	Elsewhere func() []Drop
+	// Vitals, if not nil, returns what those know who run the queues. It is called once
+	// a second, and for GET /v1/health.
+	Vitals func() Vitals
 	// Seen, if not nil, returns what audit mode has let pass; see [suggest.Watch].
 	Seen func() suggest.Seen
 	// Log is told of changes, and of mistakes of the server's own. Required.
@@ -74,6 +77,7 @@ type Server struct {
 	refusals *limit.Bucket // of log lines about them
 	behind   atomic.Int64  // ns from the firewall's clock to the wall clock
 	look     look
+	history  history
 }
 
 // NewServer makes a server. It listens nowhere yet.
@@ -101,6 +105,8 @@ func NewServer(c Config) (*Server, error) {
 	}
 	s.look.clock = func() time.Duration { return time.Since(s.started) }
 	s.handle("GET", "/v1/status", reads, s.status)
+	s.handle("GET", "/v1/health", reads, s.health)
+	s.handle("GET", "/v1/history", reads, s.recent)
 	s.handle("POST", "/v1/reload", changes, s.reload)
 	s.handleStream("POST", "/v1/explain", reads, s.explain)
 	s.handleStream("GET", "/v1/flows", reads, s.flows)
@@ -232,9 +238,19 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// Serve answers on l until ctx ends, then takes the socket away and ends all
+// Serve answers on l and keeps the history until ctx ends, then takes the socket away and ends all
 // connections. The error is nil if ctx ended.
 func (s *Server) Serve(ctx context.Context, l *Listener) error {
+	keeping, stop := context.WithCancel(ctx)
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		s.keep(keeping)
+	}()
+	defer func() {
+		stop()
+		<-kept
+	}()
 	defer context.AfterFunc(ctx, func() { s.http.Close() })()
 	err := s.http.Serve(&bounded{Listener: l, changer: s.changer})
 	s.http.Close()

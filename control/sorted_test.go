@@ -148,7 +148,7 @@ func TestSortedPagesAreThoseOfAnObviousSort(t *testing.T) {
 				}
 				if q.Offset == 0 {
 					slices.SortFunc(want, func(a, b Flow) int {
-						c := obvious(key, page.Time, &a, &b)
+						c := obvious(key, unsorted.Time, &a, &b)
 						if q.Descending {
 							c = -c
 						}

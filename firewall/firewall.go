@@ -50,6 +50,7 @@ type Firewall struct {
 	reassembler *reassembly.Reassembler
 	hold        fragmentHold
 	counters    Counters
+	shown       heldShown
 
 	// Scratch, reset for every packet.
 	segment stt.Segment // the packet at hand
@@ -94,21 +95,6 @@ func New(c Config) (*Firewall, error) {
 
 // Counters returns what f has done. The pointer stays valid.
 func (f *Firewall) Counters() *Counters { return &f.counters }
-
-// Held is what a [Firewall] holds.
-type Held struct {
-	reassembly.Stats // frames that are not whole
-	// Fragments is how many later inner fragments wait for their first one,
-	// FragmentPackets how many outer packets carried them, and FragmentMemory the
-	// size of their buffers in bytes.
-	Fragments, FragmentPackets, FragmentMemory int
-}
-
-// Held returns what is held.
-func (f *Firewall) Held() Held {
-	h := &f.hold
-	return Held{f.reassembler.Held(), len(h.waiting), h.used.packets, h.used.memory}
-}
 
 // Process takes one packet at time now, in ns on a clock that never goes
 // back, and appends to out the verdicts that are known then. Every packet gets

@@ -76,6 +76,8 @@ type Inline struct {
 	since     firewall.Since
 	clock     func() int64
 	table     atomic.Pointer[Table] // nil: somebody else's
+	config    InlineConfig
+	bounds    Bounds
 }
 
 // StartInline opens the queues and then installs the table, so that no packet
@@ -87,7 +89,7 @@ func StartInline(c InlineConfig) (*Inline, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &Inline{}
+	in := &Inline{config: c}
 	if err := in.open(c); err != nil {
 		in.closeQueues()
 		return nil, err
@@ -189,6 +191,7 @@ func (in *Inline) open(c InlineConfig) error {
 	if err != nil {
 		return fmt.Errorf("held fragments: %w", err)
 	}
+	in.bounds = boundsOf(per, hold, c.Queues)
 	cpus, err := allowedCPUs()
 	if err != nil {
 		return err
@@ -337,6 +340,32 @@ func (in *Inline) QueueStats() []Stats {
 		stats[i] = q.Stats()
 	}
 	return stats
+}
+
+// Config returns what the firewall was started with. Its policy may be another one
+// by now: see [firewall.Shared.Policy].
+func (in *Inline) Config() InlineConfig { return in.config }
+
+// Bounds are those of all workers together.
+type Bounds struct {
+	Frames, Packets, Memory, Tombstones int // of [reassembly.Config]
+	FragmentPackets                     int // of [firewall.HoldConfig]
+}
+
+func boundsOf(per reassembly.Config, hold firewall.HoldConfig, workers int) Bounds {
+	return Bounds{
+		Frames: workers * per.Frames, Packets: workers * per.Packets, Memory: workers * per.Memory,
+		Tombstones: workers * per.Tombstones, FragmentPackets: workers * hold.Packets,
+	}
+}
+
+// Held returns what all workers hold, as of the batch that each has decided last,
+// and what they can.
+func (in *Inline) Held() (now firewall.Held, bounds Bounds) {
+	for _, f := range in.firewalls {
+		now.Add(f.HeldLately())
+	}
+	return now, in.bounds
 }
 
 // Table returns the table; nil with [TableForeign].

@@ -85,6 +85,9 @@ func (t *Table) Counters() (TableCounters, error) {
 		return c, fmt.Errorf("table %s: read counters: %w", TableName, err)
 	}
 	objects, err := conn.GetObjects(ourTable())
+	if errors.Is(err, unix.ENOENT) {
+		err = ErrTableGone
+	}
 	if err != nil {
 		return c, fmt.Errorf("table %s: read counters: %w", TableName, err)
 	}
@@ -107,7 +110,7 @@ func (t *Table) Counters() (TableCounters, error) {
 		}
 	}
 	if !found {
-		return c, fmt.Errorf("table %s: read counters: the table is gone", TableName)
+		return c, fmt.Errorf("table %s: read counters: %w", TableName, ErrTableGone)
 	}
 	return c, nil
 }

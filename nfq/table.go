@@ -111,6 +111,9 @@ func afterLast(p netip.Prefix) (netip.Addr, bool) {
 	return next, next.IsValid()
 }
 
+// ErrTableGone: somebody has removed the table.
+var ErrTableGone = errors.New("the table is gone")
+
 // TableCounters are packets counted by the table since it was installed.
 type TableCounters struct {
 	// Queued went to a queue, or past it where the table fails open.

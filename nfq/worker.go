@@ -25,6 +25,8 @@ type Core interface {
 	NextDeadline() (int64, bool)
 	// Flush appends drops for all packets held.
 	Flush(out *firewall.Verdicts)
+	// Rest is called when all that has come is answered, once for each batch.
+	Rest()
 }
 
 const (
@@ -164,6 +166,7 @@ func (w *Worker) step() error {
 	if err := w.answer(); err != nil {
 		return err
 	}
+	w.core.Rest()
 	return w.widen()
 }
 
@@ -205,6 +208,7 @@ func (w *Worker) close() error {
 	w.verdicts.Reset()
 	w.core.Flush(&w.verdicts)
 	err := w.answer()
+	w.core.Rest()
 	if cerr := w.queue.Close(); err == nil {
 		err = cerr
 	}

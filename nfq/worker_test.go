@@ -84,11 +84,14 @@ type pairCore struct {
 	surprise int // packets that Expect was not told of
 	process  func(p *firewall.Packet)
 	lifetime time.Duration
+	rests    int
 }
 
 func newPairCore() *pairCore {
 	return &pairCore{held: make(map[uint64]int64), expected: make(map[uint64]bool), lifetime: 10 * time.Millisecond}
 }
+
+func (c *pairCore) Rest() { c.rests++ }
 
 func (c *pairCore) Expect(packets []firewall.Packet) {
 	for i := range packets {
@@ -206,6 +209,10 @@ func TestWorker(t *testing.T) {
 			if core.surprise != 0 {
 				t.Errorf("the core was not told of %d packets before the first of their batch", core.surprise)
 			}
+			// Once for each batch that was answered, one without packets included, and at the end.
+			if want := len(q.waits) + 1; core.rests < 1 || core.rests > want {
+				t.Errorf("the core rested %d times, want 1 to %d", core.rests, want)
+			}
 			for _, wait := range q.waits {
 				if wait >= 0 && wait < minWait {
 					t.Errorf("got a wait of %v, want at least %v", wait, minWait)
@@ -289,6 +296,7 @@ func (acceptCore) Process(_ int64, p *firewall.Packet, out *firewall.Verdicts) {
 func (acceptCore) Expire(int64, *firewall.Verdicts) {}
 func (acceptCore) NextDeadline() (int64, bool)      { return 0, true } // always overdue
 func (acceptCore) Flush(*firewall.Verdicts)         {}
+func (acceptCore) Rest()                            {}
 
 func TestWorkerStepAllocatesNothing(t *testing.T) {
 	q := &echoQueue{batch: packets(1, 2, 3, 4, 5, 6, 7, 8)}

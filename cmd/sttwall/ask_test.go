@@ -14,7 +14,6 @@ import (
 
 	"sttwall/control"
 	"sttwall/internal/lab"
-	"sttwall/nfq"
 )
 
 func TestARunningFirewallIsAsked(t *testing.T) {
@@ -232,20 +231,5 @@ acme    icmp id 77  10.0.0.1         10.0.0.2          replied      acme/ping  -
 		"  there is a flow: tcp 10.0.0.1:40000 > 10.0.0.2:443, established, accept by acme/web, between endpoints 10.47.2.1 and 10.47.1.1\n"+
 		"  the packet belongs to it (reply)\n  the rules, for the first packet of the flow:\n"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-}
-
-func TestDropsElsewhereHaveNamesAndRemedies(t *testing.T) {
-	queues := []nfq.Stats{{Overruns: 2, Kernel: nfq.KernelStats{DroppedFull: 5, DroppedBuffer: 9}}, {Overruns: 1, Kernel: nfq.KernelStats{DroppedFull: 1}}}
-	drops := append(tableDrops(&nfq.TableCounters{Queued: 100, OuterFragment: 3, EndpointUnknown: 4, OtherTunnel: 6}), queueDrops(queues)...)
-	want := map[string]uint64{"outer_fragment": 3, "endpoint_unknown": 4, "other_tunnel": 6, "queue_full": 6, "receive_buffer_full": 9}
-	for _, d := range drops {
-		if d.Count != want[d.Reason] || d.Meaning == "" || d.Remedy == "" || (d.Where == "queue") != strings.HasSuffix(d.Reason, "_full") {
-			t.Errorf("%+v", d)
-		}
-		delete(want, d.Reason)
-	}
-	if len(want) > 0 {
-		t.Errorf("not told: %v", want)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sttwall/control"
+	"sttwall/internal/vitals"
 	"sttwall/metrics"
 	"sttwall/nfq"
 	"sttwall/reassembly"
@@ -93,8 +94,8 @@ func (m *measures) watch(ctx context.Context, c nfq.InlineConfig, inline *nfq.In
 	source := metrics.Source{
 		Firewall: inline, FlowsLimit: settings.Flows, BindingsLimit: settings.Bindings,
 		FailOpenAbsent: c.FailOpenAbsent, FailOpenOverload: c.Queue.FailOpenOverload,
-		Queues:    func() []control.QueueHealth { return queuesNow(c.Queue, inline) },
-		Elsewhere: func() []control.Drop { return elsewhere(inline) },
+		Queues:    func() []control.QueueHealth { return vitals.Queues(inline) },
+		Elsewhere: func() []control.Drop { return vitals.Drops(inline) },
 		Temporary: func() (inForce, inactive int) {
 			for _, rule := range rules.Rules() {
 				if rule.Inactive != "" {
@@ -126,26 +127,4 @@ func (m *measures) reloaded(err error) {
 	if m != nil {
 		m.Reloaded(err)
 	}
-}
-
-// queuesNow returns how the queues do.
-func queuesNow(c nfq.Config, inline *nfq.Inline) []control.QueueHealth {
-	length := c.Length
-	if length == 0 {
-		length = nfq.DefaultLength
-	}
-	var list []control.QueueHealth
-	for i, q := range inline.QueueStats() {
-		h := control.QueueHealth{
-			Number: int(c.Number) + i, Waiting: -1, Length: length, Packets: q.Packets, Verdicts: q.Verdicts,
-			Overruns: q.Overruns, Late: q.Late, Refused: q.PayloadRefused + q.VerdictsLost + q.Unreadable,
-			Errors: q.OtherErrors, ReceiveBuffer: q.ReceiveBuffer,
-		}
-		if q.KernelKnown {
-			h.Waiting = int(q.Kernel.Waiting)
-			h.DroppedFull, h.DroppedBuffer = uint64(q.Kernel.DroppedFull), uint64(q.Kernel.DroppedBuffer)
-		}
-		list = append(list, h)
-	}
-	return list
 }

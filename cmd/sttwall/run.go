@@ -16,6 +16,7 @@ import (
 
 	"sttwall/control"
 	"sttwall/firewall"
+	"sttwall/internal/vitals"
 	"sttwall/nfq"
 	"sttwall/policy"
 	"sttwall/suggest"
@@ -140,7 +141,8 @@ func run(ctx context.Context, c runConfig) error {
 	var running sync.WaitGroup
 	if socket != nil {
 		server, err := control.NewServer(control.Config{
-			Firewall: inline, Reload: reloads.reload, Temporary: rules, Feed: feed, Recent: recent, Elsewhere: func() []control.Drop { return elsewhere(inline) },
+			Firewall: inline, Reload: reloads.reload, Temporary: rules, Feed: feed, Recent: recent,
+			Elsewhere: func() []control.Drop { return vitals.Drops(inline) }, Vitals: func() control.Vitals { return vitals.Of(inline) },
 			Seen: audited.Seen, Log: c.log, Version: version(), Rules: c.rules, Owner: os.Geteuid(),
 		})
 		if err != nil {

@@ -36,7 +36,7 @@ func (l *Lab) ask(t *testing.T, rules string) *asked {
 		t.Fatal(err)
 	}
 	server, err := control.NewServer(control.Config{
-		Firewall: l.firewall, Feed: &l.feed, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Firewall: l.firewall, Elsewhere: l.Drops, Vitals: l.Vitals, Feed: &l.feed, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Reload: func() (done control.Reloaded, err error) {
 			p, diagnostics := policy.Load("policy.hcl", []byte(*a.rules.Load()))
 			if p == nil {

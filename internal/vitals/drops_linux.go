@@ -1,4 +1,4 @@
-package main
+package vitals
 
 import (
 	"sttwall/control"
@@ -6,9 +6,9 @@ import (
 	"sttwall/reason"
 )
 
-// elsewhere returns what was dropped before the firewall could see it: by the
+// Drops returns what was dropped before the firewall could see it: by the
 // nftables table, and by the kernel's queues. What cannot be read is left out.
-func elsewhere(inline *nfq.Inline) (list []control.Drop) {
+func Drops(inline *nfq.Inline) (list []control.Drop) {
 	if table := inline.Table(); table != nil {
 		if counted, err := table.Counters(); err == nil {
 			list = tableDrops(&counted)
