@@ -32,6 +32,7 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 		"GET /v1/tenants":      func() any { return new(tenantList) },
 		"GET /v1/drops":        func() any { return new(dropList) },
 		"GET /v1/drops/recent": func() any { return new(RecentDrops) },
+		"POST /v1/remedy":      func() any { return new(Remedy) },
 		"GET /v1/suggest":      func() any { return new(Suggested) },
 		"GET /v1/events":       func() any { return new(Event) },
 

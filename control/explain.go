@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 
 	"sttwall/describe"
 	"sttwall/firewall"
+	"sttwall/inspect"
 	"sttwall/policy"
 	"sttwall/reason"
 )
@@ -18,7 +20,14 @@ import (
 type ExplainRequest struct {
 	Context ContextID `json:"context"`
 	// Packet is described as docs/packets.md says.
-	Packet string `json:"packet"`
+	Packet string `json:"packet,omitempty"`
+	// Frame, in its place, is an inner frame, or the beginning of one of InnerBytes
+	// bytes (0: all of it). Header is its STT frame header, or TCI what that has for
+	// it; 0: no tag. If Header is given Context may be left out.
+	Frame      []byte `json:"frame,omitempty"`
+	InnerBytes int    `json:"inner_bytes,omitempty"`
+	Header     []byte `json:"header,omitempty"`
+	TCI        uint16 `json:"tci,omitempty"`
 	// From and To are the outer endpoints, if the description does not name them.
 	// What is not named is taken to be right.
 	From string `json:"from,omitempty"`
@@ -123,39 +132,51 @@ func ForeignEndpoint(p *policy.Policy, from netip.Addr) *Explanation {
 	}
 }
 
-// readQuestion reads the body of a request.
-func readQuestion(body io.Reader) (q firewall.Question, err error) {
+// readQuestion reads the body of a request. Where the question is about a frame that is
+// dropped before anybody looks for its tenant, structural says why.
+func readQuestion(body io.Reader) (q firewall.Question, structural reason.Reason, err error) {
 	var ask ExplainRequest
 	if err := decode(body, &ask); err != nil {
-		return q, err
+		return q, structural, err
 	}
-	if ask.Packet == "" {
-		return q, refuse(http.StatusBadRequest, "packet: want a description such as tcp 10.0.0.1:40000 > 10.0.0.2:443 syn")
-	}
-	packet, err := describe.Parse(ask.Packet)
-	if err != nil {
-		return q, refuse(http.StatusBadRequest, "packet: %v", err)
-	}
-	q = firewall.Question{
-		ContextID: uint64(ask.Context), Frame: &packet.Frame, Data: packet.Data, From: packet.From, To: packet.To, AnyNumbers: !packet.Numbers,
+	switch {
+	case ask.Packet != "" && len(ask.Frame) > 0:
+		return q, structural, refuse(http.StatusBadRequest, "packet and frame: want one of them")
+	case len(ask.Frame) > 0:
+		q.Frame = new(inspect.Frame)
+		if q.Data, structural, err = ask.readFrame(q.Frame); err != nil {
+			return q, structural, err
+		}
+		if q.ContextID = uint64(ask.Context); q.ContextID == 0 && len(ask.Header) > 0 {
+			q.ContextID = binary.BigEndian.Uint64(ask.Header[8:])
+		}
+	case ask.Packet == "":
+		return q, structural, refuse(http.StatusBadRequest, "packet: want a description such as tcp 10.0.0.1:40000 > 10.0.0.2:443 syn")
+	default:
+		packet, err := describe.Parse(ask.Packet)
+		if err != nil {
+			return q, structural, refuse(http.StatusBadRequest, "packet: %v", err)
+		}
+		q = firewall.Question{
+			ContextID: uint64(ask.Context), Frame: &packet.Frame, Data: packet.Data, From: packet.From, To: packet.To, AnyNumbers: !packet.Numbers,
+		}
 	}
 	for _, end := range []struct {
 		name, text string
 		into       *netip.Addr
 	}{{"from", ask.From, &q.From}, {"to", ask.To, &q.To}} {
-		if end.text == "" {
+		a, err := endpointOf(end.name, end.text)
+		switch {
+		case err != nil:
+			return q, structural, err
+		case !a.IsValid():
 			continue
-		}
-		a, err := netip.ParseAddr(end.text)
-		if err != nil || a.Zone() != "" || a.Is4In6() {
-			return q, refuse(http.StatusBadRequest, "%s: %.60q is not the outer address of an endpoint", end.name, end.text)
-		}
-		if end.into.IsValid() && *end.into != a {
-			return q, refuse(http.StatusBadRequest, "%s: the packet's description says %s, and the request %s", end.name, *end.into, a)
+		case end.into.IsValid() && *end.into != a:
+			return q, structural, refuse(http.StatusBadRequest, "%s: the packet's description says %s, and the request %s", end.name, *end.into, a)
 		}
 		*end.into = a
 	}
-	return q, nil
+	return q, structural, nil
 }
 
 // explain says what would become of a packet now.
@@ -163,17 +184,23 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	if err := onlyQuery(r); err != nil {
 		return err
 	}
-	q, err := readQuestion(r.Body)
+	q, structural, err := readQuestion(r.Body)
 	if err != nil {
 		return err
 	}
-	return s.answerInTurn(w, r, func() (any, error) { return s.explained(&q), nil })
+	return s.answerInTurn(w, r, func() (any, error) { return s.explained(&q, structural), nil })
 }
 
-func (s *Server) explained(q *firewall.Question) Explanation {
+func (s *Server) explained(q *firewall.Question, structural reason.Reason) Explanation {
 	fw := s.config.Firewall
 	if foreign := ForeignEndpoint(fw.Shared().Policy(), q.From); foreign != nil {
 		return *foreign
+	}
+	if structural != reason.None {
+		return Explanation{
+			Tenant: fmt.Sprintf("%s: such a frame is dropped before its tenant is looked for", structural.Meaning()),
+			Rules:  []RuleStep{}, Action: policy.Drop.String(), Reason: structural.String(),
+		}
 	}
 	x := fw.Shared().Explain(fw.Now(), q)
 	out := Explained(x.Rules, &x.Decision)

@@ -139,13 +139,16 @@ type Remedy struct {
 	Place string `json:"place,omitempty"`
 	// Why says what the rule does, or why none helps and what does.
 	Why string `json:"why"`
+	// Tried: the rules file with Text in its place was loaded and asked, and accepts the
+	// frame, or the packet that begins its flow.
+	Tried bool `json:"tried"`
 }
 
 // RemedyRequest names a frame, as the client knows it from a [Frame].
 type RemedyRequest struct {
 	Context ContextID `json:"context"`
 	Header  []byte    `json:"header,omitempty"`
-	Data    []byte    `json:"data"`
+	Data    []byte    `json:"data,omitempty"`
 	// InnerBytes is its length; 0: that of Data.
 	InnerBytes int    `json:"inner_bytes,omitempty"`
 	Reason     string `json:"reason,omitempty"` // for which it was dropped

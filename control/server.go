@@ -114,6 +114,7 @@ func NewServer(c Config) (*Server, error) {
 	s.handleStream("GET", "/v1/tenants", reads, s.large(s.tenants))
 	s.handle("GET", "/v1/drops", reads, s.drops)
 	s.handleStream("GET", "/v1/drops/recent", reads, s.large(s.recentDrops))
+	s.handleStream("POST", "/v1/remedy", reads, s.remedy)
 	s.handleStream("GET", "/v1/suggest", reads, s.large(s.suggest))
 	s.handleStream("GET", "/v1/events", reads, s.events)
 	s.handleStream("GET", "/v1/temporary", reads, s.large(s.temporaryRules))

@@ -128,6 +128,26 @@ func (a *AntiSpoof) explain(k *Packet) (lines []string) {
 	return lines
 }
 
+// Declarations returns the names of the bindings of its tenant that declare, for others
+// than its outer source, what the packet claims, and which claim that is; nil if there
+// are none.
+func (p *Policy) Declarations(k *Packet) (bindings []string, claim string) {
+	d, found := p.Find(k.ContextID)
+	if !found || p.tenants[d.TenantIndex].AntiSpoof == nil {
+		return nil, ""
+	}
+	k.Origins.Spoofed = -1
+	p.Admit(k, &d)
+	if k.Origins.Spoofed < 0 {
+		return nil, ""
+	}
+	a, c := p.tenants[d.TenantIndex].AntiSpoof, &k.Origins.Claims.All()[k.Origins.Spoofed]
+	for _, b := range a.owner(c).bindings {
+		bindings = append(bindings, a.names[b])
+	}
+	return bindings, ClaimText(c)
+}
+
 // ClaimText names what a claim is about: "inner address 10.1.16.5".
 func ClaimText(c *binding.Claim) string {
 	switch c.Kind() {

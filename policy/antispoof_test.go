@@ -118,6 +118,30 @@ func TestExplainShowsWhatIsDeclared(t *testing.T) {
 	}
 }
 
+func TestDeclarationsAreThoseOfOthers(t *testing.T) {
+	p := mustLoad(t, spoofRules)
+	for _, tt := range []struct {
+		packet  string
+		context uint64
+		want    string
+	}{
+		{"udp 10.1.16.6:1 > 10.1.2.4:2 from 10.47.1.1", 1, "inner address 10.1.16.6: [db]"},
+		{"udp 10.1.16.6:1 > 10.1.2.4:2 from 10.47.1.2", 1, ": []"},
+		{"udp 10.1.16.5:1 > 10.1.2.4:2 from 10.47.9.9", 1, "inner address 10.1.16.5: [db1 db]"},
+		{"udp 10.1.16.5:1 > 10.1.2.4:2 from 10.47.9.9", 2, ": []"},
+		{"udp 10.1.16.5:1 > 10.1.2.4:2 from 10.47.9.9", 999, ": []"},
+	} {
+		d, err := describe.Parse(tt.packet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bindings, claim := p.Declarations(&Packet{ContextID: tt.context, Frame: &d.Frame, From: d.From})
+		if got := fmt.Sprintf("%s: %v", claim, bindings); got != tt.want {
+			t.Errorf("%s in %d: got %s, want %s", tt.packet, tt.context, got, tt.want)
+		}
+	}
+}
+
 // A test block that names no endpoint is sent from one for which its claims are.
 func TestATestComesFromWhereItsAddressIsDeclared(t *testing.T) {
 	p := mustLoad(t, strings.Replace(spoofRules, `"10.47.1.2", "10.47.2.0/24"`, `"2001:db8:47::1"`, 1))

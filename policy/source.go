@@ -21,6 +21,10 @@ func (l *loader) place(b *hclsyntax.Block) place {
 	return place{line: int32(r.Start.Line), column: int32(r.Start.Column), start: int32(r.Start.Byte), end: int32(b.CloseBraceRange.End.Byte)}
 }
 
+// Source returns the text of the rules file and its name. Temporary rules are not in
+// it.
+func (p *Policy) Source() (text, filename string) { return p.source.text, p.source.filename }
+
 // RuleText returns the lines of a rule as they stand in the file, the file's
 // name and the first line's number. For a temporary rule, which is in no file, the
 // text is what the file would have, and the others are zero.

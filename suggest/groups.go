@@ -162,7 +162,7 @@ func (w *workshop) service(m Match) string {
 		}
 	}
 	k, ok := m.known()
-	if !ok || w.names[k.name] {
+	if !ok || w.names[k.name] || w.options.one {
 		return ""
 	}
 	w.names[k.name] = true

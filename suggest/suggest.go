@@ -33,6 +33,10 @@ type Options struct {
 	// is how their context IDs are read.
 	Neighbors []uint64
 	OVN       bool
+
+	// one: there is to be one rule and nothing beside it, also for what the policy
+	// accepts.
+	one bool
 }
 
 // Suggestion is what Suggest found.
@@ -119,7 +123,7 @@ func Suggest(flows []Flow, o Options) *Suggestion {
 		if o.Tenant != "" && o.Tenant != name {
 			continue
 		}
-		if o.Policy != nil && f.accepted(o.Policy) {
+		if o.Policy != nil && !o.one && f.accepted(o.Policy) {
 			out.Covered++
 			continue
 		}
