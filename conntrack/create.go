@@ -27,8 +27,9 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 	s, n := t.shardOf(h)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t.expireSome(s, now, 2)
+	t.expireSome(s, n, now, 2)
 	if i, found := s.find(&l.packed, h); found {
+		why := EndedReplaced
 		if now < s.at(i).expires(&t.config.Timeouts) {
 			t.judge(now, generation, p, &l, s, n, i, out)
 			if out.State != StateNew {
@@ -38,11 +39,12 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 			// Closed, and the SYN may begin the next one: it gives up its place.
 		} else {
 			t.stats.expired.Add(1)
+			why = EndedTimeout
 		}
-		t.end(s, i)
+		t.end(s, n, i, why)
 	}
 	i, e, ok := s.insert(&l.packed, h)
-	if !ok && t.evict(s) {
+	if !ok && t.evict(s, n) {
 		i, e, ok = s.insert(&l.packed, h)
 	}
 	if !ok {
@@ -113,13 +115,13 @@ func (t *Table) Confirm(h Handle, generation uint32, rule int32, mark uint32) bo
 	return true
 }
 
-// End forgets a flow.
+// End forgets a flow that the rules do not accept any more.
 func (t *Table) End(h Handle) bool {
 	s, e := t.lock(h)
 	if e == nil {
 		return false
 	}
-	t.end(s, h.index)
+	t.end(s, h.shard, h.index, EndedDenied)
 	t.stats.ended.Add(1)
 	s.mu.Unlock()
 	return true
@@ -144,7 +146,7 @@ func (t *Table) lock(h Handle) (*shard, *entry) {
 // expireSome forgets flows of a locked shard whose time is over. Each list is
 // looked at from its front; an entry that was kept alive since it was put there
 // goes to the back.
-func (t *Table) expireSome(s *shard, now int64, budget int) (done int) {
+func (t *Table) expireSome(s *shard, n uint32, now int64, budget int) (done int) {
 	for st := range s.lists {
 		for range budget {
 			head := s.lists[st].head
@@ -161,7 +163,7 @@ func (t *Table) expireSome(s *shard, now int64, budget int) (done int) {
 				s.lists[st].push(s, i)
 				continue
 			}
-			t.end(s, i)
+			t.end(s, n, i, EndedTimeout)
 			t.stats.expired.Add(1)
 			done++
 		}
@@ -175,7 +177,7 @@ func (t *Table) Expire(now int64, budget int) (done int) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
-		done += t.expireSome(s, now, budget)
+		done += t.expireSome(s, uint32(i), now, budget)
 		s.mu.Unlock()
 	}
 	return done
@@ -183,10 +185,10 @@ func (t *Table) Expire(now int64, budget int) (done int) {
 
 // evict gives up a flow of a locked shard that nobody has answered, and reports
 // whether there was one.
-func (t *Table) evict(s *shard) bool {
-	n, found := s.unanswered(nil)
+func (t *Table) evict(s *shard, n uint32) bool {
+	i, found := s.unanswered(nil)
 	if found {
-		t.end(s, n)
+		t.end(s, n, i, EndedEvicted)
 		t.stats.evicted.Add(1)
 	}
 	return found

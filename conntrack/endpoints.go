@@ -47,11 +47,12 @@ func (s *shard) firstOf(endpoint *[16]byte, st status) (n uint32, found bool) {
 func (t *Table) giveUpOf(endpoint [16]byte, l *lookup) bool {
 	_, first := t.shardOf(t.hash(&l.packed))
 	for i := range t.shards {
-		s := &t.shards[(int(first)+i)%len(t.shards)]
+		at := (int(first) + i) % len(t.shards)
+		s := &t.shards[at]
 		s.mu.Lock()
 		n, found := s.unanswered(&endpoint)
 		if found {
-			t.end(s, n)
+			t.end(s, uint32(at), n, EndedEvicted)
 			t.stats.evicted.Add(1)
 		}
 		s.mu.Unlock()

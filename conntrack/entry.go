@@ -55,6 +55,7 @@ const (
 	flagHalfOpen                            // counted as half-open
 	flagTouched                             // kept alive since it was put at the end of its list
 	flagSimultaneous                        // both sides have sent a SYN first
+	flagTold                                // closed, and those who watch were told: see ends.go
 )
 
 // half is what is known of one side of a TCP flow: as sender of its direction.

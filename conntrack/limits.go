@@ -145,9 +145,10 @@ func (t *Table) releaseLimits(l *lookup, limits *Limits) {
 func (t *Table) makeRoom(now int64, l *lookup) bool {
 	_, first := t.shardOf(t.hash(&l.packed))
 	for i := range t.shards {
-		s := &t.shards[(int(first)+i)%len(t.shards)]
+		n := uint32((int(first) + i) % len(t.shards))
+		s := &t.shards[n]
 		s.mu.Lock()
-		done := t.expireSome(s, now, 1) > 0 || t.evict(s)
+		done := t.expireSome(s, n, now, 1) > 0 || t.evict(s, n)
 		s.mu.Unlock()
 		if done {
 			return true

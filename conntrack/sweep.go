@@ -105,7 +105,7 @@ func (t *Table) sweepSome(now int64, n, from uint32, flow *Flow, origin *inspect
 		flow.Handle = Handle{n, i, e.version}
 		e.origin(r, origin)
 		if !visit(flow.Handle, flow, origin) {
-			t.end(s, i)
+			t.end(s, n, i, EndedDenied)
 			t.stats.ended.Add(1)
 			ended++
 		}

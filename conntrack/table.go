@@ -6,9 +6,11 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 
 	"sttwall/inspect"
+	"sttwall/internal/ring"
 	"sttwall/reason"
 )
 
@@ -123,6 +125,10 @@ type Table struct {
 	endpoints countTable[[16]byte] // by outer endpoint of the side that began
 	swept     atomic.Int64         // when all shards were last looked through for a limit
 	stats     counters
+	idBegin   uint64 // of [Table.FlowID]
+
+	ends     atomic.Pointer[[]*ring.Ring[End]] // nil: nobody watches
+	watching sync.Mutex                        // of changing ends
 }
 
 const (
@@ -143,7 +149,7 @@ func New(c Config) (*Table, error) {
 		return nil, errors.New("timeouts: want all more than 0")
 	}
 	n := min(maxShards, 1<<max(0, bits.Len(uint(c.MaxFlows/1024))-1))
-	t := &Table{config: c, seed: maphash.MakeSeed(), shards: make([]shard, n), mask: uint32(n - 1)}
+	t := &Table{config: c, seed: maphash.MakeSeed(), shards: make([]shard, n), mask: uint32(n - 1), idBegin: newIDs()}
 	for i := range t.shards {
 		t.shards[i].init((c.MaxFlows + n - 1) / n)
 	}

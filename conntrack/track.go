@@ -100,7 +100,7 @@ func (t *Table) trackFlow(now int64, generation uint32, p *Packet, l *lookup, ou
 	s.mu.Lock()
 	i, found := s.find(&l.packed, h)
 	if found && now >= s.at(i).expires(&t.config.Timeouts) {
-		t.end(s, i)
+		t.end(s, n, i, EndedTimeout)
 		t.stats.expired.Add(1)
 		found = false
 	}
@@ -155,6 +155,9 @@ func (t *Table) judge(now int64, generation uint32, p *Packet, l *lookup, s *sha
 	}
 	if l.tcp {
 		t.countHalfOpen(e)
+		if e.flags&flagTold != 0 && l.segment.end-l.segment.seq > 1 {
+			e.flags &^= flagTold // it goes on with data: a RST was lost behind us
+		}
 	}
 	if dir == 1 {
 		e.set(flagHasReply)
@@ -251,8 +254,10 @@ func (e *entry) setStatus(s *shard, i uint32, to status) {
 	s.lists[to].push(s, i)
 }
 
-// end takes a flow out of the table and its counts.
-func (t *Table) end(s *shard, i uint32) {
+// end takes a flow of the locked shard n out of the table and its counts, and tells
+// those who watch.
+func (t *Table) end(s *shard, n, i uint32, why Ending) {
+	t.tell(s, n, i, why)
 	e := s.at(i)
 	t.uncount(e)
 	s.remove(i)

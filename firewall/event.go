@@ -51,6 +51,9 @@ type FrameEvent struct {
 	// flow.
 	State  conntrack.State
 	Begins bool
+	// Flow is the flow that the frame belongs to or begins, or that it names and cannot
+	// belong to; not valid if there is none.
+	Flow conntrack.Handle
 	// Waited: a later inner fragment that waited for its first one.
 	Waited bool
 	// Reverse is the context ID last seen in the other direction of the flow.

@@ -30,6 +30,9 @@ type Shared struct {
 
 	mu      sync.Mutex // of what follows
 	tenants map[string]int32
+	called  []string // the tenants by their numbers
+	there   []bool   // likewise: the policy that holds now has them
+	named   []ruleNames
 	workers []*tallies
 }
 
@@ -98,6 +101,7 @@ func (s *Shared) SetPolicy(p *policy.Policy) {
 		if !known {
 			id = int32(len(s.tenants))
 			s.tenants[name] = id
+			s.called = append(s.called, name)
 		}
 		next.tenants = append(next.tenants, id)
 	}
@@ -117,6 +121,7 @@ func (s *Shared) SetPolicy(p *policy.Policy) {
 		next.generation = s.generations.Add(1)
 		stored = s.current.CompareAndSwap(old, next)
 	}
+	s.remember(next)
 	s.looked.Store(0)
 }
 

@@ -36,6 +36,7 @@ func (f *Firewall) judgePolicy(now int64, fr *reassembly.Frame) reason.Reason {
 		}
 	}
 	e.Decision = d
+	e.Flow = f.result.Handle
 	return d.Reason
 }
 

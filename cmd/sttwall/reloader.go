@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sttwall/control"
+	"sttwall/eventlog"
 	"sttwall/nfq"
 	"sttwall/policy"
 	"sttwall/temporary"
@@ -26,6 +27,8 @@ type reloader struct {
 	rules *temporary.List
 	log   *slog.Logger
 	feed  *control.Feed
+	// events is told too, and opens its files again; nil: there is no event log.
+	events *eventlog.Log
 	// load reads the rules again. said is about the file, and is printed.
 	load func() (p *policy.Policy, said string, err error)
 	// done, if not nil, is told how a reload ended.
@@ -46,6 +49,8 @@ func (r *reloader) reload() (control.Reloaded, error) {
 	if r.done != nil {
 		r.done(err)
 	}
+	r.events.Tell(e)
+	r.events.Reopen()
 	return done, err
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sttwall/control"
+	"sttwall/eventlog"
 	"sttwall/firewall"
 	"sttwall/internal/vitals"
 	"sttwall/nfq"
@@ -31,6 +32,7 @@ func newRunCommand(s streams) *cobra.Command {
 		report time.Duration
 		inline inlineFlags
 		counts metricsFlags
+		events eventLogFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "run --rules FILE",
@@ -57,12 +59,17 @@ func newRunCommand(s streams) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			log := slog.New(slog.NewTextHandler(s.err, nil))
+			logged, err := events.config(log)
+			if err != nil {
+				return usageError{err}
+			}
 			if config.Policy, err = loadPolicy(s, rules); err != nil {
 				return err
 			}
 			return run(cmd.Context(), runConfig{
 				inline: config, rules: rules, socket: socket, state: state, report: report, metrics: counts,
-				log: slog.New(slog.NewTextHandler(s.err, nil)),
+				log: log, events: logged,
 				load: func() (*policy.Policy, string, error) {
 					p, said, err := readPolicy(rules, policy.Printout{})
 					io.WriteString(s.err, said)
@@ -77,6 +84,7 @@ func newRunCommand(s streams) *cobra.Command {
 	flags.StringVar(&state, "state", defaultState(), "`file` in which temporary rules outlast a restart; \"\" is none")
 	flags.DurationVar(&report, "report", 10*time.Second, "how often losses and drops are logged, if there were any; 0 is never")
 	counts.add(flags)
+	events.add(flags)
 	inline.addRun(flags)
 	return cmd
 }
@@ -90,6 +98,7 @@ type runConfig struct {
 	report  time.Duration
 	metrics metricsFlags
 	log     *slog.Logger
+	events  *eventlog.Config // nil: no event log
 	// load reads the rules again; see [reloader].
 	load func() (*policy.Policy, string, error)
 	// started, if not nil, is called when the firewall takes packets and can be asked.
@@ -102,17 +111,21 @@ func run(ctx context.Context, c runConfig) error {
 	feed, recent := new(control.Feed), control.NewRecent()
 	var inline *nfq.Inline
 	audited := suggest.NewWatch(func() *policy.Policy { return inline.Shared().Policy() }, time.Now())
+	events, err := openEventLog(c.events, func() []control.Drop { return vitals.Drops(inline) })
+	if err != nil {
+		return err
+	}
 	c.inline.Observer = func(e *firewall.FrameEvent) {
 		watch.observe(e)
 		feed.Observe(e)
 		recent.Observe(e)
 		audited.Observe(e)
+		events.Observe(e)
 	}
 	// The socket first: what cannot be asked shall not run unnoticed, and nothing
 	// has been touched yet.
 	var socket *control.Listener
 	if c.socket != "" {
-		var err error
 		if socket, err = control.Listen(c.socket); err != nil {
 			return fmt.Errorf("%w (--control names another socket, --control \"\" makes none)", err)
 		}
@@ -136,7 +149,7 @@ func run(ctx context.Context, c runConfig) error {
 		return err
 	}
 	rules.Start(inline)
-	reloads := &reloader{inline: inline, rules: rules, log: c.log, feed: feed, load: c.load, done: measures.reloaded}
+	reloads := &reloader{inline: inline, rules: rules, log: c.log, feed: feed, events: events, load: c.load, done: measures.reloaded}
 	serving, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	if socket != nil {
@@ -158,6 +171,9 @@ func run(ctx context.Context, c runConfig) error {
 	announce(c, inline, rules.Rules())
 	running.Go(func() { watch.run(serving, inline, c.report) })
 	running.Go(func() { audited.Run(serving) })
+	if events != nil {
+		running.Go(func() { events.Run(serving, inline) })
+	}
 	running.Go(func() { reloads.atHangup(serving, hangup) })
 	measures.watch(ctx, c.inline, inline, rules)
 	if c.started != nil {

@@ -1,0 +1,263 @@
+package eventlog
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+	"unicode/utf8"
+
+	"sttwall/control"
+)
+
+// The types of events. Where the control socket tells of the same, its name is the
+// same; but a flow that begins is "flow" there, and what Suricata calls a flow event
+// is one that has ended.
+const (
+	TypeFlowStart = "flow_start"
+	TypeFlow      = "flow"
+	TypeDrop      = "drop"
+	TypeReject    = "reject"
+	TypeWouldDrop = "would_drop"
+	TypeAccept    = "accept"
+	TypeMove      = "move"
+	TypeReload    = "reload"
+	TypeStats     = "stats"
+	TypeTenant    = "tenant"
+)
+
+// Types returns the types of events, as they stand in docs/events.md. The slice is
+// the caller's.
+func Types() []string {
+	return []string{
+		TypeFlowStart, TypeFlow, TypeDrop, TypeReject, TypeWouldDrop, TypeAccept, TypeMove, TypeReload, TypeStats, TypeTenant,
+	}
+}
+
+// record is a line. All but Own is named as Suricata names it.
+type record struct {
+	Timestamp timestamp   `json:"timestamp"`
+	FlowID    uint64      `json:"flow_id,omitempty"`
+	EventType string      `json:"event_type"`
+	VLAN      []uint16    `json:"vlan,omitempty"`
+	SrcIP     netip.Addr  `json:"src_ip,omitzero"`
+	SrcPort   *uint16     `json:"src_port,omitempty"`
+	DestIP    netip.Addr  `json:"dest_ip,omitzero"`
+	DestPort  *uint16     `json:"dest_port,omitempty"`
+	Proto     string      `json:"proto,omitempty"`
+	ICMPType  *uint8      `json:"icmp_type,omitempty"`
+	ICMPCode  *uint8      `json:"icmp_code,omitempty"`
+	Ether     *ether      `json:"ether,omitempty"`
+	Tunnel    *tunnel     `json:"tunnel,omitempty"`
+	Flow      *flow       `json:"flow,omitempty"`
+	TCP       *tcp        `json:"tcp,omitempty"`
+	Drop      *drop       `json:"drop,omitempty"`
+	Verdict   *verdict    `json:"verdict,omitempty"`
+	Stats     *statistics `json:"stats,omitempty"`
+	Host      string      `json:"host,omitempty"`
+	Own       *own        `json:"sttwall,omitempty"`
+}
+
+// timestamp is written as Suricata does, in the local time zone of the host.
+type timestamp time.Time
+
+const timestampLayout = "2006-01-02T15:04:05.000000-0700"
+
+func (t timestamp) MarshalText() ([]byte, error) {
+	return time.Time(t).AppendFormat(nil, timestampLayout), nil
+}
+
+// ether has the MACs: of a packet, or of the first packet of a flow.
+type ether struct {
+	SrcMAC   string   `json:"src_mac,omitempty"`
+	DestMAC  string   `json:"dest_mac,omitempty"`
+	SrcMACs  []string `json:"src_macs,omitempty"`
+	DestMACs []string `json:"dest_macs,omitempty"`
+}
+
+type tunnel struct {
+	SrcIP    netip.Addr `json:"src_ip,omitzero"`
+	SrcPort  *uint16    `json:"src_port,omitempty"`
+	DestIP   netip.Addr `json:"dest_ip,omitzero"`
+	DestPort *uint16    `json:"dest_port,omitempty"`
+	Proto    string     `json:"proto"`
+	Depth    int        `json:"depth"`
+}
+
+type flow struct {
+	PacketsToServer uint64     `json:"pkts_toserver"`
+	PacketsToClient uint64     `json:"pkts_toclient"`
+	BytesToServer   uint64     `json:"bytes_toserver"`
+	BytesToClient   uint64     `json:"bytes_toclient"`
+	Start           timestamp  `json:"start"`
+	End             *timestamp `json:"end,omitempty"`
+	Age             *int64     `json:"age,omitempty"` // seconds
+	State           string     `json:"state"`
+	Reason          string     `json:"reason,omitempty"`
+}
+
+type tcp struct {
+	State string `json:"state"`
+}
+
+type drop struct {
+	Length *int   `json:"len,omitempty"` // of the inner IP packet
+	TOS    *uint8 `json:"tos,omitempty"`
+	SYN    *bool  `json:"syn,omitempty"`
+	ACK    *bool  `json:"ack,omitempty"`
+	PSH    *bool  `json:"psh,omitempty"`
+	RST    *bool  `json:"rst,omitempty"`
+	URG    *bool  `json:"urg,omitempty"`
+	FIN    *bool  `json:"fin,omitempty"`
+	Reason string `json:"reason"`
+}
+
+type verdict struct {
+	Action       string   `json:"action"`
+	RejectTarget string   `json:"reject_target,omitempty"`
+	Reject       []string `json:"reject,omitempty"`
+}
+
+type statistics struct {
+	Uptime  int64          `json:"uptime"` // seconds
+	Capture *captured      `json:"capture,omitempty"`
+	Decoder decoded        `json:"decoder"`
+	Flow    flowStatistics `json:"flow"`
+	IPS     ips            `json:"ips"`
+}
+
+type captured struct {
+	KernelPackets uint64 `json:"kernel_packets"`
+	KernelDrops   uint64 `json:"kernel_drops"`
+}
+
+type decoded struct {
+	Packets uint64 `json:"pkts"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+type flowStatistics struct {
+	Total  uint64 `json:"total"`
+	Active uint64 `json:"active"`
+}
+
+type ips struct {
+	Accepted uint64 `json:"accepted"`
+	Blocked  uint64 `json:"blocked"`
+	Rejected uint64 `json:"rejected"`
+	Replaced uint64 `json:"replaced"`
+}
+
+// own is what Suricata has no field for.
+type own struct {
+	Tenant         string             `json:"tenant,omitempty"`
+	Rule           string             `json:"rule,omitempty"`
+	ContextID      *control.ContextID `json:"context_id,omitempty"`
+	ReplyContextID *control.ContextID `json:"reply_context_id,omitempty"`
+	// WouldBe and WouldReason are what the rules say without audit mode.
+	WouldBe     string           `json:"would_be,omitempty"`
+	WouldReason string           `json:"would_reason,omitempty"`
+	EtherType   string           `json:"ethertype,omitempty"`
+	ICMPID      *uint16          `json:"icmp_id,omitempty"`
+	State       string           `json:"state,omitempty"` // of a flow, as `sttwall flows` has it
+	Ended       string           `json:"ended,omitempty"` // why
+	Frame       *frame           `json:"frame,omitempty"`
+	Moved       []control.Moved  `json:"moved,omitempty"`
+	Spoofed     *control.Spoofed `json:"spoofed,omitempty"`
+
+	Reload   *reloaded         `json:"reload,omitempty"`
+	Counters *counters         `json:"counters,omitempty"`
+	Drops    map[string]uint64 `json:"drops,omitempty"` // frames, by reason
+	Lost     *lost             `json:"lost,omitempty"`
+	EventLog *logged           `json:"event_log,omitempty"`
+}
+
+// frame is the STT frame that carried the packet.
+type frame struct {
+	Bytes    int    `json:"bytes"`
+	Packets  int    `json:"packets"`
+	FrameID  uint32 `json:"id"`
+	Complete bool   `json:"complete"`
+}
+
+type reloaded struct {
+	Tenants    int    `json:"tenants"`
+	Rules      int    `json:"rules"`
+	FlowsEnded int    `json:"flows_ended"`
+	Error      string `json:"error,omitempty"`
+}
+
+// counters are of a tenant, since the start.
+type counters struct {
+	Frames   uint64 `json:"frames"`
+	Bytes    uint64 `json:"bytes"` // of STT frames
+	Flows    uint64 `json:"flows"` // begun
+	Dropped  uint64 `json:"dropped"`
+	Audited  uint64 `json:"audited"`
+	FlowsNow int    `json:"flows_now"`
+	HalfOpen int    `json:"half_open"`
+}
+
+// lost is what nobody has seen one by one.
+type lost struct {
+	LatePackets uint64 `json:"late_packets"`
+	// Elsewhere is what was dropped before the firewall, by reason.
+	Elsewhere map[string]uint64 `json:"elsewhere,omitempty"`
+}
+
+// logged is how the event log itself does.
+type logged struct {
+	// Lost events found no room on their way from the workers, or were too many.
+	Lost uint64 `json:"lost"`
+	// LeftOut are events that the bound on their type kept out.
+	LeftOut map[string]uint64 `json:"left_out,omitempty"`
+	Targets []loggedTo        `json:"targets"`
+}
+
+type loggedTo struct {
+	Target  string `json:"target"`
+	Written uint64 `json:"written"`
+	Lost    uint64 `json:"lost"`
+	Errors  uint64 `json:"errors"`
+}
+
+// appendLine appends a record as a line. Names from rules files, which may hold
+// anything, come out as valid JSON that does nothing to a terminal.
+func appendLine(to []byte, r *record) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(r); err != nil {
+		return to, err
+	}
+	return appendSafe(to, b.Bytes()), nil
+}
+
+// appendSafe appends JSON with escapes for what a terminal may take for a command and
+// JSON allows: DEL, the control characters behind it, and what turns the direction
+// of text. They are in strings only.
+func appendSafe(to, text []byte) []byte {
+	for len(text) > 0 {
+		if text[0] < 0x7f {
+			n := 1
+			for n < len(text) && text[n] < 0x7f {
+				n++
+			}
+			to, text = append(to, text[:n]...), text[n:]
+			continue
+		}
+		r, n := utf8.DecodeRune(text)
+		if acts(r) {
+			to = fmt.Appendf(to, `\u%04x`, r)
+		} else {
+			to = append(to, text[:n]...)
+		}
+		text = text[n:]
+	}
+	return to
+}
+
+func acts(r rune) bool {
+	return r >= 0x7f && r <= 0x9f || r == 0x061c || r >= 0x200b && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2060 && r <= 0x206f || r == 0xfeff
+}

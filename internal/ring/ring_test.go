@@ -1,0 +1,104 @@
+package ring
+
+import (
+	"sync"
+	"testing"
+)
+
+func TestTheRingKeepsOrderAndLosesNothingUnseen(t *testing.T) {
+	type value struct{ producer, number int }
+	r := New[value](64)
+	const producers, each = 4, 20000
+	var running sync.WaitGroup
+	done := make(chan struct{})
+	for p := range producers {
+		running.Go(func() {
+			for i := range each {
+				if s := r.Claim(); s != nil {
+					s.Value = value{p, i}
+					r.Publish(s)
+				}
+			}
+		})
+	}
+	go func() {
+		running.Wait()
+		close(done)
+	}()
+	last := [producers]int{-1, -1, -1, -1}
+	seen := uint64(0)
+	drain := func() {
+		for r.Take(func(v *value) {
+			if v.number <= last[v.producer] {
+				t.Errorf("producer %d: %d after %d", v.producer, v.number, last[v.producer])
+			}
+			last[v.producer] = v.number
+			seen++
+		}) {
+		}
+	}
+	for over := false; !over; {
+		select {
+		case <-done:
+			over = true
+		default:
+		}
+		drain()
+	}
+	if seen+r.Lost() != producers*each {
+		t.Errorf("%d seen, %d lost, want %d together", seen, r.Lost(), producers*each)
+	}
+}
+
+func TestAFullRingTakesNothingMore(t *testing.T) {
+	const size = 8
+	r := New[int](size)
+	for i := range size + 3 {
+		s := r.Claim()
+		if (s == nil) != (i >= size) {
+			t.Fatalf("the %d. place: %v", i+1, s)
+		}
+		if s != nil {
+			s.Value = i
+			r.Publish(s)
+		}
+	}
+	if r.Lost() != 3 {
+		t.Errorf("%d lost, want 3", r.Lost())
+	}
+	n := 0
+	for r.Take(func(v *int) {
+		if *v != n {
+			t.Errorf("got %d, want %d", *v, n)
+		}
+		n++
+	}) {
+	}
+	if n != size {
+		t.Errorf("%d taken, want %d", n, size)
+	}
+}
+
+func TestAClaimedPlaceIsNotTakenBeforeItIsPublished(t *testing.T) {
+	r := New[int](2)
+	s := r.Claim()
+	if r.Take(func(*int) {}) {
+		t.Error("it is taken")
+	}
+	r.Publish(s)
+	if !r.Take(func(*int) {}) {
+		t.Error("it is not there")
+	}
+}
+
+func TestTellingAllocatesNothing(t *testing.T) {
+	r := New[[100]byte](4)
+	if n := testing.AllocsPerRun(100, func() {
+		if s := r.Claim(); s != nil {
+			s.Value[0]++
+			r.Publish(s)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
