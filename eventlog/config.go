@@ -41,6 +41,8 @@ type Config struct {
 	// retry is after how long a target that could not be written is tried again; 0 is
 	// a second.
 	retry time.Duration
+	// reap is how often flows whose time is over are looked for; 0 is every two seconds.
+	reap time.Duration
 	// Where the syslog daemon is, for tests; "" is the local one.
 	syslogNetwork, syslogAddress string
 }
@@ -72,6 +74,9 @@ func (c *Config) validate() error {
 	}
 	if c.retry == 0 {
 		c.retry = time.Second
+	}
+	if c.reap == 0 {
+		c.reap = reapEvery
 	}
 	return nil
 }

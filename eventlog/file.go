@@ -78,10 +78,18 @@ func (w *file) write(lines []line) (n int, err error) {
 		}
 		w.half = wrote
 		if err != nil {
+			if !full(err) {
+				w.reopen() // it may be on a disk that has gone, and is there again
+			}
 			return n, bare(err)
 		}
 	}
 	return n, nil
+}
+
+// full reports whether an error says that there is no room: the file itself is well.
+func full(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
 // bare leaves out the name of the file, which whoever logs it knows.
@@ -97,7 +105,7 @@ func bare(err error) error {
 // into what is opened next.
 func (w *file) reopen() {
 	if w.f != nil {
-		w.f.Close() // it may be on a disk that has gone: what was written was written
+		w.f.Close() // what was written was written
 	}
 	w.f, w.half = nil, 0
 }

@@ -73,7 +73,7 @@ func (f *filler) frame(kind string, e *firewall.FrameEvent) *record {
 		r.Drop = dropped(e)
 		r.Verdict = &verdict{Action: "drop"}
 		if kind == TypeReject {
-			r.Verdict.RejectTarget, r.Verdict.Reject = "to_client", []string{"icmp-prohib"}
+			r.Verdict.Reject = []string{"icmp-prohib"}
 			if e.HasInner && e.Inner.HasTCP {
 				r.Verdict.Reject = []string{"tcp-reset"}
 			}
@@ -84,7 +84,7 @@ func (f *filler) frame(kind string, e *firewall.FrameEvent) *record {
 		}
 		fallthrough
 	default:
-		r.Verdict = &verdict{Action: "accept"}
+		r.Verdict = &verdict{Action: "pass"}
 	}
 	if d.Audit {
 		why = d.Would

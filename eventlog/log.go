@@ -203,7 +203,7 @@ func (c *collector) setClock(now time.Time) {
 // look writes what has happened since the last look.
 func (c *collector) look(now time.Time) {
 	c.setClock(now)
-	if now.Sub(c.lastReap) >= reapEvery {
+	if now.Sub(c.lastReap) >= c.config.reap {
 		c.lastReap = now
 		c.shared.Flows().Reap(c.running.Now())
 	}

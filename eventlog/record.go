@@ -114,9 +114,8 @@ type drop struct {
 }
 
 type verdict struct {
-	Action       string   `json:"action"`
-	RejectTarget string   `json:"reject_target,omitempty"`
-	Reject       []string `json:"reject,omitempty"`
+	Action string   `json:"action"`
+	Reject []string `json:"reject,omitempty"`
 }
 
 type statistics struct {
