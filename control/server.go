@@ -103,6 +103,7 @@ func NewServer(c Config) (*Server, error) {
 		MaxHeaderBytes: maxHeader,
 		ErrorLog:       slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
 	}
+	s.look.budget.paid = -lookSaved
 	s.look.clock = func() time.Duration { return time.Since(s.started) }
 	s.handle("GET", "/v1/status", reads, s.status)
 	s.handle("GET", "/v1/health", reads, s.health)

@@ -3,9 +3,11 @@ package control
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -190,6 +192,280 @@ func TestSortedPagesAreThoseOfAnObviousSort(t *testing.T) {
 		page, err := c.Flows(context.Background(), q)
 		if err != nil || page.Position != nil || page.Flows == nil || (q.Find == "") != (len(page.Flows) == 0) {
 			t.Errorf("%+v: %+v, %v", q, page, err)
+		}
+	}
+}
+
+func TestRatesAreOfWhatWentBetweenTwoLooks(t *testing.T) {
+	fw := newCore(t, testRules)
+	s := serve(t, Config{Firewall: fw})
+	ask := func() map[uint16]Flow {
+		t.Helper()
+		page, err := s.dial(t).Flows(context.Background(), FlowQuery{Sort: "rate", Descending: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		flows := make(map[uint16]Flow)
+		for _, f := range page.Flows {
+			flows[*f.SrcPort] = f
+		}
+		return flows
+	}
+	send := func(n int, port int, back bool) {
+		t.Helper()
+		text := fmt.Sprintf("udp 10.0.0.1:%d > 10.0.0.2:53", port)
+		if back {
+			text = fmt.Sprintf("udp 10.0.0.2:53 > 10.0.0.1:%d", port)
+		}
+		for range n {
+			if !fw.send(t, 100, text, back) {
+				t.Fatal("dropped")
+			}
+		}
+	}
+	check := func(what string, f Flow, packets, reply float64) {
+		t.Helper()
+		each := float64(f.Original.Bytes) / float64(f.Original.Packets)
+		if *f.OriginalRate != (Rate{packets, packets * each}) || *f.ReplyRate != (Rate{reply, reply * each}) {
+			t.Errorf("%s: %+v, %+v a second, want %v, %v packets", what, *f.OriginalRate, *f.ReplyRate, packets, reply)
+		}
+	}
+	fw.now = fw.now / 1e9 * 1e9
+	send(40, 1, false)
+	fw.now += int64(4 * time.Second)
+	send(1, 2, false)
+	flows := ask()
+	check("first look, on average", flows[1], 10, 0)
+	check("first look, just begun", flows[2], 1, 0)
+
+	fw.now += int64(2 * time.Second)
+	send(6, 1, false)
+	send(3, 1, true)
+	send(8, 3, false)
+	flows = ask()
+	check("two seconds later", flows[1], 3, 1.5)
+	check("nothing since", flows[2], 0, 0)
+	check("new", flows[3], 8, 0)
+
+	fw.now += int64(meterEvery) - 1
+	send(100, 1, false)
+	send(5, 4, false)
+	flows = ask()
+	check("too soon for another reading", flows[1], 3, 1.5)
+	check("new, between readings", flows[4], 5, 0)
+	fw.now++
+	flows = ask()
+	check("half a second after the last reading", flows[1], 200, 0)
+
+	// Another flow in the place of one that is over shares nothing with it.
+	fw.now += int64(time.Hour)
+	for port := 1000; port < 2000; port++ {
+		send(1, port, false)
+	}
+	for port, f := range ask() {
+		check(fmt.Sprintf("port %d", port), f, 1, 0)
+	}
+}
+
+func TestLooksTakeNoMoreThanTheirShare(t *testing.T) {
+	const d = 100 * time.Millisecond // a look
+	cost := lookShare * d
+	var b budget
+	for _, tt := range []struct {
+		name  string
+		now   time.Duration
+		spend bool
+		wait  time.Duration
+	}{
+		{"at first", time.Hour, false, 0},
+		{"one costs what was saved up", time.Hour, true, cost - lookSaved},
+		{"a second one", time.Hour, true, 2*cost - lookSaved},
+		{"later", time.Hour + cost, false, cost - lookSaved},
+		{"no more is saved up", 2 * time.Hour, true, cost - lookSaved},
+	} {
+		if tt.spend {
+			b.spend(tt.now, d)
+		}
+		if got := b.wait(tt.now); got != tt.wait {
+			t.Errorf("%s: wait %v, want %v", tt.name, got, tt.wait)
+		}
+	}
+}
+
+func TestWhereThereIsNoTimeForALookTheLastOneAnswers(t *testing.T) {
+	fw := newCore(t, testRules)
+	now := time.Hour
+	s := serve(t, Config{Firewall: fw}, func(s *Server) { s.look.clock = func() time.Duration { return now } })
+	c, ctx := s.dial(t), context.Background()
+	send := func(port int) { fw.send(t, 100, fmt.Sprintf("udp 10.0.0.1:%d > 10.0.0.2:53", port), false) }
+	send(1)
+	q := FlowQuery{Sort: "src_port"}
+	if page, err := c.Flows(ctx, q); err != nil || page.Matched != 1 {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	send(2)
+	if page, err := c.Flows(ctx, q); err != nil || page.Matched != 2 {
+		t.Fatalf("there is time: %+v, %v", page, err)
+	}
+	send(3)
+	fw.send(t, 100, "udp 10.0.0.1:1 > 10.0.0.2:53", false)
+	s.look.mu.Lock()
+	s.look.budget.paid = now + time.Second
+	s.look.mu.Unlock()
+	q.Offset, q.Limit, q.Find = 0, 1, ""
+	page, err := c.Flows(ctx, q)
+	if err != nil || page.Matched != 2 || len(page.Flows) != 1 || page.Flows[0].Original.Packets != 2 {
+		t.Errorf("the last look, the counts of now: %+v, %v", page, err)
+	}
+	q.Offset = 1
+	if page, err = c.Flows(ctx, q); err != nil || page.Matched != 2 || len(page.Flows) != 1 || *page.Flows[0].SrcPort != 2 {
+		t.Errorf("another part of the last look: %+v, %v", page, err)
+	}
+
+	// Another order waits for the next look.
+	waited := make(chan error, 1)
+	go func() {
+		page, err := c.Flows(ctx, FlowQuery{Sort: "src_port", Descending: true})
+		if err == nil && page.Matched != 3 {
+			err = fmt.Errorf("%+v", page)
+		}
+		waited <- err
+	}()
+	gone, stop := context.WithCancel(ctx)
+	stop()
+	if _, err := c.Flows(gone, FlowQuery{Sort: "age"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("one that does not wait: %v", err)
+	}
+	s.look.mu.Lock()
+	now += 2 * time.Second
+	s.look.mu.Unlock()
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
+
+	s.look.mu.Lock()
+	s.look.budget.paid = now + lookWait + time.Second
+	s.look.mu.Unlock()
+	var refused *Error
+	if _, err := c.Flows(ctx, FlowQuery{Sort: "age"}); !errors.As(err, &refused) || refused.Code != http.StatusServiceUnavailable || !strings.Contains(refused.Message, "in 11s") {
+		t.Errorf("longer than one waits: %v", err)
+	}
+	// While others were at work, somebody else has used up the time.
+	selects, err := parseFilter("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.look.page(ctx, s.Server, &FlowQuery{Sort: "age"}, selects); err != errLookAgain {
+		t.Errorf("no time any more: %v", err)
+	}
+	if _, err := s.look.page(gone, s.Server, &FlowQuery{Sort: "src_port", Descending: true, Limit: 10}, selects); err != nil {
+		t.Errorf("the last look: %v", err)
+	}
+
+	// What nobody needs is given back.
+	s.look.mu.Lock()
+	now += lookIdle - 1
+	s.look.mu.Unlock()
+	s.look.rest()
+	if !s.look.seen || s.look.meters.shards == nil || s.look.found == nil {
+		t.Error("it is forgotten too soon")
+	}
+	s.look.mu.Lock()
+	now++
+	s.look.mu.Unlock()
+	s.look.rest()
+	if s.look.seen || s.look.meters.shards != nil || s.look.found != nil || s.look.names.policy != nil {
+		t.Error("it is kept")
+	}
+}
+
+func TestALookThatNobodyWaitsForEnds(t *testing.T) {
+	fw := filled(t, 3*breath)
+	s := serve(t, Config{Firewall: fw})
+	gone, stop := context.WithCancel(context.Background())
+	stop()
+	selects, err := parseFilter("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := &FlowQuery{Sort: "rate", Limit: 10}
+	if _, err := s.look.page(gone, s.Server, q, selects); !errors.Is(err, context.Canceled) || s.look.seen || s.look.meters.shards != nil {
+		t.Errorf("%v", err)
+	}
+	if page, err := s.look.page(context.Background(), s.Server, q, selects); err != nil || page.(FlowPage).Matched < 2*breath {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestTheWindowOfAListIsSorted(t *testing.T) {
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d", seed)
+	handles := make([]conntrack.Handle, 300)
+	for i := range handles {
+		var err error
+		if handles[i], err = conntrack.ParseHandle(fmt.Sprintf("%d-%d-1", i%7, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2000 {
+		list := make([]sortable, r.IntN(len(handles)))
+		for i := range list {
+			list[i] = sortable{class: uint8(r.IntN(2)), hi: uint64(r.IntN(3)), lo: uint64(r.IntN(1 + r.IntN(300))), flow: handles[i]}
+		}
+		descending := r.IntN(2) == 0
+		want := slices.Clone(list)
+		slices.SortFunc(want, func(a, b sortable) int {
+			c := cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo))
+			if descending {
+				c = -c
+			}
+			return cmp.Or(c, a.flow.Compare(b.flow))
+		})
+		switch r.IntN(4) { // orders that choices of a middle do not like
+		case 0:
+			list = slices.Clone(want)
+		case 1:
+			list = slices.Clone(want)
+			slices.Reverse(list)
+		}
+		from := r.IntN(len(list) + 2)
+		to := from + r.IntN(len(list)+2)
+		got := window(list, from, to, descending)
+		if !slices.Equal(got, want[min(from, len(want)):min(to, len(want))]) {
+			t.Fatalf("%d to %d of %d", from, to, len(list))
+		}
+	}
+}
+
+func TestParametersOfSortedPagesAreChecked(t *testing.T) {
+	s := serve(t, Config{})
+	for query, want := range map[string]string{
+		"sort=size":                            "sort=\"size\": want one of rate, ",
+		"sort=":                                "",
+		"desc=true":                            "desc is for sorted pages",
+		"offset=0":                             "offset is for sorted pages",
+		"find=1-2-3":                           "find is for sorted pages",
+		"sort=rate&after=1-2":                  "after is for pages in no order",
+		"sort=rate&desc=maybe":                 "desc=\"maybe\": want true or false",
+		"sort=rate&offset=-1":                  "offset=\"-1\": want 0 to 16777216",
+		"sort=rate&offset=1e3":                 "want 0 to 16777216",
+		"sort=rate&offset=9999999999999999999": "want 0 to 16777216",
+		"sort=rate&find=1-2":                   "find: flow ID \"1-2\": want three numbers, such as 20-1-7",
+		"sort=rate&find=1-2--3":                "find: flow ID",
+		"sort=rate&find=1-2-3-4":               "find: flow ID",
+		"sort=rate&find=1-2-99999999999":       "find: flow ID",
+		"sort=rate&sort=age":                   "the parameter sort is given twice",
+		"sort=rate&limit=0":                    "limit=\"0\": want 1 to 10000",
+		"sort=rate&offset=16777216&desc=1&find=1-2-3": "",
+	} {
+		code, body := raw(t, s.connect(t), get("/v1/flows?"+query))
+		var refused Error
+		if err := json.Unmarshal([]byte(body), &refused); err != nil {
+			t.Fatal(err)
+		}
+		if want == "" && code != http.StatusOK || want != "" && (code != http.StatusBadRequest || !strings.Contains(refused.Message, want)) {
+			t.Errorf("%s: %d %s, want %q", query, code, body, want)
 		}
 	}
 }
