@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -34,6 +35,7 @@ func runLiveFirewall(ctx context.Context, f lab.LiveFirewall) error {
 		rules: f.RulesName, socket: f.Socket, report: demoReport,
 		log: slog.New(slog.NewTextHandler(s.err, nil)), load: load, started: f.Started,
 	}
+	c.metrics.address = demoMetrics(f.Socket)
 	c.inline.Policy, c.inline.Queues, c.inline.FrameIDBits = p, f.Queues, demoFrameIDBits
 	c.inline.Queue.Number = defaultQueue
 	if c.inline.Queues == 0 {
@@ -41,6 +43,9 @@ func runLiveFirewall(ctx context.Context, f lab.LiveFirewall) error {
 	}
 	return run(ctx, c)
 }
+
+// demoMetrics is where the metrics of the live demo are, beside its control socket.
+func demoMetrics(control string) string { return filepath.Join(filepath.Dir(control), "metrics.sock") }
 
 // readPolicyAs loads a rules file that has another name outside of this process. Both
 // that people read, and that they can open, is that one.
@@ -70,7 +75,8 @@ func runLiveDemo(ctx context.Context, s streams, queues int) error {
 			"    sttwall flows  --control %[2]s\n"+
 			"    sttwall events --control %[2]s\n"+
 			"    sttwall drops  --control %[2]s\n"+
-			"    sttwall reload --control %[2]s\n", live.Rules, live.Control)
+			"    sttwall reload --control %[2]s\n"+
+			"    curl --unix-socket %[3]s http://sttwall/metrics\n", live.Rules, live.Control, demoMetrics(live.Control))
 		if err != nil {
 			return err
 		}
