@@ -1,5 +1,7 @@
 package filter
 
+import "slices"
+
 // Filter selects records. The zero value matches all. It is not changed by use and
 // may be used by many at once.
 type Filter struct {
@@ -58,4 +60,22 @@ func (n *node) match(r *Record) bool {
 		}
 	}
 	return false
+}
+
+// Fields returns the names of the fields that it asks for, in the order of the text.
+func (f *Filter) Fields() []string {
+	var names []string
+	var walk func(n *node)
+	walk = func(n *node) {
+		if n.field != nil && !slices.Contains(names, n.field.Name) {
+			names = append(names, n.field.Name)
+		}
+		for _, sub := range n.of {
+			walk(sub)
+		}
+	}
+	if f.root != nil {
+		walk(f.root)
+	}
+	return names
 }

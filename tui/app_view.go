@@ -1,0 +1,256 @@
+package tui
+
+import (
+	"fmt"
+	"strings"
+
+	"charm.land/bubbles/v2/key"
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+)
+
+// Lines around the screen: header and tabs above, status line and keys below.
+const (
+	tabsLine  = 1
+	bodyTop   = 2
+	footLines = 2
+)
+
+// Below this size a sentence says so.
+const minWidth, minHeight = 40, 10
+
+func (a *app) resize(width, height int) {
+	a.width, a.height = width, height
+	a.env.width, a.env.height = max(1, width), max(1, height-bodyTop-footLines)
+	for _, stack := range a.tabs {
+		for _, s := range stack {
+			s.Update(sizeMsg{})
+		}
+	}
+}
+
+// View draws what there is.
+func (a *app) View() tea.View {
+	v := tea.NewView(a.content())
+	v.AltScreen, v.MouseMode = true, tea.MouseModeCellMotion
+	v.WindowTitle = "sttwall"
+	if a.config.Title != "" {
+		v.WindowTitle += " " + clean(a.config.Title)
+	}
+	if a.prompt != nil && a.bigEnough() {
+		v.Cursor = tea.NewCursor(a.prompt.column(a.width), a.height-footLines-promptLines)
+	}
+	return v
+}
+
+func (a *app) bigEnough() bool { return a.width >= minWidth && a.height >= minHeight }
+
+// content is the whole screen, no line wider and no more lines than there are.
+func (a *app) content() string {
+	if !a.bigEnough() {
+		return a.tooSmall()
+	}
+	body := a.env.height
+	if a.prompt != nil {
+		body -= promptLines
+	}
+	lines := append(make([]string, 0, a.height), a.header(), a.tabsText())
+	shown := strings.Split(a.top().View(a.width, body), "\n")
+	for i := range body {
+		line := ""
+		if i < len(shown) {
+			line = shown[i]
+		}
+		// A screen that errs must not break the others.
+		if len(line) > a.width && ansi.StringWidth(line) > a.width {
+			line = ansi.Truncate(line, a.width, "") + toneEnd
+		}
+		lines = append(lines, line)
+	}
+	if a.prompt != nil {
+		lines = append(lines, a.prompt.View(a.width)...)
+	}
+	lines = append(lines, a.statusText(), a.keysText())
+	return strings.Join(lines, "\n")
+}
+
+func (a *app) tooSmall() string {
+	var lines []string
+	rest := fmt.Sprintf("this needs a terminal of %dx%d, and this one has %dx%d", minWidth, minHeight, a.width, a.height)
+	for rest != "" && len(lines) < a.height && a.width > 0 {
+		n := min(len(rest), a.width)
+		if i := strings.LastIndexByte(rest[:n], ' '); i > 0 && n < len(rest) && rest[n] != ' ' {
+			n = i
+		}
+		lines = append(lines, rest[:n])
+		rest = strings.TrimLeft(rest[n:], " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// piece is text in a tone.
+type piece struct {
+	tone tone
+	text string
+}
+
+// line puts pieces beside each other, as many columns as there are.
+func (e *env) line(room int, pieces ...piece) string {
+	var out strings.Builder
+	for _, p := range pieces {
+		text := cut(clean(p.text), room)
+		room -= width(text)
+		out.WriteString(e.paint(p.tone, text))
+		if room <= 0 {
+			break
+		}
+	}
+	return out.String()
+}
+
+// header says which firewall it is, how it does, and what goes through it.
+func (a *app) header() string {
+	e := a.env
+	pieces := []piece{{toneBrand, " sttwall "}, {toneText, " "}}
+	if a.config.Title != "" {
+		pieces = append(pieces, piece{toneStrong, a.config.Title}, piece{toneText, "  "})
+	}
+	switch {
+	case e.lost != nil && !e.hasStatus:
+		pieces = append(pieces, piece{toneBad, "not connected"})
+	case e.lost != nil:
+		pieces = append(pieces, piece{toneBad, "no answer"})
+	case !e.hasStatus:
+		pieces = append(pieces, piece{toneDim, "asking " + a.config.Where})
+	case e.paused:
+		pieces = append(pieces, piece{toneWarn, "paused"})
+	default:
+		pieces = append(pieces, piece{toneGood, "up " + ageText(e.now().Sub(e.status.Started))})
+	}
+	if e.hasStatus {
+		pieces = append(pieces, piece{toneText, "  "}, piece{toneStrong, grouped(uint64(e.status.Flows))}, piece{toneDim, " flows"})
+	}
+	if r := e.rates; r.known {
+		pieces = append(pieces, piece{toneText, "  "}, piece{toneStrong, bitsText(r.bytes)}, piece{toneText, "  "},
+			piece{toneStrong, perSecond(r.packets)}, piece{toneDim, " packets"})
+		for _, v := range []struct {
+			rate float64
+			tone tone
+			what string
+		}{{r.dropped, toneDrop, "dropped"}, {r.audited, toneAudit, "audited"}} {
+			as := toneDim
+			if v.rate > 0 {
+				as = v.tone
+			}
+			pieces = append(pieces, piece{toneText, "  "}, piece{as, perSecond(v.rate) + " " + v.what})
+		}
+	}
+	used := 0
+	for _, p := range pieces {
+		used += width(clean(p.text))
+	}
+	if room := a.width - used - 2; room >= 8 && len(a.trend) > 0 {
+		room = min(room, trend)
+		pieces = append(pieces, piece{toneText, spaces(a.width - used - room)}, piece{tonePlot, sparkline(a.trend, room)})
+	}
+	return e.line(a.width, pieces...)
+}
+
+// span is a part of a line.
+type span struct{ from, to int }
+
+func (a *app) tabLabels() []string {
+	labels := make([]string, len(a.tabs))
+	for i, stack := range a.tabs {
+		labels[i] = fmt.Sprintf(" %d %s ", i+1, stack[0].Title())
+	}
+	return labels
+}
+
+// tabSpans are where the tabs can be clicked.
+func (a *app) tabSpans() []span {
+	var out []span
+	at := 0
+	for _, label := range a.tabLabels() {
+		out = append(out, span{at, at + width(label)})
+		at += width(label)
+	}
+	return out
+}
+
+// tabsText has the tabs, what is open over the screen, and the filter.
+func (a *app) tabsText() string {
+	var pieces []piece
+	for i, label := range a.tabLabels() {
+		as := toneTab
+		if i == a.at {
+			as = toneTabOn
+			if a.env.theme.name == "none" {
+				label = "[" + label[1:len(label)-1] + "]"
+			}
+		}
+		pieces = append(pieces, piece{as, label})
+	}
+	for _, s := range a.tabs[a.at][1:] {
+		pieces = append(pieces, piece{toneDim, " > "}, piece{toneStrong, s.Title()})
+	}
+	if !a.env.filter.All() {
+		pieces = append(pieces, piece{toneText, "  "}, piece{toneKey, "/"}, piece{toneStrong, a.env.filter.String()})
+		if f, ok := a.root().(filtered); ok {
+			pieces = append(pieces, piece{toneDim, " " + f.Filtered()})
+		}
+	}
+	return a.env.line(a.width, pieces...)
+}
+
+// statusText is the line above the keys: what is wrong, else what was just done.
+func (a *app) statusText() string {
+	e := a.env
+	switch {
+	case e.lost != nil:
+		since := ageText(e.now().Sub(a.poll.lostAt))
+		return e.theme.paint(toneBad, cut("the firewall does not answer; trying again (for "+since+"): "+clean(e.lost.Error()), a.width))
+	case a.exporting:
+		return e.line(a.width, piece{toneStrong, "export what is shown as  "}, piece{toneKey, "c"}, piece{toneText, " CSV   "},
+			piece{toneKey, "j"}, piece{toneText, " JSON   "}, piece{toneKey, "Esc"}, piece{toneText, " not at all"})
+	case a.notice.text != "":
+		return e.line(a.width, piece{a.notice.tone, a.notice.text})
+	case a.hint != "":
+		return e.line(a.width, piece{toneWarn, a.hint})
+	}
+	return ""
+}
+
+// keysText has the keys that work here, as many as fit.
+func (a *app) keysText() string {
+	k := a.env.keys
+	if a.prompt != nil {
+		return a.keysLine(a.prompt.keys())
+	}
+	keys := a.top().Keys()
+	if len(a.tabs[a.at]) > 1 {
+		keys = append([]key.Binding{k.Back}, keys...)
+	}
+	return a.keysLine(append(append([]key.Binding{k.Help, k.Quit}, keys...), k.Filter, k.Pause, k.Theme))
+}
+
+func (a *app) keysLine(keys []key.Binding) string {
+	var out strings.Builder
+	room, told := a.width, make(map[string]bool)
+	for _, b := range keys {
+		h := b.Help()
+		shown, _, _ := strings.Cut(h.Key, " ")
+		does, _, _ := strings.Cut(h.Desc, ":")
+		n := width(shown) + 1 + width(does) + 2
+		if told[shown] || n-2 > room {
+			continue
+		}
+		told[shown] = true
+		out.WriteString(a.env.theme.paint(toneKey, shown) + " " + a.env.theme.paint(toneDim, does))
+		if room -= n; room <= 0 {
+			break
+		}
+		out.WriteString("  ")
+	}
+	return out.String()
+}

@@ -1,0 +1,212 @@
+package tui
+
+import (
+	"context"
+	"strings"
+
+	"charm.land/bubbles/v2/key"
+	tea "charm.land/bubbletea/v2"
+
+	"sttwall/control"
+)
+
+// trendOf is how many rates of a flow are kept for its sparkline, while it is on the
+// page.
+const trendOf = 12
+
+// flows is the screen of the flows: a page of those that the filter selects, sorted
+// by the firewall.
+type flows struct {
+	env     *env
+	table   *table[control.Flow]
+	heard   bool
+	page    control.FlowPage // without its flows
+	err     error            // of the last question
+	trends  map[string][]float64
+	columns flowColumns
+}
+
+func newFlows(e *env) screen {
+	s := &flows{env: e, trends: make(map[string][]float64)}
+	s.columns = flowColumns{s.trends, e.now}
+	s.table = newTable(e, s.columns.all(), func(f *control.Flow) string { return f.ID })
+	s.table.sortBy = "rate"
+	return s
+}
+
+func (s *flows) Title() string { return "Flows" }
+
+func (s *flows) Keys() []key.Binding {
+	return append([]key.Binding{s.env.keys.Enter, s.env.keys.Filter}, s.table.keys()...)
+}
+
+// flowsAnswer is a page, and the frozen flows.
+type flowsAnswer struct {
+	page   control.FlowPage
+	first  int
+	frozen []control.Flow
+}
+
+// query asks for the rows that can be seen, and as many above and below, so that
+// moving about shows rows at once.
+func (s *flows) query() control.FlowQuery {
+	t := s.table
+	q := control.FlowQuery{
+		Filter: s.env.filter.String(), Sort: t.sortBy, Descending: t.descending(),
+		Offset: max(0, t.top-t.lines()), Limit: min(3*t.lines(), control.MaxFlows),
+	}
+	if !t.follow {
+		q.Find = t.chosen
+	}
+	return q
+}
+
+// Ask asks for a page. The selected flow may have moved off it: then the page goes
+// after it.
+func (s *flows) Ask() question {
+	q, line, frozen := s.query(), s.table.at-s.table.top, frozenQuery(s.table.frozen)
+	return func(ctx context.Context, fw Firewall) (any, error) {
+		page, err := fw.Flows(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		if at := page.Position; at != nil && (*at < q.Offset || *at >= q.Offset+len(page.Flows)) {
+			q.Offset = max(0, *at-line-q.Limit/3)
+			if page, err = fw.Flows(ctx, q); err != nil {
+				return nil, err
+			}
+		}
+		a := flowsAnswer{page: page, first: q.Offset}
+		if frozen.Filter != "" {
+			kept, err := fw.Flows(ctx, frozen)
+			if err != nil {
+				return nil, err
+			}
+			a.frozen = kept.Flows
+		}
+		return a, nil
+	}
+}
+
+// frozenQuery asks for frozen flows, which may not be on the page.
+func frozenQuery(frozen []control.Flow) control.FlowQuery {
+	var terms []string
+	for i := range frozen {
+		terms = append(terms, "("+flowFilter(&frozen[i])+")")
+	}
+	// Filters are a few hundred bytes each, and the table freezes few.
+	return control.FlowQuery{Filter: strings.Join(terms, " or "), Sort: "rate", Limit: 4 * maxFrozen}
+}
+
+// Update takes keys, the mouse and answers.
+func (s *flows) Update(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case sizeMsg:
+		s.table.resize(s.env.width, s.env.height)
+		return nil
+	case filterMsg:
+		s.heard = false
+		s.table.top, s.table.at = 0, 0
+		return nil
+	case answer:
+		s.take(msg)
+		if s.table.missing() {
+			return send(askMsg{})
+		}
+		return nil
+	case tea.KeyPressMsg:
+		if key.Matches(msg, s.env.keys.Enter) {
+			return s.open()
+		}
+	case tea.MouseClickMsg:
+		if at := s.table.at; msg.Y > len(s.table.frozen) && msg.Y-1-len(s.table.frozen)+s.table.top == at && !s.table.follow {
+			return s.open()
+		}
+	}
+	if _, resorted := s.table.Update(msg); resorted || s.table.missing() {
+		return send(askMsg{})
+	}
+	return nil
+}
+
+func (s *flows) open() tea.Cmd {
+	if f := s.table.current(); f != nil {
+		return send(openMsg{newFlow(s.env, *f)})
+	}
+	return nil
+}
+
+func (s *flows) take(msg answer) {
+	if s.err = msg.err; s.err != nil {
+		return
+	}
+	a := msg.value.(flowsAnswer)
+	s.heard = true
+	kept := make(map[string][]float64, len(a.page.Flows)+len(a.frozen))
+	for _, list := range [][]control.Flow{a.page.Flows, a.frozen} {
+		for i := range list {
+			f := &list[i]
+			if _, done := kept[f.ID]; !done {
+				past := append(s.trends[f.ID], bothRates(f).Bytes)
+				kept[f.ID] = past[max(0, len(past)-trendOf):]
+			}
+		}
+	}
+	clear(s.trends)
+	for id, past := range kept {
+		s.trends[id] = past
+	}
+	for i := range s.table.frozen {
+		for j := range a.frozen {
+			if a.frozen[j].ID == s.table.frozen[i].ID {
+				s.table.frozen[i] = a.frozen[j]
+			}
+		}
+	}
+	s.page = a.page
+	s.table.setPage(a.page.Flows, a.first, max(a.page.Matched, a.first+len(a.page.Flows)), a.page.Position)
+	s.page.Flows = nil
+}
+
+// Filtered says how many flows the filter hides.
+func (s *flows) Filtered() string {
+	if !s.heard {
+		return ""
+	}
+	return "selects " + counted(s.table.total, "flow") + " of " + grouped(uint64(max(s.env.status.Flows, s.table.total)))
+}
+
+// Chooser is the table.
+func (s *flows) Chooser() columnChooser { return s.table }
+
+// Copy copies the selected row.
+func (s *flows) Copy() (text, what string) { return s.table.copied() }
+
+// Export asks for as many of the selected flows as a page can have.
+func (s *flows) Export() question {
+	if s.table.total == 0 {
+		return nil
+	}
+	q := s.query()
+	q.Offset, q.Limit, q.Find = 0, control.MaxFlows, ""
+	// The cells are written elsewhere: they need a table of their own.
+	columns := make([]column[control.Flow], len(s.table.columns))
+	copy(columns, s.table.columns)
+	now := s.env.now
+	return func(ctx context.Context, fw Firewall) (any, error) {
+		page, err := fw.Flows(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		of := &table[control.Flow]{columns: columns}
+		all := flowColumns{nil, now}.all()
+		for i := range of.columns {
+			for _, c := range all {
+				if c.Key == of.columns[i].Key {
+					of.columns[i].Cell = c.Cell
+				}
+			}
+		}
+		return of.export("flows", page.Flows, page.Matched), nil
+	}
+}

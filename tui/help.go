@@ -1,0 +1,90 @@
+package tui
+
+import (
+	"strings"
+
+	"charm.land/bubbles/v2/key"
+	tea "charm.land/bubbletea/v2"
+)
+
+// help shows the key map.
+type help struct {
+	env *env
+	top int
+}
+
+func newHelp(e *env, _ screen) *help { return &help{env: e} }
+
+func (h *help) Title() string       { return "Help" }
+func (h *help) Ask() question       { return nil }
+func (h *help) Keys() []key.Binding { return []key.Binding{h.env.keys.Up, h.env.keys.Down} }
+
+func (h *help) Update(msg tea.Msg) tea.Cmd {
+	step := 0
+	switch msg := msg.(type) {
+	case tea.KeyPressMsg:
+		k := h.env.keys
+		switch {
+		case key.Matches(msg, k.Up):
+			step = -1
+		case key.Matches(msg, k.Down):
+			step = 1
+		case key.Matches(msg, k.PageUp):
+			step = -h.env.height
+		case key.Matches(msg, k.PageDown):
+			step = h.env.height
+		}
+	case tea.MouseWheelMsg:
+		step = map[tea.MouseButton]int{tea.MouseWheelUp: -3, tea.MouseWheelDown: 3}[msg.Button]
+	}
+	h.top = max(0, min(h.top+step, len(h.lines(h.env.width))-h.env.height))
+	return nil
+}
+
+func (h *help) View(width, height int) string {
+	lines := h.lines(width)
+	lines = lines[min(h.top, len(lines)):]
+	return strings.Join(lines[:min(height, len(lines))], "\n")
+}
+
+// lines are the groups of keys, in two columns of groups where there is room.
+func (h *help) lines(room int) []string {
+	var left, right []string
+	groups := h.env.keys.groups()
+	columns := 1
+	if room >= 110 {
+		columns = 2
+	}
+	each := room / columns
+	for i, g := range groups {
+		into := &left
+		if columns == 2 && i > 0 {
+			into = &right
+		}
+		if len(*into) > 0 {
+			*into = append(*into, "")
+		}
+		*into = append(*into, h.env.line(each, piece{toneTitle, g.title}))
+		for _, b := range g.keys {
+			*into = append(*into, h.env.line(each-1, piece{toneText, "  "}, piece{toneKey, fit(b.Help().Key, 9)}, piece{toneText, b.Help().Desc}))
+		}
+	}
+	marks := []string{"", h.env.line(each, piece{toneTitle, "Verdicts"})}
+	for _, v := range []struct{ verdict, says string }{
+		{"accept", "the rules let it pass"}, {"drop", "dropped"}, {"reject", "dropped, and answered"},
+		{"audit", "passes, and only because of audit mode"},
+	} {
+		marks = append(marks, h.env.line(each-1, piece{toneText, "  "}, piece{verdictTone(v.verdict), fit(verdictText(v.verdict), 9)}, piece{toneText, v.says}))
+	}
+	left = append(left, marks...)
+	if columns == 1 {
+		return append(left, right...)
+	}
+	for i := range right {
+		if i == len(left) {
+			left = append(left, "")
+		}
+		left[i] += spaces(each-styledWidth(left[i])) + right[i]
+	}
+	return left
+}

@@ -1,0 +1,88 @@
+package tui
+
+import "charm.land/bubbles/v2/key"
+
+// keyMap has every key that does something. Update, footer, help and docs/tui.md are
+// all made from it.
+type keyMap struct {
+	// Everywhere.
+	Screen, Next, Previous, Filter, Pause, Theme, Export, Copy, Help, Back, Quit, Interrupt, Suspend key.Binding
+	// Where there is a table.
+	Up, Down, PageUp, PageDown, Top, Bottom, Enter, Sort, SortBack, Reverse, Follow, Freeze, Columns key.Binding
+	// Where columns are chosen.
+	MoveUp, MoveDown key.Binding
+	// While a filter is typed.
+	Apply, Complete, Past, Cancel key.Binding
+	// In detail screens.
+	Rule key.Binding
+}
+
+func bind(shown, does string, keys ...string) key.Binding {
+	return key.NewBinding(key.WithKeys(keys...), key.WithHelp(shown, does))
+}
+
+// newKeyMap returns the keys; inside says whether the firewall runs in this process.
+func newKeyMap(inside bool) *keyMap {
+	k := &keyMap{
+		Screen:   bind("1-9", "that screen", "1", "2", "3", "4", "5", "6", "7", "8", "9"),
+		Next:     bind("Tab", "next screen", "tab"),
+		Previous: bind("S-Tab", "screen before", "shift+tab"),
+		Filter:   bind("/", "filter", "/"),
+		Pause:    bind("p", "pause", "p"),
+		Theme:    bind("t", "theme", "t"),
+		Export:   bind("e", "export", "e"),
+		Copy:     bind("y", "copy", "y"),
+		Help:     bind("?", "help", "?", "f1"),
+		Back:     bind("Esc", "back", "esc", "backspace"),
+		Quit:     bind("q", "quit", "q"),
+
+		Interrupt: bind("^C", "quit", "ctrl+c"),
+		Suspend:   bind("^Z", "suspend", "ctrl+z"),
+
+		Up:       bind("k ↑", "up", "k", "up", "ctrl+p"),
+		Down:     bind("j ↓", "down", "j", "down", "ctrl+n"),
+		PageUp:   bind("PgUp ^B", "page up", "pgup", "ctrl+b"),
+		PageDown: bind("PgDn ^F", "page down", "pgdown", "ctrl+f"),
+		Top:      bind("g Home", "top", "g", "home", "<"),
+		Bottom:   bind("G End", "end", "G", "end", ">"),
+		Enter:    bind("Enter", "detail", "enter"),
+		Sort:     bind("s S-→", "sort by next column", "s", "shift+right"),
+		SortBack: bind("S-←", "sort by column before", "shift+left"),
+		Reverse:  bind("S", "turn the order", "S"),
+		Follow:   bind("f", "follow: stay at the top", "f"),
+		Freeze:   bind("Space", "freeze the row: it stays on top", "space"),
+		Columns:  bind("c", "choose columns", "c"),
+
+		MoveUp:   bind("K S-↑", "move the column up", "K", "shift+up"),
+		MoveDown: bind("J S-↓", "move the column down", "J", "shift+down"),
+
+		Apply:    bind("Enter", "filter by this; nothing: by none", "enter"),
+		Complete: bind("Tab", "complete", "tab"),
+		Past:     bind("↑ ↓", "filters from before", "up", "down"),
+		Cancel:   bind("Esc", "not at all", "esc"),
+
+		Rule: bind("r", "rule that would allow it", "r"),
+	}
+	if inside {
+		k.Quit.SetHelp("q", "leave: the firewall goes on")
+		k.Interrupt.SetHelp("^C", "stop the firewall")
+	}
+	return k
+}
+
+// keyGroup is a part of the help.
+type keyGroup struct {
+	title string
+	keys  []key.Binding
+}
+
+// groups are the keys as help and documentation list them.
+func (k *keyMap) groups() []keyGroup {
+	return []keyGroup{
+		{"Everywhere", []key.Binding{k.Screen, k.Next, k.Previous, k.Filter, k.Pause, k.Theme, k.Export, k.Copy, k.Help, k.Back, k.Quit, k.Interrupt, k.Suspend}},
+		{"In tables", []key.Binding{k.Up, k.Down, k.PageUp, k.PageDown, k.Top, k.Bottom, k.Enter, k.Sort, k.SortBack, k.Reverse, k.Follow, k.Freeze, k.Columns}},
+		{"Typing a filter", []key.Binding{k.Apply, k.Complete, k.Past, k.Cancel}},
+		{"Choosing columns", []key.Binding{k.MoveUp, k.MoveDown}},
+		{"Detail of a drop", []key.Binding{k.Rule}},
+	}
+}

@@ -1,0 +1,96 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+)
+
+// Config says what is shown, and where.
+type Config struct {
+	Firewall Firewall
+	// Where names the firewall, such as the path of its socket, for messages.
+	Where string
+	// Title stands beside the program's name, such as the name of the host; "": nothing.
+	Title string
+	// Screen is the one to begin with, by its title in any case; "": the first.
+	Screen string
+	// Filter is the filter to begin with, see docs/filter.md; "": none.
+	Filter string
+	// Theme is ThemeAuto or one of Themes; "" is ThemeAuto.
+	Theme string
+	// Hint stands at the bottom until the first key; "": nothing.
+	Hint string
+	// Inside: the firewall runs in this process, so that leaving the screen leaves
+	// it running, and ^C stops it. The keys say so.
+	Inside bool
+	// ExportDir is where exports are written; "": the current folder.
+	ExportDir string
+	// Every is how often is asked; 0 is a second.
+	Every time.Duration
+	// Now is the clock; nil is the system's.
+	Now func() time.Time
+	// Input and Output are the terminal; nil are those of the process. Environ are
+	// its variables (TERM, NO_COLOR, COLORTERM); nil likewise.
+	Input   io.Reader
+	Output  io.Writer
+	Environ []string
+}
+
+// ErrInterrupted says that the user pressed ^C.
+var ErrInterrupted = errors.New("interrupted")
+
+// ErrDumb says that the terminal cannot show a screen.
+var ErrDumb = errors.New("this terminal cannot show a full screen (TERM is dumb or not set)")
+
+// Run shows the screen until the user leaves it (nil), presses ^C ([ErrInterrupted]),
+// or ctx ends (nil). It returns [ErrDumb] where TERM says that nothing can be shown.
+func Run(ctx context.Context, c Config) error {
+	if c.Environ == nil {
+		c.Environ = os.Environ()
+	}
+	if term := variable(c.Environ, "TERM"); term == "" || term == "dumb" {
+		return ErrDumb
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends what still asks
+	a, err := newApp(ctx, c)
+	if err != nil {
+		return err
+	}
+	// Signals are the caller's: ctx ends with them.
+	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithoutSignalHandler(), tea.WithEnvironment(c.Environ), tea.WithFPS(30)}
+	if c.Input != nil {
+		options = append(options, tea.WithInput(c.Input))
+	}
+	if c.Output != nil {
+		options = append(options, tea.WithOutput(c.Output))
+	}
+	_, err = tea.NewProgram(a, options...).Run()
+	a.close()
+	switch {
+	case errors.Is(err, tea.ErrInterrupted):
+		return ErrInterrupted
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return fmt.Errorf("screen: %w", err)
+	}
+	return nil
+}
+
+// variable looks an environment variable up; the last one counts.
+func variable(environ []string, name string) (value string) {
+	for _, e := range environ {
+		if text, ok := strings.CutPrefix(e, name+"="); ok {
+			value = text
+		}
+	}
+	return value
+}
