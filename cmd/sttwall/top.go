@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"sttwall/control"
+	"sttwall/tui"
+)
+
+// screenFlags are the flags of the live screen.
+type screenFlags struct {
+	theme, screen string
+	only          filterFlag
+}
+
+func (f *screenFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.theme, "theme", tui.ThemeAuto, "`theme`: "+tui.ThemeAuto+", "+strings.Join(tui.Themes, ", ")+"; okabe-ito is for the colour-blind")
+	flags.StringVar(&f.screen, "screen", "", "`screen` to begin with: "+strings.Join(tui.ScreenTitles(), ", "))
+	f.only.add(flags, "flows and frames")
+}
+
+// config checks the flags.
+func (f *screenFlags) config() (tui.Config, error) {
+	c := tui.Config{Theme: f.theme, Screen: f.screen, Filter: f.only.text}
+	return c, c.Check()
+}
+
+func newTopCommand(s streams) *cobra.Command {
+	var (
+		where controlFlag
+		look  screenFlags
+	)
+	cmd := &cobra.Command{
+		Use:   "top",
+		Short: "Watch the running firewall live",
+		Long: "top shows flows, tenants, rules, drops and health of a running firewall, once a second, until q. The keys\n" +
+			"that work stand at the bottom, ? lists all of them. It asks over the control socket, and changes nothing.",
+		Example: "  sttwall top\n  sttwall top --screen flows --filter 'tenant:acme not accept'",
+		Args:    arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := look.config()
+			if err != nil {
+				return usageError{err}
+			}
+			return where.ask(cmd.Context(), func(ctx context.Context, client *control.Client) error {
+				c.Firewall, c.Where = client, where.path
+				return watchLive(ctx, s, c)
+			})
+		},
+	}
+	where.add(cmd.Flags())
+	look.add(cmd.Flags())
+	return cmd
+}
+
+// watchLive shows the live screen on the terminal of s.
+func watchLive(ctx context.Context, s streams, c tui.Config) error {
+	out, ok := s.out.(*os.File)
+	if !ok || !isTerminal(out) {
+		return errors.New("this is for a terminal, and the output is none: 'sttwall flows', 'drops' and 'stats' write text")
+	}
+	c.Input, c.Output = s.in, out
+	switch err := tui.Run(ctx, c); {
+	case errors.Is(err, tui.ErrInterrupted):
+		return nil
+	case errors.Is(err, tui.ErrDumb):
+		return fmt.Errorf("%w: 'sttwall stats --watch', 'flows' and 'events' write plain text", err)
+	default:
+		return err
+	}
+}

@@ -1,0 +1,221 @@
+package tui
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+)
+
+func TestAFilterIsTypedCompletedAndPutInForce(t *testing.T) {
+	d := drive(t, newFake(), 100, 30)
+	d.press("2", "/")
+	d.typed("ten")
+	d.shows("tenant:", "the tenant")
+	d.press("tab")
+	d.typed("gl")
+	d.press("tab")
+	d.shows("/ tenant:globex")
+	d.press("enter")
+	if got, want := d.env.filter.String(), "tenant:globex"; got != want {
+		t.Fatalf("the filter is %q, want %q", got, want)
+	}
+	d.press("1")
+	d.shows("10.1.0.7:45500", "selects 2 flows of 6")
+	d.hides("acme")
+	d.press("2")
+	d.shows("globex", "selects 1 tenant of 3")
+	d.hides("initech")
+	d.press("esc")
+	d.shows("initech")
+}
+
+func TestAWrongFilterIsPointedAtAndNotUsed(t *testing.T) {
+	d := drive(t, newFake(), 100, 30)
+	d.press("/")
+	d.typed("tenant:acme dport:http")
+	d.press("enter")
+	lines := strings.Split(d.screen(), "\n")
+	for i, line := range lines {
+		if at := strings.Index(line, "http"); at >= 0 && strings.HasPrefix(line, "/") {
+			if got := strings.Index(lines[i+1], "^"); got != at {
+				t.Errorf("the caret is below column %d, want %d:\n%s", got, at, d.screen())
+			}
+			if !strings.Contains(lines[i+2], "column 19: dport: expected") {
+				t.Errorf("it does not say what is wrong:\n%s", d.screen())
+			}
+		}
+	}
+	if d.prompt == nil || !d.env.filter.All() {
+		t.Error("the filter was taken")
+	}
+	d.press("esc")
+	if d.prompt != nil {
+		t.Error("Esc leaves the prompt open")
+	}
+}
+
+func TestFiltersFromBeforeAreRecalled(t *testing.T) {
+	d := drive(t, newFake(), 100, 30)
+	for _, text := range []string{"tcp", "udp"} {
+		d.press("/", "ctrl+u")
+		d.typed(text)
+		d.press("enter")
+	}
+	d.press("/", "ctrl+u")
+	d.typed("icm")
+	d.press("up")
+	d.shows("/ udp")
+	d.press("up", "up")
+	d.shows("/ tcp")
+	d.press("down", "down")
+	d.shows("/ icm")
+}
+
+func TestWhenTheFirewallGoesAwayOldDataStaysAndItComesBackByItself(t *testing.T) {
+	f := newFake()
+	d := drive(t, f, 100, 30)
+	d.tick()
+	d.shows("10.1.0.7:45500")
+	f.err = errAway
+	d.tick()
+	d.tick()
+	d.shows("the firewall does not answer; trying again (for 1s): no sttwall listens", "no answer", "10.1.0.7:45500")
+	f.err = nil
+	f.status.PID, f.status.Started = 4712, d.now
+	d.tick()
+	d.shows("the firewall was started anew", "10.1.0.7:45500")
+	d.hides("does not answer")
+}
+
+func TestWithoutAnAnswerYetTheScreenSaysSo(t *testing.T) {
+	f := newFake()
+	f.err = errAway
+	d := drive(t, f, 100, 30)
+	d.shows("Not connected", "is it running")
+	f.err = nil
+	d.tick()
+	d.shows("10.1.0.7:45500")
+}
+
+func TestPauseKeepsWhatIsShownAndStillLooksWhetherTheFirewallAnswers(t *testing.T) {
+	f := newFake()
+	d := drive(t, f, 100, 30)
+	d.press("p")
+	asked := f.asked["flows"]
+	f.flows = nil
+	d.tick()
+	d.tick()
+	d.shows("paused", "10.1.0.7:45500")
+	if got := f.asked["flows"]; got != asked {
+		t.Errorf("asked %d times for flows while paused", got-asked)
+	}
+	d.press("p")
+	d.shows("No flows yet")
+}
+
+func TestOneQuestionIsUnderWayAtATimeAndALateAnswerIsLeftOut(t *testing.T) {
+	d := drive(t, newFake(), 100, 30)
+	first := d.ask(withStatus)
+	if first == nil {
+		t.Fatal("nothing is asked")
+	}
+	if d.ask(withStatus) != nil {
+		t.Error("a second question while one is under way")
+	}
+	late := first()
+	d.press("2")
+	if d.ask(withStatus) == nil {
+		t.Error("another screen waits for the question of the one before")
+	}
+	d.send(late)
+	if d.poll.cancel == nil {
+		t.Error("a late answer ended the question that is under way")
+	}
+}
+
+func TestEnterOnATenantShowsItsFlows(t *testing.T) {
+	d := drive(t, newFake(), 100, 30, func(c *Config) { c.Screen = "tenants" })
+	d.press("G", "enter")
+	d.shows("/tenant:initech", "10.9.0.4:33333", "~ audit")
+	d.hides("acme")
+}
+
+func TestTabsGoRoundAndAnswerTheMouse(t *testing.T) {
+	d := drive(t, newFake(), 100, 30)
+	first := d.at
+	for range d.tabs {
+		d.press("tab")
+	}
+	if d.at != first {
+		t.Errorf("at tab %d after all of them, want %d", d.at, first)
+	}
+	d.press("shift+tab")
+	if want := (first + len(d.tabs) - 1) % len(d.tabs); d.at != want {
+		t.Errorf("at tab %d, want %d", d.at, want)
+	}
+	spans := d.tabSpans()
+	d.send(tea.MouseClickMsg{X: spans[1].from + 1, Y: tabsLine, Button: tea.MouseLeft})
+	if d.at != 1 {
+		t.Errorf("a click on the second tab shows tab %d", d.at)
+	}
+}
+
+func TestANoticeGoesAway(t *testing.T) {
+	d := drive(t, newFake(), 100, 30)
+	d.press("t")
+	d.shows("theme: dark")
+	d.now = d.now.Add(noticeFor)
+	d.tick()
+	d.hides("theme:")
+}
+
+func TestQuitAndInterruptAreToldApart(t *testing.T) {
+	d := drive(t, newFake(), 100, 30)
+	d.press("q")
+	if !d.quit {
+		t.Error("q does not quit")
+	}
+	d = drive(t, newFake(), 100, 30)
+	d.press("ctrl+c")
+	if _, ok := d.other[len(d.other)-1].(tea.InterruptMsg); !ok || d.quit {
+		t.Errorf("^C is %T", d.other[len(d.other)-1])
+	}
+	d.press("ctrl+z")
+	if _, ok := d.other[len(d.other)-1].(tea.SuspendMsg); !ok {
+		t.Errorf("^Z is %T", d.other[len(d.other)-1])
+	}
+}
+
+func TestTheWindowOfManyFlowsFollowsTheSelection(t *testing.T) {
+	f := newFake().many(100_000)
+	d := drive(t, f, 100, 30, func(c *Config) { c.Screen = "flows" })
+	d.press("G")
+	d.shows("m", "10.2.134.159:") // the last: 99999 = 0x1869f
+	d.press("g")
+	d.shows("10.2.0.0:0")
+	if got := len(d.top().(*flows).table.rows); got > 100 {
+		t.Errorf("%d rows are here", got)
+	}
+	// The selected one becomes slower than all others: the page goes after it.
+	d.press("j", "j")
+	chosen := d.top().(*flows).table.chosen
+	for i := range f.flows {
+		if f.flows[i].ID == chosen {
+			f.flows[i].OriginalRate = nil
+		}
+	}
+	d.tick()
+	table := d.top().(*flows).table
+	if table.chosen != chosen || table.at != 99_999 || table.current() == nil {
+		t.Errorf("the selection is %q at %d, want %q at 99999", table.chosen, table.at, chosen)
+	}
+	d.shows("> + accept")
+}
+
+func TestTimeIsShownByTheClockThatIsHandedIn(t *testing.T) {
+	d := drive(t, newFake(), 100, 30)
+	d.now = start.Add(3*time.Hour + 5*time.Minute)
+	d.shows("up 3h05m")
+}
