@@ -2,7 +2,6 @@ package tui
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"sttwall/filter"
+	"sttwall/tui/plot"
 )
 
 // noticeFor is how long a notice stays.
@@ -45,6 +45,9 @@ type app struct {
 }
 
 func newApp(ctx context.Context, c Config) (*app, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -74,16 +77,14 @@ func newApp(ctx context.Context, c Config) (*app, error) {
 	if c.Filter != "" {
 		a.past = []string{c.Filter}
 	}
-	var titles []string
 	for i, s := range screens(a.env) {
 		a.tabs = append(a.tabs, []screen{s})
-		titles = append(titles, strings.ToLower(s.Title()))
 		if strings.EqualFold(s.Title(), c.Screen) {
 			a.at = i
 		}
 	}
-	if c.Screen != "" && !slices.Contains(titles, strings.ToLower(c.Screen)) {
-		return nil, fmt.Errorf("there is no screen %q: want one of %s", c.Screen, strings.Join(titles, ", "))
+	if !utf8Locale(c.Environ) {
+		a.env.glyphs = plot.ASCII
 	}
 	a.resize(80, 24) // until the terminal has said
 	return a, nil

@@ -151,7 +151,7 @@ func (a *app) header() string {
 	}
 	if room := a.width - used - 2; room >= 8 && len(a.trend) > 0 {
 		room = min(room, trend)
-		pieces = append(pieces, piece{toneText, spaces(a.width - used - room)}, piece{tonePlot, sparkline(a.trend, room)})
+		pieces = append(pieces, piece{toneText, spaces(a.width - used - room)}, piece{tonePlot, e.spark(a.trend, room)})
 	}
 	return e.line(a.width, pieces...)
 }

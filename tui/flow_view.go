@@ -57,7 +57,7 @@ func (s *flow) lines(room int) []string {
 		for _, p := range pieces {
 			used += width(p.text)
 		}
-		pieces = append(pieces, piece{as, sparkline(past, min(60, room-used))})
+		pieces = append(pieces, piece{as, e.spark(past, min(60, room-used))})
 		add(label, pieces...)
 	}
 	direction(">  sent", f.Original, f.OriginalRate, s.original, tonePlot)

@@ -28,7 +28,7 @@ type flows struct {
 
 func newFlows(e *env) screen {
 	s := &flows{env: e, trends: make(map[string][]float64)}
-	s.columns = flowColumns{s.trends, e.now}
+	s.columns = flowColumns{e, s.trends, e.now}
 	s.table = newTable(e, s.columns.all(), func(f *control.Flow) string { return f.ID })
 	s.table.sortBy = "rate"
 	return s
@@ -192,14 +192,14 @@ func (s *flows) Export() question {
 	// The cells are written elsewhere: they need a table of their own.
 	columns := make([]column[control.Flow], len(s.table.columns))
 	copy(columns, s.table.columns)
-	now := s.env.now
+	e := &env{now: s.env.now}
 	return func(ctx context.Context, fw Firewall) (any, error) {
 		page, err := fw.Flows(ctx, q)
 		if err != nil {
 			return nil, err
 		}
 		of := &table[control.Flow]{columns: columns}
-		all := flowColumns{nil, now}.all()
+		all := flowColumns{env: e, now: e.now}.all()
 		for i := range of.columns {
 			for _, c := range all {
 				if c.Key == of.columns[i].Key {

@@ -20,6 +20,7 @@ func (s *flows) View(width, height int) string {
 
 // flowColumns make the cells of flows.
 type flowColumns struct {
+	env    *env
 	trends map[string][]float64
 	now    func() time.Time
 }
@@ -59,7 +60,7 @@ func (c flowColumns) all() []column[control.Flow] {
 			return cell{bitsText(r.Bytes), toneStrong}
 		}},
 		{Key: "trend", Title: "TREND", Min: 8, Max: 8, Drop: 8, Cell: func(f *control.Flow) cell {
-			return cell{sparkline(c.trends[f.ID], 8), tonePlot}
+			return cell{c.env.spark(c.trends[f.ID], 8), tonePlot}
 		}},
 		{Key: "bytes", Title: "BYTES", Min: 6, Max: 6, Right: true, Drop: 7, Less: sortable, Largest: true, Cell: text(func(f *control.Flow) string { return bytesText(f.Original.Bytes + f.Reply.Bytes) })},
 		{Key: "packets", Title: "PACKETS", Min: 7, Max: 7, Right: true, Drop: 10, Less: sortable, Largest: true, Cell: text(func(f *control.Flow) string { return countText(f.Original.Packets + f.Reply.Packets) })},

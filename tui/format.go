@@ -69,27 +69,3 @@ func grouped(n uint64) string {
 	}
 	return s
 }
-
-// sparkline draws values as bars of eight heights, the newest at the right, in exactly
-// so many columns; the largest is the highest bar.
-func sparkline(values []float64, columns int) string {
-	bars := []rune("▁▂▃▄▅▆▇█")
-	out := make([]rune, max(0, columns))
-	values = values[max(0, len(values)-columns):]
-	most := 0.0
-	for _, v := range values {
-		most = max(most, v)
-	}
-	pad := len(out) - len(values)
-	for i := range out {
-		switch {
-		case i < pad:
-			out[i] = ' '
-		case most == 0 || values[i-pad] <= 0:
-			out[i] = bars[0]
-		default:
-			out[i] = bars[min(len(bars)-1, int(values[i-pad]/most*float64(len(bars))))]
-		}
-	}
-	return string(out)
-}

@@ -72,7 +72,7 @@ func hitColumns[T any](s *listing[T]) []column[T] {
 				}
 				return cell{"0", toneDim}
 			}},
-		{Key: "trend", Title: "TREND", Min: 12, Max: 12, Drop: 6, Cell: func(r *T) cell { return cell{sparkline(rate(r).trend, trendOf), tonePlot} }},
+		{Key: "trend", Title: "TREND", Min: 12, Max: 12, Drop: 6, Cell: func(r *T) cell { return cell{s.env.spark(rate(r).trend, trendOf), tonePlot} }},
 		number("frames", "FRAMES", 3, func(h *control.Hits) uint64 { return h.Frames }, countText, toneText),
 		number("bytes", "BYTES", 4, func(h *control.Hits) uint64 { return h.Bytes }, bytesText, toneText),
 		number("flows", "BEGUN", 5, func(h *control.Hits) uint64 { return h.Flows }, countText, toneText),

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+
+	"sttwall/filter"
 )
 
 // Config says what is shown, and where.
@@ -41,6 +44,29 @@ type Config struct {
 	Input   io.Reader
 	Output  io.Writer
 	Environ []string
+}
+
+// Check says what is wrong with the names of screen and theme and with the filter.
+func (c *Config) Check() error {
+	titles := ScreenTitles()
+	if c.Screen != "" && !slices.Contains(titles, strings.ToLower(c.Screen)) {
+		return fmt.Errorf("there is no screen %q: want one of %s", c.Screen, strings.Join(titles, ", "))
+	}
+	if c.Theme != "" && c.Theme != ThemeAuto {
+		if _, err := newTheme(c.Theme); err != nil {
+			return err
+		}
+	}
+	_, err := filter.Parse(c.Filter)
+	return err
+}
+
+// ScreenTitles are the names for [Config.Screen].
+func ScreenTitles() (titles []string) {
+	for _, s := range screens(&env{now: time.Now}) {
+		titles = append(titles, strings.ToLower(s.Title()))
+	}
+	return titles
 }
 
 // ErrInterrupted says that the user pressed ^C.
@@ -93,4 +119,15 @@ func variable(environ []string, name string) (value string) {
 		}
 	}
 	return value
+}
+
+// utf8Locale reports whether the terminal shows more than ASCII, by the variables that
+// say so, the first that is set. Without any of them it is taken to.
+func utf8Locale(environ []string) bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := strings.ToLower(variable(environ, name)); v != "" {
+			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
+		}
+	}
+	return true
 }

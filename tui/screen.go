@@ -9,6 +9,7 @@ import (
 
 	"sttwall/control"
 	"sttwall/filter"
+	"sttwall/tui/plot"
 )
 
 // Firewall is what is asked of a running firewall; [*control.Client] is one. Its methods
@@ -117,8 +118,10 @@ func notice(as tone, text string) tea.Cmd { return send(noticeMsg{text, as}) }
 // env is what screens share with the app, which alone changes it.
 type env struct {
 	theme *theme
-	keys  *keyMap
-	now   func() time.Time
+	// glyphs are what plots are drawn with.
+	glyphs plot.Glyphs
+	keys   *keyMap
+	now    func() time.Time
 	// filter is the one in force; see [filtered].
 	filter *filter.Filter
 	// known are the names of tenants and rules, for completing filters. Screens that
@@ -171,6 +174,11 @@ func (e *env) paint(as tone, text string) string {
 		}
 	}
 	return e.theme.paint(as, text)
+}
+
+// spark draws values, the newest last, as a sparkline of so many columns.
+func (e *env) spark(values []float64, columns int) string {
+	return plot.Sparkline(plot.Window{Values: values}, columns, 0, e.glyphs)
 }
 
 // screens are the tabs, in their order.

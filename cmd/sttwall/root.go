@@ -72,7 +72,7 @@ func newRootCommand(s streams) *cobra.Command {
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newRunCommand(s),
+		newRunCommand(s), newTopCommand(s),
 		newReplayCommand(s), newSuggestCommand(s),
 		newCheckCommand(s), newFmtCommand(s), newExplainCommand(s),
 		newReloadCommand(s), newFlowsCommand(s), newRulesCommand(s), newTenantsCommand(s), newDropsCommand(s), newEventsCommand(s),

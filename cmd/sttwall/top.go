@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -62,11 +61,10 @@ func newTopCommand(s streams) *cobra.Command {
 
 // watchLive shows the live screen on the terminal of s.
 func watchLive(ctx context.Context, s streams, c tui.Config) error {
-	out, ok := s.out.(*os.File)
-	if !ok || !isTerminal(out) {
-		return errors.New("this is for a terminal, and the output is none: 'sttwall flows', 'drops' and 'stats' write text")
+	if !terminal(s.out) || !terminal(s.in) {
+		return errors.New("this needs a terminal: 'sttwall flows', 'drops' and 'stats' write text")
 	}
-	c.Input, c.Output = s.in, out
+	c.Input, c.Output = s.in, s.out
 	switch err := tui.Run(ctx, c); {
 	case errors.Is(err, tui.ErrInterrupted):
 		return nil
