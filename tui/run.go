@@ -75,14 +75,22 @@ var ErrInterrupted = errors.New("interrupted")
 // ErrDumb says that the terminal cannot show a screen.
 var ErrDumb = errors.New("this terminal cannot show a full screen (TERM is dumb or not set)")
 
+// Capable returns ErrDumb if the terminal of these variables shows no screen.
+func Capable(environ []string) error {
+	if term := variable(environ, "TERM"); term == "" || term == "dumb" {
+		return ErrDumb
+	}
+	return nil
+}
+
 // Run shows the screen until the user leaves it (nil), presses ^C ([ErrInterrupted]),
 // or ctx ends (nil). It returns [ErrDumb] where TERM says that nothing can be shown.
 func Run(ctx context.Context, c Config) error {
 	if c.Environ == nil {
 		c.Environ = os.Environ()
 	}
-	if term := variable(c.Environ, "TERM"); term == "" || term == "dumb" {
-		return ErrDumb
+	if err := Capable(c.Environ); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends what still asks

@@ -86,6 +86,9 @@ func TestMistakesOnTheCommandLineHaveStatus2(t *testing.T) {
 		{"block"}, {"block", "any > any"}, {"block", "any", ">", "any", "--for", "1h"}, {"allow", "any > any"}, {"unblock"}, {"unblock", "../status"}, {"unblock", ""},
 		{"temporary", "more"},
 		{"run", "--rules", acceptAll, "--metrics", "9475"}, {"run", "--rules", acceptAll, "--metrics", "127.0.0.1:http"},
+		{"run", "--rules", acceptAll, "--tui", "--control", ""}, {"run", "--rules", acceptAll, "--screen", "flows"}, {"run", "--rules", acceptAll, "--theme", "none"},
+		{"run", "--rules", acceptAll, "--tui", "--theme", "pink"}, {"run", "--rules", acceptAll, "--tui", "--filter", "dport:x"},
+		{"top", "more"}, {"top", "--theme", "pink"}, {"top", "--screen", "nonsense"}, {"top", "--filter", "tenant:"},
 		{"run", "--rules", acceptAll, "--metrics-tenants", "0"}, {"run", "--rules", acceptAll, "--metrics-rules", "1000000"},
 	} {
 		if status, _, stderr := sttwall(args...); status != statusUsage || !strings.Contains(stderr, "--help'") {
@@ -99,7 +102,7 @@ func TestHelpVersionAndCompletionAreFine(t *testing.T) {
 		nil, {"--help"}, {"help", "run"}, {"version"}, {"completion", "bash"}, {"completion", "zsh"}, {"completion", "fish"},
 		{"run", "--help"}, {"replay", "--help"}, {"check", "--help"}, {"nft", "--help"}, {"demo", "--help"}, {"endpoint", "--help"},
 		{"fmt", "--help"}, {"explain", "--help"}, {"block", "--help"}, {"allow", "--help"}, {"unblock", "--help"}, {"temporary", "--help"},
-		{"suggest", "--help"},
+		{"suggest", "--help"}, {"top", "--help"},
 	} {
 		if status, out, stderr := sttwall(args...); status != statusFine || out == "" || stderr != "" {
 			t.Errorf("%v: status %d, %q, %s", args, status, out, stderr)

@@ -33,6 +33,7 @@ func newRunCommand(s streams) *cobra.Command {
 		inline inlineFlags
 		counts metricsFlags
 		events eventLogFlags
+		place  inPlaceFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "run --rules FILE",
@@ -59,7 +60,12 @@ func newRunCommand(s streams) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			log := slog.New(slog.NewTextHandler(s.err, nil))
+			here, err := place.open(s, socket)
+			if err != nil {
+				return err
+			}
+			defer here.close()
+			log := slog.New(slog.NewTextHandler(here.log(), nil))
 			logged, err := events.config(log)
 			if err != nil {
 				return usageError{err}
@@ -67,15 +73,23 @@ func newRunCommand(s streams) *cobra.Command {
 			if config.Policy, err = loadPolicy(s, rules); err != nil {
 				return err
 			}
-			return run(cmd.Context(), runConfig{
+			ctx, stop := context.WithCancel(cmd.Context())
+			defer stop()
+			c := runConfig{
 				inline: config, rules: rules, socket: socket, state: state, report: report, metrics: counts,
 				log: log, events: logged,
 				load: func() (*policy.Policy, string, error) {
 					p, said, err := readPolicy(rules, policy.Printout{})
-					io.WriteString(s.err, said)
+					io.WriteString(here.log(), said)
 					return p, said, err
 				},
-			})
+			}
+			if place.on {
+				c.started = func() { here.show(ctx, stop) }
+			}
+			err = run(ctx, c)
+			stop()
+			return err
 		},
 	}
 	flags := cmd.Flags()
@@ -85,6 +99,7 @@ func newRunCommand(s streams) *cobra.Command {
 	flags.DurationVar(&report, "report", 10*time.Second, "how often losses and drops are logged, if there were any; 0 is never")
 	counts.add(flags)
 	events.add(flags)
+	place.add(flags)
 	inline.addRun(flags)
 	return cmd
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -48,6 +49,9 @@ func newTopCommand(s streams) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			if err := canWatch(s); err != nil {
+				return err
+			}
 			return where.ask(cmd.Context(), func(ctx context.Context, client *control.Client) error {
 				c.Firewall, c.Where = client, where.path
 				return watchLive(ctx, s, c)
@@ -59,18 +63,23 @@ func newTopCommand(s streams) *cobra.Command {
 	return cmd
 }
 
-// watchLive shows the live screen on the terminal of s.
-func watchLive(ctx context.Context, s streams, c tui.Config) error {
+// canWatch says why the live screen cannot be shown.
+func canWatch(s streams) error {
 	if !terminal(s.out) || !terminal(s.in) {
-		return errors.New("this needs a terminal: 'sttwall flows', 'drops' and 'stats' write text")
+		return errors.New("the live screen needs a terminal: 'sttwall flows', 'drops' and 'events' write text")
 	}
+	if err := tui.Capable(os.Environ()); err != nil {
+		return fmt.Errorf("%w: 'sttwall flows', 'drops' and 'events' write plain text", err)
+	}
+	return nil
+}
+
+// watchLive shows the live screen on the terminal of s until the user leaves it.
+func watchLive(ctx context.Context, s streams, c tui.Config) error {
 	c.Input, c.Output = s.in, s.out
-	switch err := tui.Run(ctx, c); {
-	case errors.Is(err, tui.ErrInterrupted):
+	err := tui.Run(ctx, c)
+	if errors.Is(err, tui.ErrInterrupted) {
 		return nil
-	case errors.Is(err, tui.ErrDumb):
-		return fmt.Errorf("%w: 'sttwall stats --watch', 'flows' and 'events' write plain text", err)
-	default:
-		return err
 	}
+	return err
 }
