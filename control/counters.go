@@ -2,7 +2,9 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"sttwall/firewall"
@@ -31,6 +33,8 @@ type RuleHits struct {
 	Rule string `json:"rule"` // tenant/rule
 	File string `json:"file,omitempty"`
 	Line int    `json:"line,omitempty"`
+	// Text is the rule as it stands in the file, where one rule is asked for.
+	Text string `json:"text,omitempty"`
 	Hits
 }
 
@@ -93,9 +97,10 @@ func (s *Server) hitsOf(t firewall.Tally, since map[string]int64, name string, w
 }
 
 func (s *Server) rules(r *http.Request) (any, error) {
-	if err := onlyQuery(r); err != nil {
+	if err := onlyQuery(r, "rule"); err != nil {
 		return nil, err
 	}
+	only := r.URL.Query().Get("rule")
 	fw, wall := s.config.Firewall, s.wall()
 	p := fw.Shared().Policy()
 	hits, _ := fw.Tallies()
@@ -113,8 +118,17 @@ func (s *Server) rules(r *http.Request) (any, error) {
 		if i >= p.FileRules() && (!alive[name] || i > 0 && name == names[i-1]) {
 			continue // gone, or the way back of a rule that goes both ways
 		}
-		_, file, line := p.RuleText(int32(i))
-		out.Rules = append(out.Rules, RuleHits{Rule: name, File: file, Line: line, Hits: s.hitsOf(hits[name], since, name, wall)})
+		if only != "" && name != only {
+			continue
+		}
+		text, file, line := p.RuleText(int32(i))
+		if only == "" {
+			text = ""
+		}
+		out.Rules = append(out.Rules, RuleHits{Rule: name, File: file, Line: line, Text: text, Hits: s.hitsOf(hits[name], since, name, wall)})
+	}
+	if only != "" && len(out.Rules) == 0 {
+		return nil, refuse(http.StatusNotFound, "there is no rule %.100q", only)
 	}
 	return out, nil
 }
@@ -166,6 +180,19 @@ func (c *Client) Rules(ctx context.Context) ([]RuleHits, error) {
 	var l ruleList
 	err := c.call(ctx, http.MethodGet, "/v1/rules", nil, &l)
 	return l.Rules, err
+}
+
+// Rule asks for one rule, by its name, with its text.
+func (c *Client) Rule(ctx context.Context, name string) (RuleHits, error) {
+	var l ruleList
+	err := c.call(ctx, http.MethodGet, "/v1/rules?"+url.Values{"rule": {name}}.Encode(), nil, &l)
+	if err == nil && len(l.Rules) == 0 {
+		err = fmt.Errorf("rule %.100q: the firewall does not tell", name)
+	}
+	if err != nil {
+		return RuleHits{}, err
+	}
+	return l.Rules[0], nil
 }
 
 // Tenants asks for the tenants and their hits.

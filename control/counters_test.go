@@ -2,6 +2,9 @@ package control
 
 import (
 	"context"
+	"errors"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,5 +114,29 @@ func TestDropsHaveTheirReasonAndRemedy(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestOneRuleIsToldWithItsText(t *testing.T) {
+	c := serve(t, Config{Firewall: newCore(t, testRules)}).dial(t)
+	r, err := c.Rule(context.Background(), "acme/web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(r.Text, `rule "web" {`) || !strings.HasSuffix(r.Text, "}") || r.Rule != "acme/web" || r.Line == 0 {
+		t.Errorf("it is %+v", r)
+	}
+	rules, err := c.Rules(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rules {
+		if r.Text != "" {
+			t.Errorf("%s: the list has its text", r.Rule)
+		}
+	}
+	var refused *Error
+	if _, err := c.Rule(context.Background(), "acme/none"); !errors.As(err, &refused) || refused.Code != http.StatusNotFound {
+		t.Errorf("for a rule that there is not: %v", err)
 	}
 }
