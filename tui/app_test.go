@@ -10,7 +10,7 @@ import (
 
 func TestAFilterIsTypedCompletedAndPutInForce(t *testing.T) {
 	d := drive(t, newFake(), 100, 30)
-	d.press("2", "/")
+	d.press("3", "/")
 	d.typed("ten")
 	d.shows("tenant:", "the tenant")
 	d.press("tab")
@@ -21,10 +21,10 @@ func TestAFilterIsTypedCompletedAndPutInForce(t *testing.T) {
 	if got, want := d.env.filter.String(), "tenant:globex"; got != want {
 		t.Fatalf("the filter is %q, want %q", got, want)
 	}
-	d.press("1")
+	d.press("2")
 	d.shows("10.1.0.7:45500", "selects 2 flows of 6")
 	d.hides("acme")
-	d.press("2")
+	d.press("3")
 	d.shows("globex", "selects 1 tenant of 3")
 	d.hides("initech")
 	d.press("esc")
@@ -125,7 +125,7 @@ func TestOneQuestionIsUnderWayAtATimeAndALateAnswerIsLeftOut(t *testing.T) {
 		t.Error("a second question while one is under way")
 	}
 	late := first()
-	d.press("2")
+	d.press("3")
 	if d.ask(withStatus) == nil {
 		t.Error("another screen waits for the question of the one before")
 	}

@@ -31,7 +31,7 @@ type driver struct {
 func drive(t *testing.T, f *fake, width, height int, change ...func(*Config)) *driver {
 	t.Helper()
 	d := &driver{t: t, fake: f, now: fakeNow}
-	c := Config{Firewall: f, Where: "control.sock", Theme: "none", ExportDir: t.TempDir(), Now: func() time.Time { return d.now }}
+	c := Config{Firewall: f, Where: "control.sock", Screen: "Flows", Theme: "none", ExportDir: t.TempDir(), Now: func() time.Time { return d.now }}
 	for _, each := range change {
 		each(&c)
 	}

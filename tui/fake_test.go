@@ -66,8 +66,38 @@ func (f *fake) Rules(context.Context) ([]control.RuleHits, error) {
 func (f *fake) Drops(context.Context) ([]control.Drop, error) {
 	return slices.Clone(f.drops), f.call("drops")
 }
-func (f *fake) RecentDrops(context.Context, control.FrameQuery) (control.RecentDrops, error) {
-	return f.recent, f.call("recent")
+
+// RecentDrops filters and cuts in the plainest way.
+func (f *fake) RecentDrops(_ context.Context, q control.FrameQuery) (out control.RecentDrops, err error) {
+	if err := f.call("recent"); err != nil {
+		return out, err
+	}
+	selects, err := filter.Parse(q.Filter)
+	if err != nil {
+		return out, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out.Skipped = f.recent.Skipped
+	for i := range f.recent.Frames {
+		if frame := &f.recent.Frames[i]; frame.Seq > q.After && selects.Match(recordOfFrame(frame)) {
+			out.Frames = append(out.Frames, *frame)
+		}
+	}
+	out.Frames = out.Frames[max(0, len(out.Frames)-cmp.Or(q.Limit, control.DefaultRecent)):]
+	return out, nil
+}
+
+func recordOfFrame(f *control.Frame) *filter.Record {
+	r := &filter.Record{
+		Verdict: f.Verdict, Tenant: f.Tenant, Rule: f.Rule, Reason: f.Reason,
+		Protocol: map[string]int{"tcp": 6, "udp": 17, "icmp": 1}[f.Protocol], EtherType: -1, Src: f.Src, Dst: f.Dst, SrcPort: -1, DstPort: -1,
+		From: f.From, To: f.To, Age: -1,
+	}
+	if f.Inner.SrcPort != nil {
+		r.SrcPort, r.DstPort = int(*f.Inner.SrcPort), int(*f.DstPort)
+	}
+	return r
 }
 func (f *fake) Explain(context.Context, control.ExplainRequest) (control.Explanation, error) {
 	return f.explain, f.call("explain")

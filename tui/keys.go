@@ -1,6 +1,9 @@
 package tui
 
-import "charm.land/bubbles/v2/key"
+import (
+	"charm.land/bubbles/v2/key"
+	tea "charm.land/bubbletea/v2"
+)
 
 // keyMap has every key that does something. Update, footer, help and docs/tui.md are
 // all made from it.
@@ -13,6 +16,8 @@ type keyMap struct {
 	MoveUp, MoveDown key.Binding
 	// While a filter is typed.
 	Apply, Complete, Past, Cancel key.Binding
+	// Between parts of a screen.
+	Part key.Binding
 	// In detail screens.
 	Rule key.Binding
 }
@@ -61,6 +66,8 @@ func newKeyMap(inside bool) *keyMap {
 		Past:     bind("↑ ↓", "filters from before", "up", "down"),
 		Cancel:   bind("Esc", "not at all", "esc"),
 
+		Part: bind("←→ h l", "other part", "left", "right", "h", "l"),
+
 		Rule: bind("r", "rule that would allow it", "r"),
 	}
 	if inside {
@@ -83,6 +90,11 @@ func (k *keyMap) groups() []keyGroup {
 		{"In tables", []key.Binding{k.Up, k.Down, k.PageUp, k.PageDown, k.Top, k.Bottom, k.Enter, k.Sort, k.SortBack, k.Reverse, k.Follow, k.Freeze, k.Columns}},
 		{"Typing a filter", []key.Binding{k.Apply, k.Complete, k.Past, k.Cancel}},
 		{"Choosing columns", []key.Binding{k.MoveUp, k.MoveDown}},
-		{"Detail of a drop", []key.Binding{k.Rule}},
+		{"Overview, drops and their detail", []key.Binding{k.Part, k.Rule}},
 	}
+}
+
+// backwards reports whether a key of keyMap.Part goes to the left.
+func backwards(msg tea.KeyPressMsg) bool {
+	return msg.Code == tea.KeyLeft || msg.Code == 'h'
 }

@@ -183,5 +183,5 @@ func (e *env) spark(values []float64, columns int) string {
 
 // screens are the tabs, in their order.
 func screens(e *env) []screen {
-	return []screen{newFlows(e), newTenants(e), newRules(e)}
+	return []screen{newOverview(e), newFlows(e), newTenants(e), newRules(e), newDrops(e), newHealth(e)}
 }

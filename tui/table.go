@@ -55,6 +55,8 @@ type table[T any] struct {
 	follow bool
 	frozen []T // newest last
 
+	blurred bool // keys go elsewhere: no row is shown as selected
+
 	width, height int   // head included
 	seen          []int // the widest that each column had to show
 }

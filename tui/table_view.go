@@ -95,7 +95,7 @@ func (t *table[T]) View(room, height int) string {
 	for at := t.top; at < min(t.top+height-1, t.total); at++ {
 		out.WriteByte('\n')
 		as := lineOther
-		if at == t.at {
+		if at == t.at && !t.blurred {
 			as = lineSelected
 		}
 		if r := t.row(at); r != nil {

@@ -59,20 +59,6 @@ func (c *Chart) Draw(w Window) []Row {
 	return rows
 }
 
-// Columns is how many columns the plot has beside the axis, for this top.
-func (c *Chart) Columns(top float64) int {
-	_, axis := c.labels(top)
-	return max(0, c.Width-axis)
-}
-
-// Shown is how many steps of time the columns of a plot show, for so many values.
-func (c *Chart) Shown(values, columns int) int {
-	if c.Glyphs != ASCII {
-		columns *= dotsAcross
-	}
-	return columns * Each(values, columns)
-}
-
 // labels returns what stands at the axis of each line, and how wide that is: the
 // top, its half where a line is there, and 0.
 func (c *Chart) labels(top float64) (labels []string, axis int) {

@@ -202,7 +202,9 @@ func TestAPictureMovesAndDoesNotShimmer(t *testing.T) {
 	for i := range all {
 		all[i] = float64(i * 7919 % 101)
 	}
-	at := func(start int) []float64 { return resample(Window{all[start : start+600], int64(start)}, columns) }
+	at := func(start int) []float64 {
+		return resample(Window{Values: all[start : start+600], Start: int64(start)}, columns)
+	}
 	for start := range 299 {
 		now, next := at(start), at(start+1)
 		// The last column is under way, and of the first two one may be.
@@ -210,6 +212,22 @@ func TestAPictureMovesAndDoesNotShimmer(t *testing.T) {
 		moved := cmp.Equal(now[3:columns-1], next[2:columns-2])
 		if !same && !moved {
 			t.Fatalf("second %d:\n%v\n%v", start, now, next)
+		}
+	}
+}
+
+func TestValuesFillWhatIsTheirsOfTheWidth(t *testing.T) {
+	for _, c := range []struct {
+		values  []float64
+		steps   int
+		columns int
+		want    string
+	}{
+		{[]float64{1, 2}, 2, 8, "▄▄▄▄████"}, {[]float64{1, 2}, 4, 8, "    ▄▄██"}, {[]float64{2}, 8, 8, "       █"},
+		{[]float64{1, 2, 1}, 3, 4, "▄█▄▄"}, {[]float64{1, 2}, 1, 2, "▄█"}, {[]float64{2, 1, 1, 1}, 4, 3, " █▄"}, {nil, 5, 3, "   "},
+	} {
+		if got := Sparkline(Window{Values: c.values, Steps: c.steps}, c.columns, 2, Unicode); got != c.want {
+			t.Errorf("%v of %d in %d: got %q, want %q", c.values, c.steps, c.columns, got, c.want)
 		}
 	}
 }

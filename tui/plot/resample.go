@@ -13,22 +13,14 @@ const (
 // Window is a run of values, one for each step of time. NaN is a step without a value.
 type Window struct {
 	Values []float64
+	// Steps is how many steps the whole width shows; values that are there fill as
+	// much of it as is theirs. 0: as many as there are values, or columns if these
+	// are more.
+	Steps int
 	// Start numbers the first step, of all that ever were. Values that share a column
 	// are then the same ones as long as they are there, so that a picture moves to
 	// the left and does not shimmer.
 	Start int64
-}
-
-// Each returns how many values share a column where there are so many columns.
-func Each(values, columns int) int {
-	if columns <= 0 || values <= columns {
-		return 1
-	}
-	if columns == 1 {
-		return values
-	}
-	// The first and the last may not be full, and so take one column more.
-	return (values + columns - 2) / (columns - 1)
 }
 
 // resample returns a value for each column, the newest at the right; columns without a
@@ -42,23 +34,45 @@ func resample(w Window, columns int) []float64 {
 	if columns <= 0 || len(w.Values) == 0 {
 		return out
 	}
-	each := int64(Each(len(w.Values), columns))
-	if columns == 1 {
-		w.Start = 0 // all of them, wherever they begin
+	steps := int64(w.Steps)
+	if steps < int64(len(w.Values)) {
+		steps = int64(max(len(w.Values), columns))
+		if w.Steps > 0 {
+			steps = int64(len(w.Values))
+		}
 	}
-	bucket := func(i int) int64 { return floorDiv(w.Start+int64(i), each) }
-	newest := bucket(len(w.Values) - 1)
+	// Where values share columns, the first and the last one may not be full, and so
+	// there is one column more.
+	across := int64(columns)
+	if steps > across {
+		across--
+	}
+	first := func(step int64) int64 { return floorDiv(step*across, steps) }
+	if across == 0 {
+		first = func(int64) int64 { return 0 } // all share the one
+	}
+	newest := first(w.Start+int64(len(w.Values))-1) + max(1, width(first, w.Start+int64(len(w.Values))-1)) - 1
 	for i, v := range w.Values {
-		at := columns - 1 - int(newest-bucket(i))
-		if at < 0 || math.IsNaN(v) {
+		if math.IsNaN(v) {
 			continue
 		}
-		if v = max(0, v); math.IsNaN(out[at]) || v > out[at] {
-			out[at] = v
+		step := w.Start + int64(i)
+		from := first(step)
+		for n := range max(1, width(first, step)) {
+			at := columns - 1 - int(newest-from-n)
+			if at < 0 || at >= columns {
+				continue
+			}
+			if v = max(0, v); math.IsNaN(out[at]) || v > out[at] {
+				out[at] = v
+			}
 		}
 	}
 	return out
 }
+
+// width is how many columns a step has of its own.
+func width(first func(int64) int64, step int64) int64 { return first(step+1) - first(step) }
 
 func floorDiv(a, b int64) int64 {
 	q := a / b
