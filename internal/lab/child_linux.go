@@ -62,6 +62,7 @@ func (e childError) Is(target error) bool { return target == ErrUnavailable && e
 // order is what a parent tells its child before it starts.
 type order struct {
 	Options Options `json:"options"`
+	Pace    int     `json:"pace,omitempty"` // see [LiveOptions]
 	// PID of the child, as its parent knows it.
 	PID int `json:"pid"`
 }

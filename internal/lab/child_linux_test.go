@@ -19,22 +19,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// victimVariable makes the test binary a program that runs the demo, to be
-// killed in the middle of it.
-const victimVariable = "STTWALL_LAB_TEST_VICTIM"
+const (
+	// victimVariable makes the test binary a program that runs the demo ("once" or
+	// "live"), to be killed in the middle of it.
+	victimVariable = "STTWALL_LAB_TEST_VICTIM"
+	// brokenVariable: the firewall of the live demo does not start.
+	brokenVariable = "STTWALL_LAB_TEST_BROKEN"
+)
 
 func TestMain(m *testing.M) {
-	MaybeChild(Programs{})
-	if os.Getenv(victimVariable) != "" {
-		os.Exit(victim())
+	MaybeChild(Programs{Live: func(ctx context.Context, f LiveFirewall) error {
+		if os.Getenv(brokenVariable) != "" {
+			fmt.Fprintln(os.Stderr, "my last words")
+			return errors.New("no firewall today")
+		}
+		return bareFirewall(ctx, f)
+	}})
+	if what := os.Getenv(victimVariable); what != "" {
+		os.Exit(victim(what))
 	}
 	os.Exit(m.Run())
 }
 
-func victim() int {
+func victim(what string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	_, err := RunDemo(ctx, Options{started: func(pid int) { fmt.Println("child", pid) }}, os.Stdout)
+	started := func(pid int) { fmt.Println("child", pid) }
+	var err error
+	if what == "live" {
+		err = RunLive(ctx, LiveOptions{started: started}, func(ctx context.Context, _ Live) error {
+			fmt.Println("all is ok now")
+			<-ctx.Done()
+			return nil
+		})
+	} else {
+		_, err = RunDemo(ctx, Options{started: started}, os.Stdout)
+	}
 	if err != nil {
 		fmt.Println("error:", err)
 		return 1
@@ -53,10 +73,10 @@ type running struct {
 
 // startVictim starts one, in a process group of its own as a shell does, and
 // returns when its first line is done.
-func startVictim(t *testing.T) *running {
+func startVictim(t *testing.T, what string) *running {
 	t.Helper()
 	v := &running{cmd: exec.Command("/proc/self/exe")}
-	v.cmd.Env = append(os.Environ(), victimVariable+"=1")
+	v.cmd.Env = append(os.Environ(), victimVariable+"="+what)
 	v.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	v.cmd.Stderr = &v.stderr
 	out, err := v.cmd.StdoutPipe()
@@ -134,7 +154,7 @@ func (v *running) mustBeGone(t *testing.T) {
 }
 
 func TestKillingTheParentLeavesNothing(t *testing.T) {
-	v := startVictim(t)
+	v := startVictim(t, "once")
 	if err := v.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +168,7 @@ func TestKillingTheParentLeavesNothing(t *testing.T) {
 }
 
 func TestInterruptingTheDemoCleansUpAndSaysSo(t *testing.T) {
-	v := startVictim(t)
+	v := startVictim(t, "once")
 	// As a terminal does it: to the whole group, the child included.
 	if err := unix.Kill(-v.cmd.Process.Pid, unix.SIGINT); err != nil {
 		t.Fatal(err)

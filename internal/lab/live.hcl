@@ -7,6 +7,7 @@ settings {
   endpoints      = ["10.47.1.1", "10.47.2.1"]
   receivers      = "any"
   default_action = "drop"
+  flows          = 20000
 }
 
 address_group "web" {

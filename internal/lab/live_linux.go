@@ -23,6 +23,9 @@ var LiveRules []byte
 type LiveOptions struct {
 	// Queues is the number of NFQUEUE queues and workers; 0 means 2.
 	Queues int
+	// Pace is how many times faster than a person would watch it; 0 means 1. For
+	// tests.
+	Pace int
 
 	started func(pid int) // of the child; for tests
 }
@@ -73,7 +76,7 @@ func RunLive(ctx context.Context, o LiveOptions, show func(context.Context, Live
 	c := child{
 		entry:     entryLive,
 		arguments: []string{"demo"},
-		order:     order{Options: Options{Queues: o.Queues}},
+		order:     order{Options: Options{Queues: o.Queues}, Pace: o.Pace},
 		stdout:    &said, stderr: &said,
 		started: o.started,
 		receive: func(m message) {
@@ -189,7 +192,7 @@ func runLive(ctx context.Context, in *order, firewall func(context.Context, Live
 		running = false
 		return fmt.Errorf("lab: the firewall did not start: %w", err)
 	}
-	t, err := l.startTraffic()
+	t, err := l.startTraffic(in.Pace)
 	if err != nil {
 		return err
 	}

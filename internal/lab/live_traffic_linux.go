@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ const attemptBound = 1500 * time.Millisecond
 // clients, each with one thing at a time.
 type traffic struct {
 	lab     *Lab
+	pace    time.Duration // pauses are divided by it
 	ctx     context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -32,11 +34,11 @@ type traffic struct {
 }
 
 // startTraffic starts services and clients in a lab with three tenants.
-func (l *Lab) startTraffic() (*traffic, error) {
+func (l *Lab) startTraffic(pace int) (*traffic, error) {
 	if err := l.addLiveAddresses(); err != nil {
 		return nil, err
 	}
-	t := &traffic{lab: l}
+	t := &traffic{lab: l, pace: time.Duration(max(pace, 1))}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	for _, h := range liveTenants {
 		if err := t.serveLive(h); err != nil {
@@ -120,9 +122,9 @@ func (t *traffic) act(pause time.Duration, f func(ctx context.Context, r *rand.R
 	})
 }
 
-// wait waits for d, and reports whether the traffic goes on.
+// wait waits for d, by the traffic's pace, and reports whether the traffic goes on.
 func (t *traffic) wait(d time.Duration) bool {
-	timer := time.NewTimer(d)
+	timer := time.NewTimer(d / t.pace)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -132,7 +134,7 @@ func (t *traffic) wait(d time.Duration) bool {
 	}
 }
 
-// browser asks a web server for pages, now and then over a new connection.
+// browser asks a web server for pages, some over each connection.
 type browser struct {
 	from, to netip.Addr
 	port     uint16
@@ -140,29 +142,55 @@ type browser struct {
 }
 
 func (t *traffic) browse(c client, b browser) {
-	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return c.dial(ctx, "tcp", b.from, netip.AddrPortFrom(b.to, b.port))
-		},
-		DisableCompression: true, MaxConnsPerHost: 1, IdleConnTimeout: waitBound,
-	}
-	client := &http.Client{Transport: transport, Timeout: attemptBound}
-	base := "http://" + netip.AddrPortFrom(b.to, b.port).String()
 	paths := []string{"/", "/", "/news", "/news", "/report.csv", "/picture.jpg"}
-	t.act(b.pause, func(ctx context.Context, r *rand.Rand) {
-		if r.IntN(4) == 0 {
-			transport.CloseIdleConnections()
+	to := netip.AddrPortFrom(b.to, b.port)
+	t.connect(c, connection{from: b.from, to: to, pause: b.pause}, func(conn net.Conn, r *rand.Rand) error {
+		answers := bufio.NewReader(conn)
+		for range 1 + r.IntN(6) {
+			request, err := http.NewRequestWithContext(t.ctx, http.MethodGet, "http://"+to.String()+paths[r.IntN(len(paths))], nil)
+			if err != nil {
+				return err
+			}
+			conn.SetDeadline(time.Now().Add(attemptBound))
+			if err := request.Write(conn); err != nil {
+				return err
+			}
+			response, err := http.ReadResponse(answers, request)
+			if err != nil {
+				return err
+			}
+			if _, err := io.Copy(io.Discard, response.Body); err != nil {
+				return err
+			}
+			if !t.wait(b.pause/2 + time.Duration(r.Int64N(int64(b.pause)))) {
+				return nil
+			}
 		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+paths[r.IntN(len(paths))], nil)
+		return nil
+	})
+}
+
+// connection is one over TCP that a client makes again and again, with pauses
+// around pause in between.
+type connection struct {
+	from  netip.Addr
+	to    netip.AddrPort
+	pause time.Duration
+}
+
+// connect makes the connections and has talk use them; they are closed when it
+// returns, and when the traffic ends.
+func (t *traffic) connect(c client, f connection, talk func(net.Conn, *rand.Rand) error) {
+	t.act(f.pause, func(ctx context.Context, r *rand.Rand) {
+		dialling, end := context.WithTimeout(ctx, attemptBound)
+		conn, err := c.dial(dialling, "tcp", f.from, f.to)
+		end()
 		if err != nil {
 			return
 		}
-		response, err := client.Do(request)
-		if err != nil {
-			return
-		}
-		io.Copy(io.Discard, response.Body)
-		response.Body.Close()
+		defer conn.Close()
+		defer context.AfterFunc(ctx, func() { conn.Close() })()
+		talk(conn, r) // its errors are what the firewall makes of it
 	})
 }
 
@@ -202,13 +230,7 @@ func (c client) say(ctx context.Context, from netip.Addr, to netip.AddrPort, mes
 
 // try connects, and that is all.
 func (t *traffic) try(c client, from netip.Addr, to netip.AddrPort, pause time.Duration) {
-	t.act(pause, func(ctx context.Context, _ *rand.Rand) {
-		ctx, end := context.WithTimeout(ctx, attemptBound)
-		defer end()
-		if conn, err := c.dial(ctx, "tcp", from, to); err == nil {
-			conn.Close()
-		}
-	})
+	t.connect(c, connection{from, to, pause}, func(net.Conn, *rand.Rand) error { return nil })
 }
 
 // session is a connection that stays, with little on it.
@@ -219,16 +241,8 @@ type session struct {
 }
 
 func (t *traffic) session(c client, s session) {
-	t.act(time.Second, func(ctx context.Context, r *rand.Rand) {
-		dialling, end := context.WithTimeout(ctx, attemptBound)
-		conn, err := c.dial(dialling, "tcp", s.from, s.to)
-		end()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		defer context.AfterFunc(ctx, func() { conn.Close() })()
-		answer := make([]byte, 12_000)
+	answer := make([]byte, 12_000)
+	t.connect(c, connection{s.from, s.to, time.Second}, func(conn net.Conn, r *rand.Rand) error {
 		for t.wait(time.Duration(100+r.IntN(900)) * time.Millisecond) {
 			request, n := make([]byte, 8), 8
 			if request[0] = byte(r.Uint32()); s.query {
@@ -236,12 +250,13 @@ func (t *traffic) session(c client, s session) {
 			}
 			conn.SetDeadline(time.Now().Add(waitBound))
 			if _, err := conn.Write(request); err != nil {
-				return
+				return err
 			}
 			if _, err := io.ReadFull(conn, answer[:n]); err != nil {
-				return
+				return err
 			}
 		}
+		return nil
 	})
 }
 
@@ -255,27 +270,20 @@ type bulk struct {
 func (t *traffic) bulk(c client, b bulk) {
 	const tick = 50 * time.Millisecond
 	data := make([]byte, b.rate/int(time.Second/tick))
-	t.act(2*time.Second, func(ctx context.Context, r *rand.Rand) {
-		dialling, end := context.WithTimeout(ctx, attemptBound)
-		conn, err := c.dial(dialling, "tcp", b.from, b.to)
-		end()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		defer context.AfterFunc(ctx, func() { conn.Close() })()
+	t.connect(c, connection{b.from, b.to, 2 * time.Second}, func(conn net.Conn, r *rand.Rand) error {
 		ticks := 120 + r.IntN(160)
 		for i := range ticks {
 			if !t.wait(tick) {
-				return
+				return nil
 			}
 			// Up and down in waves, so that there is something to see.
 			wave := math.Sin(math.Pi*float64(i)/float64(ticks)) * (0.75 + 0.25*math.Sin(float64(i)/5))
 			conn.SetDeadline(time.Now().Add(waitBound))
 			if _, err := conn.Write(data[:int(wave*float64(len(data)))]); err != nil {
-				return
+				return err
 			}
 		}
+		return nil
 	})
 }
 
