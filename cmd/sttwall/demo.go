@@ -1,6 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"sttwall/internal/lab"
@@ -8,7 +12,10 @@ import (
 
 func newDemoCommand(s streams) *cobra.Command {
 	options := lab.Options{Stderr: s.err}
-	var once, headless bool
+	var (
+		once, noScreen bool
+		look           screenFlags
+	)
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See the firewall work, on this host, without set-up",
@@ -19,28 +26,48 @@ func newDemoCommand(s streams) *cobra.Command {
 			"transfer, a port scan that is being stopped, a liar about the L4 offset, a tenant in audit mode.\n" +
 			"Without a terminal, or with --once, it tries what should pass and what should not, and prints what\n" +
 			"happened to each; the exit status is 1 if any line is not as expected.",
-		Example: "  sttwall demo\n  sttwall demo --once\n  sttwall demo --no-screen      # and ask it from another terminal",
+		Example: "  sttwall demo\n  sttwall demo --once\n  sttwall demo --no-screen      # the live traffic alone; ask about it from another terminal",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			screen, err := look.config()
 			switch {
-			case headless:
-				return runLiveDemo(cmd.Context(), s, options.Queues)
+			case err != nil:
+				return usageError{err}
+			case once && noScreen:
+				return usageError{errors.New("--once and --no-screen: want one of them")}
+			case options.JSON && noScreen:
+				return usageError{errors.New("--json and --no-screen: it is --once that writes lines")}
+			case noScreen:
+				return liveWithoutScreen(cmd.Context(), s, options.Queues)
+			case !once && !options.JSON && canShow(s):
+				return liveOnScreen(cmd.Context(), s, liveScreen{screen, options.Queues})
 			}
-			ok, err := lab.RunDemo(cmd.Context(), options, s.out)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				return errFindings
-			}
-			return nil
+			return demoOnce(cmd.Context(), s, options)
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&once, "once", false, "run the scenario once and end; in this version always so")
-	flags.BoolVar(&headless, "no-screen", false, "have the live traffic without the screen, until ^C, and print how to ask\nthe firewall from elsewhere")
+	flags.BoolVar(&once, "once", false, "run the scenario once and end, on a terminal too")
+	flags.BoolVar(&noScreen, "no-screen", false, "have the live traffic without the screen, until ^C, and print how to ask\nabout it from elsewhere")
 	flags.IntVar(&options.Queues, "queues", 0, "how many queues and workers; 0 is 2")
-	flags.BoolVar(&options.JSON, "json", false, "one JSON object a line instead of the table")
-	cmd.MarkFlagsMutuallyExclusive("once", "no-screen")
+	flags.BoolVar(&options.JSON, "json", false, "one JSON object a line instead of the table; implies --once")
+	look.add(flags)
 	return cmd
+}
+
+// canShow reports whether the live screen can be shown where the program runs.
+func canShow(s streams) bool {
+	term := os.Getenv("TERM")
+	return terminal(s.in) && terminal(s.out) && term != "" && term != "dumb"
+}
+
+// demoOnce runs the scenario.
+func demoOnce(ctx context.Context, s streams, o lab.Options) error {
+	ok, err := lab.RunDemo(ctx, o, s.out)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return errFindings
+	}
+	return nil
 }

@@ -11,8 +11,10 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"sttwall/control"
 	"sttwall/internal/lab"
 	"sttwall/policy"
+	"sttwall/tui"
 )
 
 // demoReport is how often the firewall of the live demo logs losses and drops.
@@ -68,10 +70,38 @@ func readPolicyAs(path, name string) (rules *policy.Policy, said string, err err
 	return rules, said, nil
 }
 
-// runLiveDemo has the live traffic without a screen until ctx ends.
-func runLiveDemo(ctx context.Context, s streams, queues int) error {
+// liveScreen is what the demo shows its live traffic with.
+type liveScreen struct {
+	screen tui.Config
+	queues int
+}
+
+// liveOnScreen shows the live traffic until the user leaves.
+func liveOnScreen(ctx context.Context, s streams, c liveScreen) error {
+	fmt.Fprint(s.err, "building the lab ...")
+	err := lab.RunLive(ctx, lab.LiveOptions{Queues: c.queues}, func(ctx context.Context, live lab.Live) error {
+		client, err := control.Dial(live.Control)
+		if err != nil {
+			return fmt.Errorf("the lab runs, but its firewall cannot be asked from here: %w ('sttwall demo --once' needs no such way)", err)
+		}
+		defer client.Close()
+		c.screen.Firewall, c.screen.Where, c.screen.Title = client, live.Control, "demo"
+		c.screen.Hint = "Tab: other screens  Enter: more about a row  ?: all keys   Elsewhere: sttwall top --control " + live.Control
+		fmt.Fprint(s.err, "\r\x1b[K")
+		return watchLive(ctx, s, c.screen)
+	})
+	fmt.Fprint(s.err, "\r\x1b[K")
+	if err == nil {
+		fmt.Fprintln(s.err, "The lab is gone: no namespace, link, table, process or file is left.")
+	}
+	return err
+}
+
+// liveWithoutScreen has the live traffic until ctx ends.
+func liveWithoutScreen(ctx context.Context, s streams, queues int) error {
 	return lab.RunLive(ctx, lab.LiveOptions{Queues: queues}, func(ctx context.Context, live lab.Live) error {
 		_, err := fmt.Fprintf(s.out, "The demo runs until ^C. Its rules: %s\nIn another terminal:\n\n"+
+			"    sttwall top    --control %[2]s\n"+
 			"    sttwall flows  --control %[2]s\n"+
 			"    sttwall events --control %[2]s\n"+
 			"    sttwall drops  --control %[2]s\n"+

@@ -154,10 +154,6 @@ func runLive(ctx context.Context, in *order, firewall func(context.Context, Live
 	if err != nil {
 		return err
 	}
-	folder = filepath.Join(folder, "sttwall")
-	if err := os.Mkdir(folder, 0o755); err != nil {
-		return fmt.Errorf("lab: %w", err)
-	}
 	inside := Live{Control: filepath.Join(folder, "control.sock"), Rules: filepath.Join(folder, "rules.hcl")}
 	root := fmt.Sprintf("/proc/%d/root", in.PID)
 	outside := Live{Control: root + inside.Control, Rules: root + inside.Rules}
