@@ -95,6 +95,9 @@ func (f *Feed) losses() uint64 {
 	return n
 }
 
+// Health returns how those who follow do.
+func (f *Feed) Health() EventsHealth { return EventsHealth{Followers: f.followers(), Lost: f.losses()} }
+
 // followers is how many follow now.
 func (f *Feed) followers() int { return len(f.all()) }
 

@@ -71,7 +71,7 @@ func (s *Server) health(r *http.Request) (any, error) {
 		},
 		Bindings: BindingsHealth{Gauge: Gauge{bindings.Bindings, shared.Bindings().Capacity()}, Moved: bindings.Moved, Unlearned: bindings.Unlearned},
 		Memory:   memoryNow(),
-		Events:   EventsHealth{Followers: s.config.Feed.followers(), Lost: s.config.Feed.losses()},
+		Events:   s.config.Feed.Health(),
 	}
 	if h.Queues == nil {
 		h.Queues = []QueueHealth{}

@@ -41,8 +41,8 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	r.traffic(&totals)
 	r.drops(&totals)
 	shared := s.Firewall.Shared()
-	r.flows(shared, s)
-	r.bindings(shared, s)
+	r.flows(shared)
+	r.bindings(shared)
 	r.queues(s)
 	r.memory(s)
 	r.running(s)
@@ -110,10 +110,10 @@ func (r *reading) drops(t *firewall.Totals) {
 	}
 }
 
-func (r *reading) flows(shared *firewall.Shared, s *Source) {
+func (r *reading) flows(shared *firewall.Shared) {
 	f := shared.Flows().Stats()
 	r.put(r.table.flows, float64(f.Flows))
-	r.put(r.flowsLimit, float64(s.FlowsLimit))
+	r.put(r.flowsLimit, float64(shared.Flows().MaxFlows()))
 	r.count(r.flowsCreated, f.Created)
 	r.count(r.flowsExpired, f.Expired)
 	r.count(r.flowsEnded, f.Ended)
@@ -126,10 +126,10 @@ func (r *reading) flows(shared *firewall.Shared, s *Source) {
 	r.count(r.flowsRefused, f.RefusedHalfOpen, "half_open")
 }
 
-func (r *reading) bindings(shared *firewall.Shared, s *Source) {
+func (r *reading) bindings(shared *firewall.Shared) {
 	b := shared.Bindings().Stats()
 	r.put(r.table.bindings, float64(b.Bindings))
-	r.put(r.bindingsLimit, float64(s.BindingsLimit))
+	r.put(r.bindingsLimit, float64(shared.Bindings().Capacity()))
 	r.count(r.bindingsLearned, b.Learned)
 	r.count(r.bindingsMoved, b.Moved)
 	r.count(r.bindingsExpired, b.Expired)

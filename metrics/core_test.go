@@ -110,7 +110,7 @@ func (c *core) send(t testing.TB, context uint64, text string) {
 // sourceOf is a source in which nothing is missing.
 func sourceOf(fw Running) Source {
 	return Source{
-		Firewall: fw, FlowsLimit: 1000, BindingsLimit: 2000, FailOpenOverload: true, HeldFor: 2 * time.Second,
+		Firewall: fw, FailOpenOverload: true, HeldFor: 2 * time.Second,
 		Queues: func() []control.QueueHealth {
 			return []control.QueueHealth{
 				{Number: 0, Waiting: 7, Length: 64, Packets: 100, Verdicts: 93, DroppedFull: 2, ReceiveBuffer: 4096},

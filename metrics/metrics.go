@@ -56,8 +56,6 @@ type Running interface {
 type Source struct {
 	// Firewall is required.
 	Firewall Running
-	// FlowsLimit and BindingsLimit are the sizes of the tables.
-	FlowsLimit, BindingsLimit int
 	// FailOpenAbsent and FailOpenOverload: packets pass uninspected then.
 	FailOpenAbsent, FailOpenOverload bool
 

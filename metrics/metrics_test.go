@@ -30,7 +30,7 @@ func busy(t testing.TB) (*Metrics, *core) {
 }
 
 func TestWhatTheFirewallCountsIsScraped(t *testing.T) {
-	m, _ := busy(t)
+	m, fw := busy(t)
 	m.Reloaded(nil)
 	m.Reloaded(errors.New("it does not load"))
 	got := scrape(t, m)
@@ -47,10 +47,10 @@ func TestWhatTheFirewallCountsIsScraped(t *testing.T) {
 		`sttwall_dropped_packets_total{reason="queue_full",where="queue"}`:   2,
 		`sttwall_rejects_total{result="sent"}`:                               1,
 		`sttwall_flows`:                                                      4,
-		`sttwall_flows_limit`:                                                1000,
+		`sttwall_flows_limit`:                                                float64(fw.shared.Flows().MaxFlows()),
 		`sttwall_flows_created_total`:                                        4,
 		`sttwall_flows_refused_total{limit="half_open"}`:                     0,
-		`sttwall_bindings_limit`:                                             2000,
+		`sttwall_bindings_limit`:                                             float64(fw.shared.Bindings().Capacity()),
 		`sttwall_queue_waiting_packets{queue="0"}`:                           7,
 		`sttwall_queue_length_packets{queue="1"}`:                            64,
 		`sttwall_queue_overruns_total{queue="1"}`:                            3,

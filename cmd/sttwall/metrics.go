@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -85,41 +86,57 @@ func (m *measures) close() {
 	}
 }
 
-// watch measures a firewall until ctx ends.
-func (m *measures) watch(ctx context.Context, c nfq.InlineConfig, inline *nfq.Inline, rules *temporary.List) {
+// watched is a firewall that is measured, and what belongs to it.
+type watched struct {
+	inline *nfq.Inline
+	rules  *temporary.List
+	feed   *control.Feed
+}
+
+// watch measures a firewall, which is ready, until ctx ends.
+func (m *measures) watch(ctx context.Context, w watched) {
 	if m == nil {
 		return
 	}
-	settings := c.Policy.Settings()
+	c := w.inline.Config()
 	source := metrics.Source{
-		Firewall: inline, FlowsLimit: settings.Flows, BindingsLimit: settings.Bindings,
-		FailOpenAbsent: c.FailOpenAbsent, FailOpenOverload: c.Queue.FailOpenOverload,
-		Queues:    func() []control.QueueHealth { return vitals.Queues(inline) },
-		Elsewhere: func() []control.Drop { return vitals.Drops(inline) },
-		Temporary: func() (inForce, inactive int) {
-			for _, rule := range rules.Rules() {
-				if rule.Inactive != "" {
-					inactive++
-				} else {
-					inForce++
-				}
-			}
-			return inForce, inactive
-		},
-		HeldFor: c.Reassembly.Timeout,
+		Firewall: w.inline, FailOpenAbsent: c.FailOpenAbsent, FailOpenOverload: c.Queue.FailOpenOverload,
+		Queues:     func() []control.QueueHealth { return vitals.Queues(w.inline) },
+		Reassembly: func() control.ReassemblyHealth { return vitals.Held(w.inline) },
+		Events:     w.feed.Health,
+		Elsewhere:  func() []control.Drop { return vitals.Drops(w.inline) },
+		Temporary:  w.temporary,
+		HeldFor:    c.Reassembly.Timeout,
 	}
 	if source.HeldFor == 0 {
 		source.HeldFor = reassembly.DefaultTimeout
 	}
-	if inline.Table() != nil {
-		source.Table = func() error {
-			_, err := inline.Table().Counters()
-			return err
-		}
+	if w.inline.Table() != nil {
+		source.Table = w.table
 	}
 	m.Watch(source)
 	m.Ready()
 	context.AfterFunc(ctx, m.Stopping)
+}
+
+// table returns an error if the table is gone; that it cannot be read is none.
+func (w watched) table() error {
+	if _, err := w.inline.Table().Counters(); errors.Is(err, nfq.ErrTableGone) {
+		return err
+	}
+	return nil
+}
+
+// temporary counts the temporary rules that are in force, and those that are not.
+func (w watched) temporary() (inForce, inactive int) {
+	for _, rule := range w.rules.Rules() {
+		if rule.Inactive != "" {
+			inactive++
+		} else {
+			inForce++
+		}
+	}
+	return inForce, inactive
 }
 
 // reloaded counts a reload.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,8 +51,7 @@ func TestARunningFirewallIsMeasured(t *testing.T) {
 		status, body := measured(t, socket, "/metrics")
 		for _, one := range series {
 			if status != 200 || !strings.Contains("\n"+body, "\n"+one+"\n") {
-				t.Errorf("status %d, and no %q", status, one)
-				t.Log(body)
+				t.Errorf("status %d, and no %q, but %q", status, one, regexp.MustCompile(`(?m)^sttwall_.*`).FindAllString(body, -1))
 			}
 		}
 	}

@@ -28,7 +28,7 @@ import (
 // prometheusBound is how long Prometheus may take to have seen something.
 const prometheusBound = 40 * time.Second
 
-// server is a Prometheus of the test's own.
+// prometheusServer is a Prometheus of the test's own.
 type prometheusServer struct {
 	client http.Client
 	base   string
@@ -57,27 +57,32 @@ func startPrometheus(ctx context.Context, t *testing.T, binary, target string) (
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	at := make(chan string, 1)
-	said := make(chan string, 1)
+	at, exited := make(chan string, 1), make(chan struct{})
+	var said strings.Builder
 	go func() {
-		var all strings.Builder
+		defer close(exited)
 		listens := regexp.MustCompile(`msg="Listening on" address=(\S+)`)
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			all.WriteString(lines.Text() + "\n")
+			said.WriteString(lines.Text() + "\n")
 			if m := listens.FindStringSubmatch(lines.Text()); m != nil {
-				at <- m[1]
+				select {
+				case at <- m[1]:
+				default:
+				}
 			}
 		}
-		said <- all.String()
 		cmd.Wait() // it is killed
 	}()
+	t.Cleanup(func() { <-exited }) // before its folder is removed
 	select {
 	case address := <-at:
 		p := &prometheusServer{base: "http://" + address}
 		t.Cleanup(p.client.CloseIdleConnections)
 		return p, nil
-	case words := <-said:
-		return nil, fmt.Errorf("prometheus ended:\n%s", words)
+	case <-exited:
+		return nil, fmt.Errorf("prometheus ended:\n%s", said.String())
+	case <-time.After(prometheusBound):
+		return nil, errors.New("prometheus does not say where it listens")
 	}
 }
 

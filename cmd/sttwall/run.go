@@ -183,6 +183,7 @@ func run(ctx context.Context, c runConfig) error {
 			}
 		})
 	}
+	measures.watch(ctx, watched{inline, rules, feed})
 	announce(c, inline, rules.Rules())
 	running.Go(func() { watch.run(serving, inline, c.report) })
 	running.Go(func() { audited.Run(serving) })
@@ -190,7 +191,6 @@ func run(ctx context.Context, c runConfig) error {
 		running.Go(func() { events.Run(serving, inline) })
 	}
 	running.Go(func() { reloads.atHangup(serving, hangup) })
-	measures.watch(ctx, c.inline, inline, rules)
 	if c.started != nil {
 		c.started()
 	}

@@ -11,7 +11,7 @@ import (
 func Of(inline *nfq.Inline) control.Vitals {
 	c := inline.Config()
 	v := control.Vitals{
-		Queues: Queues(inline), Reassembly: held(inline), ReceiveBuffer: c.Queue.ReceiveBuffer, Silent: !inline.Answers(),
+		Queues: Queues(inline), Reassembly: Held(inline), ReceiveBuffer: c.Queue.ReceiveBuffer, Silent: !inline.Answers(),
 		OpenAbsent: c.FailOpenAbsent, OpenOverload: c.Queue.FailOpenOverload,
 	}
 	if table := inline.Table(); table != nil {
@@ -47,7 +47,8 @@ func queue(number, length int, q *nfq.Stats) control.QueueHealth {
 	return h
 }
 
-func held(inline *nfq.Inline) control.ReassemblyHealth {
+// Held returns what the workers hold, and what they can.
+func Held(inline *nfq.Inline) control.ReassemblyHealth {
 	now, most := inline.Held()
 	return control.ReassemblyHealth{
 		Frames: control.Gauge{Now: now.Frames, Bound: most.Frames}, Packets: control.Gauge{Now: now.Packets, Bound: most.Packets},
