@@ -10,6 +10,7 @@ import (
 	"sttwall/firewall"
 	"sttwall/policy"
 	"sttwall/stt"
+	"sttwall/tap"
 )
 
 const testRules = `
@@ -51,7 +52,8 @@ var (
 // test puts it.
 type core struct {
 	shared *firewall.Shared
-	worker *firewall.Firewall
+	worker *tap.Core
+	taps   *tap.Taps
 	feed   *Feed
 	also   func(*firewall.FrameEvent) // is told of frames too, if not nil
 	since  firewall.Since
@@ -87,16 +89,19 @@ func newCore(t testing.TB, rules string) *core {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &core{shared: shared, feed: new(Feed), now: int64(1000 * time.Hour)}
+	c := &core{shared: shared, feed: new(Feed), taps: new(tap.Taps), now: int64(1000 * time.Hour)}
 	c.put(c.shared.Policy())
-	if c.worker, err = firewall.New(firewall.Config{Shared: shared, Random: rand.NewPCG(1, 2), Observer: c.observe}); err != nil {
+	worker, err := firewall.New(firewall.Config{Shared: shared, Random: rand.NewPCG(1, 2), Observer: c.observe})
+	if err != nil {
 		t.Fatal(err)
 	}
+	c.worker = c.taps.Wrap(worker)
 	return c
 }
 
 func (c *core) observe(e *firewall.FrameEvent) {
 	c.feed.Observe(e)
+	c.taps.Observe(e)
 	if c.also != nil {
 		c.also(e)
 	}

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sttwall/tap"
 )
 
 // Each call is documented with a curl line and an answer that could be one.
@@ -32,6 +34,7 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 		"GET /v1/tenants":      func() any { return new(tenantList) },
 		"GET /v1/drops":        func() any { return new(dropList) },
 		"GET /v1/drops/recent": func() any { return new(RecentDrops) },
+		"GET /v1/frames":       func() any { return new(Frame) },
 		"POST /v1/remedy":      func() any { return new(Remedy) },
 		"GET /v1/suggest":      func() any { return new(Suggested) },
 		"GET /v1/events":       func() any { return new(Event) },
@@ -84,6 +87,9 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 		fmt.Sprintf("| connections | %d, of which %d ", maxConns, maxReaders),
 		fmt.Sprintf("| who follow events | %d, of which %d ", maxSubscribers, maxReadingSubscribers),
 		fmt.Sprintf("| events that wait for each of them | %d |", ringSize),
+		fmt.Sprintf("| who follow frames | %d, of which %d ", tap.MaxTaps, maxFrameReaders),
+		fmt.Sprintf("| `explain` | false | with `explanation`, as `/v1/explain` has it; at most %d a second are |", explainRate.Events),
+		fmt.Sprintf("`rules_omitted`\nhow many are left out before the last %d of more than %d.", lastRules, explainedRules),
 		fmt.Sprintf("| a request | %d KiB, its headers %d KiB |", maxBody>>10, maxHeader>>10),
 		fmt.Sprintf("| %v, %v, %v (not events) |", words(headerTimeout.String()), words(readTimeout.String()), words(writeTimeout.String())),
 		fmt.Sprintf("| calls that look through all flows or rules at once | %d;", maxHeavy),

@@ -47,8 +47,12 @@ type Explanation struct {
 	// and in a running firewall what is learned, and where it lives.
 	Bindings []string `json:"bindings,omitempty"`
 
-	// Rules were tried in this order; Default is what follows where none matched.
+	// Rules were tried in this order; Default is what follows where none matched. Of a
+	// frame that was decided, Omitted of them are left out before the last ones, and
+	// Changed says that these rules are later ones than those that have decided.
 	Rules   []RuleStep `json:"rules"`
+	Omitted int        `json:"rules_omitted,omitempty"`
+	Changed bool       `json:"rules_changed,omitempty"`
 	Default string     `json:"default,omitempty"`
 
 	// Action is what becomes of it: accept, drop or reject; Reason is why not

@@ -9,6 +9,9 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
+
+	"sttwall/tap"
 )
 
 // Frame is a decided STT frame with the bytes of the inner frame.
@@ -29,8 +32,25 @@ type Frame struct {
 	// Data is the beginning of the inner frame, which is InnerBytes long.
 	Data       []byte `json:"data,omitempty"`
 	InnerBytes int    `json:"inner_bytes"`
+	// Parts are the first of its packets, of a stream.
+	Parts []tap.Segment `json:"parts,omitempty"`
+	// Outer says which packet Data is, in a stream of outer packets.
+	Outer *OuterPacket `json:"outer,omitempty"`
+	// Explanation, if it was asked for, is by the rules and flows right after it was
+	// decided; nil where more than some a second were, or the frame's form was wrong.
+	Explanation *Explanation `json:"explanation,omitempty"`
 	// Rewritten: it left with other bytes than it came with.
 	Rewritten bool `json:"rewritten,omitempty"`
+}
+
+// OuterPacket is an outer packet of a frame.
+type OuterPacket struct {
+	Index int       `json:"index"` // among those of the frame, from 0
+	Bytes int       `json:"bytes"` // on the wire
+	Time  time.Time `json:"time"`  // when it came
+	// Alone: it belongs to no frame that was told of: it was dropped by itself, or came
+	// behind a frame that was.
+	Alone bool `json:"alone,omitempty"`
 }
 
 // FrameQuery says which frames are wanted.
@@ -42,6 +62,9 @@ type FrameQuery struct {
 	Limit int
 	// After, of RecentDrops: only those with a larger Seq.
 	After uint64
+	// Outer, of Frames: the outer packets that carried the frames, each as a Frame of
+	// its own. Explain: with an Explanation.
+	Outer, Explain bool
 }
 
 // Bounds of a [FrameQuery].
@@ -64,6 +87,12 @@ func (q *FrameQuery) values() url.Values {
 	if q.After != 0 {
 		v.Set("after", strconv.FormatUint(q.After, 10))
 	}
+	if q.Outer {
+		v.Set("outer", "true")
+	}
+	if q.Explain {
+		v.Set("explain", "true")
+	}
 	return v
 }
 
@@ -77,31 +106,34 @@ type RecentDrops struct {
 
 // RecentDrops asks for frames that were dropped lately.
 func (c *Client) RecentDrops(ctx context.Context, q FrameQuery) (d RecentDrops, err error) {
-	path := "/v1/drops/recent"
-	if v := q.values(); len(v) > 0 {
-		path += "?" + v.Encode()
-	}
-	err = c.call(ctx, http.MethodGet, path, nil, &d)
+	err = c.call(ctx, http.MethodGet, q.path("/v1/drops/recent"), nil, &d)
 	return d, err
 }
 
 // maxFrameLine bounds a line of frames in bytes: the largest frame, in base64, and
-// what is said of it.
-const maxFrameLine = 128 << 10
+// what is said of it and of the rules that were tried.
+const maxFrameLine = 1 << 20
 
 // Frames calls each with every frame from now on that the filter selects, whatever its
 // verdict, until ctx ends or each returns an error; it returns that error, or why the
 // stream has ended. lost, if not nil, is told how many frames are missing: this
 // reader was too slow. GET /v1/frames.
 func (c *Client) Frames(ctx context.Context, q FrameQuery, each func(*Frame) error, lost func(uint64)) error {
-	path := "/v1/frames"
-	if v := q.values(); len(v) > 0 {
-		path += "?" + v.Encode()
-	}
-	response, err := c.ask(ctx, http.MethodGet, path, nil)
+	response, err := c.ask(ctx, http.MethodGet, q.path("/v1/frames"), nil)
 	if err != nil {
 		return err
 	}
+	return readFrames(ctx, response, each, lost)
+}
+
+func (q *FrameQuery) path(call string) string {
+	if v := q.values(); len(v) > 0 {
+		return call + "?" + v.Encode()
+	}
+	return call
+}
+
+func readFrames(ctx context.Context, response *http.Response, each func(*Frame) error, lost func(uint64)) error {
 	defer response.Body.Close()
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, maxFrameLine)

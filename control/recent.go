@@ -120,7 +120,7 @@ func (g *dropRing) put(e *firewall.FrameEvent, seq *atomic.Uint64) bool {
 	k.seq = seq.Add(1)
 	k.frame = *e
 	k.length = copy(k.data[:], e.InnerData)
-	k.frame.InnerData, k.frame.Moves = nil, k.moves[:copy(k.moves[:], e.Moves)]
+	k.frame.InnerData, k.frame.Packets, k.frame.Moves = nil, nil, k.moves[:copy(k.moves[:], e.Moves)]
 	k.mu.Unlock()
 	return true
 }
@@ -241,6 +241,13 @@ func frameQuery(r *http.Request, known ...string) (q FrameQuery, selects *filter
 	if text := values.Get("after"); text != "" {
 		if q.After, err = strconv.ParseUint(text, 10, 64); err != nil {
 			return q, nil, refuse(http.StatusBadRequest, "after=%.40q: want the seq of a frame", text)
+		}
+	}
+	for name, into := range map[string]*bool{"outer": &q.Outer, "explain": &q.Explain} {
+		if text := values.Get(name); text != "" {
+			if *into, err = strconv.ParseBool(text); err != nil {
+				return q, nil, refuse(http.StatusBadRequest, "%s=%.40q: want true or false", name, text)
+			}
 		}
 	}
 	return q, selects, nil

@@ -14,6 +14,7 @@ import (
 
 	"sttwall/limit"
 	"sttwall/suggest"
+	"sttwall/tap"
 	"sttwall/temporary"
 )
 
@@ -47,6 +48,8 @@ type Config struct {
 	Feed *Feed
 	// Recent, if not nil, has the frames that GET /v1/drops/recent shows.
 	Recent *Recent
+	// Taps, if not nil, has the frames that GET /v1/frames shows.
+	Taps *tap.Taps
 	// Elsewhere, if not nil, returns what was dropped before the firewall saw it.
 	Elsewhere func() []Drop
 	// Vitals, if not nil, returns what those know who run the queues. It is called once
@@ -78,6 +81,8 @@ type Server struct {
 	behind   atomic.Int64  // ns from the firewall's clock to the wall clock
 	look     look
 	history  history
+
+	frameReaders chan struct{} // a place for each of those who only read and follow frames
 }
 
 // NewServer makes a server. It listens nowhere yet.
@@ -104,6 +109,7 @@ func NewServer(c Config) (*Server, error) {
 		ErrorLog:       slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
 	}
 	s.look.budget.paid = -lookSaved
+	s.frameReaders = make(chan struct{}, maxFrameReaders)
 	s.look.clock = func() time.Duration { return time.Since(s.started) }
 	s.handle("GET", "/v1/status", reads, s.status)
 	s.handle("GET", "/v1/health", reads, s.health)
@@ -115,6 +121,7 @@ func NewServer(c Config) (*Server, error) {
 	s.handleStream("GET", "/v1/tenants", reads, s.large(s.tenants))
 	s.handle("GET", "/v1/drops", reads, s.drops)
 	s.handleStream("GET", "/v1/drops/recent", reads, s.large(s.recentDrops))
+	s.handleStream("GET", "/v1/frames", reads, s.frames)
 	s.handleStream("POST", "/v1/remedy", reads, s.remedy)
 	s.handleStream("GET", "/v1/suggest", reads, s.large(s.suggest))
 	s.handleStream("GET", "/v1/events", reads, s.events)

@@ -27,6 +27,10 @@ type FrameEvent struct {
 	// FrameLength is the length of the STT frame in bytes, as its segments
 	// say; Segments is how many packets of it came.
 	FrameLength, Segments int
+	// Packets are the packets of the frame that came, in the order of their offsets; of
+	// one that is dropped for a segment that packet is the last. Their headers are not
+	// for every frame there.
+	Packets []reassembly.Packet
 
 	// Incomplete: the frame never became whole.
 	Incomplete bool
@@ -75,12 +79,12 @@ type FrameEvent struct {
 	Rewritten bool
 }
 
-// begin resets the event for a frame of which segments packets came, the first at
-// time first, and returns it.
-func (f *Firewall) begin(key reassembly.Key, srcPort uint16, length, segments int, first int64) *FrameEvent {
+// begin resets the event for a frame of which these packets came, the first at time
+// first, and returns it.
+func (f *Firewall) begin(key reassembly.Key, srcPort uint16, length int, packets []reassembly.Packet, first int64) *FrameEvent {
 	f.event = FrameEvent{
 		Time: first, Decided: f.now, Src: key.Src, Dst: key.Dst, SrcPort: srcPort, FrameID: key.FrameID,
-		FrameLength: length, Segments: segments,
+		FrameLength: length, Segments: len(packets), Packets: packets,
 		Decision: policy.Decision{TenantIndex: -1, RuleIndex: -1},
 	}
 	return &f.event

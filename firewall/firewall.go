@@ -57,9 +57,10 @@ type Firewall struct {
 	held    stt.Segment // a packet of the frame at hand
 	item    reassembly.Segment
 	event   FrameEvent
-	out     *Verdicts // where dropped frames leave their verdicts
-	device  int       // that the packet at hand came in on
-	now     int64     // of the last Process or Expire
+	refused [1]reassembly.Packet // what the event of a packet names that never reached reassembly
+	out     *Verdicts            // where dropped frames leave their verdicts
+	device  int                  // that the packet at hand came in on
+	now     int64                // of the last Process or Expire
 	packetScratch
 	fragment fragmentScratch
 	tallies  tallies
@@ -91,6 +92,20 @@ func New(c Config) (*Firewall, error) {
 	f.hold = newFragmentHold(c.Hold)
 	f.shared.join(&f.tallies)
 	return f, nil
+}
+
+// AlsoTell has another observer told of every frame, after those that there are; see
+// [Config.Observer]. It must be called before the first packet.
+func (f *Firewall) AlsoTell(observer func(*FrameEvent)) {
+	first := f.observer
+	if first == nil {
+		f.observer = observer
+		return
+	}
+	f.observer = func(e *FrameEvent) {
+		first(e)
+		observer(e)
+	}
 }
 
 // Counters returns what f has done. The pointer stays valid.
@@ -195,7 +210,7 @@ func (f *Firewall) reassemble(now int64, p *Packet) {
 // decide judges a whole frame and appends the verdicts of its packets, unless it
 // is an inner fragment that has to wait.
 func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
-	e := f.begin(fr.Key, fr.SrcPort, fr.FrameLength, len(fr.Packets), fr.First)
+	e := f.begin(fr.Key, fr.SrcPort, fr.FrameLength, fr.Packets, fr.First)
 	e.Waited = f.fragment.late
 	f.fragment.first, f.fragment.waits = false, false
 	cut := len(fr.Data) < fr.FrameLength
@@ -301,7 +316,8 @@ func (f *Firewall) refuse(now int64, p *Packet, r reason.Reason) {
 	}
 	f.counters.FramesDropped.Add(1)
 	if f.observer != nil {
-		e := f.begin(reassembly.Key{Src: s.Src, Dst: s.Dst, FrameID: s.FrameID}, s.SrcPort, int(s.FrameLength), 1, now)
+		f.refused[0] = reassembly.Packet{ID: p.ID, Length: s.PayloadLen, GSO: p.GSO}
+		e := f.begin(reassembly.Key{Src: s.Src, Dst: s.Dst, FrameID: s.FrameID}, s.SrcPort, int(s.FrameLength), f.refused[:], now)
 		e.Reason = r
 		f.observer(e)
 	}
@@ -320,7 +336,7 @@ func (f *Firewall) Dropped(d *reassembly.Dropped) {
 	if f.observer == nil {
 		return
 	}
-	e := f.begin(d.Key, d.SrcPort, d.FrameLength, len(d.Packets), d.First)
+	e := f.begin(d.Key, d.SrcPort, d.FrameLength, d.Packets, d.First)
 	e.Incomplete, e.Reason = true, d.Reason
 	f.observer(e)
 }

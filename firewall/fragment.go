@@ -249,7 +249,7 @@ func (f *Firewall) dropHeld() {
 		fr := &h.frame
 		f.dropFrame(fr.Packets, reason.FragmentFirstMissing)
 		if f.observer != nil {
-			e := f.begin(fr.Key, fr.SrcPort, fr.FrameLength, len(fr.Packets), fr.First)
+			e := f.begin(fr.Key, fr.SrcPort, fr.FrameLength, fr.Packets, fr.First)
 			e.Waited, e.Reason = true, reason.FragmentFirstMissing
 			f.observer(e)
 		}

@@ -118,7 +118,7 @@ func (s *search) observe(r *run, e *firewall.FrameEvent) {
 	}
 	s.event, s.clock = *e, r.clock
 	s.inner = slices.Clone(e.InnerData)
-	s.event.InnerData = nil
+	s.event.InnerData, s.event.Packets = nil, nil
 }
 
 // settled looks, behind packet n, whether the packet has its verdict.

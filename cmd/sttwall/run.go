@@ -21,6 +21,7 @@ import (
 	"sttwall/nfq"
 	"sttwall/policy"
 	"sttwall/suggest"
+	"sttwall/tap"
 	"sttwall/temporary"
 )
 
@@ -123,7 +124,7 @@ type runConfig struct {
 // run runs the firewall until ctx ends.
 func run(ctx context.Context, c runConfig) error {
 	watch := newReporter(c.log)
-	feed, recent := new(control.Feed), control.NewRecent()
+	feed, recent, taps := new(control.Feed), control.NewRecent(), new(tap.Taps)
 	var inline *nfq.Inline
 	audited := suggest.NewWatch(func() *policy.Policy { return inline.Shared().Policy() }, time.Now())
 	events, err := openEventLog(c.events, func() []control.Drop { return vitals.Drops(inline) })
@@ -134,9 +135,11 @@ func run(ctx context.Context, c runConfig) error {
 		watch.observe(e)
 		feed.Observe(e)
 		recent.Observe(e)
+		taps.Observe(e)
 		audited.Observe(e)
 		events.Observe(e)
 	}
+	c.inline.Wrap = func(f *firewall.Firewall) nfq.Core { return taps.Wrap(f) }
 	// The socket first: what cannot be asked shall not run unnoticed, and nothing
 	// has been touched yet.
 	var socket *control.Listener
@@ -169,7 +172,7 @@ func run(ctx context.Context, c runConfig) error {
 	var running sync.WaitGroup
 	if socket != nil {
 		server, err := control.NewServer(control.Config{
-			Firewall: inline, Reload: reloads.reload, Temporary: rules, Feed: feed, Recent: recent,
+			Firewall: inline, Reload: reloads.reload, Temporary: rules, Feed: feed, Recent: recent, Taps: taps,
 			Elsewhere: func() []control.Drop { return vitals.Drops(inline) }, Vitals: func() control.Vitals { return vitals.Of(inline) },
 			Seen: audited.Seen, Log: c.log, Version: version(), Rules: c.rules, Owner: os.Geteuid(),
 		})

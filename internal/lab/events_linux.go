@@ -22,8 +22,9 @@ func (l *Lab) observe(e *firewall.FrameEvent) {
 	l.feed.Observe(e)
 	copied := *e
 	copied.InnerData = bytes.Clone(e.InnerData[:min(len(e.InnerData), l.keep)])
+	copied.Packets = slices.Clone(e.Packets)
 	copied.Moves = slices.Clone(e.Moves)
-	l.events.add(copied, 512+len(copied.InnerData))
+	l.events.add(copied, 512+96*len(copied.Packets)+len(copied.InnerData))
 }
 
 // Events returns what the firewall told of frames, in the order in which it
