@@ -23,7 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	lab.MaybeChild()
+	lab.MaybeChild(lab.Programs{})
 	os.Exit(m.Run())
 }
 
