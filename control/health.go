@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -142,5 +143,11 @@ func (c *Client) Health(ctx context.Context) (h Health, err error) {
 // History asks how much went through lately.
 func (c *Client) History(ctx context.Context) (h History, err error) {
 	err = c.call(ctx, http.MethodGet, "/v1/history", nil, &h)
+	return h, err
+}
+
+// Recent asks for the last samples alone.
+func (c *Client) Recent(ctx context.Context, samples int) (h History, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/history?samples="+strconv.Itoa(samples), nil, &h)
 	return h, err
 }

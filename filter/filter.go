@@ -1,6 +1,11 @@
 package filter
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
 
 // Filter selects records. The zero value matches all. It is not changed by use and
 // may be used by many at once.
@@ -14,6 +19,35 @@ func (f *Filter) String() string { return f.text }
 
 // All reports whether it matches everything.
 func (f *Filter) All() bool { return f.root == nil }
+
+// Only returns an [Error] at the first term that asks for another field than those;
+// what is named in it: "rules have no dport".
+func (f *Filter) Only(what string, fields ...string) error {
+	n := f.root.other(fields)
+	if n == nil {
+		return nil
+	}
+	return &Error{
+		Column: utf8.RuneCountInString(f.text[:n.at]) + 1, text: f.text,
+		Problem: fmt.Sprintf("%s have no %s: expected one of %s", what, n.field.Name, strings.Join(fields, ", ")),
+	}
+}
+
+// other returns the first term of another field.
+func (n *node) other(fields []string) *node {
+	if n == nil || n.op == isTerm && slices.Contains(fields, n.field.Name) {
+		return nil
+	}
+	if n.op == isTerm {
+		return n
+	}
+	for _, sub := range n.of {
+		if found := sub.other(fields); found != nil {
+			return found
+		}
+	}
+	return nil
+}
 
 // Match reports whether the record is selected. It allocates nothing.
 func (f *Filter) Match(r *Record) bool { return f.root == nil || f.root.match(r) }
@@ -33,6 +67,7 @@ type node struct {
 	of     []*node
 	field  *Field
 	values []value
+	at     int // of a term, in the text
 }
 
 func (n *node) match(r *Record) bool {

@@ -330,3 +330,32 @@ func BenchmarkMatch(b *testing.B) {
 		}
 	}
 }
+
+func TestFieldsThatAreNotThereAreNamedWithTheirColumn(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		want string
+	}{
+		{"", ""},
+		{"tenant:acme or not (rule:acme/web text:x)", ""},
+		{"tenant:acme dport:443 sport:1", "column 13: rules have no dport: expected one of tenant, rule, text"},
+		{"not (text:é or !tcp)", "column 17: rules have no proto: expected one of tenant, rule, text"},
+		{"10.0.0.1", "column 1: rules have no host: expected one of tenant, rule, text"},
+	} {
+		f, err := Parse(tt.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if err := f.Only("rules", "tenant", "rule", "text"); err != nil {
+			var wrong *Error
+			if !errors.As(err, &wrong) || !strings.HasSuffix(wrong.Pointed(), "\n"+strings.Repeat(" ", wrong.Column-1)+"^") {
+				t.Errorf("%s: %v", tt.text, err)
+			}
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.text, got, tt.want)
+		}
+	}
+}

@@ -174,7 +174,7 @@ func (p *parser) term(w *word) (*node, error) {
 	if f == nil {
 		return nil, p.errorf(w.at, "there is no field %.40q%s", name, orNear(name, fieldNames()))
 	}
-	n := &node{field: f}
+	n := &node{field: f, at: w.at}
 	for _, part := range w.values() {
 		v, problem := f.parse(part.raw)
 		if problem != "" {
@@ -208,7 +208,7 @@ func (p *parser) bare(w *word) (*node, error) {
 	if problem != "" {
 		return nil, p.errorf(w.at, "expected %s", problem)
 	}
-	return &node{field: f, values: []value{v}}, nil
+	return &node{field: f, values: []value{v}, at: w.at}, nil
 }
 
 // isAddress reports whether it is an address, CIDR or range, right or wrong in

@@ -42,6 +42,14 @@ func TestARunningFirewallIsAsked(t *testing.T) {
 		{"explain what begins none", []string{"explain", "--context", "100", "tcp 10.0.0.1:1 > 10.0.0.2:443 ack"}, "there is no flow (invalid)\n"},
 		{"flows", []string{"flows"}, "TENANT  PROTOCOL  SOURCE  DESTINATION  STATE  RULE  WOULD BE  PACKETS  BYTES  AGE  EXPIRES\n"},
 		{"flows as JSON", []string{"flows", "--json", "--tenant", "acme", "--audit"}, ""},
+		{"sorted flows", []string{"flows", "--sort", "rate", "--reverse", "--limit", "5"}, "PACKETS  BYTES  BYTES/S  AGE  EXPIRES\n"},
+		{"sorted flows as JSON", []string{"flows", "--json", "--sort", "tenant", "--filter", "not tcp"}, ""},
+		{"stats", []string{"stats"}, ": 2 tenants, 2 rules\n\nWHAT  "},
+		{"stats as JSON", []string{"stats", "--json"}, `"rules_file":"FILE","generation":`},
+		{"some rules", []string{"rules", "--filter", "rule:acme/no-* packets:0"}, "LAST HIT\nacme/no-telnet  0 "},
+		{"rules that there are not", []string{"rules", "--filter", "tenant:trial"}, "RULE  FRAMES  BYTES  FLOWS  DROPPED  WOULD DROP  LAST HIT\n"},
+		{"some tenants", []string{"tenants", "--filter", "text:tri"}, "LAST HIT\ntrial   0 "},
+		{"some drops", []string{"drops", "--filter", "reason:rule_drop or packets:<5", "--json"}, ""},
 		{"rules", []string{"rules"}, "acme/web        0       0      0      0        0           unused since "},
 		{"rules as JSON", []string{"rules", "--json"}, `{"rule":"acme/no-telnet","file":"FILE","line":6,"frames":0,`},
 		{"tenants", []string{"tenants"}, "trial   0       0      0          0          0      0        0           unused since "},
@@ -69,7 +77,7 @@ func TestEventsFollowUntilInterrupted(t *testing.T) {
 	var stderr bytes.Buffer
 	ended := make(chan int, 1)
 	go func() {
-		ended <- execute(ctx, []string{"events", "--json", "--control", fw.socket}, streams{strings.NewReader(""), out, &stderr})
+		ended <- execute(ctx, []string{"events", "-f", "--json", "--control", fw.socket}, streams{strings.NewReader(""), out, &stderr})
 	}()
 	// Until it follows, it is told nothing.
 	first := out.after(func() {
@@ -158,6 +166,17 @@ func TestMistakesInAskingAreUsageErrors(t *testing.T) {
 	}{
 		{[]string{"flows", "acme"}, statusUsage, "unknown command"},
 		{[]string{"flows", "--control", ""}, statusUsage, "--control: which socket?"},
+		{[]string{"flows", "--sort", "size"}, statusUsage, `--sort "size": want one of rate, bytes`},
+		{[]string{"flows", "--reverse"}, statusUsage, "--reverse is for --sort"},
+		{[]string{"flows", "--limit", "0"}, statusUsage, "--limit 0: want 1 or more"},
+		{[]string{"flows", "--limit", "10001", "--sort", "age"}, statusUsage, "--limit 10001: want at most 10000 with --sort"},
+		{[]string{"flows", "--watch=1"}, statusUsage, "want a time from 200ms to 1h0m0s, such as 5s"},
+		{[]string{"stats", "--watch=100ms"}, statusUsage, "want a time from 200ms to 1h0m0s, such as 5s"},
+		{[]string{"stats", "--filter", "tcp"}, statusUsage, "unknown flag: --filter"},
+		{[]string{"rules", "--filter", "tenant:acme dport:443"}, statusUsage, "rules have no dport: expected one of tenant, rule, bytes, packets, text\ntenant:acme dport:443\n            ^"},
+		{[]string{"tenants", "--filter", "rule:x"}, statusUsage, "tenants have no rule: expected one of tenant"},
+		{[]string{"drops", "--filter", "tcp"}, statusUsage, "drops have no proto: expected one of reason"},
+		{[]string{"drops", "--filter", "reason:nonsense"}, statusUsage, "reason: expected one that there is"},
 		{[]string{"explain", "--context", "acme", packet}, statusUsage, `--context: context ID "acme"`},
 		{[]string{"explain", packet}, statusUsage, "--context is missing"},
 		{[]string{"explain", "--context", "1", "tcp", "10.0.0.1"}, statusUsage, "2 words: put the packet in quotes"},
@@ -193,7 +212,7 @@ func TestFlowsAndEventsInWords(t *testing.T) {
 		{Tenant: "acme", Inner: query, State: "replied", Rule: "acme/ping", Begun: noon, Expires: noon.Add(time.Second)},
 	}}
 	var out bytes.Buffer
-	if err := writeFlows(streams{out: &out}, &page, true); err != nil {
+	if err := new(flowsCommand).write(new(columns), &out, &page, true); err != nil {
 		t.Fatal(err)
 	}
 	const want = `TENANT  PROTOCOL    SOURCE           DESTINATION       STATE        RULE       WOULD BE               PACKETS  BYTES     AGE   EXPIRES

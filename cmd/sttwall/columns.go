@@ -6,26 +6,54 @@ import (
 	"io"
 	"net/netip"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
 	"sttwall/control"
 )
 
-// columns writes rows of words below each other.
-type columns struct{ *tabwriter.Writer }
+// columns writes rows of words below each other. Each column is as wide as what has
+// been in it so far.
+type columns struct {
+	widths []int
+	rows   [][]string
+}
 
-func newColumns(w io.Writer) columns { return columns{tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)} }
-
-func (c columns) row(cells ...any) {
+func (c *columns) row(cells ...any) {
 	words := make([]string, len(cells))
 	for i, cell := range cells {
-		if words[i] = fmt.Sprint(cell); words[i] == "" {
+		if words[i] = clean(fmt.Sprint(cell)); words[i] == "" {
 			words[i] = "-"
 		}
+		if i == len(c.widths) {
+			c.widths = append(c.widths, 0)
+		}
+		c.widths[i] = max(c.widths[i], utf8.RuneCountInString(words[i]))
 	}
-	fmt.Fprintln(c, strings.Join(words, "\t"))
+	c.rows = append(c.rows, words)
+}
+
+// lines takes the rows as lines.
+func (c *columns) lines() []string {
+	lines := make([]string, len(c.rows))
+	for i, words := range c.rows {
+		var line strings.Builder
+		for j, word := range words {
+			line.WriteString(word)
+			if j < len(words)-1 {
+				line.WriteString(strings.Repeat(" ", c.widths[j]-utf8.RuneCountInString(word)+2))
+			}
+		}
+		lines[i] = line.String() + "\n"
+	}
+	c.rows = c.rows[:0]
+	return lines
+}
+
+// flush writes the rows.
+func (c *columns) flush(w io.Writer) error {
+	_, err := io.WriteString(w, strings.Join(c.lines(), ""))
+	return err
 }
 
 // textWidth is how wide prose is for terminals, in columns.
@@ -63,7 +91,7 @@ func writeLines[T any](w io.Writer, list []T) error {
 
 // newLines writes values as lines of JSON, with < and > as they are.
 func newLines(w io.Writer) *json.Encoder {
-	lines := json.NewEncoder(w)
+	lines := json.NewEncoder(inJSON(w))
 	lines.SetEscapeHTML(false)
 	return lines
 }

@@ -16,6 +16,7 @@ func newEventsCommand(s streams) *cobra.Command {
 		where  controlFlag
 		only   filterFlag
 		asJSON bool
+		follow bool // is what it does in any case
 	)
 	cmd := &cobra.Command{
 		Use:   "events",
@@ -45,6 +46,7 @@ func newEventsCommand(s streams) *cobra.Command {
 	flags := cmd.Flags()
 	where.add(flags)
 	only.add(flags, "those")
+	flags.BoolVarP(&follow, "follow", "f", true, "follow, which it does without this flag too: for those who type it by habit")
 	flags.BoolVar(&asJSON, "json", false, "write a line of JSON for each")
 	return cmd
 }

@@ -1,14 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"sttwall/control"
+	"sttwall/filter"
 )
 
 // listing is a command that asks for a list and shows it.
@@ -18,11 +19,18 @@ type listing[T any] struct {
 	head              []any
 	row               func(*T) []any
 	note              func(*T) string // stands below a row; nil: nothing
+	// record makes a record of a row, with these fields, for filters; nil: there is
+	// none.
+	record  func(*T, *filter.Record)
+	fields  []string
+	example string // of a filter
 }
 
 func (l listing[T]) command(s streams) *cobra.Command {
 	var (
 		where  controlFlag
+		only   filterFlag
+		again  watchFlag
 		asJSON bool
 	)
 	cmd := &cobra.Command{
@@ -30,35 +38,54 @@ func (l listing[T]) command(s streams) *cobra.Command {
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return where.ask(cmd.Context(), func(ctx context.Context, c *control.Client) error {
-				list, err := l.ask(ctx, c)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return writeLines(s.out, list)
-				}
-				var table bytes.Buffer
-				out := newColumns(&table)
-				out.row(l.head...)
-				for i := range list {
-					out.row(l.row(&list[i])...)
-				}
-				if err := out.Flush(); err != nil {
-					return err
-				}
-				for i, line := range strings.SplitAfter(table.String(), "\n") {
-					if i > 0 && i <= len(list) && l.note != nil {
-						line += l.note(&list[i-1])
-					}
-					if _, err := io.WriteString(s.out, line); err != nil {
+				return again.run(ctx, shown{streams: s, what: l.name, json: asJSON}, func(ctx context.Context, w io.Writer, _ int) error {
+					list, err := l.ask(ctx, c)
+					if err != nil {
 						return err
 					}
-				}
-				return nil
+					if l.record != nil {
+						list = slices.DeleteFunc(list, func(row T) bool {
+							var r filter.Record
+							l.record(&row, &r)
+							return !only.selects(&r)
+						})
+					}
+					if asJSON {
+						return writeLines(w, list)
+					}
+					return l.write(w, list)
+				})
 			})
 		},
 	}
-	where.add(cmd.Flags())
-	cmd.Flags().BoolVar(&asJSON, "json", false, "write a line of JSON for each")
+	flags := cmd.Flags()
+	where.add(flags)
+	if l.record != nil {
+		only.addFor(flags, l.name, l.example, l.fields)
+	}
+	flags.BoolVar(&asJSON, "json", false, "write a line of JSON for each")
+	again.add(flags)
 	return cmd
+}
+
+func (l listing[T]) write(w io.Writer, list []T) error {
+	var table columns
+	table.row(l.head...)
+	for i := range list {
+		table.row(l.row(&list[i])...)
+	}
+	lines := table.lines()
+	if l.note != nil {
+		for i := range list {
+			lines[i+1] += l.note(&list[i])
+		}
+	}
+	_, err := io.WriteString(w, strings.Join(lines, ""))
+	return err
+}
+
+// tenantOf is the tenant of a rule by its name: tenant/rule.
+func tenantOf(rule string) string {
+	tenant, _, _ := strings.Cut(rule, "/")
+	return tenant
 }

@@ -40,10 +40,10 @@ func execute(ctx context.Context, args []string, s streams) int {
 	case errors.Is(err, errFindings):
 		return statusRefused
 	case errors.As(err, &usage):
-		fmt.Fprintf(s.err, "sttwall: %v\nTry '%s --help'.\n", err, command.CommandPath())
+		fmt.Fprintf(s.err, "sttwall: %s\nTry '%s --help'.\n", cleanLines(err.Error()), command.CommandPath())
 		return statusUsage
 	}
-	fmt.Fprintf(s.err, "sttwall: %v\n", err)
+	fmt.Fprintf(s.err, "sttwall: %s\n", cleanLines(err.Error()))
 	return statusRefused
 }
 
@@ -71,12 +71,13 @@ func newRootCommand(s streams) *cobra.Command {
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	plain := s.plain()
 	root.AddCommand(
 		newRunCommand(s), newTopCommand(s),
 		newReplayCommand(s), newSuggestCommand(s),
-		newCheckCommand(s), newFmtCommand(s), newExplainCommand(s),
-		newReloadCommand(s), newFlowsCommand(s), newRulesCommand(s), newTenantsCommand(s), newDropsCommand(s), newEventsCommand(s),
-		newBlockCommand(s), newAllowCommand(s), newUnblockCommand(s), newTemporaryCommand(s),
+		newCheckCommand(s), newFmtCommand(s), newExplainCommand(streams{s.in, plain.out, s.err}),
+		newStatsCommand(plain), newFlowsCommand(plain), newRulesCommand(plain), newTenantsCommand(plain), newDropsCommand(plain), newEventsCommand(plain),
+		newReloadCommand(plain), newBlockCommand(plain), newAllowCommand(plain), newUnblockCommand(plain), newTemporaryCommand(plain),
 		newNFTCommand(s),
 		newDemoCommand(s),
 		newEndpointCommand(s),
@@ -144,7 +145,7 @@ func colour(out any) bool {
 }
 
 func terminal(out any) bool {
-	file, ok := out.(*os.File)
+	file, ok := unwrap(out).(*os.File)
 	if !ok {
 		return false
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sttwall/control"
+	"sttwall/filter"
 )
 
 func newRulesCommand(s streams) *cobra.Command {
@@ -16,6 +17,10 @@ func newRulesCommand(s streams) *cobra.Command {
 			"unused since it is in force. Counters go on over a reload where the rule's name stays.",
 		ask:  func(ctx context.Context, c *control.Client) ([]control.RuleHits, error) { return c.Rules(ctx) },
 		head: []any{"RULE", "FRAMES", "BYTES", "FLOWS", "DROPPED", "WOULD DROP", "LAST HIT"},
+		record: func(r *control.RuleHits, to *filter.Record) {
+			to.Rule, to.Tenant, to.Bytes, to.Packets = r.Rule, tenantOf(r.Rule), r.Bytes, r.Frames
+		},
+		fields: []string{"tenant", "rule", "bytes", "packets", "text"}, example: "tenant:acme packets:0",
 		row: func(r *control.RuleHits) []any {
 			return []any{r.Rule, r.Frames, r.Bytes, r.Flows, r.Dropped, r.Audited, hitText(&r.Hits)}
 		},
