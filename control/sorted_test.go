@@ -124,66 +124,7 @@ func TestSortedPagesAreThoseOfAnObviousSort(t *testing.T) {
 		t.Errorf("%d can be sorted by, %d are named", len(sorters), len(FlowSorts))
 	}
 	for _, key := range FlowSorts {
-		for _, q := range []FlowQuery{
-			{},
-			{Descending: true},
-			{Filter: "tcp or sport:1100-1300"},
-			{Filter: "host:10.0.0.0/16 packets:>1 age:>10s", Descending: true},
-			{Filter: "audit dport:53 state:stream"},
-			{Tenant: "acme", Filter: "rule:acme/web"},
-			{Audit: true, Descending: true},
-			{Tenant: "acme", Audit: true},
-		} {
-			name := fmt.Sprintf("%s %+v", key, q)
-			all := q
-			all.Descending, all.Limit = false, MaxFlows
-			unsorted, err := c.Flows(context.Background(), all)
-			if err != nil || unsorted.Next != "" {
-				t.Fatal(name, err)
-			}
-			want := unsorted.Flows
-			q.Sort, q.Limit = key, 37
-			for q.Offset = 0; q.Offset == 0 || q.Offset < len(want); q.Offset += q.Limit {
-				page, err := c.Flows(context.Background(), q)
-				if err != nil {
-					t.Fatal(name, err)
-				}
-				if q.Offset == 0 {
-					slices.SortFunc(want, func(a, b Flow) int {
-						c := obvious(key, unsorted.Time, &a, &b)
-						if q.Descending {
-							c = -c
-						}
-						x, err1 := conntrack.ParseHandle(a.ID)
-						y, err2 := conntrack.ParseHandle(b.ID)
-						if err := errors.Join(err1, err2); err != nil {
-							t.Fatal(err)
-						}
-						return cmp.Or(c, x.Compare(y))
-					})
-				}
-				if page.Matched != len(want) || page.Next != "" || page.Position != nil {
-					t.Fatalf("%s: %d of %d flows are said to match", name, page.Matched, len(want))
-				}
-				for i, f := range page.Flows {
-					if w := want[q.Offset+i]; f.ID != w.ID {
-						t.Fatalf("%s: at %d\n got %+v\nwant %+v", name, q.Offset+i, f, w)
-					}
-				}
-				if got := len(page.Flows); got != min(q.Limit, len(want)-q.Offset) {
-					t.Fatalf("%s: %d flows from %d on", name, got, q.Offset)
-				}
-			}
-			for _, at := range []int{0, len(want) / 2, len(want) - 1} {
-				if at < 0 || at >= len(want) {
-					continue
-				}
-				q.Offset, q.Limit, q.Find = 0, 1, want[at].ID
-				if page, err := c.Flows(context.Background(), q); err != nil || page.Position == nil || *page.Position != at {
-					t.Errorf("%s: flow %d is at %v, %v", name, at, page.Position, err)
-				}
-			}
-		}
+		checkSorted(t, c, key)
 	}
 	for _, q := range []FlowQuery{
 		{Sort: "age", Find: "0-0-1000001"}, {Sort: "age", Find: "77777-1-1"}, {Sort: "age", Find: "0-4294967295-2"}, {Sort: "age", Offset: 100_000},
@@ -192,6 +133,96 @@ func TestSortedPagesAreThoseOfAnObviousSort(t *testing.T) {
 		page, err := c.Flows(context.Background(), q)
 		if err != nil || page.Position != nil || page.Flows == nil || (q.Find == "") != (len(page.Flows) == 0) {
 			t.Errorf("%+v: %+v, %v", q, page, err)
+		}
+	}
+}
+
+// Flows that other rules have accepted are shown, and sorted, by those of now.
+func TestSortedPagesFollowAReload(t *testing.T) {
+	fw := mixed(t)
+	c := serve(t, Config{Firewall: fw}).dial(t)
+	if _, err := c.Flows(context.Background(), FlowQuery{Sort: "rule"}); err != nil {
+		t.Fatal(err)
+	}
+	other := strings.Replace(testRules, `tenant "globex" {`, `tenant "a-globex" {`, 1)
+	other = strings.Replace(other, `rule "web" {`, `rule "names" {
+    action   = "accept"
+    services = ["udp/53"]
+  }
+  rule "all" {
+    action = "accept"
+    mode   = "audit"
+  }
+  rule "web" {`, 1)
+	p := compile(t, other)
+	fw.shared.SetPolicy(p) // and no flow is judged yet
+	fw.put(p)
+	for _, key := range []string{"rule", "verdict", "tenant", "rate"} {
+		checkSorted(t, c, key)
+	}
+}
+
+// checkSorted compares sorted pages with all flows and an obvious sort.
+func checkSorted(t *testing.T, c *Client, key string) {
+	t.Helper()
+	for _, q := range []FlowQuery{
+		{},
+		{Descending: true},
+		{Filter: "tcp or sport:1100-1300"},
+		{Filter: "host:10.0.0.0/16 packets:>1 age:>10s", Descending: true},
+		{Filter: "audit dport:53 state:stream"},
+		{Tenant: "acme", Filter: "rule:acme/web"},
+		{Audit: true, Descending: true},
+		{Tenant: "acme", Audit: true},
+	} {
+		name := fmt.Sprintf("%s %+v", key, q)
+		all := q
+		all.Descending, all.Limit = false, MaxFlows
+		unsorted, err := c.Flows(context.Background(), all)
+		if err != nil || unsorted.Next != "" {
+			t.Fatal(name, err)
+		}
+		want := unsorted.Flows
+		q.Sort, q.Limit = key, 37
+		for q.Offset = 0; q.Offset == 0 || q.Offset < len(want); q.Offset += q.Limit {
+			page, err := c.Flows(context.Background(), q)
+			if err != nil {
+				t.Fatal(name, err)
+			}
+			if q.Offset == 0 {
+				slices.SortFunc(want, func(a, b Flow) int {
+					c := obvious(key, unsorted.Time, &a, &b)
+					if q.Descending {
+						c = -c
+					}
+					x, err1 := conntrack.ParseHandle(a.ID)
+					y, err2 := conntrack.ParseHandle(b.ID)
+					if err := errors.Join(err1, err2); err != nil {
+						t.Fatal(err)
+					}
+					return cmp.Or(c, x.Compare(y))
+				})
+			}
+			if page.Matched != len(want) || page.Next != "" || page.Position != nil {
+				t.Fatalf("%s: %d of %d flows are said to match", name, page.Matched, len(want))
+			}
+			for i, f := range page.Flows {
+				if w := want[q.Offset+i]; f.ID != w.ID {
+					t.Fatalf("%s: at %d\n got %+v\nwant %+v", name, q.Offset+i, f, w)
+				}
+			}
+			if got := len(page.Flows); got != min(q.Limit, len(want)-q.Offset) {
+				t.Fatalf("%s: %d flows from %d on", name, got, q.Offset)
+			}
+		}
+		for _, at := range []int{0, len(want) / 2, len(want) - 1} {
+			if at < 0 || at >= len(want) {
+				continue
+			}
+			q.Offset, q.Limit, q.Find = 0, 1, want[at].ID
+			if page, err := c.Flows(context.Background(), q); err != nil || page.Position == nil || *page.Position != at {
+				t.Errorf("%s: flow %d is at %v, %v", name, at, page.Position, err)
+			}
 		}
 	}
 }

@@ -276,6 +276,32 @@ func TestFlowsAreShownWithWhatTheRulesOfNowSay(t *testing.T) {
 		}); more {
 			t.Error("there is more")
 		}
+		// A look shows the same, in whichever way it is asked.
+		look := b.shared.FlowLook(b.now)
+		rows := 0
+		look.Rows(func(r *FlowRow) bool {
+			var v, again FlowView
+			var d policy.Decision
+			r.View(&v)
+			r.Decision(&d)
+			if !look.Flow(r.Handle(), &again) || v != again || d != v.Decision {
+				t.Errorf("a row is %+v, its flow %+v, its decision %+v", v, again, d)
+			}
+			if i := r.TenantIndex(); i < 0 && v.Tenant != "" || i >= 0 && look.Policy().Tenants()[i] != v.Tenant {
+				t.Errorf("tenant %d is %q", i, v.Tenant)
+			}
+			if text := fmt.Sprintf("%v by %q, %v %v, %v, port %d", d.Action, d.Rule, d.Audit, d.WouldBe, d.Would, v.Key.DstPort); got[v.Tenant] != text {
+				t.Errorf("a look says %s of %q, a walk %s", text, v.Tenant, got[v.Tenant])
+			}
+			rows++
+			return true
+		})
+		if rows != 3 {
+			t.Errorf("a look shows %d flows", rows)
+		}
+		if look.Rows(func(*FlowRow) bool { rows++; return false }); rows != 4 {
+			t.Error("a look does not end")
+		}
 		return got
 	}
 	want := map[string]string{

@@ -201,6 +201,14 @@ func TestEverythingChangesUnderWorkers(t *testing.T) {
 		q.Frame = &f
 		shared.Explain(int64(time.Hour), &q)
 		shared.WalkFlows(int64(time.Hour), conntrack.Cursor{}, func(*FlowView) bool { return r.IntN(20) != 0 })
+		look := shared.FlowLook(int64(time.Hour))
+		look.Rows(func(row *FlowRow) bool {
+			var v FlowView
+			row.View(&v)
+			row.Decision(&v.Decision)
+			look.Flow(row.Handle(), &v)
+			return r.IntN(20) != 0
+		})
 	}
 	r := rand.New(rand.NewPCG(seed, 77))
 	for n := 0; ; n++ {
