@@ -126,9 +126,10 @@ func (l *look) page(ctx context.Context, s *Server, q *FlowQuery, selects *filte
 	flows := fw.Shared().FlowLook(now)
 	switch began := l.clock(); {
 	case l.budget.wait(began) == 0:
-		err := l.run(ctx, fw.Shared(), flows, now, of, selects)
+		var err error
+		took := processorTime(func() { err = l.run(ctx, fw.Shared(), flows, now, of, selects) })
 		l.asked = l.clock()
-		l.budget.spend(began, l.asked-began)
+		l.budget.spend(began, took)
 		if err != nil {
 			return nil, err
 		}

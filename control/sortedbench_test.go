@@ -36,7 +36,7 @@ func filled(t testing.TB, flows int) *core {
 }
 
 func BenchmarkSortedPage(b *testing.B) {
-	for _, flows := range []int{10_000, 100_000} {
+	for _, flows := range []int{10_000, 100_000, 1_000_000} {
 		for _, q := range []FlowQuery{
 			{Sort: "rate", Descending: true},
 			{Sort: "src"},
