@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sttwall/control"
+	"sttwall/eventlog"
 	"sttwall/firewall"
 	"sttwall/reason"
 )
@@ -188,10 +189,31 @@ func (r *reading) running(s *Source) {
 		r.put(r.eventFollowers, float64(events.Followers))
 		r.count(r.eventsLost, events.Lost)
 	}
+	if s.EventLog != nil {
+		r.eventLog(s.EventLog())
+	}
 	if s.Temporary != nil {
 		inForce, inactive := s.Temporary()
 		r.put(r.temporaryRules, float64(inForce), "in_force")
 		r.put(r.temporaryRules, float64(inactive), "inactive")
+	}
+}
+
+func (r *reading) eventLog(c eventlog.Counters) {
+	targets := make(map[string]bool)
+	for _, t := range c.Targets {
+		label := strings.ToValidUTF8(t.Target, "\uFFFD")
+		if targets[label] {
+			continue // two files whose names differ in what is no UTF-8
+		}
+		targets[label] = true
+		r.count(r.logLines, t.Written, label)
+		r.count(r.logLostLines, t.Lost, label)
+		r.count(r.logErrors, t.Errors, label)
+	}
+	r.count(r.logLost, c.Lost)
+	for kind, n := range c.LeftOut {
+		r.count(r.logLeft, n, kind)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"sttwall/control"
 	"sttwall/describe"
+	"sttwall/eventlog"
 	"sttwall/firewall"
 	"sttwall/policy"
 	"sttwall/stt"
@@ -121,6 +122,12 @@ func sourceOf(fw Running) Source {
 			return control.ReassemblyHealth{Frames: control.Gauge{Now: 3, Bound: 10}, Memory: control.Gauge{Now: 4096, Bound: 65536}}
 		},
 		Events: func() control.EventsHealth { return control.EventsHealth{Followers: 2, Lost: 5} },
+		EventLog: func() eventlog.Counters {
+			return eventlog.Counters{
+				Lost: 3, LeftOut: map[string]uint64{"drop": 12},
+				Targets: []eventlog.TargetCounters{{Target: "/var/log/sttwall/eve.json", Written: 70, Lost: 8, Errors: 2}, {Target: "syslog:local5"}},
+			}
+		},
 		Elsewhere: func() []control.Drop {
 			return []control.Drop{{Reason: "other_tunnel", Where: "table", Count: 11}, {Reason: "queue_full", Where: "queue", Count: 2}}
 		},

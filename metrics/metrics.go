@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"sttwall/control"
+	"sttwall/eventlog"
 	"sttwall/firewall"
 )
 
@@ -62,6 +63,7 @@ type Source struct {
 	Queues     func() []control.QueueHealth
 	Reassembly func() control.ReassemblyHealth
 	Events     func() control.EventsHealth
+	EventLog   func() eventlog.Counters
 	// Elsewhere returns what was dropped before the firewall saw it.
 	Elsewhere func() []control.Drop
 	// Table returns an error when the table that feeds the queues is not there. nil:

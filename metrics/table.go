@@ -47,6 +47,7 @@ type table struct {
 	queueLate, queueRefused, queueErrors, queueBuffer     *Metric
 	reassembly, reassemblyLimit                           *Metric
 	eventFollowers, eventsLost                            *Metric
+	logLines, logLostLines, logErrors, logLost, logLeft   *Metric
 	ready, tableInstalled, failOpen, buildInfo            *Metric
 	reloads, reloadSuccessful, reloadTime                 *Metric
 	generation, tenants, rules, temporaryRules            *Metric
@@ -114,6 +115,12 @@ func newTable() *table {
 
 	t.eventFollowers = gauge("event_followers", "Clients that follow events over the control socket.")
 	t.eventsLost = counter("events_lost_total", "Events lost by followers that were too slow.")
+
+	t.logLines = counter("event_log_lines_total", "Lines of the event log that were written.", "target")
+	t.logLostLines = counter("event_log_lost_lines_total", "Lines of the event log that found no room or could not be written.", "target")
+	t.logErrors = counter("event_log_errors_total", "Attempts to write the event log that failed.", "target")
+	t.logLost = counter("event_log_lost_events_total", "Events that found no room on their way to the event log.")
+	t.logLeft = counter("event_log_left_out_events_total", "Events that --event-log-drops kept out of the event log; none of a type that never was.", "type")
 
 	t.ready = gauge("ready", "1 while the firewall decides packets, else 0; /readyz says why.")
 	t.tableInstalled = gauge("table_installed", "1 while the nftables table that feeds the queues is there, 0 if it is not: then STT passes uninspected. None with --no-nft.")

@@ -27,13 +27,22 @@ const demoFrameIDBits = 20
 // runLiveFirewall is the firewall of the live demo, in the lab's child process: the
 // same as `sttwall run`. It logs to stderr.
 func runLiveFirewall(ctx context.Context, f lab.LiveFirewall) error {
+	c, err := liveConfig(f)
+	if err != nil {
+		return err
+	}
+	return run(ctx, c)
+}
+
+// liveConfig is that firewall.
+func liveConfig(f lab.LiveFirewall) (c runConfig, err error) {
 	s := streams{os.Stdin, os.Stdout, os.Stderr}
 	load := func() (*policy.Policy, string, error) { return readPolicyAs(f.Rules, f.RulesName) }
 	p, said, err := load()
 	if err != nil {
-		return fmt.Errorf("%w\n%s", err, said)
+		return c, fmt.Errorf("%w\n%s", err, said)
 	}
-	c := runConfig{
+	c = runConfig{
 		rules: f.RulesName, socket: f.Socket, report: demoReport,
 		log: slog.New(slog.NewTextHandler(s.err, nil)), load: load, started: f.Started,
 	}
@@ -43,7 +52,7 @@ func runLiveFirewall(ctx context.Context, f lab.LiveFirewall) error {
 	if c.inline.Queues == 0 {
 		c.inline.Queues = 2
 	}
-	return run(ctx, c)
+	return c, nil
 }
 
 // demoMetrics is where the metrics of the live demo are, beside its control socket.

@@ -20,7 +20,7 @@ import (
 const asProgram = "STTWALL_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
-	lab.MaybeChild(lab.Programs{Live: runLiveFirewall})
+	lab.MaybeChild(lab.Programs{Live: runLoggedLiveFirewall})
 	if how := os.Getenv(asProgram); how != "" {
 		os.Unsetenv(asProgram)
 		if how == withoutNetfilter {

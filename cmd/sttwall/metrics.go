@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sttwall/control"
+	"sttwall/eventlog"
 	"sttwall/internal/vitals"
 	"sttwall/metrics"
 	"sttwall/nfq"
@@ -91,6 +92,7 @@ type watched struct {
 	inline *nfq.Inline
 	rules  *temporary.List
 	feed   *control.Feed
+	events *eventlog.Log // nil: none
 }
 
 // watch measures a firewall, which is ready, until ctx ends.
@@ -107,6 +109,9 @@ func (m *measures) watch(ctx context.Context, w watched) {
 		Elsewhere:  func() []control.Drop { return vitals.Drops(w.inline) },
 		Temporary:  w.temporary,
 		HeldFor:    c.Reassembly.Timeout,
+	}
+	if w.events != nil {
+		source.EventLog = w.events.Counters
 	}
 	if source.HeldFor == 0 {
 		source.HeldFor = reassembly.DefaultTimeout

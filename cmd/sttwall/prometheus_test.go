@@ -21,7 +21,9 @@ import (
 	"time"
 
 	"sttwall/control"
+	"sttwall/eventlog"
 	"sttwall/internal/lab"
+	"sttwall/limit"
 	"sttwall/metrics"
 )
 
@@ -210,6 +212,21 @@ func forward(ctx context.Context, t *testing.T, socket string) (address string, 
 		}
 	})
 	return l.Addr().String(), nil
+}
+
+// runLoggedLiveFirewall is the firewall of the live demo, with an event log beside its
+// control socket.
+func runLoggedLiveFirewall(ctx context.Context, f lab.LiveFirewall) error {
+	c, err := liveConfig(f)
+	if err != nil {
+		return err
+	}
+	target, err := eventlog.ParseTarget(filepath.Join(filepath.Dir(f.Socket), "eve.json"))
+	if err != nil {
+		return err
+	}
+	c.events = &eventlog.Config{Targets: []eventlog.Target{target}, Sampled: limit.Rate{Events: 1, Per: time.Second, Burst: 1}, Log: c.log}
+	return run(ctx, c)
 }
 
 // The real program under live traffic, a real Prometheus, and all that deploy/ asks it.

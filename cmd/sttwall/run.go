@@ -186,7 +186,7 @@ func run(ctx context.Context, c runConfig) error {
 			}
 		})
 	}
-	measures.watch(ctx, watched{inline, rules, feed})
+	measures.watch(ctx, watched{inline, rules, feed, events})
 	announce(c, inline, rules.Rules())
 	running.Go(func() { watch.run(serving, inline, c.report) })
 	running.Go(func() { audited.Run(serving) })
