@@ -27,7 +27,8 @@ type Frame struct {
 	FrameID  uint32 `json:"frame_id"`
 	SrcPort  uint16 `json:"outer_src_port"`
 	Segments int    `json:"segments"`
-	// Header is the STT frame header, 18 bytes; nil if the frame never became whole.
+	// Header is the STT frame header, 18 bytes; nil if they never came. Where Context is
+	// nil nobody has looked at it: the frame was dropped before.
 	Header []byte `json:"header,omitempty"`
 	// Data is the beginning of the inner frame, which is InnerBytes long.
 	Data       []byte `json:"data,omitempty"`
@@ -178,7 +179,7 @@ type Remedy struct {
 
 // RemedyRequest names a frame, as the client knows it from a [Frame].
 type RemedyRequest struct {
-	Context ContextID `json:"context"`
+	Context ContextID `json:"context"` // 0: that of Header
 	Header  []byte    `json:"header,omitempty"`
 	Data    []byte    `json:"data,omitempty"`
 	// InnerBytes is its length; 0: that of Data.

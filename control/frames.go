@@ -164,9 +164,12 @@ func (s *frameStream) line(r *http.Request, f *tap.Frame, wall func(int64) time.
 // FrameOf is what is told of a frame that a tap has handed out. wall brings the
 // firewall's clock to the wall clock. It shares no memory with the frame.
 func FrameOf(f *tap.Frame, wall func(int64) time.Time) Frame {
-	line := frameOf(&f.Event, f.Data, wall)
+	line := frameOf(&f.Event, f.Data, len(f.Data), wall)
 	line.Seq, line.Parts = f.Seq, slices.Clone(f.Segments)
 	if f.Time != 0 {
+		if line.Data = slices.Clone(f.Data); !f.Event.HasHeader {
+			line.Header = nil
+		}
 		line.Outer = &OuterPacket{Index: f.Packet, Bytes: f.Length, Time: wall(f.Time), Alone: f.Alone}
 	}
 	return line

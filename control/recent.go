@@ -70,8 +70,8 @@ type keptDrop struct {
 	seq    uint64 // 0: empty
 	frame  firewall.FrameEvent
 	moves  [binding.MaxClaims]binding.Move
-	data   [RecentSnap]byte
-	length int // of data
+	data   [stt.FrameHeaderLen + RecentSnap]byte // see bytesOf
+	length int                                   // of data
 }
 
 // NewRecent returns an empty one.
@@ -119,8 +119,9 @@ func (g *dropRing) put(e *firewall.FrameEvent, seq *atomic.Uint64) bool {
 	}
 	k.seq = seq.Add(1)
 	k.frame = *e
-	k.length = copy(k.data[:], e.InnerData)
-	k.frame.InnerData, k.frame.Packets, k.frame.Moves = nil, nil, k.moves[:copy(k.moves[:], e.Moves)]
+	k.length = copy(k.data[:], bytesOf(e))
+	k.frame.Forget()
+	k.frame.Moves = k.moves[:copy(k.moves[:], e.Moves)]
 	k.mu.Unlock()
 	return true
 }
@@ -163,7 +164,7 @@ func (r *Recent) list(q *FrameQuery, selects *filter.Filter, wall func(int64) ti
 	out := RecentDrops{Frames: make([]Frame, 0, len(found)), Skipped: r.skipped.Load()}
 	both(func(k *keptDrop) {
 		if _, is := slices.BinarySearch(found, k.seq); is {
-			f := frameOf(&k.frame, k.data[:min(k.length, q.Snap)], wall)
+			f := frameOf(&k.frame, k.data[:k.length], q.Snap, wall)
 			f.Seq = k.seq
 			out.Frames = append(out.Frames, f)
 		}
@@ -172,17 +173,31 @@ func (r *Recent) list(q *FrameQuery, selects *filter.Filter, wall func(int64) ti
 	return out
 }
 
-// frameOf tells of a frame with the beginning of its inner frame, which is copied.
-func frameOf(e *firewall.FrameEvent, data []byte, wall func(int64) time.Time) Frame {
+// bytesOf are the bytes that are kept of a frame: the inner frame, or where its header
+// was not read the beginning of the STT frame.
+func bytesOf(e *firewall.FrameEvent) []byte {
+	if e.HasHeader {
+		return e.InnerData
+	}
+	return e.Beginning
+}
+
+// frameOf tells of a frame with no more than the first snap bytes of its inner frame;
+// data is that of bytesOf, and is copied.
+func frameOf(e *firewall.FrameEvent, data []byte, snap int, wall func(int64) time.Time) Frame {
 	f := Frame{
 		Verdict: frameVerdict(e), Event: eventOf(e, wall), FrameID: e.FrameID, SrcPort: e.SrcPort, Segments: e.Segments,
-		Data: slices.Clone(data), Rewritten: e.Rewritten,
+		InnerBytes: max(0, e.FrameLength-stt.FrameHeaderLen), State: frameState(e), Rewritten: e.Rewritten,
 	}
-	if e.HasHeader {
+	switch {
+	case e.HasHeader:
 		f.Header = stt.AppendFrameHeader(nil, &e.Header)
-		f.InnerBytes = max(0, e.FrameLength-stt.FrameHeaderLen)
+	case len(data) < stt.FrameHeaderLen:
+		return f
+	default:
+		f.Header, data = slices.Clone(data[:stt.FrameHeaderLen]), data[stt.FrameHeaderLen:]
 	}
-	f.State = frameState(e)
+	f.Data = slices.Clone(data[:min(len(data), snap)])
 	return f
 }
 

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -53,6 +54,15 @@ func TestWhatWasDroppedIsShownWithItsBytes(t *testing.T) {
 		t.Errorf("the tunnel: %+v", last)
 	}
 
+	refused := core.frame(t, 100, "udp 10.0.0.1:9 > 10.0.0.2:9", false)
+	refused.Data[len(refused.Data)-1]++ // the checksum is wrong
+	core.process(refused)
+	if got, err := c.RecentDrops(t.Context(), FrameQuery{Limit: 1, Snap: 14}); err != nil || len(got.Frames) != 1 {
+		t.Error(err)
+	} else if f := got.Frames[0]; f.Context != nil || !bytes.Equal(f.Header, refused.Data[40:58]) || !bytes.Equal(f.Data, refused.Data[58:72]) {
+		t.Errorf("a frame that nobody has looked at: %+v", f)
+	}
+
 	for _, tt := range []struct {
 		query FrameQuery
 		want  []uint64
@@ -60,9 +70,9 @@ func TestWhatWasDroppedIsShownWithItsBytes(t *testing.T) {
 		{FrameQuery{Filter: "tenant:acme"}, []uint64{1, 2}},
 		{FrameQuery{Filter: "audit"}, []uint64{3}},
 		{FrameQuery{Filter: "dport:23 reject"}, []uint64{2}},
-		{FrameQuery{Limit: 2}, []uint64{3, 4}},
-		{FrameQuery{After: 2}, []uint64{3, 4}},
-		{FrameQuery{After: 2, Limit: 1, Filter: "not audit"}, []uint64{4}},
+		{FrameQuery{Limit: 2}, []uint64{4, 5}},
+		{FrameQuery{After: 2}, []uint64{3, 4, 5}},
+		{FrameQuery{After: 2, Limit: 1, Filter: "not audit"}, []uint64{5}},
 	} {
 		got, err := c.RecentDrops(t.Context(), tt.query)
 		if err != nil {
@@ -76,7 +86,7 @@ func TestWhatWasDroppedIsShownWithItsBytes(t *testing.T) {
 			t.Errorf("%+v: got %d, want %d", tt.query, seqs, tt.want)
 		}
 	}
-	if got, err := c.RecentDrops(t.Context(), FrameQuery{Snap: 20, Limit: 1}); err != nil || len(got.Frames[0].Data) != 20 || got.Frames[0].InnerBytes != last.InnerBytes {
+	if got, err := c.RecentDrops(t.Context(), FrameQuery{Snap: 20, Filter: "reason:context_unknown"}); err != nil || len(got.Frames[0].Data) != 20 || got.Frames[0].InnerBytes != last.InnerBytes {
 		t.Errorf("20 bytes: got %+v, %v", got, err)
 	}
 	for _, q := range []string{"filter=nonsense:1", "limit=0", "limit=1025", "snap=65536", "after=x", "tenant=acme"} {
@@ -89,7 +99,7 @@ func TestWhatWasDroppedIsShownWithItsBytes(t *testing.T) {
 
 // drop is a frame that was dropped at that time.
 func drop(at time.Duration, tenant int32, why reason.Reason) *firewall.FrameEvent {
-	return &firewall.FrameEvent{Decided: int64(at), Reason: why, Decision: policy.Decision{TenantIndex: tenant, RuleIndex: -1}}
+	return &firewall.FrameEvent{Decided: int64(at), HasHeader: true, Reason: why, Decision: policy.Decision{TenantIndex: tenant, RuleIndex: -1}}
 }
 
 func TestAFloodOfOneKindHidesNoOther(t *testing.T) {

@@ -25,6 +25,9 @@ func (s *Server) remedy(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	in.TCI = header.TCI
+	if in.ContextID == 0 {
+		in.ContextID = header.ContextID
+	}
 	if in.Reason, err = readReason(ask.Reason); err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (r *ring) put(frame *firewall.FrameEvent, told *Event) {
 			}
 			if s.told = told; told == nil {
 				s.frame = *frame
-				s.frame.InnerData, s.frame.Packets = nil, nil
+				s.frame.Forget()
 				s.frame.Moves = s.moves[:copy(s.moves[:], frame.Moves)]
 			}
 			s.turn.Store(at + 1)

@@ -70,7 +70,7 @@ func (l *Log) Observe(e *firewall.FrameEvent) {
 	}
 	v := &slot.Value
 	v.what, v.frame = w, *e
-	v.frame.InnerData = nil // borrowed, as are the moves
+	v.frame.Forget()
 	v.frame.Moves = v.moves[:copy(v.moves[:], e.Moves)]
 	l.frames.Publish(slot)
 }

@@ -44,6 +44,11 @@ type FrameEvent struct {
 	// copied from the kernel; empty if the frame never became whole.
 	InnerData []byte
 
+	// Beginning is what is known of the STT frame from its first byte on where its
+	// header was not read: it never became whole, or was dropped before. Nobody has
+	// looked at it.
+	Beginning []byte
+
 	// Verdict is what happened to the frame.
 	Verdict Action
 	// Reason is None iff the verdict is Accept.
@@ -77,6 +82,11 @@ type FrameEvent struct {
 	SpoofedAt netip.Addr
 	// Rewritten: the frame left with other bytes than it came with.
 	Rewritten bool
+}
+
+// Forget lets go of what a copy of the event may not keep.
+func (e *FrameEvent) Forget() {
+	e.InnerData, e.Beginning, e.Packets, e.Moves = nil, nil, nil, nil
 }
 
 // begin resets the event for a frame of which these packets came, the first at time

@@ -225,6 +225,9 @@ func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
 		r = f.release(now, fr, cut)
 	}
 	e.Reason = r
+	if !e.HasHeader {
+		e.Beginning = fr.Data
+	}
 	if r == reason.None {
 		f.commitBindings(now)
 		e.Verdict = Accept
@@ -319,6 +322,9 @@ func (f *Firewall) refuse(now int64, p *Packet, r reason.Reason) {
 		f.refused[0] = reassembly.Packet{ID: p.ID, Length: s.PayloadLen, GSO: p.GSO}
 		e := f.begin(reassembly.Key{Src: s.Src, Dst: s.Dst, FrameID: s.FrameID}, s.SrcPort, int(s.FrameLength), f.refused[:], now)
 		e.Reason = r
+		if s.Offset == 0 {
+			e.Beginning = s.Payload
+		}
 		f.observer(e)
 	}
 }
@@ -337,7 +343,7 @@ func (f *Firewall) Dropped(d *reassembly.Dropped) {
 		return
 	}
 	e := f.begin(d.Key, d.SrcPort, d.FrameLength, d.Packets, d.First)
-	e.Incomplete, e.Reason = true, d.Reason
+	e.Incomplete, e.Reason, e.Beginning = true, d.Reason, d.Data
 	f.observer(e)
 }
 

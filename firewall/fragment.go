@@ -250,7 +250,7 @@ func (f *Firewall) dropHeld() {
 		f.dropFrame(fr.Packets, reason.FragmentFirstMissing)
 		if f.observer != nil {
 			e := f.begin(fr.Key, fr.SrcPort, fr.FrameLength, fr.Packets, fr.First)
-			e.Waited, e.Reason = true, reason.FragmentFirstMissing
+			e.Waited, e.Reason, e.Beginning = true, reason.FragmentFirstMissing, fr.Data
 			f.observer(e)
 		}
 		return true

@@ -118,7 +118,9 @@ func (s *search) observe(r *run, e *firewall.FrameEvent) {
 	}
 	s.event, s.clock = *e, r.clock
 	s.inner = slices.Clone(e.InnerData)
-	s.event.InnerData, s.event.Packets = nil, nil
+	moves := s.event.Moves
+	s.event.Forget()
+	s.event.Moves = moves
 }
 
 // settled looks, behind packet n, whether the packet has its verdict.

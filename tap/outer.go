@@ -125,7 +125,7 @@ func (c *Core) rest(list []firewall.Verdict) {
 func (t *Tap) putPacket(e *firewall.FrameEvent, from *packetStore, k *keptPacket, at int) {
 	if s, turn := t.place(); s != nil {
 		s.event = *e
-		s.event.InnerData, s.event.Packets = nil, nil
+		s.event.Forget()
 		s.event.Moves = s.moves[:copy(s.moves[:], e.Moves)]
 		s.count, s.time, s.packet, s.alone, s.length = 0, k.time, max(0, at), at < 0, k.length
 		s.empty = !t.copy(s, from.bytes(k))

@@ -101,19 +101,22 @@ func newTap(c Config) *Tap {
 	return t
 }
 
-// put copies a frame into the ring, with the beginning of data. Of an outer packet at
-// is when it came.
-func (t *Tap) put(e *firewall.FrameEvent, data []byte, at int64) {
+// put copies a frame into the ring, with the beginning of its bytes.
+func (t *Tap) put(e *firewall.FrameEvent) {
+	data := e.InnerData
+	if !e.HasHeader {
+		data = e.Beginning
+	}
 	if s, turn := t.place(); s != nil {
 		s.event = *e
-		s.event.InnerData, s.event.Packets = nil, nil
+		s.event.Forget()
 		s.event.Moves = s.moves[:copy(s.moves[:], e.Moves)]
 		s.count = min(len(e.Packets), maxSegments)
 		for i := range s.count {
 			p := &e.Packets[i]
 			s.segments[i] = Segment{p.Offset, p.Length, p.GSO}
 		}
-		s.time, s.packet, s.alone = at, 0, false
+		s.time, s.packet, s.alone = 0, 0, false
 		s.length = len(data)
 		s.empty = !t.copy(s, data)
 		s.turn.Store(turn)

@@ -48,7 +48,7 @@ func (t *Taps) Observe(e *firewall.FrameEvent) {
 	}
 	for _, one := range *taps {
 		if one.wants == nil || one.wants(e) {
-			one.put(e, e.InnerData, 0)
+			one.put(e)
 		}
 	}
 }
@@ -118,7 +118,8 @@ type Frame struct {
 	Seq uint64
 	// Event has no InnerData and no Packets.
 	Event firewall.FrameEvent
-	// Data is the beginning of the inner frame, or of the outer packet, of Length bytes.
+	// Data is the beginning of the inner frame, or of the outer packet, of Length bytes;
+	// of a frame whose header was not read what is known of the STT frame.
 	Data   []byte
 	Length int
 	// Segments are the first of its packets.

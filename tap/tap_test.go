@@ -27,7 +27,7 @@ func open(t testing.TB, taps *Taps, c Config) *Tap {
 
 // event is the n-th frame, whose bytes are of that length and begin with n.
 func event(n uint32, length int) *firewall.FrameEvent {
-	e := &firewall.FrameEvent{FrameID: n, InnerData: make([]byte, max(4, length))}
+	e := &firewall.FrameEvent{FrameID: n, HasHeader: true, InnerData: make([]byte, max(4, length))}
 	binary.BigEndian.PutUint32(e.InnerData, n)
 	for i := 4; i < len(e.InnerData); i++ {
 		e.InnerData[i] = byte(n) + byte(i)

@@ -61,7 +61,7 @@ func (r *reporter) observe(e *firewall.FrameEvent) {
 		return
 	}
 	event := *e
-	event.InnerData, event.Packets, event.Moves = nil, nil, nil // borrowed
+	event.Forget()
 	select {
 	case r.frames <- event:
 	default:

@@ -22,9 +22,10 @@ func (l *Lab) observe(e *firewall.FrameEvent) {
 	l.feed.Observe(e)
 	copied := *e
 	copied.InnerData = bytes.Clone(e.InnerData[:min(len(e.InnerData), l.keep)])
+	copied.Beginning = bytes.Clone(e.Beginning[:min(len(e.Beginning), l.keep)])
 	copied.Packets = slices.Clone(e.Packets)
 	copied.Moves = slices.Clone(e.Moves)
-	l.events.add(copied, 512+96*len(copied.Packets)+len(copied.InnerData))
+	l.events.add(copied, 512+96*len(copied.Packets)+len(copied.InnerData)+len(copied.Beginning))
 }
 
 // Events returns what the firewall told of frames, in the order in which it
