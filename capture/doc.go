@@ -2,7 +2,7 @@
 // into pcapng files, with a comment on each packet if there is one to make.
 //
 //	file or stdin -> gunzip -> pcap | pcapng -> link header -> Packet -> caller
-//	caller -> Record -> pcapng (one interface for each link type) -> file
+//	caller -> Record -> pcapng (one interface for each link type) -> file, or Ring of files
 //
 // [Open] and [NewReader] find out by the first bytes what a file is. For each
 // packet, [Reader.Next] gives the time, the link header with the VLAN tags in
@@ -17,5 +17,5 @@
 //
 // Nothing here looks behind the link header: it knows neither IP nor STT.
 //
-// A Reader and a Writer belong to one goroutine at a time.
+// A Reader, a Writer and a Ring belong to one goroutine at a time.
 package capture

@@ -82,6 +82,13 @@ func (w *Writer) Write(r *Record) error {
 	return w.end()
 }
 
+// Announce writes the interface of a link type before there is a packet of it, so that
+// a reader knows what to wait for, and a file without packets what it is.
+func (w *Writer) Announce(link LinkType) error {
+	_, err := w.interfaceFor(link)
+	return err
+}
+
 // Flush writes what is buffered. The file is complete then, and may be
 // continued.
 func (w *Writer) Flush() error { return w.w.Flush() }

@@ -120,7 +120,7 @@ func (s *Server) streamFrames(w http.ResponseWriter, r *http.Request, from *tap.
 		batch bytes.Buffer
 		lines = newLines(&batch)
 		f     tap.Frame
-		wall  = s.wall()
+		wall  = s.wallClock()
 	)
 	for {
 		batch.Reset()

@@ -102,13 +102,19 @@ func orNone(known []string) string {
 // wall returns a function that brings times of the firewall's clock to the wall
 // clock. A time is shown as the same one again, until the wall clock is set.
 func (s *Server) wall() func(int64) time.Time {
+	exact := s.wallClock()
+	return func(t int64) time.Time { return exact(t).Round(time.Millisecond) }
+}
+
+// wallClock is wall, to the microsecond.
+func (s *Server) wallClock() func(int64) time.Time {
 	behind := time.Now().UnixNano() - s.config.Firewall.Now()
 	if was := s.behind.Load(); (time.Duration(behind) - time.Duration(was)).Abs() > clockSlack {
 		s.behind.Store(behind)
 	} else {
 		behind = was
 	}
-	return func(t int64) time.Time { return time.Unix(0, t+behind).Round(time.Millisecond).UTC() }
+	return func(t int64) time.Time { return time.Unix(0, t+behind).Round(time.Microsecond).UTC() }
 }
 
 // clockSlack is how far the two clocks may be apart before it is noticed.

@@ -35,6 +35,7 @@ func newRunCommand(s streams) *cobra.Command {
 		counts metricsFlags
 		events eventLogFlags
 		place  inPlaceFlags
+		drops  dropCaptureFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "run --rules FILE",
@@ -55,6 +56,9 @@ func newRunCommand(s streams) *cobra.Command {
 				return usageError{fmt.Errorf("--report %v: must not be negative", report)}
 			}
 			if err := counts.check(); err != nil {
+				return usageError{err}
+			}
+			if err := drops.check(); err != nil {
 				return usageError{err}
 			}
 			config, err := inline.config()
@@ -78,7 +82,7 @@ func newRunCommand(s streams) *cobra.Command {
 			defer stop()
 			c := runConfig{
 				inline: config, rules: rules, socket: socket, state: state, report: report, metrics: counts,
-				log: log, events: logged,
+				log: log, events: logged, drops: drops,
 				load: func() (*policy.Policy, string, error) {
 					p, said, err := readPolicy(rules, policy.Printout{})
 					io.WriteString(here.log(), said)
@@ -100,6 +104,7 @@ func newRunCommand(s streams) *cobra.Command {
 	flags.DurationVar(&report, "report", 10*time.Second, "how often losses and drops are logged, if there were any; 0 is never")
 	counts.add(flags)
 	events.add(flags)
+	drops.add(flags)
 	place.add(flags)
 	inline.addRun(flags)
 	return cmd
@@ -113,6 +118,7 @@ type runConfig struct {
 	state   string // state file of temporary rules; "": none
 	report  time.Duration
 	metrics metricsFlags
+	drops   dropCaptureFlags
 	log     *slog.Logger
 	events  *eventlog.Config // nil: no event log
 	// load reads the rules again; see [reloader].
@@ -148,6 +154,10 @@ func run(ctx context.Context, c runConfig) error {
 			return fmt.Errorf("%w (--control names another socket, --control \"\" makes none)", err)
 		}
 		defer socket.Close()
+	}
+	dropped, err := c.drops.open(taps, c.log)
+	if err != nil {
+		return err
 	}
 	measures, err := c.metrics.open(c.log)
 	if err != nil {
@@ -190,6 +200,7 @@ func run(ctx context.Context, c runConfig) error {
 	announce(c, inline, rules.Rules())
 	running.Go(func() { watch.run(serving, inline, c.report) })
 	running.Go(func() { audited.Run(serving) })
+	running.Go(func() { dropped.run(serving, inline.Now, c.report) })
 	if events != nil {
 		running.Go(func() { events.Run(serving, inline) })
 	}
