@@ -195,16 +195,21 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	return s.answerInTurn(w, r, func() (any, error) { return s.explained(&q, structural), nil })
 }
 
+// malformed explains what becomes of a frame for its form.
+func malformed(why reason.Reason) Explanation {
+	return Explanation{
+		Tenant: why.Meaning() + ": such a frame is dropped before its tenant is looked for",
+		Rules:  []RuleStep{}, Action: policy.Drop.String(), Reason: why.String(),
+	}
+}
+
 func (s *Server) explained(q *firewall.Question, structural reason.Reason) Explanation {
 	fw := s.config.Firewall
 	if foreign := ForeignEndpoint(fw.Shared().Policy(), q.From); foreign != nil {
 		return *foreign
 	}
 	if structural != reason.None {
-		return Explanation{
-			Tenant: fmt.Sprintf("%s: such a frame is dropped before its tenant is looked for", structural.Meaning()),
-			Rules:  []RuleStep{}, Action: policy.Drop.String(), Reason: structural.String(),
-		}
+		return malformed(structural)
 	}
 	x := fw.Shared().Explain(fw.Now(), q)
 	out := Explained(x.Rules, &x.Decision)

@@ -15,6 +15,7 @@ import (
 	"sttwall/inspect"
 	"sttwall/limit"
 	"sttwall/policy"
+	"sttwall/reason"
 	"sttwall/remedy"
 	"sttwall/stt"
 	"sttwall/tap"
@@ -197,6 +198,9 @@ func (s *Server) explanationOf(e *firewall.FrameEvent, data []byte) Explanation 
 	fw := s.config.Firewall
 	if foreign := ForeignEndpoint(fw.Shared().Policy(), e.Src); foreign != nil {
 		return *foreign
+	}
+	if e.Decision.TenantIndex < 0 && e.Reason != reason.ContextUnknown && e.Reason != reason.ContextReserved {
+		return malformed(e.Reason)
 	}
 	live := Live{From: e.Src, To: e.Dst, State: frameState(e), Begins: e.Begins}
 	var (

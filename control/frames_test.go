@@ -120,6 +120,12 @@ func TestStreamedFramesAreExplained(t *testing.T) {
 			t.Errorf("%s\ngot  %s\nwant %s", tt.packet, got, tt.want)
 		}
 	}
+	lying := core.frame(t, 100, "tcp 10.0.0.1:40000 > 10.0.0.2:443 syn", false)
+	lying.Data[42], lying.Checksum = 99, firewall.ChecksumGood // the L4 offset
+	core.process(lying)
+	if x := (<-frames).Explanation; x == nil || len(x.Rules) != 0 || x.Live != nil || x.Reason != "l4_offset_mismatch" {
+		t.Errorf("a header that lies: %+v", x)
+	}
 }
 
 // The packets that carried a frame come one by one, as they came, and with its verdict.

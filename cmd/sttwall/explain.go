@@ -132,19 +132,8 @@ func explanationText(x *control.Explanation) string {
 	if x.Live != nil {
 		out.WriteString(liveText(x.Live))
 	}
-	for _, r := range x.Rules {
-		where := fmt.Sprintf("%s:%d %s", r.File, r.Line, r.Rule)
-		if r.Pattern != "" {
-			where = fmt.Sprintf("%s '%s'", r.Rule, r.Pattern)
-		}
-		switch {
-		case r.Matched:
-			fmt.Fprintf(&out, "  %s: matches\n", where)
-		case r.Want != "":
-			fmt.Fprintf(&out, "  %s: no: %s = %s, but the packet is %s\n", where, r.Condition, r.Want, r.Got)
-		default:
-			fmt.Fprintf(&out, "  %s: no: %s: the packet is %s\n", where, r.Condition, r.Got)
-		}
+	for i := range x.Rules {
+		fmt.Fprintf(&out, "  %s\n", stepText(&x.Rules[i]))
 	}
 	if x.Default != "" {
 		fmt.Fprintf(&out, "  %s\n", x.Default)
@@ -162,6 +151,21 @@ func explanationText(x *control.Explanation) string {
 		fmt.Fprintf(&out, "%s%s: %s\n", x.Action, by, x.Reason)
 	}
 	return out.String()
+}
+
+// stepText says whether a rule matches, and why not.
+func stepText(r *control.RuleStep) string {
+	where := fmt.Sprintf("%s:%d %s", r.File, r.Line, r.Rule)
+	if r.Pattern != "" {
+		where = fmt.Sprintf("%s '%s'", r.Rule, r.Pattern)
+	}
+	switch {
+	case r.Matched:
+		return where + ": matches"
+	case r.Want != "":
+		return fmt.Sprintf("%s: no: %s = %s, but the packet is %s", where, r.Condition, r.Want, r.Got)
+	}
+	return fmt.Sprintf("%s: no: %s: the packet is %s", where, r.Condition, r.Got)
 }
 
 // liveText says what flows have to do with it.

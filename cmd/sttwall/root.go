@@ -77,7 +77,7 @@ func newRootCommand(s streams) *cobra.Command {
 		newReplayCommand(s), newSuggestCommand(s),
 		newCheckCommand(s), newFmtCommand(s), newExplainCommand(streams{s.in, plain.out, s.err}),
 		newStatsCommand(plain), newFlowsCommand(plain), newRulesCommand(plain), newTenantsCommand(plain), newDropsCommand(plain), newEventsCommand(plain),
-		newCaptureCommand(s),
+		newTraceCommand(plain), newCaptureCommand(s),
 		newReloadCommand(plain), newBlockCommand(plain), newAllowCommand(plain), newUnblockCommand(plain), newTemporaryCommand(plain),
 		newNFTCommand(s),
 		newDemoCommand(s),
