@@ -15,6 +15,12 @@ import (
 
 var update = flag.Bool("update", false, "write the golden screens anew")
 
+// Screens show local time, golden ones that of UTC.
+func TestMain(m *testing.M) {
+	time.Local = time.UTC
+	os.Exit(m.Run())
+}
+
 // driver is the app with a fake firewall and a clock that stands still; commands run
 // at once, one after the other.
 type driver struct {
@@ -40,6 +46,7 @@ func drive(t *testing.T, f *fake, width, height int, change ...func(*Config)) *d
 		t.Fatal(err)
 	}
 	a.after = func(time.Duration) tea.Cmd { return nil }
+	a.env.sampleTime = 0
 	d.app = a
 	d.run(a.Init())
 	d.send(tea.WindowSizeMsg{Width: width, Height: height})

@@ -63,6 +63,19 @@ func (f *fake) Tenants(context.Context) ([]control.TenantHits, error) {
 func (f *fake) Rules(context.Context) ([]control.RuleHits, error) {
 	return slices.Clone(f.rules), f.call("rules")
 }
+func (f *fake) Rule(_ context.Context, name string) (control.RuleHits, error) {
+	if err := f.call("rule"); err != nil {
+		return control.RuleHits{}, err
+	}
+	for _, r := range f.rules {
+		if r.Rule == name {
+			_, short, _ := strings.Cut(name, "/")
+			r.Text = fmt.Sprintf("rule %q {\n    action   = \"accept\"\n    services = [\"tcp/443\"]\n  }", short)
+			return r, nil
+		}
+	}
+	return control.RuleHits{}, &control.Error{Code: 404, Message: "there is no rule " + name}
+}
 func (f *fake) Drops(context.Context) ([]control.Drop, error) {
 	return slices.Clone(f.drops), f.call("drops")
 }
@@ -238,6 +251,7 @@ func newFake() *fake {
 		{Reason: "tenant_default", Count: 3_000, Bytes: 240_000, First: &start, Last: ago(time.Second), Where: "firewall", Meaning: "no rule matched", Remedy: "add a rule"},
 		{Reason: "l4_offset", Count: 100, Bytes: 9_000, First: &start, Last: ago(8 * time.Second), Where: "firewall", Meaning: "the L4 offset lies", Remedy: "look at the sender"},
 	}
+	f.frames = newFrames(&f.flows[0])
 	return f
 }
 

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"errors"
 
 	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
@@ -18,7 +19,10 @@ type flow struct {
 	rule  *control.RuleHits
 	// original and reply are bytes a second, the newest last.
 	original, reply []float64
-	top             int // first line that is seen
+	frames          []control.Frame // the oldest first
+	sampling        bool
+	noFrames        error // why there are none to be had
+	scroll          scroll
 }
 
 // flowTrend is how many rates of each direction are kept.
@@ -32,7 +36,7 @@ func (s *flow) Title() string {
 
 func (s *flow) Keys() []key.Binding {
 	k := s.env.keys
-	return []key.Binding{k.Up, k.Down, k.Copy}
+	return []key.Binding{k.RuleOf, k.Copy, k.Up, k.Down}
 }
 
 // flowAnswer is the flow, nil if it is not there any more, and its rule.
@@ -62,14 +66,14 @@ func (s *flow) Ask() question {
 		if name == "" {
 			return a, nil
 		}
-		rules, err := fw.Rules(ctx)
-		if err != nil {
+		// It may have gone with a reload.
+		rule, err := fw.Rule(ctx, name)
+		var refused *control.Error
+		if err != nil && !errors.As(err, &refused) {
 			return nil, err
 		}
-		for i := range rules {
-			if rules[i].Rule == name {
-				a.rule = &rules[i]
-			}
+		if err == nil {
+			a.rule = &rule
 		}
 		return a, nil
 	}
@@ -78,6 +82,10 @@ func (s *flow) Ask() question {
 func (s *flow) Update(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
 	case answer:
+		if sample, ok := msg.value.(frameSample); ok {
+			s.takeFrames(sample, msg.err)
+			return nil
+		}
 		if s.err = msg.err; s.err != nil {
 			return nil
 		}
@@ -95,20 +103,13 @@ func (s *flow) Update(msg tea.Msg) tea.Cmd {
 			return past[max(0, len(past)-flowTrend):]
 		}
 		s.original, s.reply = grow(s.original, s.flow.OriginalRate), grow(s.reply, s.flow.ReplyRate)
+		return s.sample()
 	case tea.KeyPressMsg:
-		k := s.env.keys
-		switch {
-		case key.Matches(msg, k.Up):
-			s.top--
-		case key.Matches(msg, k.Down):
-			s.top++
-		case key.Matches(msg, k.PageUp):
-			s.top -= s.env.height
-		case key.Matches(msg, k.PageDown):
-			s.top += s.env.height
+		if key.Matches(msg, s.env.keys.RuleOf) && s.rule != nil {
+			return send(openMsg{newRule(s.env, *s.rule)})
 		}
-		s.top = max(0, min(s.top, len(s.lines(s.env.width))-s.env.height))
 	}
+	s.scroll.Update(msg, s.env, len(s.lines(s.env.width)))
 	return nil
 }
 

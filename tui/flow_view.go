@@ -8,9 +8,7 @@ import (
 )
 
 func (s *flow) View(width, height int) string {
-	lines := s.lines(width)
-	lines = lines[min(max(0, s.top), len(lines)):]
-	return strings.Join(lines[:min(height, len(lines))], "\n")
+	return s.scroll.View(s.env, s.lines(width), width, height)
 }
 
 // labelled is a line with a word before it.
@@ -18,8 +16,28 @@ func (e *env) labelled(room int, label string, pieces ...piece) string {
 	return e.line(room, append([]piece{{toneDim, "  " + fit(label, 13)}}, pieces...)...)
 }
 
+// sideBySide is from how many columns on the frames stand beside the rest.
+const sideBySide = 170
+
 // lines are all there is to tell, some of which may not fit.
 func (s *flow) lines(room int) []string {
+	if room < sideBySide {
+		facts := append(s.facts(room), "")
+		return append(append(facts, s.frameLines(room, s.env.height-len(facts))...), s.ruleLines(room)...)
+	}
+	half := room / 2
+	left, right := append(s.facts(half-2), s.ruleLines(half-2)...), s.frameLines(room-half, s.env.height)
+	for i, line := range right {
+		if i == len(left) {
+			left = append(left, "")
+		}
+		left[i] += spaces(half-styledWidth(left[i])) + line
+	}
+	return left
+}
+
+// facts is what is known of the flow.
+func (s *flow) facts(room int) []string {
 	e, f := s.env, &s.flow
 	now := e.now()
 	verdict := flowVerdict(f)
@@ -79,6 +97,14 @@ func (s *flow) lines(room int) []string {
 		lines = append(lines, "", e.line(room, piece{toneBad, s.err.Error()}))
 	}
 	return lines
+}
+
+// ruleLines are the rule as it stands in the file.
+func (s *flow) ruleLines(room int) []string {
+	if s.rule == nil || s.rule.Text == "" {
+		return nil
+	}
+	return append([]string{"", s.env.line(room, piece{toneTitle, "Rule"})}, s.env.ruleText(room, s.rule)...)
 }
 
 // ovnText reads a context ID as OVN packs it: 9 bits reserved, 15 ingress port, 16

@@ -1,16 +1,14 @@
 package tui
 
 import (
-	"strings"
-
 	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
 )
 
 // help shows the key map.
 type help struct {
-	env *env
-	top int
+	env    *env
+	scroll scroll
 }
 
 func newHelp(e *env, _ screen) *help { return &help{env: e} }
@@ -20,31 +18,12 @@ func (h *help) Ask() question       { return nil }
 func (h *help) Keys() []key.Binding { return []key.Binding{h.env.keys.Up, h.env.keys.Down} }
 
 func (h *help) Update(msg tea.Msg) tea.Cmd {
-	step := 0
-	switch msg := msg.(type) {
-	case tea.KeyPressMsg:
-		k := h.env.keys
-		switch {
-		case key.Matches(msg, k.Up):
-			step = -1
-		case key.Matches(msg, k.Down):
-			step = 1
-		case key.Matches(msg, k.PageUp):
-			step = -h.env.height
-		case key.Matches(msg, k.PageDown):
-			step = h.env.height
-		}
-	case tea.MouseWheelMsg:
-		step = map[tea.MouseButton]int{tea.MouseWheelUp: -3, tea.MouseWheelDown: 3}[msg.Button]
-	}
-	h.top = max(0, min(h.top+step, len(h.lines(h.env.width))-h.env.height))
+	h.scroll.Update(msg, h.env, len(h.lines(h.env.width)))
 	return nil
 }
 
 func (h *help) View(width, height int) string {
-	lines := h.lines(width)
-	lines = lines[min(h.top, len(lines)):]
-	return strings.Join(lines[:min(height, len(lines))], "\n")
+	return h.scroll.View(h.env, h.lines(width), width, height)
 }
 
 // lines are the groups of keys, in two columns of groups where there is room.

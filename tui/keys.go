@@ -19,7 +19,7 @@ type keyMap struct {
 	// Between parts of a screen.
 	Part key.Binding
 	// In detail screens.
-	Rule key.Binding
+	RuleOf, FlowsOf, Rule key.Binding
 }
 
 func bind(shown, does string, keys ...string) key.Binding {
@@ -51,22 +51,24 @@ func newKeyMap(inside bool) *keyMap {
 		Top:      bind("g Home", "top", "g", "home", "<"),
 		Bottom:   bind("G End", "end", "G", "end", ">"),
 		Enter:    bind("Enter", "detail", "enter"),
-		Sort:     bind("s S-→", "sort by next column", "s", "shift+right"),
-		SortBack: bind("S-←", "sort by column before", "shift+left"),
-		Reverse:  bind("S", "turn the order", "S"),
+		Sort:     bind("s S-→", "sort: by the next column", "s", "shift+right"),
+		SortBack: bind("S-←", "sort back: by the column before", "shift+left"),
+		Reverse:  bind("S", "turn: the other order", "S"),
 		Follow:   bind("f", "follow: stay at the top", "f"),
-		Freeze:   bind("Space", "freeze the row: it stays on top", "space"),
-		Columns:  bind("c", "choose columns", "c"),
+		Freeze:   bind("Space", "freeze: the row stays on top", "space"),
+		Columns:  bind("c", "columns: which, and in what order", "c"),
 
 		MoveUp:   bind("K S-↑", "move the column up", "K", "shift+up"),
 		MoveDown: bind("J S-↓", "move the column down", "J", "shift+down"),
 
-		Apply:    bind("Enter", "filter by this; nothing: by none", "enter"),
+		Apply:    bind("Enter", "filter: by this, or by none", "enter"),
 		Complete: bind("Tab", "complete", "tab"),
 		Past:     bind("↑ ↓", "filters from before", "up", "down"),
 		Cancel:   bind("Esc", "not at all", "esc"),
 
 		Part: bind("←→ h l", "other part", "left", "right", "h", "l"),
+		RuleOf:  bind("Enter", "its rule", "enter"),
+		FlowsOf: bind("Enter", "its flows", "enter"),
 
 		Rule: bind("r", "rule that would allow it", "r"),
 	}
@@ -90,6 +92,8 @@ func (k *keyMap) groups() []keyGroup {
 		{"In tables", []key.Binding{k.Up, k.Down, k.PageUp, k.PageDown, k.Top, k.Bottom, k.Enter, k.Sort, k.SortBack, k.Reverse, k.Follow, k.Freeze, k.Columns}},
 		{"Typing a filter", []key.Binding{k.Apply, k.Complete, k.Past, k.Cancel}},
 		{"Choosing columns", []key.Binding{k.MoveUp, k.MoveDown}},
+		{"Detail of a flow", []key.Binding{k.RuleOf}},
+		{"Detail of a rule", []key.Binding{k.FlowsOf}},
 		{"Overview, drops and their detail", []key.Binding{k.Part, k.Rule}},
 	}
 }

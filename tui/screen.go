@@ -21,6 +21,7 @@ type Firewall interface {
 	Flows(context.Context, control.FlowQuery) (control.FlowPage, error)
 	Tenants(context.Context) ([]control.TenantHits, error)
 	Rules(context.Context) ([]control.RuleHits, error)
+	Rule(context.Context, string) (control.RuleHits, error)
 	Drops(context.Context) ([]control.Drop, error)
 	RecentDrops(context.Context, control.FrameQuery) (control.RecentDrops, error)
 	Frames(ctx context.Context, q control.FrameQuery, each func(*control.Frame) error, lost func(uint64)) error
@@ -138,6 +139,9 @@ type env struct {
 	paused bool
 	// width and height are the room that screens have.
 	width, height int
+
+	// sampleTime is how long a detail waits for frames.
+	sampleTime time.Duration
 
 	ctx    context.Context
 	source Firewall
