@@ -300,7 +300,7 @@ func (t *table[T]) click(x, y int) bool {
 		}
 		return false
 	}
-	if at := t.top + y - 1 - len(t.frozen); at >= t.top && at < t.total {
+	if at := t.top + y - 1 - len(t.frozen); at >= t.top && at < min(t.total, t.top+t.lines()) {
 		t.move(at)
 		return true
 	}
