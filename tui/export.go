@@ -73,7 +73,12 @@ func (a *app) chooseExport(msg tea.KeyPressMsg) tea.Cmd {
 
 func (a *app) exported(msg exportedMsg) tea.Cmd {
 	if msg.err != nil {
-		return notice(toneBad, "export: "+msg.err.Error())
+		text := msg.err.Error()
+		var file *fs.PathError
+		if errors.As(msg.err, &file) {
+			text = file.Err.Error() + ": " + file.Path
+		}
+		return notice(toneBad, "export: "+text)
 	}
 	text := fmt.Sprintf("wrote %d rows to %s", msg.count, msg.path)
 	if msg.of > msg.count {
