@@ -66,7 +66,7 @@ func newKeyMap(inside bool) *keyMap {
 		Past:     bind("↑ ↓", "filters from before", "up", "down"),
 		Cancel:   bind("Esc", "not at all", "esc"),
 
-		Part: bind("←→ h l", "other part", "left", "right", "h", "l"),
+		Part:    bind("←→ h l", "other part", "left", "right", "h", "l"),
 		RuleOf:  bind("Enter", "its rule", "enter"),
 		FlowsOf: bind("Enter", "its flows", "enter"),
 
