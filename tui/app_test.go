@@ -1,6 +1,10 @@
 package tui
 
 import (
+	"errors"
+	"fmt"
+	"image/color"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -218,4 +222,97 @@ func TestTimeIsShownByTheClockThatIsHandedIn(t *testing.T) {
 	d := drive(t, newFake(), 100, 30)
 	d.now = start.Add(3*time.Hour + 5*time.Minute)
 	d.shows("up 3h05m")
+}
+
+func TestWhereTheLocaleIsASCIINothingElseIsDrawn(t *testing.T) {
+	d := drive(t, newFake(), 80, 24, func(c *Config) { c.Environ = []string{"TERM=xterm", "LANG=C"} })
+	for i := range d.tabs {
+		d.press(fmt.Sprint(i+1), "j", "s")
+		d.tick()
+		for _, r := range d.View().Content {
+			if r > '~' {
+				t.Fatalf("screen %d has %q:\n%s", i+1, r, d.View().Content)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		environ []string
+		want    bool
+	}{
+		{nil, true}, {[]string{"LANG=de_DE.UTF-8"}, true}, {[]string{"LANG=C.utf8"}, true}, {[]string{"LANG=C"}, false}, {[]string{"LC_ALL=POSIX", "LANG=en_US.UTF-8"}, false},
+		{[]string{"LC_ALL=", "LC_CTYPE=en_US.UTF-8", "LANG=C"}, true},
+	} {
+		if got := utf8Locale(tt.environ); got != tt.want {
+			t.Errorf("%v: %v, want %v", tt.environ, got, tt.want)
+		}
+	}
+}
+
+func TestTheThemeIsThatOfTheTerminal(t *testing.T) {
+	auto := func(environ ...string) func(*Config) {
+		return func(c *Config) { c.Theme, c.Environ = ThemeAuto, append([]string{"TERM=xterm"}, environ...) }
+	}
+	d := drive(t, newFake(), 80, 24, auto())
+	d.send(tea.BackgroundColorMsg{Color: color.White})
+	if got := d.env.theme.name; got != "light" {
+		t.Errorf("on white it is %s", got)
+	}
+	d.send(tea.BackgroundColorMsg{Color: color.Black})
+	if got := d.env.theme.name; got != "dark" {
+		t.Errorf("on black it is %s", got)
+	}
+	d.press("t")
+	was := d.env.theme.name
+	d.send(tea.BackgroundColorMsg{Color: color.White})
+	if got := d.env.theme.name; got != was {
+		t.Errorf("what was chosen by key became %s", got)
+	}
+	d = drive(t, newFake(), 80, 24, auto("NO_COLOR=1"))
+	if regexp.MustCompile(`\x1b\[[0-9;]*[34]8;`).MatchString(d.content()) {
+		t.Error("colours under NO_COLOR")
+	}
+	d.send(tea.BackgroundColorMsg{Color: color.White})
+	if got := d.env.theme.name; got != "none" {
+		t.Errorf("under NO_COLOR it is %s", got)
+	}
+}
+
+func TestAVerdictIsNeverToldByItsColourAlone(t *testing.T) {
+	for _, name := range Themes {
+		look, err := newTheme(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts, tones := make(map[string]bool), make(map[string]bool)
+		for _, v := range []string{"accept", "drop", "reject", "audit"} {
+			texts[verdictText(v)[:1]] = true
+			tones[look.on[verdictTone(v)]] = true
+		}
+		if len(texts) != 4 {
+			t.Errorf("verdicts have the marks %v", texts)
+		}
+		if want := 4; name != "none" && len(tones) != want {
+			t.Errorf("%s: verdicts have %d colours, want %d", name, len(tones), want)
+		}
+	}
+}
+
+func TestWhatIsWrongWithTheConfigurationIsSaid(t *testing.T) {
+	for _, tt := range []struct {
+		c    Config
+		want string
+	}{
+		{Config{Theme: "pink"}, `theme "pink": want auto or dark, light, okabe-ito, none`},
+		{Config{Screen: "x"}, `there is no screen "x": want one of overview, flows,`},
+		{Config{Filter: "dport:x"}, "column 7: dport: expected"},
+	} {
+		if _, err := newApp(t.Context(), tt.c); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%+v: %v, want %q", tt.c, err, tt.want)
+		}
+	}
+	for _, environ := range [][]string{{}, {"TERM=dumb"}, {"TERM=xterm", "TERM="}} {
+		if err := Run(t.Context(), Config{Environ: environ}); !errors.Is(err, ErrDumb) {
+			t.Errorf("%v: %v", environ, err)
+		}
+	}
 }

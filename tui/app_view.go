@@ -7,6 +7,8 @@ import (
 	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
+
+	"sttwall/tui/plot"
 )
 
 // Lines around the screen: header and tabs above, status line and keys below.
@@ -31,7 +33,11 @@ func (a *app) resize(width, height int) {
 
 // View draws what there is.
 func (a *app) View() tea.View {
-	v := tea.NewView(a.content())
+	content := a.content()
+	if a.env.glyphs == plot.ASCII {
+		content = inASCII.Replace(content)
+	}
+	v := tea.NewView(content)
 	v.AltScreen, v.MouseMode = true, tea.MouseModeCellMotion
 	v.WindowTitle = "sttwall"
 	if a.config.Title != "" {
@@ -42,6 +48,10 @@ func (a *app) View() tea.View {
 	}
 	return v
 }
+
+// inASCII has what is drawn besides plots, for terminals that show nothing else. Names
+// stay as they are.
+var inASCII = strings.NewReplacer("…", "~", "▼", "v", "▲", "^", "↑", "^", "↓", "v", "←", "<", "→", ">", "\uFFFD", "?")
 
 func (a *app) bigEnough() bool { return a.width >= minWidth && a.height >= minHeight }
 
@@ -130,6 +140,10 @@ func (a *app) header() string {
 	if e.hasStatus {
 		pieces = append(pieces, piece{toneText, "  "}, piece{toneStrong, grouped(uint64(e.status.Flows))}, piece{toneDim, " flows"})
 	}
+	dropped, audited := " dropped", " audited"
+	if a.width < 100 {
+		dropped, audited = " drop", " audit"
+	}
 	if r := e.rates; r.known {
 		pieces = append(pieces, piece{toneText, "  "}, piece{toneStrong, bitsText(r.bytes)}, piece{toneText, "  "},
 			piece{toneStrong, perSecond(r.packets)}, piece{toneDim, " packets"})
@@ -137,12 +151,12 @@ func (a *app) header() string {
 			rate float64
 			tone tone
 			what string
-		}{{r.dropped, toneDrop, "dropped"}, {r.audited, toneAudit, "audited"}} {
+		}{{r.dropped, toneDrop, dropped}, {r.audited, toneAudit, audited}} {
 			as := toneDim
 			if v.rate > 0 {
 				as = v.tone
 			}
-			pieces = append(pieces, piece{toneText, "  "}, piece{as, perSecond(v.rate) + " " + v.what})
+			pieces = append(pieces, piece{toneText, "  "}, piece{as, perSecond(v.rate) + v.what})
 		}
 	}
 	used := 0

@@ -74,7 +74,7 @@ func paletteOf(name string) (p palette, ok bool) {
 	switch name {
 	case "dark":
 		return palette{
-			dim: "#7f8794", title: "#8ab4f8", head: "#9aa5b5", selected: "#2f4468", selectedText: "#ffffff",
+			dim: "#7f8794", title: "#8ab4f8", head: "#9aa5b5", selected: "#1f4e79", selectedText: "#ffffff",
 			tab: "#8ab4f8", tabText: "#10151f", accept: "#7fd18b", drop: "#ff7b72", reject: "#ff9e64", audit: "#d2a8ff",
 			warn: "#f2cc60", plot: "#56c2c2", plot2: "#8ab4f8", key: "#f2cc60",
 		}, true
