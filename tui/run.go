@@ -85,7 +85,9 @@ func Capable(environ []string) error {
 
 // Run shows the screen until the user leaves it (nil), presses ^C ([ErrInterrupted]),
 // or ctx ends (nil). It returns [ErrDumb] where TERM says that nothing can be shown.
-func Run(ctx context.Context, c Config) error {
+func Run(ctx context.Context, c Config) error { return run(ctx, c) }
+
+func run(ctx context.Context, c Config, more ...tea.ProgramOption) error {
 	if c.Environ == nil {
 		c.Environ = os.Environ()
 	}
@@ -106,7 +108,7 @@ func Run(ctx context.Context, c Config) error {
 	if c.Output != nil {
 		options = append(options, tea.WithOutput(c.Output))
 	}
-	_, err = tea.NewProgram(a, options...).Run()
+	_, err = tea.NewProgram(a, append(options, more...)...).Run()
 	a.close()
 	switch {
 	case errors.Is(err, tea.ErrInterrupted):
