@@ -192,7 +192,7 @@ func (a *app) tabSpans() []span {
 	return out
 }
 
-// tabsText has the tabs, what is open over the screen, and the filter.
+// tabsText has the tabs, and what is open over the screen.
 func (a *app) tabsText() string {
 	var pieces []piece
 	for i, label := range a.tabLabels() {
@@ -208,31 +208,38 @@ func (a *app) tabsText() string {
 	for _, s := range a.tabs[a.at][1:] {
 		pieces = append(pieces, piece{toneDim, " > "}, piece{toneStrong, s.Title()})
 	}
-	if !a.env.filter.All() {
-		pieces = append(pieces, piece{toneText, "  "}, piece{toneKey, "/"}, piece{toneStrong, a.env.filter.String()})
-		if f, ok := a.root().(filtered); ok {
-			pieces = append(pieces, piece{toneDim, " " + f.Filtered()})
-		}
-	}
 	return a.env.line(a.width, pieces...)
 }
 
-// statusText is the line above the keys: what is wrong, else what was just done.
+// statusText is the line above the keys: what is wrong, else what was just done, else
+// the filter; and at the right where in its table the screen is.
 func (a *app) statusText() string {
 	e := a.env
+	left := []piece{{toneWarn, a.hint}}
 	switch {
 	case e.lost != nil:
 		since := ageText(e.now().Sub(a.poll.lostAt))
-		return e.theme.paint(toneBad, cut("the firewall does not answer; trying again (for "+since+"): "+clean(e.lost.Error()), a.width))
+		left = []piece{{toneBad, "the firewall does not answer; trying again (for " + since + "): " + e.lost.Error()}}
 	case a.exporting:
-		return e.line(a.width, piece{toneStrong, "export what is shown as  "}, piece{toneKey, "c"}, piece{toneText, " CSV   "},
-			piece{toneKey, "j"}, piece{toneText, " JSON   "}, piece{toneKey, "Esc"}, piece{toneText, " not at all"})
+		left = []piece{{toneStrong, "export what is shown as  "}, {toneKey, "c"}, {toneText, " CSV   "},
+			{toneKey, "j"}, {toneText, " JSON   "}, {toneKey, "Esc"}, {toneText, " not at all"}}
 	case a.notice.text != "":
-		return e.line(a.width, piece{a.notice.tone, a.notice.text})
-	case a.hint != "":
-		return e.line(a.width, piece{toneWarn, a.hint})
+		left = []piece{{a.notice.tone, a.notice.text}}
+	case !e.filter.All():
+		left = []piece{{toneKey, "/"}, {toneStrong, e.filter.String()}}
+		if f, ok := a.root().(filtered); ok {
+			left = append(left, piece{toneDim, "  " + f.Filtered()})
+		}
 	}
-	return ""
+	right := ""
+	if p, ok := a.top().(placed); ok && e.lost == nil {
+		right = clean(p.Place())
+	}
+	text := e.line(a.width, left...)
+	if used := styledWidth(text); used+2+width(right) > a.width {
+		return text // what is said is worth more
+	}
+	return text + spaces(a.width-width(right)-styledWidth(text)) + e.paint(toneDim, right)
 }
 
 // keysText has the keys that work here, as many as fit.

@@ -36,7 +36,7 @@ func (c *chooseColumns) Ask() question { return nil }
 
 func (c *chooseColumns) Keys() []key.Binding {
 	k := c.env.keys
-	return []key.Binding{k.Up, k.Down, k.Freeze, k.MoveUp, k.MoveDown, k.Back}
+	return []key.Binding{k.Toggle, k.MoveUp, k.MoveDown, k.Up, k.Down}
 }
 
 func (c *chooseColumns) Update(msg tea.Msg) tea.Cmd {
@@ -60,7 +60,7 @@ func (c *chooseColumns) Update(msg tea.Msg) tea.Cmd {
 		c.at = max(0, c.at-1)
 	case key.Matches(press, k.Down):
 		c.at = min(len(c.choices)-1, c.at+1)
-	case key.Matches(press, k.Freeze):
+	case key.Matches(press, k.Toggle):
 		c.choices[c.at].on = !c.choices[c.at].on
 		on := 0
 		for _, choice := range c.choices {

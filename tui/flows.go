@@ -176,6 +176,9 @@ func (s *flows) Filtered() string {
 	return "selects " + counted(s.table.total, "flow") + " of " + grouped(uint64(max(s.env.status.Flows, s.table.total)))
 }
 
+// Place says where in the table the selection is.
+func (s *flows) Place() string { return s.table.place() }
+
 // Chooser is the table.
 func (s *flows) Chooser() columnChooser { return s.table }
 

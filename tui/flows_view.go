@@ -101,7 +101,7 @@ func bothRates(f *control.Flow) (sum control.Rate) {
 
 func protocolText(f *control.Flow) string {
 	if f.ICMPType != nil {
-		return fmt.Sprintf("%s/%d", f.Protocol, *f.ICMPType)
+		return fmt.Sprintf("%s/%d", strings.Replace(f.Protocol, "icmpv6", "icmp6", 1), *f.ICMPType)
 	}
 	return f.Protocol
 }

@@ -13,7 +13,7 @@ type keyMap struct {
 	// Where there is a table.
 	Up, Down, PageUp, PageDown, Top, Bottom, Enter, Sort, SortBack, Reverse, Follow, Freeze, Columns key.Binding
 	// Where columns are chosen.
-	MoveUp, MoveDown key.Binding
+	Toggle, MoveUp, MoveDown key.Binding
 	// While a filter is typed.
 	Apply, Complete, Past, Cancel key.Binding
 	// Between parts of a screen.
@@ -58,8 +58,9 @@ func newKeyMap(inside bool) *keyMap {
 		Freeze:   bind("Space", "freeze: the row stays on top", "space"),
 		Columns:  bind("c", "columns: which, and in what order", "c"),
 
-		MoveUp:   bind("K S-↑", "move the column up", "K", "shift+up"),
-		MoveDown: bind("J S-↓", "move the column down", "J", "shift+down"),
+		Toggle:   bind("Space", "show or hide", "space"),
+		MoveUp:   bind("K S-↑", "move up", "K", "shift+up"),
+		MoveDown: bind("J S-↓", "move down", "J", "shift+down"),
 
 		Apply:    bind("Enter", "filter: by this, or by none", "enter"),
 		Complete: bind("Tab", "complete", "tab"),
@@ -91,7 +92,7 @@ func (k *keyMap) groups() []keyGroup {
 		{"Everywhere", []key.Binding{k.Screen, k.Next, k.Previous, k.Filter, k.Pause, k.Theme, k.Export, k.Copy, k.Help, k.Back, k.Quit, k.Interrupt, k.Suspend}},
 		{"In tables", []key.Binding{k.Up, k.Down, k.PageUp, k.PageDown, k.Top, k.Bottom, k.Enter, k.Sort, k.SortBack, k.Reverse, k.Follow, k.Freeze, k.Columns}},
 		{"Typing a filter", []key.Binding{k.Apply, k.Complete, k.Past, k.Cancel}},
-		{"Choosing columns", []key.Binding{k.MoveUp, k.MoveDown}},
+		{"Choosing columns", []key.Binding{k.Toggle, k.MoveUp, k.MoveDown}},
 		{"Detail of a flow", []key.Binding{k.RuleOf}},
 		{"Detail of a rule", []key.Binding{k.FlowsOf}},
 		{"Overview, drops and their detail", []key.Binding{k.Part, k.Rule}},

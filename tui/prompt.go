@@ -154,8 +154,8 @@ func (p *prompt) insert(text string) {
 		}
 		return r
 	}, strings.ToValidUTF8(text, "\uFFFD"))
-	if len(p.text)+len(text) > filter.MaxLen {
-		return
+	if len(p.text)+len(text) > filter.MaxLen || text == " " && strings.HasSuffix(p.text[:p.at], " ") {
+		return // a completed word has a space behind it already
 	}
 	p.text = p.text[:p.at] + text + p.text[p.at:]
 	p.at += len(text)

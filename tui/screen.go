@@ -58,7 +58,7 @@ type (
 	// filtered is a screen that heeds env.filter. It is told of a change by
 	// filterMsg, and asked anew at once.
 	filtered interface {
-		// Filtered says how many it hides, for the tabs' line.
+		// Filtered says how many it hides, for the status line.
 		Filtered() string
 	}
 	// copier has something to copy: text, and what it is.
@@ -70,6 +70,8 @@ type (
 	}
 	// chooser has columns to choose from.
 	chooser interface{ Chooser() columnChooser }
+	// placed has a place in a table to tell, for the status line.
+	placed interface{ Place() string }
 	// closer has something to end when it is left.
 	closer interface{ Close() }
 )

@@ -186,3 +186,15 @@ func (t *table[T]) line(out *strings.Builder, layout []int, room int, r *T, as l
 		}
 	}
 }
+
+// place says which row is selected, of how many.
+func (t *table[T]) place() string {
+	if t.total == 0 {
+		return ""
+	}
+	text := grouped(uint64(t.at+1)) + " of " + grouped(uint64(t.total))
+	if t.follow {
+		text = "following the top, " + text
+	}
+	return text
+}

@@ -129,6 +129,9 @@ func (s *listing[T]) Filtered() string {
 	return "selects " + counted(s.table.total, s.what) + " of " + grouped(uint64(len(s.all)))
 }
 
+// Place says where in the table the selection is.
+func (s *listing[T]) Place() string { return s.table.place() }
+
 func (s *listing[T]) Chooser() columnChooser { return s.table }
 
 func (s *listing[T]) Copy() (text, what string) { return s.table.copied() }
