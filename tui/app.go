@@ -101,7 +101,7 @@ func (a *app) root() screen { return a.tabs[a.at][0] }
 
 // Init asks at once.
 func (a *app) Init() tea.Cmd {
-	cmds := []tea.Cmd{a.ask(withStatus), a.tick()}
+	cmds := []tea.Cmd{a.ask(withStatus), a.tick(), a.askNames()}
 	if a.auto {
 		cmds = append(cmds, tea.RequestBackgroundColor)
 	}
@@ -145,9 +145,7 @@ func (a *app) update(msg tea.Msg) tea.Cmd {
 	case gotoMsg:
 		return a.goTo(msg)
 	case knownMsg:
-		for field, names := range msg {
-			a.env.known[field] = names
-		}
+		a.learn(msg)
 		return nil
 	case exportedMsg:
 		return a.exported(msg)

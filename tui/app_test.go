@@ -316,3 +316,22 @@ func TestWhatIsWrongWithTheConfigurationIsSaid(t *testing.T) {
 		}
 	}
 }
+
+func TestATabBeforeTheNamesHaveComeIsDoneWhenTheyCome(t *testing.T) {
+	f := newFake()
+	f.err = errAway
+	d := drive(t, f, 100, 30)
+	d.press("/")
+	d.typed("tenant:glo")
+	d.press("tab")
+	d.hides("globex")
+	f.err = nil
+	d.run(d.askNames())
+	d.shows("/ tenant:globex")
+	// One that was followed by other keys is not.
+	d.press("ctrl+u")
+	d.typed("tenant:in")
+	d.run(d.askNames())
+	d.hides("/ tenant:initech")
+	d.shows("initech")
+}

@@ -32,6 +32,8 @@ type prompt struct {
 	// offered are completions, of which Tab takes one after the other.
 	offered filter.Completion
 	taken   int // -1: none yet
+	// early: Tab was pressed when there was nothing to complete yet.
+	early bool
 	// refused: Enter was pressed, and the filter is wrong.
 	refused bool
 }
@@ -48,6 +50,11 @@ func (a *app) openPrompt() tea.Cmd {
 	p.at = len(p.text)
 	p.complete()
 	a.prompt = p
+	return a.askNames()
+}
+
+// askNames asks for names that complete filters.
+func (a *app) askNames() tea.Cmd {
 	ctx, source := a.env.ctx, a.env.source
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(ctx, deadline)
@@ -65,6 +72,21 @@ func (a *app) openPrompt() tea.Cmd {
 			}
 		}
 		return known
+	}
+}
+
+// learn takes names. A Tab that came before them is done now.
+func (a *app) learn(names knownMsg) {
+	for field, list := range names {
+		a.env.known[field] = list
+	}
+	p := a.prompt
+	if p == nil || p.taken >= 0 {
+		return
+	}
+	early := p.early
+	if p.complete(); early {
+		p.take()
 	}
 }
 
@@ -186,7 +208,7 @@ func (p *prompt) recall(i int) {
 // complete looks for what could stand at the cursor.
 func (p *prompt) complete() {
 	p.offered = filter.Complete(p.text[:p.at], func(f *filter.Field) []string { return p.env.known[f.Name] })
-	p.taken, p.refused = -1, false
+	p.taken, p.refused, p.early = -1, false, false
 }
 
 // take puts the next completion in place.
@@ -195,7 +217,7 @@ func (p *prompt) take() {
 		p.complete() // names may have come meanwhile
 	}
 	n := len(p.offered.Candidates)
-	if n == 0 {
+	if p.early = n == 0; p.early {
 		return
 	}
 	p.taken = (p.taken + 1) % n
