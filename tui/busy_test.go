@@ -48,6 +48,19 @@ func newBusy() *fake {
 		Events:   control.EventsHealth{Followers: 2},
 	}
 	f.recent.Skipped = 40
+	f.explain = control.Explanation{
+		Tenant: "context ID 0x64 is tenant acme", Claim: "context_ids 100", Action: "drop", Reason: "tenant_default",
+		Live: &control.Live{State: "original", Begins: true},
+		Rules: []control.RuleStep{
+			{Rule: "acme/web", File: "/etc/sttwall/rules.hcl", Line: 22, Condition: "source", Want: `["10.1.0.0/29"]`, Got: "10.1.0.7"},
+			{Rule: "acme/dns", File: "/etc/sttwall/rules.hcl", Line: 31, Condition: "services", Want: `["udp/53"]`, Got: "tcp/443 from port 40000, flags syn"},
+		},
+		Default: "no rule of tenant acme matched: its default is drop",
+	}
+	f.remedy = control.Remedy{
+		Text:  "rule \"allow-10-1-0-7\" {\n  action      = \"accept\"\n  source      = [\"10.1.0.7\"]\n  destination = [\"10.1.0.10\"]\n  services    = [\"tcp/443\"]\n}\n",
+		Place: "at the end of tenant \"acme\", /etc/sttwall/rules.hcl:44", Why: "accepts TCP from 10.1.0.7 to port 443 of 10.1.0.10, and its replies", Tried: true,
+	}
 	f.drops[1].Reason = "l4_offset_mismatch"
 	f.drop("drop", "tenant_default", "acme", "", "10.1.0.7:40000", "10.1.0.10:443", 100, 0x0e, 34)
 	f.drop("audit", "tenant_default", "initech", "", "10.9.0.4:33333", "10.9.0.5:8080", 0x300, 0x0e, 34)

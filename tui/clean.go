@@ -99,5 +99,11 @@ func spaces(n int) string {
 	return strings.Repeat(" ", n)
 }
 
+// cutStyled cuts text that has SGR sequences in it.
+func cutStyled(s string, columns int) string { return ansi.Truncate(s, columns, "") + toneEnd }
+
+// stripStyles takes SGR sequences away.
+func stripStyles(s string) string { return ansi.Strip(s) }
+
 // styledWidth is how many columns text takes that has SGR sequences in it.
 func styledWidth(s string) int { return ansi.StringWidth(s) }

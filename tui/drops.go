@@ -180,7 +180,7 @@ func (s *drops) open() tea.Cmd {
 		return nil
 	}
 	if f := s.frames.current(); f != nil {
-		return nil
+		return send(openMsg{newDrop(s.env, *f)})
 	}
 	return nil
 }
