@@ -56,9 +56,7 @@ func (s *drop) View(width, height int) string {
 
 // seenText is the part of a text that is scrolled to.
 func (s *drop) seenText(part dropPart, room, height int) []string {
-	lines := s.text(part, room)
-	top := max(0, min(s.top[part], len(lines)-height))
-	return lines[top:min(len(lines), top+height)]
+	return s.env.scrolled(s.text(part, room), s.top[part], height)
 }
 
 // headLine says which frame it is.
@@ -152,11 +150,6 @@ func (s *drop) whyLines(room int) []string {
 			}
 		}
 	}
-	outer := addressText(f.From) + " > " + addressText(f.To) + ", source port " + fmt.Sprint(f.SrcPort) + fmt.Sprintf(", frame ID 0x%x, ", f.FrameID) + counted(f.Segments, "packet")
-	say("tunnel", toneText, outer)
-	if f.Context != nil {
-		say("context", toneText, fmt.Sprintf("%s = %d; as OVN has it: %s", contextText(*f.Context), uint64(*f.Context), ovnText(uint64(*f.Context))))
-	}
 	lines = append(lines, "")
 	switch {
 	case len(f.Data) == 0:
@@ -168,6 +161,18 @@ func (s *drop) whyLines(room int) []string {
 	default:
 		lines = append(lines, s.explainLines(room)...)
 	}
+	lines = append(lines, "")
+	outer := addressText(f.From) + " > " + addressText(f.To) + ", source port " + fmt.Sprint(f.SrcPort) + fmt.Sprintf(", frame ID 0x%x, ", f.FrameID) + counted(f.Segments, "packet")
+	say("tunnel", toneText, outer)
+	if f.Context != nil {
+		text := fmt.Sprintf("%s = %d", contextText(*f.Context), uint64(*f.Context))
+		// Less has no ports in it, if it is of OVN at all.
+		const ports = 1 << 24
+		if *f.Context >= ports {
+			text += "; as OVN has it: " + ovnText(uint64(*f.Context))
+		}
+		say("context", toneText, text)
+	}
 	return lines
 }
 
@@ -177,7 +182,18 @@ func (s *drop) explainLines(room int) []string {
 	var lines []string
 	say := func(label string, as tone, text string) { lines = append(lines, e.told(room, label, as, text)...) }
 	if s.otherSince {
-		say("now", toneWarn, "the rules and flows of now decide otherwise: "+s.decides()+reasonIn(x))
+		say("", toneWarn, "the rules and flows of now decide otherwise than then:")
+	}
+	say("now", verdictTone(s.decides()), verdictText(s.decides())+reasonIn(x))
+	label := "by"
+	for i := range x.Rules {
+		if step := &x.Rules[i]; step.Matched {
+			say(label, toneStrong, step.Rule+placeIn(step))
+			label = ""
+		}
+	}
+	if x.Default != "" {
+		say(label, toneStrong, x.Default)
 	}
 	tenant := x.Tenant
 	if x.Claim != "" {
@@ -192,25 +208,16 @@ func (s *drop) explainLines(room int) []string {
 	for _, b := range x.Bindings {
 		say("binding", toneText, b)
 	}
-	label := "rules"
+	label = "not by"
 	for i := range x.Rules {
 		step := &x.Rules[i]
-		as, text := toneDim, step.Rule+placeIn(step)
 		if step.Matched {
-			as, text = toneStrong, text+" matches"
-		} else {
-			text += ": " + step.Condition + " is " + step.Want + ", the packet has " + step.Got
+			continue
 		}
-		say(label, as, text)
+		text := step.Rule + placeIn(step) + ": " + step.Condition + " is " + step.Want + ", the packet has " + step.Got
+		say(label, toneDim, text)
 		label = ""
 	}
-	switch {
-	case x.Default != "":
-		say(label, toneStrong, x.Default)
-	case len(x.Rules) == 0:
-		say(label, toneDim, "none was tried")
-	}
-	say("verdict", verdictTone(s.decides()), verdictText(s.decides())+reasonIn(x))
 	return lines
 }
 
@@ -238,15 +245,27 @@ func reasonIn(x *control.Explanation) string {
 
 // stateWords says what a state means for the packet.
 func stateWords(live *control.Live) string {
-	switch {
-	case live.Belongs:
-		return ": a packet of a flow that is known"
-	case live.Begins:
-		return ": it would begin a flow"
-	case live.Flow != nil:
+	switch live.State {
+	case "original", "reply", "related":
+		switch {
+		case live.Belongs:
+			return ": of a flow that is known"
+		case live.Begins:
+			return ": it would begin a flow"
+		}
 		return ": there is such a flow, and it does not belong to it"
+	case "new":
+		return ": of no flow that is known"
+	case "invalid":
+		return ": it can be of no flow, and begin none"
+	case "untracked":
+		return ": it has none"
+	case "stale":
+		return ": of a flow that the rules end"
+	case "other_context":
+		return ": of a flow that may not have this context ID"
 	}
-	return ": there is no flow that it could be of"
+	return ""
 }
 
 // reasonWords are the meaning and the remedy of a reason.

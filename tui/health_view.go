@@ -16,9 +16,7 @@ func (s *health) View(width, height int) string {
 	if !s.heard {
 		return s.env.empty(width, height, emptyTable{heard: s.heard, err: s.err, what: "answer"})
 	}
-	lines := s.lines(width)
-	lines = lines[min(s.top, max(0, len(lines)-height)):]
-	return strings.Join(lines[:min(len(lines), height)], "\n")
+	return strings.Join(s.env.scrolled(s.lines(width), s.top, height), "\n")
 }
 
 // lines are all there is to tell, troubles first.

@@ -32,6 +32,7 @@ type overview struct {
 	// The selected line: of the tenants, or of the drops.
 	onDrops bool
 	chosen  string // tenant or reason
+	found   found
 }
 
 func newOverview(e *env) screen { return &overview{env: e} }
@@ -48,10 +49,18 @@ type overviewAnswer struct {
 	health  control.Health
 	tenants []control.TenantHits
 	drops   []control.Drop
+	found   found
+}
+
+// found is what a filter selects.
+type found struct {
+	filter        string
+	flows, frames int
 }
 
 // Ask asks for all of it.
 func (s *overview) Ask() question {
+	filter := s.env.filter.String()
 	return func(ctx context.Context, fw Firewall) (_ any, err error) {
 		var a overviewAnswer
 		if a.history, err = fw.History(ctx); err != nil {
@@ -63,7 +72,15 @@ func (s *overview) Ask() question {
 		if a.tenants, err = fw.Tenants(ctx); err != nil {
 			return nil, err
 		}
-		a.drops, err = fw.Drops(ctx)
+		if a.drops, err = fw.Drops(ctx); err != nil || filter == "" {
+			return a, err
+		}
+		page, err := fw.Flows(ctx, control.FlowQuery{Filter: filter, Sort: "rate", Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		recent, err := fw.RecentDrops(ctx, control.FrameQuery{Filter: filter, Snap: 1, Limit: keptDrops})
+		a.found = found{filter, page.Matched, len(recent.Frames)}
 		return a, err
 	}
 }
@@ -90,7 +107,7 @@ func (s *overview) Update(msg tea.Msg) tea.Cmd {
 }
 
 func (s *overview) take(a overviewAnswer) {
-	s.heard, s.history, s.health, s.tenants, s.drops = true, a.history, a.health, a.tenants, a.drops
+	s.heard, s.history, s.health, s.tenants, s.drops, s.found = true, a.history, a.health, a.tenants, a.drops, a.found
 	s.tenantRates.take(s.env, len(s.tenants), func(i int) (string, *control.Hits) { return s.tenants[i].Tenant, &s.tenants[i].Hits })
 	s.dropRates.take(s.env.now(), s.drops)
 	slices.SortStableFunc(s.tenants, func(a, b control.TenantHits) int {

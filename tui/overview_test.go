@@ -80,6 +80,16 @@ func TestTheOverviewSaysWhatToDoWithoutTraffic(t *testing.T) {
 	drive(t, f, 80, 24, first).shows("No packets yet", "Does the route between the tunnel endpoints lead through this host")
 }
 
+func TestAFilterOnTheOverviewSaysWhereToLook(t *testing.T) {
+	d := drive(t, newBusy(), 80, 24, first)
+	d.press("/")
+	d.typed("10.1.0.7 dport:443")
+	d.press("enter")
+	d.shows("10.1.0.7 dport:443 selects 1 flow: key 2, and 1 frame dropped lately: key 5")
+	d.press("5")
+	d.shows("10.1.0.7:40000")
+}
+
 func TestTheOverviewInASCII(t *testing.T) {
 	d := drive(t, newBusy(), 80, 24, first)
 	d.env.glyphs = plot.ASCII
