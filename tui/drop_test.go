@@ -163,13 +163,3 @@ func TestDropsFitEverySizeWithHostileAnswers(t *testing.T) {
 		}
 	}
 }
-
-func TestAFlowsPacketsAreALinePerLayer(t *testing.T) {
-	d := drive(t, newBusy(), 100, 30)
-	got := stripStyles(strings.Join(d.env.layerLines(100, &d.fake.recent.Frames[0]), "\n"))
-	for _, want := range []string{"15:09:17  x drop", "STT frame header", "IPv4", "10.1.0.7 > 10.1.0.10, TTL 64", "40000 > 443, syn"} {
-		if !strings.Contains(got, want) {
-			t.Errorf("no %q in\n%s", want, got)
-		}
-	}
-}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"sttwall/control"
 	"sttwall/reason"
@@ -56,7 +55,8 @@ func (s *drop) View(width, height int) string {
 
 // seenText is the part of a text that is scrolled to.
 func (s *drop) seenText(part dropPart, room, height int) []string {
-	return s.env.scrolled(s.text(part, room), s.top[part], height)
+	at := scroll{s.top[part]}
+	return strings.Split(at.View(s.env, s.text(part, room), room, height), "\n")
 }
 
 // headLine says which frame it is.
@@ -300,29 +300,6 @@ func (s *drop) ruleLines(room int) []string {
 	lines = append(lines, e.line(room, piece{toneDim, fit("copy", whyLabel)}, piece{toneKey, "y"}, piece{toneText, " copies it; paste it, then 'sttwall reload'"}), "")
 	for _, text := range strings.Split(strings.TrimRight(s.rule.Text, "\n"), "\n") {
 		lines = append(lines, e.line(room, piece{toneText, "  "}, piece{toneStrong, strings.ReplaceAll(text, "\t", "  ")}))
-	}
-	return lines
-}
-
-// layerLines are a frame in a line for each layer, after one that says what became of
-// it: a flow's last packets are shown so.
-func (e *env) layerLines(room int, f *control.Frame) []string {
-	d := newDrop(e, *f)
-	lines := []string{e.line(room, piece{toneDim, f.Time.In(e.now().Location()).Format(time.TimeOnly) + "  "},
-		piece{verdictTone(f.Verdict), verdictText(f.Verdict)}, piece{toneText, "  " + f.Reason},
-		piece{toneDim, fmt.Sprintf("  %s > %s  %s, %s", addressText(f.From), addressText(f.To), counted(f.InnerBytes, "byte"), counted(f.Segments, "packet"))})}
-	for i := range d.layers {
-		l := &d.layers[i]
-		pieces := []piece{{toneTitle, "  " + fit(l.Name, 18)}, {toneText, l.Summary}}
-		if l.Note != "" {
-			pieces = append(pieces, piece{toneBad, "  " + l.Note})
-		}
-		for _, field := range l.Fields {
-			if field.Note != "" {
-				pieces = append(pieces, piece{toneBad, "  " + field.Name + ": " + field.Note})
-			}
-		}
-		lines = append(lines, e.line(room, pieces...))
 	}
 	return lines
 }

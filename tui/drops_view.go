@@ -130,7 +130,12 @@ func reasonColumns(s *drops) []column[control.Drop] {
 			Cell: func(d *control.Drop) cell { return cell{countText(d.Count), toneText} }},
 		{Key: "bytes", Title: "BYTES", Min: 6, Max: 6, Right: true, Drop: 5, Largest: true,
 			Less: func(a, b *control.Drop) int { return cmp.Compare(a.Bytes, b.Bytes) },
-			Cell: func(d *control.Drop) cell { return cell{bytesText(d.Bytes), toneDim} }},
+			Cell: func(d *control.Drop) cell {
+				if d.Bytes == 0 { // the kernel does not say
+					return cell{}
+				}
+				return cell{bytesText(d.Bytes), toneDim}
+			}},
 		{Key: "where", Title: "WHERE", Min: 8, Max: 8, Drop: 3,
 			Less: func(a, b *control.Drop) int { return cmp.Compare(a.Where, b.Where) },
 			Cell: func(d *control.Drop) cell { return cell{d.Where, toneDim} }},
@@ -164,8 +169,20 @@ func frameColumns(e *env) []column[control.Frame] {
 	less := func(get func(*control.Frame) string) func(a, b *control.Frame) int {
 		return func(a, b *control.Frame) int { return cmp.Compare(get(a), get(b)) }
 	}
-	src := func(f *control.Frame) string { return end(f.Src, f.Inner.SrcPort) }
-	dst := func(f *control.Frame) string { return end(f.Dst, f.DstPort) }
+	// What has no inner ends is told by its outer ones.
+	ends := func(inner func(*control.Frame) string, outer func(*control.Frame) string) func(*control.Frame) cell {
+		return func(f *control.Frame) cell {
+			if text := inner(f); text != "" {
+				return cell{text, toneText}
+			}
+			if text := outer(f); text != "" {
+				return cell{"outer " + text, toneDim}
+			}
+			return cell{}
+		}
+	}
+	src := ends(func(f *control.Frame) string { return end(f.Src, f.Inner.SrcPort) }, func(f *control.Frame) string { return addressText(f.From) })
+	dst := ends(func(f *control.Frame) string { return end(f.Dst, f.DstPort) }, func(f *control.Frame) string { return addressText(f.To) })
 	return []column[control.Frame]{
 		{Key: "time", Title: "TIME", Min: 8, Max: 8, Largest: true,
 			Less: func(a, b *control.Frame) int { return cmp.Compare(a.Seq, b.Seq) },
@@ -186,9 +203,9 @@ func frameColumns(e *env) []column[control.Frame] {
 			Cell: func(f *control.Frame) cell { return cell{f.Reason, verdictTone(f.Verdict)} }},
 		{Key: "protocol", Title: "PROTO", Min: 5, Max: 12, Drop: 4, Less: less(frameProtocol), Cell: text(frameProtocol)},
 		{Key: "src", Title: "SOURCE", Min: 9, Max: 47,
-			Less: func(a, b *control.Frame) int { return a.Src.Compare(b.Src) }, Cell: text(src)},
+			Less: func(a, b *control.Frame) int { return a.Src.Compare(b.Src) }, Cell: src},
 		{Key: "dst", Title: "DESTINATION", Min: 9, Max: 47,
-			Less: func(a, b *control.Frame) int { return a.Dst.Compare(b.Dst) }, Cell: text(dst)},
+			Less: func(a, b *control.Frame) int { return a.Dst.Compare(b.Dst) }, Cell: dst},
 		{Key: "rule", Title: "RULE", Min: 7, Max: 32, Drop: 6, Less: less(func(f *control.Frame) string { return f.Rule }),
 			Cell: func(f *control.Frame) cell {
 				if f.Rule == "" {

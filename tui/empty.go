@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"sttwall/control"
@@ -85,18 +84,6 @@ func wrapLines(lines []string, room int) (out []string) {
 		out = append(out, cut(line, room))
 	}
 	return out
-}
-
-// scrolled are at most height of the lines, from top on; where more follow, the last of
-// them says so.
-func (e *env) scrolled(lines []string, top, height int) []string {
-	top = max(0, min(top, len(lines)-height))
-	end := min(len(lines), top+max(0, height))
-	seen := slices.Clone(lines[top:end])
-	if more := len(lines) - end; more > 0 && len(seen) > 1 {
-		seen[len(seen)-1] = e.paint(toneDim, fmt.Sprintf("  ↓ %s", counted(more+1, "more line")))
-	}
-	return seen
 }
 
 // counted writes how many of a thing there are.

@@ -19,7 +19,7 @@ type health struct {
 	// before is the answer before it, for what happens a second.
 	before  control.Health
 	seconds float64 // between them; 0: there is none before
-	top     int
+	scroll  scroll
 }
 
 func newHealth(e *env) screen { return &health{env: e} }
@@ -41,31 +41,9 @@ func (s *health) Update(msg tea.Msg) tea.Cmd {
 		if s.err = msg.err; s.err == nil {
 			s.take(msg.value.(control.Health))
 		}
-	case tea.KeyPressMsg:
-		k := s.env.keys
-		switch {
-		case key.Matches(msg, k.Up):
-			s.top--
-		case key.Matches(msg, k.Down):
-			s.top++
-		case key.Matches(msg, k.PageUp):
-			s.top -= s.env.height
-		case key.Matches(msg, k.PageDown):
-			s.top += s.env.height
-		case key.Matches(msg, k.Top):
-			s.top = 0
-		case key.Matches(msg, k.Bottom):
-			s.top = len(s.lines(s.env.width))
-		}
-	case tea.MouseWheelMsg:
-		switch msg.Button {
-		case tea.MouseWheelUp:
-			s.top -= 3
-		case tea.MouseWheelDown:
-			s.top += 3
-		}
+	default:
+		s.scroll.Update(msg, s.env, len(s.lines(s.env.width)))
 	}
-	s.top = max(0, min(s.top, len(s.lines(s.env.width))-s.env.height))
 	return nil
 }
 

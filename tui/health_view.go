@@ -2,7 +2,6 @@ package tui
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"sttwall/control"
@@ -16,7 +15,7 @@ func (s *health) View(width, height int) string {
 	if !s.heard {
 		return s.env.empty(width, height, emptyTable{heard: s.heard, err: s.err, what: "answer"})
 	}
-	return strings.Join(s.env.scrolled(s.lines(width), s.top, height), "\n")
+	return s.scroll.View(s.env, s.lines(width), width, height)
 }
 
 // lines are all there is to tell, troubles first.
