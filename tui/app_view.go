@@ -35,7 +35,7 @@ func (a *app) resize(width, height int) {
 func (a *app) View() tea.View {
 	content := a.content()
 	if a.env.glyphs == plot.ASCII {
-		content = inASCII.Replace(content)
+		content = asciiOnly(content)
 	}
 	v := tea.NewView(content)
 	v.AltScreen, v.MouseMode = true, tea.MouseModeCellMotion
@@ -48,10 +48,6 @@ func (a *app) View() tea.View {
 	}
 	return v
 }
-
-// inASCII has what is drawn besides plots, for terminals that show nothing else. Names
-// stay as they are.
-var inASCII = strings.NewReplacer("…", "~", "▼", "v", "▲", "^", "↑", "^", "↓", "v", "←", "<", "→", ">", "\uFFFD", "?")
 
 func (a *app) bigEnough() bool { return a.width >= minWidth && a.height >= minHeight }
 

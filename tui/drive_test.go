@@ -122,7 +122,7 @@ func keyMsg(name string) tea.KeyPressMsg {
 
 // screen is what is seen, without colours and blanks at the ends of lines.
 func (d *driver) screen() string {
-	lines := strings.Split(ansi.Strip(d.content()), "\n")
+	lines := strings.Split(ansi.Strip(d.View().Content), "\n")
 	for i := range lines {
 		lines[i] = strings.TrimRight(lines[i], " ")
 	}

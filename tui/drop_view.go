@@ -208,9 +208,16 @@ func (s *drop) explainLines(room int) []string {
 	for _, b := range x.Bindings {
 		say("binding", toneText, b)
 	}
+	if x.Changed {
+		say("", toneWarn, "these rules are later ones than those that have decided about the frame")
+	}
 	label = "not by"
 	for i := range x.Rules {
 		step := &x.Rules[i]
+		if x.Omitted > 0 && i == len(x.Rules)-1 {
+			say(label, toneDim, "... "+counted(x.Omitted, "more rule")+" ...")
+			label = ""
+		}
 		if step.Matched {
 			continue
 		}
