@@ -214,16 +214,15 @@ func (s *drop) explainLines(room int) []string {
 	label = "not by"
 	for i := range x.Rules {
 		step := &x.Rules[i]
-		if x.Omitted > 0 && i == len(x.Rules)-1 {
-			say(label, toneDim, "... "+counted(x.Omitted, "more rule")+" ...")
-			label = ""
-		}
 		if step.Matched {
 			continue
 		}
 		text := step.Rule + placeIn(step) + ": " + step.Condition + " is " + step.Want + ", the packet has " + step.Got
 		say(label, toneDim, text)
 		label = ""
+	}
+	if x.Omitted > 0 {
+		say(label, toneDim, counted(x.Omitted, "more rule")+" did not match either")
 	}
 	return lines
 }

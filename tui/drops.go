@@ -3,6 +3,7 @@ package tui
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,7 +26,7 @@ const (
 type drops struct {
 	env     *env
 	reasons *table[control.Drop]
-	frames  *table[control.Frame]
+	frames  *table[*control.Frame]
 	rates   dropRates
 	// onReasons: keys go to the table of reasons.
 	onReasons bool
@@ -33,7 +34,7 @@ type drops struct {
 	err       error
 	// kept are the frames that the filter selects, the oldest first; last is the
 	// largest number of those that were told, of the firewall that started then.
-	kept    []control.Frame
+	kept    []*control.Frame
 	last    uint64
 	started time.Time
 	skipped uint64
@@ -45,7 +46,7 @@ func newDrops(e *env) screen {
 	s := &drops{env: e}
 	s.reasons = newTable(e, reasonColumns(s), func(d *control.Drop) string { return d.Reason })
 	s.reasons.sortBy = "rate"
-	s.frames = newTable(e, frameColumns(e), func(f *control.Frame) string { return strconv.FormatUint(f.Seq, 10) })
+	s.frames = newTable(e, byPointer(frameColumns(e)), func(f **control.Frame) string { return strconv.FormatUint((*f).Seq, 10) })
 	s.frames.sortBy = "time"
 	return s
 }
@@ -137,17 +138,20 @@ func (s *drops) take(a dropsAnswer) {
 		return
 	}
 	s.heard, s.skipped = true, a.recent.Skipped
+	before := s.last
 	for i := range a.recent.Frames {
 		if f := &a.recent.Frames[i]; f.Seq > s.last {
 			s.last = f.Seq
-			s.kept = append(s.kept, *f)
+			s.kept = append(s.kept, f)
 		}
 	}
 	if over := len(s.kept) - keptDrops; over > 0 {
-		s.kept = append([]control.Frame(nil), s.kept[over:]...)
+		s.kept = slices.Clone(s.kept[over:]) // what is over is let go of
 	}
-	// The table changes the order.
-	s.frames.setRows(append([]control.Frame(nil), s.kept...))
+	if s.last != before {
+		// The table changes the order.
+		s.frames.setRows(slices.Clone(s.kept))
+	}
 	s.resize()
 }
 
@@ -180,7 +184,7 @@ func (s *drops) open() tea.Cmd {
 		return nil
 	}
 	if f := s.frames.current(); f != nil {
-		return send(openMsg{newDrop(s.env, *f)})
+		return send(openMsg{newDrop(s.env, **f)})
 	}
 	return nil
 }
@@ -230,9 +234,9 @@ func (s *drops) Export() question {
 	var rows exportRows
 	switch {
 	case s.onReasons && s.reasons.total > 0:
-		rows = s.reasons.export("reasons", append([]control.Drop(nil), s.reasons.rows...), s.reasons.total)
+		rows = s.reasons.export("reasons", slices.Clone(s.reasons.rows), s.reasons.total)
 	case !s.onReasons && s.frames.total > 0:
-		rows = s.frames.export("drops", append([]control.Frame(nil), s.frames.rows...), s.frames.total)
+		rows = s.frames.export("drops", slices.Clone(s.frames.rows), s.frames.total)
 	default:
 		return nil
 	}

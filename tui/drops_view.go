@@ -89,7 +89,8 @@ func (s *drops) words(room, n int) []string {
 		if d := s.reasons.current(); d != nil {
 			text = clean(d.Reason) + ": " + clean(d.Meaning) + ". Do: " + clean(d.Remedy) + "."
 		}
-	} else if f := s.frames.current(); f != nil {
+	} else if at := s.frames.current(); at != nil {
+		f := *at
 		for i := range s.reasons.rows {
 			if d := &s.reasons.rows[i]; d.Reason == f.Reason {
 				text = clean(d.Reason) + ": " + clean(d.Meaning) + ". Do: " + clean(d.Remedy) + "."
@@ -157,6 +158,23 @@ func timeOf(t *time.Time) time.Time {
 		return time.Time{}
 	}
 	return *t
+}
+
+// byPointer are columns of rows that are pointers: frames are large, and sorting moves
+// rows about.
+func byPointer[T any](columns []column[T]) []column[*T] {
+	out := make([]column[*T], len(columns))
+	for i := range columns {
+		c := &columns[i]
+		out[i] = column[*T]{
+			Key: c.Key, Title: c.Title, Min: c.Min, Max: c.Max, Right: c.Right, Drop: c.Drop, Off: c.Off, Largest: c.Largest,
+			Cell: func(r **T) cell { return c.Cell(*r) },
+		}
+		if c.Less != nil {
+			out[i].Less = func(a, b **T) int { return c.Less(*a, *b) }
+		}
+	}
+	return out
 }
 
 func frameColumns(e *env) []column[control.Frame] {
