@@ -55,7 +55,7 @@ func newBusy() *fake {
 			{Rule: "acme/web", File: "/etc/sttwall/rules.hcl", Line: 22, Condition: "source", Want: `["10.1.0.0/29"]`, Got: "10.1.0.7"},
 			{Rule: "acme/dns", File: "/etc/sttwall/rules.hcl", Line: 31, Condition: "services", Want: `["udp/53"]`, Got: "tcp/443 from port 40000, flags syn"},
 		},
-		Default: "no rule of tenant acme matched: its default is drop",
+		Default: "default_action of the tenant: drop",
 	}
 	f.remedy = control.Remedy{
 		Text:  "rule \"allow-10-1-0-7\" {\n  action      = \"accept\"\n  source      = [\"10.1.0.7\"]\n  destination = [\"10.1.0.10\"]\n  services    = [\"tcp/443\"]\n}\n",

@@ -39,7 +39,7 @@ func TestADropSaysWhyInWords(t *testing.T) {
 	d := openDrop(t, newBusy(), 120, 40, "dport:443")
 	d.shows("x drop  tenant_default  acme  tcp 10.1.0.7:40000 > 10.1.0.10:443",
 		"no rule of the tenant matched, and its default is drop", "acme/web (rules.hcl:22): source is", "10.1.0.7",
-		"by        no rule of tenant acme matched", "original: it would begin a flow", "r shows the smallest rule")
+		"rule      none matches: default_action of the tenant: drop", "original: it would begin a flow", "r shows the smallest rule")
 	if n := d.fake.asked["explain"]; n != 1 {
 		t.Errorf("explained %d times", n)
 	}
@@ -128,7 +128,7 @@ func TestRulesOfNowThatDecideOtherwiseSaySo(t *testing.T) {
 	f := newBusy()
 	f.explain = control.Explanation{Tenant: "t", Action: "accept", Rule: "acme/new", Rules: []control.RuleStep{{Rule: "acme/new", Matched: true}}}
 	d := openDrop(t, f, 100, 30, "dport:443")
-	d.shows("the rules and flows of now decide otherwise than then:", "+ accept, by acme/new")
+	d.shows("the rules and flows of now decide otherwise than then:", "+ accept", "acme/new matches")
 }
 
 func TestAFrameThatNeverBecameWhole(t *testing.T) {

@@ -185,15 +185,26 @@ func (s *drop) explainLines(room int) []string {
 		say("", toneWarn, "the rules and flows of now decide otherwise than then:")
 	}
 	say("now", verdictTone(s.decides()), verdictText(s.decides())+reasonIn(x))
-	label := "by"
+	if why := cmp.Or(x.Reason, x.Would); why != "" && why != s.frame.Reason {
+		meaning, _ := reasonWords(why)
+		say("", toneText, meaning)
+	}
+	if live := x.Live; live != nil && live.State != "" {
+		say("state", toneText, live.State+stateWords(live))
+	}
+	label := "rule"
 	for i := range x.Rules {
 		if step := &x.Rules[i]; step.Matched {
-			say(label, toneStrong, step.Rule+placeIn(step))
+			say(label, toneStrong, step.Rule+placeIn(step)+" matches")
 			label = ""
 		}
 	}
-	if x.Default != "" {
-		say(label, toneStrong, x.Default)
+	switch {
+	case x.Default == "":
+	case len(x.Rules) == 0:
+		say("decided", toneStrong, x.Default)
+	default:
+		say(label, toneStrong, "none matches: "+x.Default)
 	}
 	tenant := x.Tenant
 	if x.Claim != "" {
@@ -202,16 +213,13 @@ func (s *drop) explainLines(room int) []string {
 	if tenant != "" {
 		say("tenant", toneText, tenant)
 	}
-	if live := x.Live; live != nil && live.State != "" {
-		say("state", toneText, live.State+stateWords(live))
-	}
 	for _, b := range x.Bindings {
 		say("binding", toneText, b)
 	}
 	if x.Changed {
 		say("", toneWarn, "these rules are later ones than those that have decided about the frame")
 	}
-	label = "not by"
+	label = "tried"
 	for i := range x.Rules {
 		step := &x.Rules[i]
 		if step.Matched {
@@ -237,16 +245,12 @@ func placeIn(step *control.RuleStep) string {
 	return ""
 }
 
-// reasonIn is the reason and rule of an explanation, as they follow a verdict.
+// reasonIn is the reason of an explanation, as it follows a verdict.
 func reasonIn(x *control.Explanation) string {
-	text := ""
 	if why := cmp.Or(x.Reason, x.Would); why != "" {
-		text = ", " + why
+		return ", " + why
 	}
-	if x.Rule != "" {
-		text += ", by " + x.Rule
-	}
-	return text
+	return ""
 }
 
 // stateWords says what a state means for the packet.
