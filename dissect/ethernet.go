@@ -83,7 +83,9 @@ func (d *dissector) behind(kind uint64) {
 		r.bits("priority", prefix+".priority", 3, decimal)
 		r.bits("drop eligible", prefix+".dei", 1, decimal)
 		id := r.bits("VLAN ID", prefix+".id", 12, decimal)
-		kind = etherType(r, "ethertype", "vlan.etype", "vlan.len")
+		// That of an 802.1ad tag has the name of another standard in Wireshark.
+		filter := [2]string{"vlan.etype", "ieee8021ah.etype"}[btoi(kind == etherTypeQinQ)]
+		kind = etherType(r, "ethertype", filter, "vlan.len")
 		if !d.done(r, "VLAN %d", id) {
 			return
 		}
