@@ -63,6 +63,7 @@ type focused interface {
 	Update(tea.Msg) (used, resorted bool)
 	keys() []key.Binding
 	copied() (text, what string)
+	place() string
 	Columns() []columnChoice
 	SetColumns([]columnChoice)
 }
@@ -224,6 +225,9 @@ func (s *drops) Filtered() string {
 	}
 	return "selects " + counted(len(s.kept), "frame")
 }
+
+// Place says where the selected row of the table with the keys stands.
+func (s *drops) Place() string { return s.focus().place() }
 
 func (s *drops) Chooser() columnChooser { return s.focus() }
 

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"slices"
 
 	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
@@ -53,8 +54,24 @@ func (s *health) take(h control.Health) {
 	if s.heard && h.Uptime > s.now.Uptime {
 		s.seconds = h.Uptime - s.now.Uptime
 	}
+	h.Troubles = worstFirst(h.Troubles)
 	s.before, s.now, s.heard = s.now, h, true
 }
+
+// worstFirst puts what is critical before what is not.
+func worstFirst(troubles []control.Trouble) []control.Trouble {
+	critical := func(t *control.Trouble) int {
+		if t.Severity == severityCritical {
+			return 0
+		}
+		return 1
+	}
+	out := slices.Clone(troubles)
+	slices.SortStableFunc(out, func(a, b control.Trouble) int { return critical(&a) - critical(&b) })
+	return out
+}
+
+const severityCritical = "critical"
 
 // Copy copies the troubles.
 func (s *health) Copy() (text, what string) {

@@ -63,7 +63,7 @@ func (s *health) lines(room int) []string {
 // troubleWrapped is a trouble with all its words.
 func troubleWrapped(e *env, room int, t control.Trouble) []string {
 	as := toneWarn
-	if t.Severity == "critical" {
+	if t.Severity == severityCritical {
 		as = toneBad
 	}
 	const mark = 2

@@ -3,6 +3,7 @@ package tui
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"charm.land/bubbles/v2/key"
@@ -42,6 +43,15 @@ func (s *overview) Title() string { return "Overview" }
 func (s *overview) Keys() []key.Binding {
 	k := s.env.keys
 	return []key.Binding{k.Enter, k.Part, k.Filter}
+}
+
+// Filtered says where to look for what the filter selects: the numbers here are of all
+// that passes.
+func (s *overview) Filtered() string {
+	if f := s.found; f.filter == s.env.filter.String() {
+		return fmt.Sprintf("selects %s (key 2) and %s dropped lately (key 5)", counted(f.flows, "flow"), counted(f.frames, "frame"))
+	}
+	return ""
 }
 
 type overviewAnswer struct {
@@ -108,6 +118,7 @@ func (s *overview) Update(msg tea.Msg) tea.Cmd {
 
 func (s *overview) take(a overviewAnswer) {
 	s.heard, s.history, s.health, s.tenants, s.drops, s.found = true, a.history, a.health, a.tenants, a.drops, a.found
+	s.health.Troubles = worstFirst(s.health.Troubles)
 	s.tenantRates.take(s.env, len(s.tenants), func(i int) (string, *control.Hits) { return s.tenants[i].Tenant, &s.tenants[i].Hits })
 	s.dropRates.take(s.env.now(), s.drops)
 	slices.SortStableFunc(s.tenants, func(a, b control.TenantHits) int {

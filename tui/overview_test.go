@@ -34,8 +34,8 @@ func TestTheOverviewIsFirst(t *testing.T) {
 func TestTroublesStandFirstWithWhatToDo(t *testing.T) {
 	f := newBusy()
 	f.health.Troubles = []control.Trouble{
-		{Severity: "critical", What: "queue 1 is full", Remedy: "raise --queue-length"},
 		{Severity: "warning", What: "the flow table is 95 % full", Remedy: "raise flows"},
+		{Severity: "critical", What: "queue 1 is full", Remedy: "raise --queue-length"},
 		{Severity: "warning", What: "a third", Remedy: "none"},
 	}
 	d := drive(t, f, 80, 24, first)
@@ -85,7 +85,7 @@ func TestAFilterOnTheOverviewSaysWhereToLook(t *testing.T) {
 	d.press("/")
 	d.typed("10.1.0.7 dport:443")
 	d.press("enter")
-	d.shows("10.1.0.7 dport:443 selects 1 flow: key 2, and 1 frame dropped lately: key 5")
+	d.shows("/10.1.0.7 dport:443  selects 1 flow (key 2) and 1 frame dropped lately (key 5)")
 	d.press("5")
 	d.shows("10.1.0.7:40000")
 }

@@ -122,7 +122,7 @@ func (s *overview) healthLines(room, n int) []string {
 // troubleLines are a trouble, and what to do.
 func troubleLines(e *env, room int, t control.Trouble) []string {
 	as := toneWarn
-	if t.Severity == "critical" {
+	if t.Severity == severityCritical {
 		as = toneBad
 	}
 	return []string{
@@ -249,15 +249,7 @@ func (s *overview) wordLines(room, n int) []string {
 	e := s.env
 	at := s.selected()
 	var text string
-	as := toneDim
 	switch {
-	case !e.filter.All():
-		// The numbers here are of all that passes, so it is said where to look.
-		as, text = toneWarn, clean(e.filter.String())+" ..."
-		if f := s.found; f.filter == e.filter.String() {
-			text = fmt.Sprintf("%s selects %s: key 2, and %s: key 5. Esc takes the filter away.",
-				clean(f.filter), counted(f.flows, "flow"), counted(f.frames, "frame")+" dropped lately")
-		}
 	case at < 0:
 	case s.onDrops:
 		d := &s.drops[at]
@@ -273,7 +265,7 @@ func (s *overview) wordLines(room, n int) []string {
 		lines[n-1] = cut(lines[n-1]+" …", room)
 	}
 	for i := range lines {
-		lines[i] = e.paint(as, lines[i])
+		lines[i] = e.paint(toneDim, lines[i])
 	}
 	return lines
 }
