@@ -49,38 +49,10 @@ func (i *idle) Tallies() (rules, tenants map[string]firewall.Tally) { return nil
 func (i *idle) Totals() (t firewall.Totals)                         { return t }
 func (i *idle) Now() int64                                          { return time.Now().UnixNano() }
 
-// said is a logger whose messages can be waited for.
-type said chan string
-
-func (s said) Enabled(context.Context, slog.Level) bool { return true }
-func (s said) WithAttrs([]slog.Attr) slog.Handler       { return s }
-func (s said) WithGroup(string) slog.Handler            { return s }
-func (s said) Handle(_ context.Context, r slog.Record) error {
-	s <- r.Message
-	return nil
-}
-
-// wait waits for a message with those words, and returns those before it.
-func (s said) wait(t *testing.T, words string) (before []string) {
-	t.Helper()
-	limit := time.After(20 * time.Second)
-	for {
-		select {
-		case m := <-s:
-			if strings.Contains(m, words) {
-				return before
-			}
-			before = append(before, m)
-		case <-limit:
-			t.Fatalf("it does not say %q, but %q", words, before)
-		}
-	}
-}
-
 // log runs a log of nothing, into which a test puts reloads.
 type log struct {
 	*eventlog.Log
-	said        said
+	said        eventlog.Said
 	told, bytes int
 	end         func()
 }
@@ -91,7 +63,7 @@ func newLog(t *testing.T, target string, fw eventlog.Running) *log {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &log{said: make(said, 1000)}
+	l := &log{said: make(eventlog.Said, 1000)}
 	if l.Log, err = eventlog.New(eventlog.Config{Targets: []eventlog.Target{to}, Log: slog.New(l.said)}.Hasty()); err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +149,7 @@ func (l *log) fill(t *testing.T, r *rand.Rand, bytes int) {
 		l.tell(n)
 		l.bytes += n
 	}
-	l.said.wait(t, "the event log cannot be written")
+	l.said.Wait(t, "the event log cannot be written")
 }
 
 func TestAFullDiskLosesAndSpoilsNothingThatFindsRoom(t *testing.T) {
@@ -195,7 +167,7 @@ func TestAFullDiskLosesAndSpoilsNothingThatFindsRoom(t *testing.T) {
 		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%dk", size)); err != nil {
 			t.Fatal(err)
 		}
-		l.said.wait(t, "the event log can be written again")
+		l.said.Wait(t, "the event log can be written again")
 	}
 	l.end()
 	all(t, numbers(t, path, nil), l.told)
@@ -227,7 +199,7 @@ func TestAFileThatIsMovedAwayWhileTheDiskIsFullEndsCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Reopen()
-	l.said.wait(t, "the event log can be written again")
+	l.said.Wait(t, "the event log can be written again")
 	l.end()
 	var cut string
 	list := append(numbers(t, old, &cut), numbers(t, path, nil)...)
@@ -243,12 +215,12 @@ func TestAFullDeviceIsLoudOnceAndEventsAreLost(t *testing.T) {
 	}
 	l := newLog(t, "/dev/full", newIdle(t))
 	l.tell(10)
-	l.said.wait(t, "the event log cannot be written")
+	l.said.Wait(t, "the event log cannot be written")
 	for range 3 {
 		l.tell(10)
 	}
 	l.end()
-	if before := l.said.wait(t, "events were lost"); len(before) > 0 {
+	if before := l.said.Wait(t, "events were lost"); len(before) > 0 {
 		t.Errorf("it says too: %q", before)
 	}
 	if c := l.Counters().Targets[0]; c.Written != 0 || c.Lost != 5 || c.Errors == 0 {
@@ -261,11 +233,11 @@ func TestAFileThatCannotBeOpenedIsTriedAgain(t *testing.T) {
 	path := filepath.Join(dir, "eve.json")
 	l := newLog(t, path, newIdle(t))
 	l.tell(1)
-	l.said.wait(t, "the event log cannot be written")
+	l.said.Wait(t, "the event log cannot be written")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l.said.wait(t, "the event log can be written again")
+	l.said.Wait(t, "the event log can be written again")
 	l.tell(1)
 	l.end()
 	all(t, numbers(t, path, nil), 2)
@@ -304,6 +276,6 @@ func TestANamedPipeThatNobodyReadsHoldsNothingUp(t *testing.T) {
 	}
 	l := newLog(t, path, newIdle(t))
 	l.tell(1)
-	l.said.wait(t, "the event log cannot be written")
+	l.said.Wait(t, "the event log cannot be written")
 	l.end()
 }
