@@ -34,7 +34,6 @@ func (e Ending) String() string {
 // End is a flow that has ended, as it was then.
 type End struct {
 	Flow   Flow
-	Handle Handle
 	Ending Ending
 	// EthSrc and EthDst are the MACs of its first packet.
 	EthSrc, EthDst [6]byte
@@ -128,7 +127,7 @@ func (t *Table) tell(s *shard, shard, i uint32, why Ending) {
 func (t *Table) fillEnd(s *shard, shard, i uint32, v *End) {
 	e, r := s.at(i), s.record(i)
 	t.show(e, r, &v.Flow)
-	v.Handle = Handle{shard, i, e.version}
+	v.Flow.Handle = Handle{shard, i, e.version}
 	v.EthSrc, v.EthDst = r.ethSrc, r.ethDst
 }
 

@@ -136,7 +136,7 @@ func TestEachFlowThatBeginsEnds(t *testing.T) {
 	begun, over := map[uint64]bool{}, map[uint64]Ending{}
 	take := func() {
 		for ends.Take(func(e *End) {
-			id := table.FlowID(e.Handle)
+			id := table.FlowID(e.Flow.Handle)
 			if was, again := over[id]; !begun[id] || again && was != EndedClosed {
 				t.Errorf("seed %d: flow %d, begun %t, has ended, %s, and ends, %s", seed, id, begun[id], was, e.Ending)
 			}
@@ -161,7 +161,7 @@ func TestEachFlowThatBeginsEnds(t *testing.T) {
 	}
 	left := 0
 	table.Remaining(now, func(e *End) bool {
-		id := table.FlowID(e.Handle)
+		id := table.FlowID(e.Flow.Handle)
 		was, ended := over[id]
 		if !begun[id] || ended && was != EndedClosed {
 			t.Errorf("seed %d: flow %d is there, begun %t, has ended, %s", seed, id, begun[id], was)

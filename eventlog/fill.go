@@ -57,6 +57,7 @@ func (f *filler) frame(kind string, e *firewall.FrameEvent) *record {
 		Tunnel: f.tunnel(e),
 		Own: &own{
 			Tenant: d.Tenant, Rule: d.Rule,
+			Flow:  flowName(e.Flow),
 			Frame: &frame{Bytes: e.FrameLength, Packets: e.Segments, FrameID: e.FrameID, Complete: !e.Incomplete},
 		},
 	}
@@ -103,7 +104,7 @@ func (f *filler) begun(e *firewall.FrameEvent) *record {
 	r.Ether = &ether{SrcMACs: []string{mac(e.Inner.EthSrc)}, DestMACs: []string{mac(e.Inner.EthDst)}}
 	r.Flow = &flow{
 		PacketsToServer: 1, BytesToServer: uint64(e.FrameLength),
-		Start: timestamp(f.wall(e.Time / 1e9 * 1e9)), State: "new",
+		Start: timestamp(f.wall(e.Decided / 1e9 * 1e9)), State: "new",
 	}
 	return r
 }
@@ -165,6 +166,14 @@ func (f *filler) inner(r *record, in *inspect.Frame) {
 	}
 }
 
+// flowName is the ID by which `sttwall flows` knows a flow while it lives.
+func flowName(h conntrack.Handle) string {
+	if !h.Valid() {
+		return ""
+	}
+	return h.String()
+}
+
 func mac(b [6]byte) string { return net.HardwareAddr(b[:]).String() }
 
 func moved(m *binding.Move) control.Moved {
@@ -176,12 +185,11 @@ func moved(m *binding.Move) control.Moved {
 
 // ended is a flow that has ended, at a time.
 func (f *filler) ended(e *conntrack.End, at time.Time) *record {
-	return f.flow(&e.Flow, &flowEnd{id: f.shared.Flows().FlowID(e.Handle), why: e.Ending.String(), src: e.EthSrc, dst: e.EthDst, at: at})
+	return f.flow(&e.Flow, &flowEnd{why: e.Ending.String(), src: e.EthSrc, dst: e.EthDst, at: at})
 }
 
 // flowEnd is what a flow itself does not say of its end.
 type flowEnd struct {
-	id       uint64
 	why      string
 	src, dst [6]byte // MACs
 	at       time.Time
@@ -213,7 +221,7 @@ func (f *filler) flow(v *conntrack.Flow, end *flowEnd) *record {
 	age := v.Last/1e9 - v.Created/1e9
 	id := control.ContextID(v.Contexts[0])
 	r := &record{
-		Timestamp: timestamp(end.at), EventType: TypeFlow, Host: f.host, FlowID: end.id, VLAN: k.VLANs(),
+		Timestamp: timestamp(end.at), EventType: TypeFlow, Host: f.host, FlowID: f.shared.Flows().FlowID(v.Handle), VLAN: k.VLANs(),
 		SrcIP: k.Src, DestIP: k.Dst, Proto: protocolName(k.Protocol),
 		Ether: &ether{SrcMACs: []string{mac(end.src)}, DestMACs: []string{mac(end.dst)}},
 		Flow: &flow{
@@ -221,7 +229,7 @@ func (f *filler) flow(v *conntrack.Flow, end *flowEnd) *record {
 			Start: timestamp(f.wall(v.Created)), End: &last, Age: &age, State: flowState(v), Reason: suricataEnd[end.why],
 		},
 		Tunnel: &tunnel{SrcIP: v.From, DestIP: validOnly(v.To), DestPort: f.port(), Proto: "STT", Depth: 1},
-		Own:    &own{Tenant: by.Tenant, Rule: by.Rule, ContextID: &id, State: v.Status, Ended: end.why},
+		Own:    &own{Tenant: by.Tenant, Rule: by.Rule, Flow: flowName(v.Handle), ContextID: &id, State: v.Status, Ended: end.why},
 	}
 	if v.HasReply {
 		reply := control.ContextID(v.Contexts[1])

@@ -78,7 +78,7 @@ func (l *Log) Observe(e *firewall.FrameEvent) {
 // whatIs says which events a frame is, as far as there may be more of them.
 func (l *Log) whatIs(e *firewall.FrameEvent) (w what) {
 	add := func(s sampled) {
-		if l.samplers[s].take(e.Time) {
+		if l.samplers[s].take(e.Decided) {
 			w |= 1 << s
 		}
 	}

@@ -152,6 +152,7 @@ type ips struct {
 type own struct {
 	Tenant         string             `json:"tenant,omitempty"`
 	Rule           string             `json:"rule,omitempty"`
+	Flow           string             `json:"flow,omitempty"` // its ID, as `sttwall flows` has it
 	ContextID      *control.ContextID `json:"context_id,omitempty"`
 	ReplyContextID *control.ContextID `json:"reply_context_id,omitempty"`
 	// WouldBe and WouldReason are what the rules say without audit mode.
