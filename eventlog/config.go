@@ -56,7 +56,8 @@ type Running interface {
 	Now() int64 // ns, on the firewall's clock
 }
 
-func (c *Config) validate() error {
+// Validate says what is missing or out of bounds.
+func (c *Config) Validate() error {
 	switch {
 	case c.Log == nil:
 		return errors.New("event log: no logger")
@@ -71,12 +72,6 @@ func (c *Config) validate() error {
 			return fmt.Errorf("event log: %s is there twice: two would write into each other's lines", t)
 		}
 		seen[t] = true
-	}
-	if c.retry == 0 {
-		c.retry = time.Second
-	}
-	if c.reap == 0 {
-		c.reap = reapEvery
 	}
 	return nil
 }

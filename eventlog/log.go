@@ -17,6 +17,8 @@ const (
 	lookEvery = 50 * time.Millisecond
 	// reapEvery is how often flows whose time is over are looked for.
 	reapEvery = 2 * time.Second
+	// retryEvery is how often a target that could not be written is tried again.
+	retryEvery = time.Second
 	// lastWords is how long the writing of what is left may take at the end.
 	lastWords = 3 * time.Second
 	// maxTold is how many reloads wait to be written; what comes then is lost.
@@ -42,8 +44,14 @@ type Log struct {
 // New makes a log. Nothing is opened before [Log.Run]. The error says what is
 // missing or out of bounds.
 func New(c Config) (*Log, error) {
-	if err := c.validate(); err != nil {
+	if err := c.Validate(); err != nil {
 		return nil, err
+	}
+	if c.retry == 0 {
+		c.retry = retryEvery
+	}
+	if c.reap == 0 {
+		c.reap = reapEvery
 	}
 	l := &Log{config: c, frames: ring.New[seen](framesRoom)}
 	if c.Sampled.Validate() == nil {

@@ -48,7 +48,7 @@ func (f *eventLogFlags) config(log *slog.Logger) (*eventlog.Config, error) {
 	if len(c.Targets) == 0 {
 		return nil, nil
 	}
-	return c, nil
+	return c, c.Validate()
 }
 
 // openEventLog makes the event log; nil if there is to be none.

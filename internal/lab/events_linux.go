@@ -20,6 +20,9 @@ const eventBound = 512 << 20
 // all workers.
 func (l *Lab) observe(e *firewall.FrameEvent) {
 	l.feed.Observe(e)
+	if l.also != nil {
+		l.also(e)
+	}
 	copied := *e
 	copied.InnerData = bytes.Clone(e.InnerData[:min(len(e.InnerData), l.keep)])
 	copied.Beginning = bytes.Clone(e.Beginning[:min(len(e.Beginning), l.keep)])

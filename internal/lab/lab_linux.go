@@ -33,6 +33,8 @@ type Config struct {
 	FragmentWait time.Duration
 	// StartupGuard is that of the firewall; 0 means none.
 	StartupGuard time.Duration
+	// Observer, if not nil, is told of every frame too.
+	Observer func(*firewall.FrameEvent)
 	// KeepInner is how many bytes of each inner frame [Lab.Events] keeps; 0
 	// means 1024.
 	KeepInner int
@@ -73,7 +75,8 @@ type Lab struct {
 
 	firewall *nfq.Inline
 	events   journal[firewall.FrameEvent]
-	feed     control.Feed // the same, for who asks over a control socket
+	feed     control.Feed               // the same, for who asks over a control socket
+	also     func(*firewall.FrameEvent) // is told of frames too, if not nil
 	keep     int
 	moved    wakeup        // the firewall's counters have
 	seen     atomic.Uint64 // packets that the firewall is done with, or holds
@@ -96,7 +99,7 @@ func New(c Config) (*Lab, error) {
 	if c.KeepInner == 0 {
 		c.KeepInner = 1024
 	}
-	l := &Lab{injectors: map[Place]*injector{}, endpoints: map[Place]*endpoint.Endpoint{}, keep: c.KeepInner}
+	l := &Lab{injectors: map[Place]*injector{}, endpoints: map[Place]*endpoint.Endpoint{}, keep: c.KeepInner, also: c.Observer}
 	l.events.bound = eventBound
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	if err := l.build(c); err != nil {
