@@ -118,8 +118,8 @@ func TestCountersOfTenantsAreBoundedAndAllHaveTheirTurn(t *testing.T) {
 		all[name] = true
 	}
 	var told []string
-	c := &collector{Log: l, running: fw, put: func(_ *sink, l line) { told = append(told, l.event.Own.Tenant) }}
-	c.filler.shared = fw.shared
+	c := newCollector(l, fw)
+	c.put = func(_ *sink, l line) { told = append(told, l.event.Own.Tenant) }
 	round := func() []string {
 		told = nil
 		c.tellTenants(time.Now())

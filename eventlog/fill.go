@@ -19,6 +19,7 @@ type filler struct {
 	shared *firewall.Shared
 	host   string
 	wall   func(int64) time.Time // of the firewall's clock
+	stamper
 }
 
 // protocolNames are Suricata's.
@@ -53,7 +54,7 @@ func (f *filler) events(s *seen) (list []*record) {
 func (f *filler) frame(kind string, e *firewall.FrameEvent) *record {
 	d := &e.Decision
 	r := &record{
-		Timestamp: timestamp(f.wall(e.Time)), EventType: kind, Host: f.host, FlowID: f.shared.Flows().FlowID(e.Flow),
+		Timestamp: f.stamp(f.wall(e.Time)), EventType: kind, Host: f.host, FlowID: f.shared.Flows().FlowID(e.Flow),
 		Tunnel: f.tunnel(e),
 		Own: &own{
 			Tenant: d.Tenant, Rule: d.Rule,
@@ -104,7 +105,7 @@ func (f *filler) begun(e *firewall.FrameEvent) *record {
 	r.Ether = &ether{SrcMACs: []string{mac(e.Inner.EthSrc)}, DestMACs: []string{mac(e.Inner.EthDst)}}
 	r.Flow = &flow{
 		PacketsToServer: 1, BytesToServer: uint64(e.FrameLength),
-		Start: timestamp(f.wall(e.Decided / 1e9 * 1e9)), State: "new",
+		Start: f.stamp(f.wall(e.Decided / 1e9 * 1e9)), State: "new",
 	}
 	return r
 }
@@ -217,16 +218,16 @@ func (f *filler) flow(v *conntrack.Flow, end *flowEnd) *record {
 	if end.why == conntrack.EndedDenied.String() && by.Gone {
 		end.why = endedTenant
 	}
-	last := timestamp(f.wall(v.Last))
+	last := f.stamp(f.wall(v.Last))
 	age := v.Last/1e9 - v.Created/1e9
 	id := control.ContextID(v.Contexts[0])
 	r := &record{
-		Timestamp: timestamp(end.at), EventType: TypeFlow, Host: f.host, FlowID: f.shared.Flows().FlowID(v.Handle), VLAN: k.VLANs(),
+		Timestamp: f.stamp(end.at), EventType: TypeFlow, Host: f.host, FlowID: f.shared.Flows().FlowID(v.Handle), VLAN: k.VLANs(),
 		SrcIP: k.Src, DestIP: k.Dst, Proto: protocolName(k.Protocol),
 		Ether: &ether{SrcMACs: []string{mac(end.src)}, DestMACs: []string{mac(end.dst)}},
 		Flow: &flow{
 			PacketsToServer: uint64(v.Packets[0]), PacketsToClient: uint64(v.Packets[1]), BytesToServer: v.Bytes[0], BytesToClient: v.Bytes[1],
-			Start: timestamp(f.wall(v.Created)), End: &last, Age: &age, State: flowState(v), Reason: suricataEnd[end.why],
+			Start: f.stamp(f.wall(v.Created)), End: &last, Age: &age, State: flowState(v), Reason: suricataEnd[end.why],
 		},
 		Tunnel: &tunnel{SrcIP: v.From, DestIP: validOnly(v.To), DestPort: f.port(), Proto: "STT", Depth: 1},
 		Own:    &own{Tenant: by.Tenant, Rule: by.Rule, Flow: flowName(v.Handle), ContextID: &id, State: v.Status, Ended: end.why},
@@ -275,7 +276,7 @@ func flowState(v *conntrack.Flow) string {
 // reloadOf is a reload, or one that was refused.
 func (f *filler) reload(e *control.Event) *record {
 	return &record{
-		Timestamp: timestamp(e.Time.Local()), EventType: TypeReload, Host: f.host,
+		Timestamp: f.stamp(e.Time.Local()), EventType: TypeReload, Host: f.host,
 		Own: &own{Reload: &reloaded{Tenants: e.Tenants, Rules: e.Rules, FlowsEnded: e.FlowsEnded, Error: e.Error}},
 	}
 }
@@ -284,7 +285,7 @@ func (f *filler) reload(e *control.Event) *record {
 func (f *filler) stats(now time.Time, started time.Time, t *firewall.Totals, elsewhere []control.Drop) *record {
 	flows := f.shared.Flows().Stats()
 	r := &record{
-		Timestamp: timestamp(now), EventType: TypeStats, Host: f.host,
+		Timestamp: f.stamp(now), EventType: TypeStats, Host: f.host,
 		Stats: &statistics{
 			Uptime:  int64(now.Sub(started).Seconds()),
 			Decoder: decoded{Packets: t.Packets, Bytes: t.Bytes},
@@ -321,7 +322,7 @@ func (f *filler) tenant(now time.Time, name string, t firewall.Tally) *record {
 	c := &counters{Frames: t.Frames, Bytes: t.Bytes, Flows: t.Flows, Dropped: t.Dropped, Audited: t.Audited}
 	c.FlowsNow, c.HalfOpen = f.shared.TenantFlows(name)
 	return &record{
-		Timestamp: timestamp(now), EventType: TypeTenant, Host: f.host,
+		Timestamp: f.stamp(now), EventType: TypeTenant, Host: f.host,
 		Own: &own{Tenant: name, Counters: c},
 	}
 }

@@ -11,8 +11,8 @@ import (
 func TestTheFieldsOfTheJournalAreThoseOfTheEvent(t *testing.T) {
 	r := start(t, testRules, Config{Targets: []Target{target(t, "/dev/null")}, Sampled: rate(10)})
 	var got []*record
-	c := &collector{Log: r.Log, running: r.core, put: func(_ *sink, l line) { got = append(got, l.event) }}
-	c.filler.shared = r.shared
+	c := newCollector(r.Log, r.core)
+	c.put = func(_ *sink, l line) { got = append(got, l.event) }
 	r.end() // it takes nothing any more: we do
 	r.send(t, 100, "udp 10.0.0.1:9 > 10.0.0.2:53", there)
 	r.send(t, 100, "udp 10.0.0.2:53 > 10.0.0.1:9", elsewhere)

@@ -140,8 +140,7 @@ func (l *Log) Run(ctx context.Context, fw Running) {
 	for _, s := range l.sinks {
 		writing.Go(func() { s.run(done) })
 	}
-	c := &collector{Log: l, running: fw, started: time.Now(), put: (*sink).put}
-	c.filler = filler{shared: fw.Shared(), host: l.config.Host}
+	c := newCollector(l, fw)
 	c.run(ctx)
 	close(done)
 	written := make(chan struct{})
@@ -160,6 +159,7 @@ func (l *Log) Run(ctx context.Context, fw Running) {
 type collector struct {
 	*Log
 	filler
+	encoder *encoder
 	running Running
 	started time.Time
 	put     func(*sink, line)
@@ -169,6 +169,13 @@ type collector struct {
 	behind    int64 // ns from the firewall's clock to the wall clock
 	tenants   map[string]firewall.Tally
 	turn      string // the tenant behind which the next lines of counters begin
+}
+
+func newCollector(l *Log, fw Running) *collector {
+	return &collector{
+		Log: l, filler: filler{shared: fw.Shared(), host: l.config.Host}, encoder: newEncoder(),
+		running: fw, started: time.Now(), put: (*sink).put,
+	}
 }
 
 func (c *collector) run(ctx context.Context) {
@@ -254,7 +261,7 @@ func (c *collector) takeFrame(s *seen) {
 
 // emit hands a line to all targets.
 func (c *collector) emit(r *record) {
-	text, err := appendLine(nil, r)
+	text, err := c.encoder.line(r)
 	if err != nil {
 		c.config.Log.Error("an event that cannot be written", "why", err)
 		return

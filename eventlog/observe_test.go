@@ -130,10 +130,10 @@ func FuzzNamesMakeValidLines(f *testing.F) {
 	s := schema(f)
 	f.Fuzz(func(t *testing.T, tenant, rule string) {
 		r := &record{
-			Timestamp: timestamp(time.Unix(0, 0)), EventType: TypeReload, Host: tenant,
+			Timestamp: new(stamper).stamp(time.Unix(0, 0)), EventType: TypeReload, Host: tenant,
 			Own: &own{Tenant: tenant, Rule: rule, Reload: &reloaded{Error: rule}},
 		}
-		text, err := appendLine(nil, r)
+		text, err := newEncoder().line(r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,8 +163,22 @@ func FuzzNamesMakeValidLines(f *testing.F) {
 
 // A line must not depend on what encoding/json happens to escape.
 func TestTheTextOfALineIsNotEscapedForHTML(t *testing.T) {
-	text, err := appendLine(nil, &record{EventType: TypeReload, Own: &own{Tenant: "a&b<c>\u009b"}})
+	text, err := newEncoder().line(&record{EventType: TypeReload, Own: &own{Tenant: "a&b<c>\u009b"}})
 	if err != nil || !strings.Contains(string(text), `"tenant":"a&b<c>\u009b"`) || !json.Valid(text) {
 		t.Errorf("%s, %v", text, err)
+	}
+}
+
+func TestTimesAreWrittenAsSuricataWritesThem(t *testing.T) {
+	var s stamper
+	zones := []*time.Location{time.UTC, time.FixedZone("east", 5*3600+30*60), time.FixedZone("west", -3*3600)}
+	for i, ns := range []int64{0, 1, 999_999_999, 1_000_000_000, 1_234_567_891, 1_732_628_676_000_042_000, 1_732_628_676_999_999_999, 1_732_628_675_100_000_000} {
+		at := time.Unix(0, ns).In(zones[i%len(zones)])
+		s.head = "" // another zone
+		for range 2 {
+			if got, want := string(s.stamp(at)), at.Format("2006-01-02T15:04:05.000000-0700"); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		}
 	}
 }

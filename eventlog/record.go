@@ -59,13 +59,25 @@ type record struct {
 	Own       *own        `json:"sttwall,omitempty"`
 }
 
-// timestamp is written as Suricata does, in the local time zone of the host.
-type timestamp time.Time
+// timestamp is a time as Suricata writes it, in the local time zone of the host.
+type timestamp string
 
-const timestampLayout = "2006-01-02T15:04:05.000000-0700"
+// stamper makes timestamps. Most are of the second of the one before.
+type stamper struct {
+	second     int64
+	head, tail string // of a timestamp in that second, around the microseconds
+}
 
-func (t timestamp) MarshalText() ([]byte, error) {
-	return time.Time(t).AppendFormat(nil, timestampLayout), nil
+func (s *stamper) stamp(t time.Time) timestamp {
+	if second := t.Unix(); s.head == "" || second != s.second {
+		s.second, s.head, s.tail = second, t.Format("2006-01-02T15:04:05."), t.Format("-0700")
+	}
+	var text [40]byte
+	b := append(text[:0], s.head...)
+	for micros, unit := t.Nanosecond()/1000, 100_000; unit > 0; unit /= 10 {
+		b = append(b, '0'+byte(micros/unit%10))
+	}
+	return timestamp(append(b, s.tail...))
 }
 
 // ether has the MACs: of a packet, or of the first packet of a flow.
@@ -222,16 +234,27 @@ type loggedTo struct {
 	Errors  uint64 `json:"errors"`
 }
 
-// appendLine appends a record as a line. Names from rules files, which may hold
-// anything, come out as valid JSON that does nothing to a terminal.
-func appendLine(to []byte, r *record) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(r); err != nil {
-		return to, err
+// encoder makes lines of records.
+type encoder struct {
+	buf  bytes.Buffer
+	json *json.Encoder
+}
+
+func newEncoder() *encoder {
+	e := new(encoder)
+	e.json = json.NewEncoder(&e.buf)
+	e.json.SetEscapeHTML(false)
+	return e
+}
+
+// line returns a record as a line, in memory of its own. Names from rules files, which
+// may hold anything, come out as valid JSON that does nothing to a terminal.
+func (e *encoder) line(r *record) ([]byte, error) {
+	e.buf.Reset()
+	if err := e.json.Encode(r); err != nil {
+		return nil, err
 	}
-	return appendSafe(to, b.Bytes()), nil
+	return appendSafe(make([]byte, 0, e.buf.Len()), e.buf.Bytes()), nil
 }
 
 // appendSafe appends JSON with escapes for what a terminal may take for a command and

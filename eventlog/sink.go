@@ -32,6 +32,7 @@ type sink struct {
 	wake  chan struct{} // room for one
 
 	failed bool // of the goroutine
+	hangs  bool // of whoever calls putWaiting
 }
 
 func newSink(t Target, c *Config) *sink {
@@ -58,8 +59,12 @@ func (s *sink) put(l line) {
 	}
 }
 
+// hangsAfter is how long at the end nothing may be written before a target is taken for
+// one that hangs.
+const hangsAfter = 500 * time.Millisecond
+
 // putWaiting is put at the end, when no packets come any more: it waits for room, but
-// not longer than ctx.
+// not longer than ctx, and not for a target that hangs.
 func (s *sink) putWaiting(ctx context.Context, l line) {
 	for {
 		if s.offer(l) {
@@ -75,12 +80,22 @@ func (s *sink) putWaiting(ctx context.Context, l line) {
 		if s.offer(l) { // or there was room just before
 			return
 		}
+		patience := time.NewTimer(hangsAfter)
+		if s.hangs {
+			patience.Reset(0)
+		}
 		select {
 		case <-room:
+			s.hangs = false
 		case <-ctx.Done():
 			s.lost.Add(1)
 			return
+		case <-patience.C:
+			s.hangs = true
+			s.lost.Add(1)
+			return
 		}
+		patience.Stop()
 	}
 }
 

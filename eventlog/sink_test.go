@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -81,6 +82,41 @@ func TestATargetThatHangsHoldsNobodyUp(t *testing.T) {
 	<-ended
 	if n := len(lines(t, path)); n != more+1 || len(hangs.got) != maxLines+1 { // and the last counters, for which there is a wait
 		t.Errorf("%d lines in the file, %d in the other", n, len(hangs.got))
+	}
+}
+
+// At the end too, when there is more than it has room for.
+func TestATargetThatHangsKeepsNobodyFromTheLastWords(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "eve.json")
+	l, err := New(Config{Targets: []Target{target(t, "journald:"), target(t, path)}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hangs := &gate{open: make(chan struct{})}
+	defer close(hangs.open)
+	l.sinks[0].to = hangs
+	fw := newCore(t, testRules, nil)
+	const flows = maxLines + 1000
+	for i := range flows {
+		if !fw.send(t, 100, fmt.Sprintf("udp 10.0.%d.1:%d > 10.0.0.2:53", i>>14, i&0x3fff), there) {
+			t.Fatalf("flow %d does not begin", i)
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	stop()
+	l.Run(ctx, fw)
+	c := l.Counters()
+	if hung, fine := c.Targets[0], c.Targets[1]; hung.Written != 0 || hung.Lost < 1000 || fine.Written < flows || fine.Lost != 0 {
+		t.Errorf("%+v", c.Targets)
+	}
+	count := 0
+	for _, l := range lines(t, path) {
+		if l.Type() == TypeFlow {
+			count++
+		}
+	}
+	if count != flows {
+		t.Errorf("%d ends of %d flows", count, flows)
 	}
 }
 
