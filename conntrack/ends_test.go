@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"sttwall/inspect"
@@ -173,6 +175,53 @@ func TestEachFlowThatBeginsEnds(t *testing.T) {
 	})
 	if len(begun) < 100 || len(over)+left != len(begun) || ends.Lost() > 0 {
 		t.Errorf("seed %d: %d begun, %d over, %d left", seed, len(begun), len(over), left)
+	}
+	recount(t, table)
+}
+
+// With several workers, somebody who looks for what is over, and one who takes ends.
+func TestEndsOfManyWorkersAreAllToldOrCounted(t *testing.T) {
+	table := newTable(t, 2000)
+	ends := watchEnds(t, table)
+	var running sync.WaitGroup
+	var clock atomic.Int64
+	for w := range 3 {
+		running.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(w), 1))
+			for range 5000 {
+				p := other(17, uint16(r.IntN(500)), uint16(r.IntN(4)), r.IntN(2) == 0)
+				p.AnyEndpoint = true
+				res := meet(table, clock.Add(int64(r.IntN(20))*second/1000), p, Limits{})
+				if r.IntN(10) == 0 && res.Handle.Valid() {
+					table.End(res.Handle)
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		running.Wait()
+		close(done)
+	}()
+	told := 0
+	take := func() {
+		for ends.Take(func(*End) { told++ }) {
+		}
+	}
+	for over := false; !over; {
+		select {
+		case <-done:
+			over = true
+		default:
+		}
+		table.Reap(clock.Load())
+		take()
+	}
+	left := 0
+	table.Remaining(clock.Load(), func(*End) bool { left++; return true })
+	s := table.Stats()
+	if uint64(told+left)+ends.Lost() != s.Created || s.Flows != left || told == 0 {
+		t.Errorf("%d told, %d lost, %d left: %+v", told, ends.Lost(), left, s)
 	}
 	recount(t, table)
 }
