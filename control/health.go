@@ -20,6 +20,7 @@ type Health struct {
 	Bindings   BindingsHealth   `json:"bindings"`
 	Memory     MemoryHealth     `json:"memory"`
 	Events     EventsHealth     `json:"events"`
+	EventLog   *EventLogHealth  `json:"event_log,omitempty"` // nil: there is none
 }
 
 // Trouble is something that should be looked at.
@@ -104,6 +105,36 @@ type MemoryHealth struct {
 type EventsHealth struct {
 	Followers int    `json:"followers"`
 	Lost      uint64 `json:"lost"` // events, by all followers since the start
+}
+
+// EventLogHealth is what an event log has done since the start; see docs/events.md.
+type EventLogHealth struct {
+	// Lost events found no room on their way from the workers.
+	Lost uint64 `json:"lost"`
+	// LeftOut are events that the bound on their type kept out, by type.
+	LeftOut map[string]uint64 `json:"left_out,omitempty"`
+	Targets []EventLogTarget  `json:"targets"`
+}
+
+// EventLogTarget is a file, or a daemon, to which events are written.
+type EventLogTarget struct {
+	Target  string `json:"target"`
+	Written uint64 `json:"written"` // lines
+	Lost    uint64 `json:"lost"`    // lines for which there was no room
+	Errors  uint64 `json:"errors"`  // failed attempts to write
+	// Failing: the last attempt has failed.
+	Failing bool `json:"failing,omitempty"`
+}
+
+// lost is all that has lost its way to a target.
+func (h *EventLogHealth) lost() (n uint64) {
+	if h != nil {
+		n = h.Lost
+		for i := range h.Targets {
+			n += h.Targets[i].Lost
+		}
+	}
+	return n
 }
 
 // History is how much went through lately, oldest first. GET /v1/history.

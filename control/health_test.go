@@ -18,8 +18,9 @@ func TestHealthSaysWhatIsFullAndWhatIsLost(t *testing.T) {
 	fw.send(t, 100, "tcp 10.0.0.1:9 > 10.0.0.2:443 syn", false)
 	fw.send(t, 200, "udp 10.0.0.1:9 > 10.0.0.2:54", false)
 	queue := QueueHealth{Number: 7, Waiting: 3, Length: 100, Packets: 5, Verdicts: 4, ReceiveBuffer: 1 << 20}
+	log := EventLogHealth{Lost: 1, Targets: []EventLogTarget{{Target: "x", Written: 2, Lost: 3, Errors: 4}}}
 	held := ReassemblyHealth{Frames: Gauge{1, 2}, Packets: Gauge{3, 4}, Memory: Gauge{5, 6}, Tombstones: Gauge{7, 8}, Fragments: 9, FragmentPackets: Gauge{10, 20}}
-	s := serve(t, Config{Firewall: fw, Vitals: func() Vitals { return Vitals{Queues: []QueueHealth{queue}, Reassembly: held} }})
+	s := serve(t, Config{Firewall: fw, Vitals: func() Vitals { return Vitals{Queues: []QueueHealth{queue}, Reassembly: held, EventLog: &log} }})
 	c := s.dial(t)
 	leave := attend(t, s)
 	got, err := c.Health(context.Background())
@@ -32,6 +33,9 @@ func TestHealthSaysWhatIsFullAndWhatIsLost(t *testing.T) {
 	}
 	if diff := cmp.Diff([]QueueHealth{queue}, got.Queues); diff != "" {
 		t.Errorf("queues (-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff(&log, got.EventLog); diff != "" || log.lost() != 4 {
+		t.Errorf("event log (-want +got)\n%s", diff)
 	}
 	if diff := cmp.Diff(held, got.Reassembly); diff != "" {
 		t.Errorf("reassembly (-want +got)\n%s", diff)
@@ -97,6 +101,9 @@ func TestTroublesAreToldWithARemedy(t *testing.T) {
 		{name: "open to nobody", vitals: Vitals{OpenAbsent: true}, want: "warning: fails open: STT passes uninspected while no sttwall listens"},
 		{name: "open to many", vitals: Vitals{OpenOverload: true}, want: "warning: fails open: STT passes uninspected when the queue is full"},
 		{name: "silent", vitals: Vitals{Silent: true}, want: "warning: no reject is answered: rejected frames are dropped silently"},
+		{name: "the event log lost some", lost: losses{logged: 3}, want: "warning: the event log had no room, events were lost: 3 in the last minute"},
+		{name: "the event log cannot be written", vitals: Vitals{EventLog: &EventLogHealth{Targets: []EventLogTarget{{Target: "a"}, {Target: "b\x1b", Failing: true}}}},
+			want: `warning: the event log "b\x1b" cannot be written`},
 		{name: "anybody", any: true, want: "warning: any address may send STT: settings.endpoints is empty"},
 		{name: "a queue that is nearly full", health: Health{Queues: []QueueHealth{{Number: 7, Waiting: 90, Length: 100}}}, want: "warning: queue 7: 90 of 100 packets wait"},
 		{name: "one that is not, and one that is not known", health: Health{Queues: []QueueHealth{{Waiting: 89, Length: 100}, {Waiting: -1, Length: 100}}}},

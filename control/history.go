@@ -35,7 +35,8 @@ type losses struct {
 	queueFull, bufferFull    uint64 // packets, dropped by the kernel
 	refused, late, errors    uint64 // verdicts; errors of the queue's socket
 	flowsRefused, unlearned  uint64 // flows not begun, claims not bound, for want of room
-	events, rejectsUnsent    uint64
+	events, logged           uint64 // by followers, by the event log
+	rejectsUnsent            uint64
 	reassemblyFull, holdFull uint64 // frames
 }
 
@@ -49,6 +50,7 @@ func (l *losses) each(o *losses, f func(a *uint64, b uint64)) {
 	f(&l.flowsRefused, o.flowsRefused)
 	f(&l.unlearned, o.unlearned)
 	f(&l.events, o.events)
+	f(&l.logged, o.logged)
 	f(&l.rejectsUnsent, o.rejectsUnsent)
 	f(&l.reassemblyFull, o.reassemblyFull)
 	f(&l.holdFull, o.holdFull)

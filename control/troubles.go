@@ -66,6 +66,14 @@ func troubles(h *Health, v *Vitals, lost *losses, anyEndpoint bool) []Trouble {
 	counted(lost.errors, SeverityWarning, "errors on the sockets of the queues", "see the firewall's log")
 	counted(lost.rejectsUnsent, SeverityWarning, "over the limit on answers, rejected frames were dropped silently", "raise settings.reject_rate, or drop instead of reject")
 	counted(lost.events, SeverityWarning, "events were lost, those who follow them are too slow", "follow fewer: --filter")
+	if v.EventLog != nil {
+		for i := range v.EventLog.Targets {
+			if t := &v.EventLog.Targets[i]; t.Failing {
+				add(SeverityWarning, "make room, or look at what the firewall's log says: it is tried again each second", "the event log %q cannot be written", t.Target)
+			}
+		}
+	}
+	counted(lost.logged, SeverityWarning, "the event log had no room, events were lost", "a faster disk, or fewer events: --event-log-drops")
 	if v.OpenAbsent {
 		add(SeverityWarning, "run without --fail-open=absent", "fails open: STT passes uninspected while no sttwall listens")
 	}

@@ -26,6 +26,8 @@ type Vitals struct {
 	OpenAbsent, OpenOverload bool
 	// TableGone: the nftables table that was installed is not there any more.
 	TableGone bool
+	// EventLog is how the event log does; nil: there is none.
+	EventLog *EventLogHealth
 }
 
 // sums adds up what was counted so far.
@@ -37,7 +39,7 @@ func (s *Server) sums(v *Vitals) sums {
 		held: v.Reassembly.Packets.Now + v.Reassembly.FragmentPackets.Now,
 		losses: losses{
 			flowsRefused: flows.RefusedFull, unlearned: bindings.Unlearned,
-			events: s.config.Feed.losses(), rejectsUnsent: totals.RejectsLimited,
+			events: s.config.Feed.losses(), logged: v.EventLog.lost(), rejectsUnsent: totals.RejectsLimited,
 			reassemblyFull: totals.Reasons[reason.ReassemblyFull], holdFull: totals.Reasons[reason.FragmentHoldFull],
 		},
 	}
@@ -64,7 +66,7 @@ func (s *Server) health(r *http.Request) (any, error) {
 	flows, bindings := shared.Flows().Stats(), shared.Bindings().Stats()
 	h := Health{
 		Time: time.Now().UTC().Round(time.Millisecond), Uptime: time.Since(s.started).Truncate(time.Millisecond).Seconds(),
-		Queues: v.Queues, Reassembly: v.Reassembly,
+		Queues: v.Queues, Reassembly: v.Reassembly, EventLog: v.EventLog,
 		Flows: FlowsHealth{
 			Gauge: Gauge{flows.Flows, shared.Flows().MaxFlows()}, HalfOpen: shared.Flows().HalfOpen(),
 			Created: flows.Created, Expired: flows.Expired, Ended: flows.Ended, Evicted: flows.Evicted, Refused: refusedIn(&flows),

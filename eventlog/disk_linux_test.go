@@ -171,7 +171,7 @@ func TestAFullDiskLosesAndSpoilsNothingThatFindsRoom(t *testing.T) {
 	}
 	l.end()
 	all(t, numbers(t, path, nil), l.told)
-	if c := l.Counters().Targets[0]; c.Lost != 0 || c.Errors == 0 || c.Written != uint64(l.told)+1 {
+	if c := l.Health().Targets[0]; c.Lost != 0 || c.Errors == 0 || c.Written != uint64(l.told)+1 {
 		t.Errorf("%+v of %d", c, l.told)
 	}
 }
@@ -223,7 +223,7 @@ func TestAFullDeviceIsLoudOnceAndEventsAreLost(t *testing.T) {
 	if before := l.said.Wait(t, "events were lost"); len(before) > 0 {
 		t.Errorf("it says too: %q", before)
 	}
-	if c := l.Counters().Targets[0]; c.Written != 0 || c.Lost != 5 || c.Errors == 0 {
+	if c := l.Health().Targets[0]; c.Written != 0 || c.Lost != 5 || c.Errors == 0 {
 		t.Errorf("%+v", c)
 	}
 }

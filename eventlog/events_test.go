@@ -128,7 +128,7 @@ func TestEachTypeOfEventIsWrittenAndValid(t *testing.T) {
 	if len(all) > 0 {
 		t.Errorf("no event of these types: %v", all)
 	}
-	if c := r.Counters(); c.Lost != 0 || c.Targets[0].Written != uint64(len(want)) || c.Targets[0].Lost != 0 || c.Targets[0].Errors != 0 || c.Targets[0].Target != path {
+	if c := r.Health(); c.Lost != 0 || c.Targets[0].Written != uint64(len(want)) || c.Targets[0].Lost != 0 || c.Targets[0].Errors != 0 || c.Targets[0].Target != path {
 		t.Errorf("%+v", c)
 	}
 	if testing.Verbose() {

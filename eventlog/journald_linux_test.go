@@ -83,7 +83,7 @@ func TestEventsGoToJournaldWithFieldsToSearchFor(t *testing.T) {
 	if e := entry(t, c); e["MESSAGE"] != "stats" || e["PRIORITY"] != "6" {
 		t.Errorf("%v", e)
 	}
-	if n := l.Counters().Targets[0]; n.Written != 3 || n.Lost != 0 {
+	if n := l.Health().Targets[0]; n.Written != 3 || n.Lost != 0 {
 		t.Errorf("%+v", n)
 	}
 }
@@ -97,7 +97,7 @@ func TestWithoutJournaldEventsWaitAndAreLostAtTheEnd(t *testing.T) {
 	l.tell(1)
 	l.said.Wait(t, "the event log cannot be written")
 	l.end()
-	if n := l.Counters().Targets[0]; n.Written != 0 || n.Lost != 2 {
+	if n := l.Health().Targets[0]; n.Written != 0 || n.Lost != 2 {
 		t.Errorf("%+v", n)
 	}
 }

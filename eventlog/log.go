@@ -90,46 +90,45 @@ func (l *Log) Reopen() {
 	}
 }
 
-// Counters are what a log has done since the start.
-type Counters struct {
-	// Lost events found no room on their way from the workers.
-	Lost uint64
-	// LeftOut are events that [Config.Sampled] kept out, by type.
-	LeftOut map[string]uint64
-	Targets []TargetCounters
-}
+// Counters are what a log has done since the start, and TargetCounters what one
+// target has taken.
+type (
+	Counters       = control.EventLogHealth
+	TargetCounters = control.EventLogTarget
+)
 
-// TargetCounters are what one target has taken.
-type TargetCounters struct {
-	Target string
-	// Written lines; Lost ones, that found no room or could not be written; failed
-	// attempts to write.
-	Written, Lost, Errors uint64
+// Health returns the counters; nil if there is no log.
+func (l *Log) Health() *Counters {
+	if l == nil {
+		return nil
+	}
+	c := l.Counters()
+	return &c
 }
 
 // Counters returns the sums.
-func (l *Log) Counters() (c Counters) {
+func (l *Log) Counters() (h Counters) {
 	if l == nil {
-		return c
+		return h
 	}
+	h.LeftOut = make(map[string]uint64)
 	l.mu.Lock()
-	c.Lost = l.frames.Lost() + l.lostTold
+	h.Lost = l.frames.Lost() + l.lostTold
 	if l.ends != nil {
-		c.Lost += l.ends.Lost()
+		h.Lost += l.ends.Lost()
 	}
 	l.mu.Unlock()
-	c.LeftOut = make(map[string]uint64)
 	for i := range l.samplers {
 		if n := l.samplers[i].leftOut.Load(); n > 0 {
-			c.LeftOut[sampledNames[i]] = n
+			h.LeftOut[sampledNames[i]] = n
 		}
 	}
 	for _, s := range l.sinks {
-		c.Targets = append(c.Targets, TargetCounters{
-			Target: s.target.String(), Written: s.written.Load(), Lost: s.lost.Load(), Errors: s.errors.Load(),
+		h.Targets = append(h.Targets, TargetCounters{
+			Target: s.target.String(), Written: s.written.Load(), Lost: s.lost.Load(), Errors: s.errors.Load(), Failing: s.failing.Load(),
 		})
 	}
-	return c
+	return h
 }
 
 // Run writes what the firewall does until ctx ends, and then what is left, with an

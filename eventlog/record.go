@@ -178,11 +178,11 @@ type own struct {
 	Moved       []control.Moved  `json:"moved,omitempty"`
 	Spoofed     *control.Spoofed `json:"spoofed,omitempty"`
 
-	Reload   *reloaded         `json:"reload,omitempty"`
-	Counters *counters         `json:"counters,omitempty"`
-	Drops    map[string]uint64 `json:"drops,omitempty"` // frames, by reason
-	Lost     *lost             `json:"lost,omitempty"`
-	EventLog *logged           `json:"event_log,omitempty"`
+	Reload   *reloaded               `json:"reload,omitempty"`
+	Counters *counters               `json:"counters,omitempty"`
+	Drops    map[string]uint64       `json:"drops,omitempty"` // frames, by reason
+	Lost     *lost                   `json:"lost,omitempty"`
+	EventLog *control.EventLogHealth `json:"event_log,omitempty"`
 }
 
 // frame is the STT frame that carried the packet.
@@ -216,22 +216,6 @@ type lost struct {
 	LatePackets uint64 `json:"late_packets"`
 	// Elsewhere is what was dropped before the firewall, by reason.
 	Elsewhere map[string]uint64 `json:"elsewhere,omitempty"`
-}
-
-// logged is how the event log itself does.
-type logged struct {
-	// Lost events found no room on their way from the workers, or were too many.
-	Lost uint64 `json:"lost"`
-	// LeftOut are events that the bound on their type kept out.
-	LeftOut map[string]uint64 `json:"left_out,omitempty"`
-	Targets []loggedTo        `json:"targets"`
-}
-
-type loggedTo struct {
-	Target  string `json:"target"`
-	Written uint64 `json:"written"`
-	Lost    uint64 `json:"lost"`
-	Errors  uint64 `json:"errors"`
 }
 
 // encoder makes lines of records.

@@ -22,6 +22,7 @@ type sink struct {
 	retry  time.Duration
 
 	written, lost, errors atomic.Uint64
+	failing               atomic.Bool
 
 	mu    sync.Mutex // of what follows
 	queue []line
@@ -31,8 +32,7 @@ type sink struct {
 	room  chan struct{} // closed when there is some; nil: nobody waits
 	wake  chan struct{} // room for one
 
-	failed bool // of the goroutine
-	hangs  bool // of whoever calls putWaiting
+	hangs bool // of whoever calls putWaiting
 }
 
 func newSink(t Target, c *Config) *sink {
@@ -199,10 +199,10 @@ func (s *sink) note(err error) {
 	if err != nil {
 		s.errors.Add(1)
 	}
-	if (err != nil) == s.failed {
+	if s.failing.Swap(err != nil) == (err != nil) {
 		return
 	}
-	if s.failed = err != nil; s.failed {
+	if err != nil {
 		s.log.Error("the event log cannot be written: packets are decided all the same, events wait and then are lost, and it is tried again", "target", s.target.String(), "why", err)
 		return
 	}

@@ -73,7 +73,7 @@ func TestATargetThatHangsHoldsNobodyUp(t *testing.T) {
 		l.Tell(reloaded1(i))
 	}
 	l.sinks[1].waitWritten(more)
-	c := l.Counters()
+	c := l.Health()
 	if hung, fine := c.Targets[0], c.Targets[1]; hung.Written != 0 || hung.Lost != 5+more || fine.Written != more || fine.Lost != 0 {
 		t.Errorf("%+v", c.Targets)
 	}
@@ -105,7 +105,7 @@ func TestATargetThatHangsKeepsNobodyFromTheLastWords(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	stop()
 	l.Run(ctx, fw)
-	c := l.Counters()
+	c := l.Health()
 	if hung, fine := c.Targets[0], c.Targets[1]; hung.Written != 0 || hung.Lost < 1000 || fine.Written < flows || fine.Lost != 0 {
 		t.Errorf("%+v", c.Targets)
 	}

@@ -18,19 +18,9 @@ func (c *collector) tellStats(now time.Time) {
 	}
 	totals := c.running.Totals()
 	r := c.stats(now, c.started, &totals, elsewhere)
-	r.Own.EventLog = c.logged()
+	r.Own.EventLog = c.Health()
 	c.emit(r)
 	c.tellTenants(now)
-}
-
-// logged is how this log does.
-func (c *collector) logged() *logged {
-	is := c.Counters()
-	out := &logged{Lost: is.Lost, LeftOut: is.LeftOut}
-	for _, t := range is.Targets {
-		out.Targets = append(out.Targets, loggedTo(t))
-	}
-	return out
 }
 
 // tellTenants writes the counters that have moved since they were last written. Where

@@ -67,7 +67,7 @@ func TestEventsGoToSyslogAndAgainWhenItIsBack(t *testing.T) {
 		t.Errorf("after the daemon is back: %v", l)
 	}
 	r.end()
-	if c := r.Counters().Targets[0]; c.Lost != 0 || c.Errors == 0 {
+	if c := r.Health().Targets[0]; c.Lost != 0 || c.Errors == 0 {
 		t.Errorf("%+v", c)
 	}
 }

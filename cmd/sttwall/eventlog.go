@@ -10,7 +10,9 @@ import (
 
 	"sttwall/control"
 	"sttwall/eventlog"
+	"sttwall/internal/vitals"
 	"sttwall/limit"
+	"sttwall/nfq"
 )
 
 // eventLogFlags are the flags of `run` that make an [eventlog.Config].
@@ -59,4 +61,11 @@ func openEventLog(c *eventlog.Config, elsewhere func() []control.Drop) (*eventlo
 	c.Host, _ = os.Hostname() // a host without a name has none in its log
 	c.Elsewhere = elsewhere
 	return eventlog.New(*c)
+}
+
+// vitalsOf returns how a firewall and its event log do.
+func vitalsOf(inline *nfq.Inline, events *eventlog.Log) control.Vitals {
+	v := vitals.Of(inline)
+	v.EventLog = events.Health()
+	return v
 }

@@ -183,7 +183,7 @@ func run(ctx context.Context, c runConfig) error {
 	if socket != nil {
 		server, err := control.NewServer(control.Config{
 			Firewall: inline, Reload: reloads.reload, Temporary: rules, Feed: feed, Recent: recent, Taps: taps,
-			Elsewhere: func() []control.Drop { return vitals.Drops(inline) }, Vitals: func() control.Vitals { return vitals.Of(inline) },
+			Elsewhere: func() []control.Drop { return vitals.Drops(inline) }, Vitals: func() control.Vitals { return vitalsOf(inline, events) },
 			Seen: audited.Seen, Log: c.log, Version: version(), Rules: c.rules, Owner: os.Geteuid(),
 		})
 		if err != nil {

@@ -92,7 +92,7 @@ func TestTheEventLogOfTheDemosTrafficIsWhatWasCounted(t *testing.T) {
 	if len(begun) > 0 {
 		t.Errorf("flows without an end: %v", begun)
 	}
-	if c := log.Counters(); c.Lost != 0 || len(c.LeftOut) != 0 || c.Targets[0].Lost != 0 {
+	if c := log.Health(); c.Lost != 0 || len(c.LeftOut) != 0 || c.Targets[0].Lost != 0 {
 		t.Errorf("lost: %+v", c)
 	}
 	if dropped := count[eventlog.TypeDrop] + count[eventlog.TypeReject]; dropped != totals.FramesDropped || dropped == 0 {
