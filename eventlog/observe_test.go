@@ -182,3 +182,52 @@ func TestTimesAreWrittenAsSuricataWritesThem(t *testing.T) {
 		}
 	}
 }
+
+// A mistake of ours in one line costs that line.
+func TestAMistakeInALineStopsNothing(t *testing.T) {
+	said := make(Said, 100)
+	l, err := New(Config{Targets: []Target{{path: "/x"}}, Sampled: rate(100), Log: slog.New(said)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	core := newCore(t, testRules, l.Observe)
+	c := newCollector(l, core)
+	told := 0
+	c.put = func(*sink, line) {
+		if told++; told == 1 {
+			panic("a mistake")
+		}
+	}
+	core.send(t, 100, "udp 10.0.0.1:9 > 10.0.0.2:54", there)
+	core.send(t, 100, "udp 10.0.0.1:9 > 10.0.0.2:55", there)
+	c.look(time.Now())
+	if told != 2 || l.frames.Waiting() != 0 {
+		t.Errorf("%d told, %d wait", told, l.frames.Waiting())
+	}
+	said.Wait(t, "a mistake in sttwall's event log")
+}
+
+// More than the ring has room for comes between two looks of the clock only if it comes
+// faster than lines are made.
+func TestWhereMuchHappensItLooksAgainAtOnce(t *testing.T) {
+	l, err := New(Config{Targets: []Target{{path: "/x"}}, Sampled: rate(1 << 20), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	core := newCore(t, testRules, l.Observe)
+	c := newCollector(l, core)
+	drop := core.frame(t, 100, "udp 10.0.0.1:9 > 10.0.0.2:54", there)
+	told := 0
+	c.put = func(*sink, line) {
+		if told++; told <= 2*framesRoom {
+			core.process(drop) // one more for each that is taken
+		}
+	}
+	for range framesRoom / 2 {
+		core.process(drop)
+	}
+	c.look(time.Now())
+	if want := 2*framesRoom + framesRoom/2; told != want || l.frames.Lost() != 0 {
+		t.Errorf("%d told, want %d; %d lost", told, want, l.frames.Lost())
+	}
+}
