@@ -101,6 +101,12 @@ tenant "initech" {
   mode           = "audit"
   default_action = "drop"
 
+  rule "web" {
+    action      = "accept"
+    destination = [address_group.web]
+    services    = ["tcp/80"]
+  }
+
   rule "dns" {
     action      = "accept"
     destination = ["10.1.0.53"]

@@ -83,7 +83,7 @@ func TestTheLiveTrafficIsOfManyKindsAndBounded(t *testing.T) {
 	for _, name := range []string{"no-mail", "web", "dns", "database"} {
 		wanted["globex/"+name] = true
 	}
-	wanted["initech/dns"], wanted["10.1.0.7 to port 443"] = true, true
+	wanted["initech/web"], wanted["initech/dns"], wanted["10.1.0.7 to port 443"] = true, true, true
 	for _, e := range l.Events() {
 		delete(wanted, e.Decision.Rule)
 		if e.Verdict == firewall.Drop && e.Reason == reason.TenantDefault && e.Inner.Src == liveDesk && e.Inner.DstPort == portHTTPS {

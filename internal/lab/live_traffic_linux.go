@@ -74,7 +74,7 @@ func (t *traffic) startAcme() {
 	t.lookUp(c, liveAdmin, 1700*time.Millisecond)
 	t.ping(c, liveAdmin, liveWeb, time.Second)
 	t.ping(c, liveDesk6, liveWeb6, 2*time.Second)
-	t.session(c, session{from: liveAdmin, to: netip.AddrPortFrom(liveWeb, portSSH)})
+	t.session(c, session{from: liveAdmin, to: netip.AddrPortFrom(liveWeb, portSSH), pause: time.Second})
 	t.bulk(c, bulk{from: liveWorker, to: netip.AddrPortFrom(liveStorage, portRsync), rate: 2_500_000})
 	t.log(c, liveWorker, 600*time.Millisecond)
 	t.log(c, liveDesk, 1300*time.Millisecond)
@@ -86,7 +86,7 @@ func (t *traffic) startGlobex() {
 	t.browse(c, browser{from: liveWorker, to: liveWeb, port: portHTTP, pause: 900 * time.Millisecond})
 	t.browse(c, browser{from: liveAdmin, to: liveWeb, port: portHTTP, pause: 2 * time.Second})
 	t.lookUp(c, liveWorker, 1300*time.Millisecond)
-	t.session(c, session{from: liveWorker, to: netip.AddrPortFrom(liveStorage, portPostgres), query: true})
+	t.session(c, session{from: liveWorker, to: netip.AddrPortFrom(liveStorage, portPostgres), pause: 700 * time.Millisecond, query: true})
 	t.ping(c, liveDesk, liveWeb, 3*time.Second)                                    // stopped
 	t.try(c, liveDesk, netip.AddrPortFrom(liveWeb, portSMTP), 4*time.Second)       // rejected
 	t.try(c, liveDesk, netip.AddrPortFrom(liveStorage, portPostgres), time.Minute) // passes
@@ -96,8 +96,9 @@ func (t *traffic) startInitech() {
 	c := client{t, InitechA}
 	t.browse(c, browser{from: liveWorker, to: liveWeb, port: portHTTP, pause: 1600 * time.Millisecond})
 	t.lookUp(c, liveWorker, 2*time.Second)
+	// What no rule is about yet.
 	t.ping(c, liveAdmin, liveWeb, 2500*time.Millisecond)
-	t.session(c, session{from: liveAdmin, to: netip.AddrPortFrom(liveStorage, portPostgres), query: true})
+	t.session(c, session{from: liveAdmin, to: netip.AddrPortFrom(liveStorage, portPostgres), pause: 3 * time.Second, query: true})
 }
 
 // client is a tenant's host on side A.
@@ -237,13 +238,14 @@ func (t *traffic) try(c client, from netip.Addr, to netip.AddrPort, pause time.D
 type session struct {
 	from  netip.Addr
 	to    netip.AddrPort
+	pause time.Duration
 	query bool // eight bytes are answered with some thousand; else with themselves
 }
 
 func (t *traffic) session(c client, s session) {
 	answer := make([]byte, 12_000)
-	t.connect(c, connection{s.from, s.to, time.Second}, func(conn net.Conn, r *rand.Rand) error {
-		for t.wait(time.Duration(100+r.IntN(900)) * time.Millisecond) {
+	t.connect(c, connection{s.from, s.to, s.pause}, func(conn net.Conn, r *rand.Rand) error {
+		for t.wait(s.pause/4 + time.Duration(r.Int64N(int64(s.pause)))) {
 			request, n := make([]byte, 8), 8
 			if request[0] = byte(r.Uint32()); s.query {
 				n = 1000 + int(request[0])*40

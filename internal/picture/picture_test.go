@@ -68,7 +68,7 @@ func TestTextHasItsColoursAndPlace(t *testing.T) {
 		{"<&>", "140", "47.5", foreground},
 		{"green", "14", "65.5", palette[10]},
 		{"goes on", "14", "83.5", palette[10]},
-		{"turned", "81.2", "83.5", background},
+		{" turned", "72.8", "83.5", background},
 		{"end", "140", "83.5", foreground},
 		{"blue", "14", "101.5", "#0000ff"},
 		{"faint", "47.6", "101.5", foreground},
