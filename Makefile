@@ -4,7 +4,7 @@ FUZZTIME ?= 10s
 COUNT    ?= 1
 PACKETS  ?= 10000000
 
-.PHONY: check build format vet staticcheck tidy test race fuzz bench benchonce oracle newcomer docs
+.PHONY: check build format vet staticcheck tidy test race fuzz bench benchonce oracle newcomer docs pictures
 
 check: format vet staticcheck tidy race benchonce fuzz newcomer
 
@@ -51,6 +51,10 @@ oracle:
 # The commands of the README in a fresh clone, as root and as an ordinary user.
 newcomer:
 	./scripts/newcomer
+
+# docs/pictures: the live screen of the demo as it is, drawn from a real terminal.
+pictures:
+	go run ./scripts/pictures
 
 # What is generated: docs/reasons.md from the table of reasons, the reference in
 # docs/rules.md from the loader's tables, that in docs/metrics.md from its table.

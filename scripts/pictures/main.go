@@ -27,18 +27,24 @@ const (
 	folder        = "docs/pictures"
 )
 
-// view is a picture: keys to press, and what has to be seen before it is drawn.
+// view is keys to press, then text to type and keys to press after it, what has to be
+// seen then, and the name of the picture of that; "": none is drawn.
 type view struct {
 	name string
 	keys []string
+	text string
+	then []string
 	sees []string
 }
 
 var views = []view{
 	// A minute of traffic, so that the plots are full.
-	{"overview", []string{"1"}, []string{` up 1m`, `1 Overview`, `tenant_default`}},
-	{"flows", []string{"2"}, []string{`TENANT`, `~ audit +initech`, `globex`, `10\.1\.0\.90:873`}},
-	{"drops", []string{"5"}, []string{`REASON`, `l4_offset_mismatch`, `10\.1\.0\.7:\d+ +10\.1\.0\.80:443`}},
+	{name: "overview", keys: []string{"1"}, sees: []string{` up 1m`, `Throughput`, `> acme`, `l4_offset_mismatch`}},
+	{name: "flows", keys: []string{"2"}, sees: []string{`TENANT`, `~ audit +initech`, `globex`, `10\.1\.0\.90:873`}},
+	{name: "drops", keys: []string{"5"}, sees: []string{`REASON`, `l4_offset_mismatch`, `10\.1\.0\.7:\d+ +10\.1\.0\.80:443`}},
+	{keys: []string{"/"}, text: "host:10.1.0.7 dport:443 drop", then: []string{"Enter"}, sees: []string{`dport:443 drop`, `> \S+ +x drop +acme`}},
+	{name: "why", keys: []string{"Enter"}, sees: []string{`> Drop`, `not by +acme/no-telnet`}},
+	{name: "rule", keys: []string{"r"}, sees: []string{`rule "https"`, `rules.hcl:\d+`}},
 }
 
 func main() {
@@ -72,9 +78,11 @@ func draw(ctx context.Context) (err error) {
 		return err
 	}
 	for _, v := range views {
-		fmt.Fprintf(os.Stderr, "%s ...\n", v.name)
+		if v.name != "" {
+			fmt.Fprintf(os.Stderr, "%s/%s.svg ...\n", folder, v.name)
+		}
 		if err := v.draw(ctx, terminal); err != nil {
-			return fmt.Errorf("%s: %w", v.name, err)
+			return err
 		}
 	}
 	return terminal.Press(ctx, "q")
@@ -89,6 +97,11 @@ func (v view) draw(ctx context.Context, terminal *tmux.Terminal) error {
 	if err := terminal.Press(ctx, v.keys...); err != nil {
 		return err
 	}
+	if v.text != "" {
+		if err := errors.Join(terminal.Type(ctx, v.text), terminal.Press(ctx, v.then...)); err != nil {
+			return err
+		}
+	}
 	var patterns []*regexp.Regexp
 	for _, pattern := range v.sees {
 		patterns = append(patterns, regexp.MustCompile(pattern))
@@ -102,6 +115,9 @@ func (v view) draw(ctx context.Context, terminal *tmux.Terminal) error {
 		return true
 	}); err != nil {
 		return err
+	}
+	if v.name == "" {
+		return nil
 	}
 	rows, err := terminal.Coloured(ctx)
 	if err != nil {
