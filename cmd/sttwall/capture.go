@@ -35,7 +35,7 @@ func newCaptureCommand(s streams) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "capture -w {FILE | -}",
-		Short: "Capture frames as the running firewall decides them, with the verdict on each",
+		Short: "Capture frames, with the verdict on each",
 		Long: "capture writes, until ^C, the inner Ethernet frames that the running firewall decides to a pcapng file, or\n" +
 			"with --outer the packets that carried them, as they came. The comment of each packet says what became of it, and why:\n" +
 			"tenant, rule, reason, context ID, outer endpoints. In Wireshark, 'frame.comment contains \"reason=tenant_default\"' finds\n" +

@@ -26,7 +26,7 @@ func newDemoCommand(s streams) *cobra.Command {
 			"transfer, a port scan that is being stopped, a liar about the L4 offset, a tenant in audit mode.\n" +
 			"Without a terminal, or with --once, it tries what should pass and what should not, and prints what\n" +
 			"happened to each; the exit status is 1 if any line is not as expected.",
-		Example: "  sttwall demo\n  sttwall demo --once\n  sttwall demo --no-screen      # the live traffic alone; ask about it from another terminal",
+		Example: "  sttwall demo\n  sttwall demo --once\n  sttwall demo --no-screen      # the live traffic alone",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			screen, err := look.config()
