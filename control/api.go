@@ -14,6 +14,8 @@ type Running interface {
 	// Tallies returns what all workers have counted together, by rule and by
 	// tenant.
 	Tallies() (rules, tenants map[string]firewall.Tally)
+	// TenantTallies returns those of the tenants alone.
+	TenantTallies() map[string]firewall.Tally
 	// Since returns since when each of them is in force, on the firewall's clock.
 	Since() (rules, tenants map[string]int64)
 	// Totals returns what all workers have counted together.

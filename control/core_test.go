@@ -77,6 +77,12 @@ func (c *core) Tallies() (rules, tenants map[string]firewall.Tally) {
 	return rules, tenants
 }
 
+func (c *core) TenantTallies() map[string]firewall.Tally {
+	tenants := map[string]firewall.Tally{}
+	c.worker.Tallies(nil, tenants)
+	return tenants
+}
+
 func (c *core) Since() (rules, tenants map[string]int64) { return c.since.Get() }
 
 func newCore(t testing.TB, rules string) *core {

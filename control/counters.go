@@ -105,7 +105,11 @@ func (s *Server) rules(r *http.Request) (any, error) {
 	p := fw.Shared().Policy()
 	hits, _ := fw.Tallies()
 	since, _ := fw.Since()
+	names := p.Rules()
 	out := ruleList{Rules: []RuleHits{}}
+	if only == "" {
+		out.Rules = make([]RuleHits, 0, len(names))
+	}
 	// Expired rules stay in the policy until another one takes its place.
 	alive := make(map[string]bool)
 	if s.config.Temporary != nil {
@@ -113,7 +117,6 @@ func (s *Server) rules(r *http.Request) (any, error) {
 			alive[policy.TemporaryPrefix+rule.Name] = true
 		}
 	}
-	names := p.Rules()
 	for i, name := range names {
 		if i >= p.FileRules() && (!alive[name] || i > 0 && name == names[i-1]) {
 			continue // gone, or the way back of a rule that goes both ways
@@ -139,7 +142,7 @@ func (s *Server) tenants(r *http.Request) (any, error) {
 	}
 	fw, wall := s.config.Firewall, s.wall()
 	p := fw.Shared().Policy()
-	_, hits := fw.Tallies()
+	hits := fw.TenantTallies()
 	_, since := fw.Since()
 	out := tenantList{Tenants: []TenantHits{}}
 	for i, name := range p.Tenants() {

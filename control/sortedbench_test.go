@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
 	"sttwall/conntrack"
+	"sttwall/filter"
+	"sttwall/firewall"
 	"sttwall/inspect"
 )
 
@@ -37,6 +40,8 @@ func filled(t testing.TB, flows int) *core {
 
 func BenchmarkSortedPage(b *testing.B) {
 	for _, flows := range []int{10_000, 100_000, 1_000_000} {
+		fw := filled(b, flows)
+		s := serve(b, Config{Firewall: fw})
 		for _, q := range []FlowQuery{
 			{Sort: "rate", Descending: true},
 			{Sort: "src"},
@@ -48,8 +53,6 @@ func BenchmarkSortedPage(b *testing.B) {
 				name += ",filter"
 			}
 			b.Run(fmt.Sprintf("flows=%d/sort=%s", flows, name), func(b *testing.B) {
-				fw := filled(b, flows)
-				s := serve(b, Config{Firewall: fw})
 				q.Limit = 200
 				selects, err := parseFilter(q.Filter)
 				if err != nil {
@@ -57,8 +60,10 @@ func BenchmarkSortedPage(b *testing.B) {
 				}
 				b.ReportAllocs()
 				for b.Loop() {
-					s.look.budget = budget{}
-					fw.now += int64(time.Second / 100)
+					s.look.mu.Lock()
+					s.look.budget = budget{paid: -lookSaved} // as if a second had passed
+					s.look.meters.read -= int64(time.Second)
+					s.look.mu.Unlock()
 					page, err := s.look.page(context.Background(), s.Server, &q, selects)
 					if err != nil || page.(FlowPage).Matched < flows*9/10 {
 						b.Fatal(page, err)
@@ -66,5 +71,47 @@ func BenchmarkSortedPage(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkPacketsBesideALook decides packets of known flows while nobody looks, and
+// while one look at a hundred thousand flows follows the other without a pause. A
+// screen has one look a second.
+func BenchmarkPacketsBesideALook(b *testing.B) {
+	fw := filled(b, 100_000)
+	s := serve(b, Config{Firewall: fw})
+	var packets []*firewall.Packet
+	for port := range 4096 {
+		p := fw.frame(b, 100, fmt.Sprintf("udp 10.9.0.1:%d > 10.0.0.2:53", 1000+port), false)
+		p.Checksum = firewall.ChecksumGood
+		packets = append(packets, p)
+	}
+	for _, p := range packets {
+		if !fw.process(p) {
+			b.Fatal("dropped")
+		}
+	}
+	for _, looks := range []string{"none", "all the time"} {
+		b.Run("looks="+looks, func(b *testing.B) {
+			ctx, stop := context.WithCancel(context.Background())
+			var looking sync.WaitGroup
+			if looks != "none" {
+				looking.Go(func() {
+					for ctx.Err() == nil {
+						s.look.mu.Lock()
+						s.look.budget = budget{paid: -lookSaved}
+						s.look.mu.Unlock()
+						s.look.page(ctx, s.Server, &FlowQuery{Sort: "rate", Limit: 200}, new(filter.Filter))
+					}
+				})
+			}
+			n := 0
+			for b.Loop() {
+				n++
+				fw.process(packets[n%len(packets)])
+			}
+			stop()
+			looking.Wait()
+		})
 	}
 }

@@ -162,7 +162,7 @@ func (f *Firewall) countDecision(now int64) {
 }
 
 // Tallies adds what f has counted for each rule ("tenant/rule") and tenant to
-// the maps. It may be called from any goroutine.
+// the maps; nil is left out. It may be called from any goroutine.
 func (f *Firewall) Tallies(rules, tenants map[string]Tally) {
 	f.tallies.mu.Lock()
 	defer f.tallies.mu.Unlock()
@@ -173,8 +173,12 @@ func (f *Firewall) Tallies(rules, tenants map[string]Tally) {
 			to[name] = sum
 		}
 	}
-	add(rules, f.tallies.ruleNames)
-	add(tenants, f.tallies.tenantsNames)
+	if rules != nil {
+		add(rules, f.tallies.ruleNames)
+	}
+	if tenants != nil {
+		add(tenants, f.tallies.tenantsNames)
+	}
 }
 
 // Since remembers since when each rule and tenant is in force: over reloads, as

@@ -316,6 +316,15 @@ func (in *Inline) Tallies() (rules, tenants map[string]firewall.Tally) {
 	return rules, tenants
 }
 
+// TenantTallies returns those of the tenants alone: there can be many rules.
+func (in *Inline) TenantTallies() map[string]firewall.Tally {
+	tenants := make(map[string]firewall.Tally)
+	for _, f := range in.firewalls {
+		f.Tallies(nil, tenants)
+	}
+	return tenants
+}
+
 // Since returns since when each rule ("tenant/rule") and tenant is in force.
 func (in *Inline) Since() (rules, tenants map[string]int64) { return in.since.Get() }
 
