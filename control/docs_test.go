@@ -100,6 +100,7 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 		fmt.Sprintf("| samples of history | %d, a second each |", historySamples),
 		fmt.Sprintf("what is %d %% full", nearlyFull),
 		fmt.Sprintf("longer than %v is answered with 503", words(lookWait.String())),
+		fmt.Sprintf("asks for these flows, at most %d;", MaxFlowIDs),
 		fmt.Sprintf("| `limit` | %d | of the page; at most %d |", DefaultFlows, MaxFlows),
 		fmt.Sprintf("| `limit` | %d | the newest; at most %d |", DefaultRecent, MaxRecent),
 		fmt.Sprintf("| `snap` | %d | bytes of each inner frame; at most %d are kept |", DefaultSnap, RecentSnap),

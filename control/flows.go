@@ -22,6 +22,8 @@ const (
 	// DefaultFlows is how many flows a page has unless told otherwise, and
 	// MaxFlows how many it can have.
 	DefaultFlows, MaxFlows = 1000, 10000
+	// MaxFlowIDs is how many flows can be asked for by their IDs at once.
+	MaxFlowIDs = 256
 	// breath is how many flows are looked at between two looks whether the client
 	// is still there.
 	breath = 4096
@@ -52,9 +54,9 @@ type Flow struct {
 	To       netip.Addr `json:"to,omitzero"`
 	Original Traffic    `json:"original"`
 	Reply    Traffic    `json:"reply"`
-	// OriginalRate and ReplyRate are what went lately, where the page is sorted:
-	// between the last two looks at all flows, half a second apart at least; where a
-	// flow was not there for the first one, on average since it began.
+	// OriginalRate and ReplyRate are what went lately, where the page is sorted or
+	// the flow was asked for by its ID: between the last two looks at it, half a second
+	// apart at least; where it is seen for the first time, on average since it began.
 	OriginalRate *Rate `json:"original_rate,omitempty"`
 	ReplyRate    *Rate `json:"reply_rate,omitempty"`
 	// Begun is in whole seconds. Last is when a packet last kept it alive, Expires
@@ -96,6 +98,9 @@ type FlowQuery struct {
 	Filter string // only those that it selects, see docs/filter.md; "" selects all
 	Limit  int    // of the page, 1 to [MaxFlows]; 0 is [DefaultFlows]
 	After  string // [FlowPage.Next] of the page before; "" begins
+	// IDs are those of the flows that are wanted, at most [MaxFlowIDs]; nothing else of
+	// the query is for them. Those that live come in this order, with their rates.
+	IDs []string
 	// Sort is a key of [FlowSorts]; "": in no order. A sorted page begins at Offset,
 	// and After is not for it. Find is the ID of a flow whose position is wanted.
 	Sort       string
@@ -127,6 +132,9 @@ func (q *FlowQuery) values() url.Values {
 	}
 	if q.After != "" {
 		v.Set("after", q.After)
+	}
+	if len(q.IDs) > 0 {
+		v.Set("id", strings.Join(q.IDs, ","))
 	}
 	if q.Sort != "" {
 		v.Set("sort", q.Sort)
@@ -216,8 +224,34 @@ func yes(v url.Values, name string) (bool, error) {
 	return is, nil
 }
 
+// namedFlows answers with the flows that are asked for by their IDs.
+func (s *Server) namedFlows(r *http.Request) (any, error) {
+	if err := onlyQuery(r, "id"); err != nil {
+		return nil, err
+	}
+	ids := strings.Split(r.URL.Query().Get("id"), ",")
+	if len(ids) > MaxFlowIDs {
+		return nil, refuse(http.StatusBadRequest, "id names %d flows: want at most %d", len(ids), MaxFlowIDs)
+	}
+	handles := make([]conntrack.Handle, len(ids))
+	for i, id := range ids {
+		var err error
+		if handles[i], err = conntrack.ParseHandle(id); err != nil {
+			return nil, refuse(http.StatusBadRequest, "id: %v", err)
+		}
+	}
+	return s.look.named(s, handles), nil
+}
+
 // flows answers with a page of flows.
 func (s *Server) flows(w http.ResponseWriter, r *http.Request) error {
+	if r.URL.Query().Has("id") {
+		page, err := s.namedFlows(r)
+		if err == nil {
+			answer(w, page)
+		}
+		return err
+	}
 	q, after, err := parseFlowQuery(r)
 	if err != nil {
 		return err

@@ -56,6 +56,7 @@ type look struct {
 	names  nameOrder
 
 	// Scratch, for one flow.
+	meter    *meter
 	view     firewall.FlowView
 	record   filter.Record
 	decision policy.Decision
@@ -149,17 +150,43 @@ func (l *look) page(ctx context.Context, s *Server, q *FlowQuery, selects *filte
 			continue // it is over
 		}
 		f := flowOf(&l.view, wall)
-		packets, bytes := l.meters.ratesOf(now, &l.view.Flow)
-		f.OriginalRate, f.ReplyRate = rateOf(packets[0], bytes[0]), rateOf(packets[1], bytes[1])
+		f.OriginalRate, f.ReplyRate = l.meters.ofFlow(now, &l.view.Flow).shown()
 		page.Flows = append(page.Flows, f)
 	}
 	return page, nil
 }
 
-// rateOf shows a rate, in tenths.
-func rateOf(packets, bytes float32) *Rate {
-	tenths := func(x float32) float64 { return math.Round(float64(x)*10) / 10 }
-	return &Rate{Packets: tenths(packets), Bytes: tenths(bytes)}
+// named makes a page of the flows that are asked for by their IDs.
+func (l *look) named(s *Server, handles []conntrack.Handle) FlowPage {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = l.clock()
+	fw := s.config.Firewall
+	now, wall := fw.Now(), s.wall()
+	flows := fw.Shared().FlowLook(now)
+	page := FlowPage{Time: wall(now), Flows: []Flow{}}
+	if l.meters == nil {
+		l.meters.grow(fw.Shared().Flows())
+	}
+	for _, h := range handles {
+		if !flows.Flow(h, &l.view) {
+			continue // it is over, or was never there
+		}
+		f := flowOf(&l.view, wall)
+		f.OriginalRate, f.ReplyRate = l.meters.ofFlow(now, &l.view.Flow).shown()
+		page.Flows = append(page.Flows, f)
+	}
+	page.Matched = len(page.Flows)
+	return page
+}
+
+// shown shows the rates of both directions, in tenths.
+func (m *meter) shown() (original, reply *Rate) {
+	rate := func(i int) *Rate {
+		tenths := func(x float32) float64 { return math.Round(float64(x)*10) / 10 }
+		return &Rate{Packets: tenths(m.packetRate[i]), Bytes: tenths(m.byteRate[i])}
+	}
+	return rate(0), rate(1)
 }
 
 // run looks at all flows. After an error nothing was seen.
@@ -169,14 +196,14 @@ func (l *look) run(ctx context.Context, shared *firewall.Shared, flows *firewall
 		l.names = newNameOrder(p)
 	}
 	l.seen, l.now, l.found = false, now, l.found[:0]
-	l.meters.begin(now, shared.Flows())
+	l.meters.grow(shared.Flows())
 	looked := 0
 	key := sorters[of.sort]
 	flows.Rows(func(r *firewall.FlowRow) bool {
 		if looked++; looked%breath == 0 && ctx.Err() != nil {
 			return false
 		}
-		l.meters.take(now, r)
+		l.meter = l.meters.ofRow(now, r.Row)
 		if l.selects(r, &of, selects) {
 			l.found = append(l.found, sortable{flow: r.Handle()})
 			key(l, r, &l.found[len(l.found)-1])
@@ -184,10 +211,8 @@ func (l *look) run(ctx context.Context, shared *firewall.Shared, flows *firewall
 		return true
 	})
 	if err := ctx.Err(); err != nil {
-		l.meters = meters{} // some are read, some are not
 		return err
 	}
-	l.meters.end(now)
 	l.seen, l.of = true, of
 	return nil
 }
@@ -231,7 +256,7 @@ func (l *look) rest() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.clock()-l.asked >= lookIdle {
-		l.seen, l.found, l.meters, l.names = false, nil, meters{}, nameOrder{}
+		l.seen, l.found, l.meters, l.meter, l.names = false, nil, nil, nil, nameOrder{}
 		l.view, l.decision = firewall.FlowView{}, policy.Decision{}
 		l.record = filter.Record{}
 	}

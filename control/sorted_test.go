@@ -278,15 +278,27 @@ func TestRatesAreOfWhatWentBetweenTwoLooks(t *testing.T) {
 	check("nothing since", flows[2], 0, 0)
 	check("new", flows[3], 8, 0)
 
-	fw.now += int64(meterEvery) - 1
+	fw.now += int64(meterEvery - time.Millisecond)
 	send(100, 1, false)
 	send(5, 4, false)
 	flows = ask()
 	check("too soon for another reading", flows[1], 3, 1.5)
 	check("new, between readings", flows[4], 5, 0)
-	fw.now++
+	fw.now += int64(time.Millisecond)
 	flows = ask()
 	check("half a second after the last reading", flows[1], 200, 0)
+
+	// Single flows are read when they are asked for.
+	fw.now += int64(time.Second)
+	send(7, 1, false)
+	ids := []string{flows[4].ID, "1-2-999", flows[1].ID, "9999-1-1"}
+	page, err := s.dial(t).Flows(context.Background(), FlowQuery{IDs: ids})
+	if err != nil || len(page.Flows) != 2 || page.Matched != 2 || page.Flows[0].ID != ids[0] || page.Flows[1].ID != ids[2] {
+		t.Fatalf("by their IDs: %+v, %v", page, err)
+	}
+	check("by its ID, nothing since", page.Flows[0], 0, 0)
+	check("by its ID", page.Flows[1], 7, 0)
+	check("read already", ask()[1], 7, 0)
 
 	// Another flow in the place of one that is over shares nothing with it.
 	fw.now += int64(time.Hour)
@@ -398,14 +410,14 @@ func TestWhereThereIsNoTimeForALookTheLastOneAnswers(t *testing.T) {
 	now += lookIdle - 1
 	s.look.mu.Unlock()
 	s.look.rest()
-	if !s.look.seen || s.look.meters.shards == nil || s.look.found == nil {
+	if !s.look.seen || s.look.meters == nil || s.look.found == nil {
 		t.Error("it is forgotten too soon")
 	}
 	s.look.mu.Lock()
 	now++
 	s.look.mu.Unlock()
 	s.look.rest()
-	if s.look.seen || s.look.meters.shards != nil || s.look.found != nil || s.look.names.policy != nil {
+	if s.look.seen || s.look.meters != nil || s.look.found != nil || s.look.names.policy != nil {
 		t.Error("it is kept")
 	}
 }
@@ -420,7 +432,7 @@ func TestALookThatNobodyWaitsForEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := &FlowQuery{Sort: "rate", Limit: 10}
-	if _, err := s.look.page(gone, s.Server, q, selects); !errors.Is(err, context.Canceled) || s.look.seen || s.look.meters.shards != nil {
+	if _, err := s.look.page(gone, s.Server, q, selects); !errors.Is(err, context.Canceled) || s.look.seen {
 		t.Errorf("%v", err)
 	}
 	if page, err := s.look.page(context.Background(), s.Server, q, selects); err != nil || page.(FlowPage).Matched < 2*breath {
@@ -487,7 +499,12 @@ func TestParametersOfSortedPagesAreChecked(t *testing.T) {
 		"sort=rate&find=1-2-3-4":               "find: flow ID",
 		"sort=rate&find=1-2-99999999999":       "find: flow ID",
 		"sort=rate&sort=age":                   "the parameter sort is given twice",
-		"sort=rate&limit=0":                    "limit=\"0\": want 1 to 10000",
+		"id=":                                  "id: flow ID \"\": want three numbers",
+		"id=1-2-3,":                            "id: flow ID \"\": want three numbers",
+		"id=1-2-3&sort=rate":                   "knows no parameter \"sort\": it takes id",
+		"id=1-2-3,1-2-3":                       "",
+		"id=" + strings.Repeat("1-2-3,", MaxFlowIDs) + "1-2-3": "id names 257 flows: want at most 256",
+		"sort=rate&limit=0":                           "limit=\"0\": want 1 to 10000",
 		"sort=rate&offset=16777216&desc=1&find=1-2-3": "",
 	} {
 		code, body := raw(t, s.connect(t), get("/v1/flows?"+query))

@@ -62,7 +62,12 @@ func BenchmarkSortedPage(b *testing.B) {
 				for b.Loop() {
 					s.look.mu.Lock()
 					s.look.budget = budget{paid: -lookSaved} // as if a second had passed
-					s.look.meters.read -= int64(time.Second)
+					fw.now += int64(time.Millisecond)
+					for _, shard := range s.look.meters {
+						for i := range shard {
+							shard[i].at -= 1000
+						}
+					}
 					s.look.mu.Unlock()
 					page, err := s.look.page(context.Background(), s.Server, &q, selects)
 					if err != nil || page.(FlowPage).Matched < flows*9/10 {

@@ -43,9 +43,8 @@ type sorter func(l *look, r *firewall.FlowRow, s *sortable)
 
 // sorters are those of [FlowSorts].
 var sorters = map[string]sorter{
-	"rate": func(l *look, r *firewall.FlowRow, s *sortable) {
-		_, bytes := l.meters.rates(l.now, r)
-		s.lo = math.Float64bits(float64(bytes[0]) + float64(bytes[1])) // not negative
+	"rate": func(l *look, _ *firewall.FlowRow, s *sortable) {
+		s.lo = math.Float64bits(float64(l.meter.byteRate[0]) + float64(l.meter.byteRate[1])) // not negative
 	},
 	"bytes": func(_ *look, r *firewall.FlowRow, s *sortable) {
 		_, bytes := r.Counts()
