@@ -4,7 +4,7 @@ FUZZTIME ?= 10s
 COUNT    ?= 1
 PACKETS  ?= 10000000
 
-.PHONY: check build format vet staticcheck tidy test race fuzz bench benchonce oracle newcomer docs pictures
+.PHONY: check build format vet staticcheck tidy test race fuzz bench benchonce oracle newcomer docs pictures screencost
 
 check: format vet staticcheck tidy race benchonce fuzz newcomer
 
@@ -47,6 +47,11 @@ oracle:
 	go test ./policy -count=1 -v -timeout 1h -run TestTheEngineDecidesAndExplainsAsTheDocumentationSays -pairs $(PACKETS)
 	go test ./conntrack -count=1 -v -timeout 1h -run TestRandomSequencesAgreeWithTheModel -packets $(PACKETS)
 	go test ./firewall -count=1 -v -timeout 1h -run TestRandomSequencesThroughTheCoreAgreeWithTheModels -packets $$(($(PACKETS) / 10))
+
+# What somebody who watches costs: throughput with 100,000 flows and a client that asks
+# what the screens ask once a second, and without, in turn.
+screencost:
+	STTWALL_SCREEN_ROUNDS=9 go test ./cmd/sttwall -count=1 -v -run TestWhatAScreenCosts
 
 # The commands of the README in a fresh clone, as root and as an ordinary user.
 newcomer:

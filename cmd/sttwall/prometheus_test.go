@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -245,6 +246,8 @@ func TestARealPrometheusHasDataForEachQueryOfTheDashboard(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		runtime.LockOSThread() // Prometheus ends with the thread that starts it
+		defer runtime.UnlockOSThread()
 		p, err := startPrometheus(ctx, t, binary, address)
 		if err != nil {
 			return err
