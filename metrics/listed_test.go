@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"sttwall/firewall"
 	"sttwall/policy"
 )
@@ -69,8 +71,9 @@ type named struct {
 
 func (n named) Tallies() (rules, tenants map[string]firewall.Tally) { return n.rules, n.tenants }
 
-func TestAFloodOfTenantsAndRulesStaysUnderTheBound(t *testing.T) {
-	const many = 10_000
+// flood is a firewall with so many tenants, a rule each.
+func flood(t testing.TB, many int) named {
+	t.Helper()
 	var text strings.Builder
 	text.WriteString("settings {\n endpoints = [\"any\"]\n}\n")
 	n := named{rules: map[string]firewall.Tally{}, tenants: map[string]firewall.Tally{}}
@@ -80,6 +83,12 @@ func TestAFloodOfTenantsAndRulesStaysUnderTheBound(t *testing.T) {
 		n.tenants[name], n.rules[name+"/a"] = firewall.Tally{Frames: 1, Bytes: 10}, firewall.Tally{Frames: 2}
 	}
 	n.core = newCore(t, text.String())
+	return n
+}
+
+func TestAFloodOfTenantsAndRulesStaysUnderTheBound(t *testing.T) {
+	const many = 10_000
+	n := flood(t, many)
 	m := newMetrics(t, Config{})
 	m.Watch(sourceOf(n))
 	before := scrape(t, m)
@@ -126,5 +135,23 @@ func TestLabelsAreUTF8AndNoneTwice(t *testing.T) {
 	}
 	if got := l.labels["a\xff"]; got != "a\uFFFD" {
 		t.Errorf("the label is %q", got)
+	}
+}
+
+// A scrape as Prometheus makes it, with the counters of a real worker.
+func BenchmarkScrape(b *testing.B) {
+	for _, tenants := range []int{10, 1000, 10_000} {
+		b.Run(fmt.Sprintf("tenants=%d", tenants), func(b *testing.B) {
+			m := newMetrics(b, Config{})
+			m.registry = prometheus.NewRegistry() // not one that checks
+			m.registry.MustRegister((*collector)(m))
+			m.Watch(sourceOf(flood(b, tenants).core))
+			b.ReportAllocs()
+			for b.Loop() {
+				if status, _ := ask(m, "GET", "/metrics"); status != 200 {
+					b.Fatal(status)
+				}
+			}
+		})
 	}
 }
