@@ -32,10 +32,10 @@ type Listener struct {
 // takes the socket away.
 func Listen(path string) (l *Listener, err error) {
 	if len(path) > maxPath {
-		return nil, fmt.Errorf("control socket %s: %d characters, and the kernel takes at most %d", path, len(path), maxPath)
+		return nil, fmt.Errorf("socket %s: %d characters, and the kernel takes at most %d", path, len(path), maxPath)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
+		return nil, fmt.Errorf("socket: %w", err)
 	}
 	// Two that start at once must not take each other's socket for a dead one's.
 	lock, err := lockFile(path + ".lock")
@@ -43,7 +43,7 @@ func Listen(path string) (l *Listener, err error) {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, inUse(path)
 		}
-		return nil, fmt.Errorf("control socket: %w", err)
+		return nil, fmt.Errorf("socket: %w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -55,11 +55,11 @@ func Listen(path string) (l *Listener, err error) {
 	}
 	listener, err := bind(path)
 	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
+		return nil, fmt.Errorf("socket: %w", err)
 	}
 	if err := os.Chmod(path, socketMode); err != nil { // what a umask took from the group
 		listener.Close()
-		return nil, fmt.Errorf("control socket: %w", err)
+		return nil, fmt.Errorf("socket: %w", err)
 	}
 	return &Listener{UnixListener: listener, path: path, lock: lock}, nil
 }
@@ -105,10 +105,10 @@ func removeDead(path string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("control socket: %w", err)
+		return fmt.Errorf("socket: %w", err)
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("control socket %s: there is something else with that name", path)
+		return fmt.Errorf("socket %s: there is something else with that name", path)
 	}
 	c, err := net.Dial("unix", path)
 	if err == nil {
@@ -116,10 +116,10 @@ func removeDead(path string) error {
 		return inUse(path)
 	}
 	if !errors.Is(err, unix.ECONNREFUSED) {
-		return fmt.Errorf("control socket: is another sttwall there? %w", err)
+		return fmt.Errorf("socket: is another sttwall there? %w", err)
 	}
 	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("control socket: %w", err)
+		return fmt.Errorf("socket: %w", err)
 	}
 	return nil
 }
