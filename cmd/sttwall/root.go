@@ -76,7 +76,7 @@ func newRootCommand(s streams) *cobra.Command {
 		newRunCommand(s), newTopCommand(s),
 		newReplayCommand(s), newSuggestCommand(s),
 		newCheckCommand(s), newFmtCommand(s), newExplainCommand(streams{s.in, plain.out, s.err}),
-		newStatsCommand(plain), newFlowsCommand(plain), newRulesCommand(plain), newTenantsCommand(plain), newDropsCommand(plain), newEventsCommand(plain),
+		newStatsCommand(plain), newFlowsCommand(plain), newRulesCommand(plain), newTenantsCommand(plain), withFrames(newDropsCommand(plain), plain), newEventsCommand(plain),
 		newTraceCommand(plain), newCaptureCommand(s),
 		newReloadCommand(plain), newBlockCommand(plain), newAllowCommand(plain), newUnblockCommand(plain), newTemporaryCommand(plain),
 		newNFTCommand(s),
