@@ -70,18 +70,19 @@ func (s *Server) frames(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if q.Explain && q.Outer {
+		return refuse(http.StatusBadRequest, "explain and outer: want one of them; packets are not explained, frames are")
+	}
 	if s.config.Taps == nil {
 		return refuse(http.StatusNotFound, "this sttwall shows no frames")
 	}
 	full := refuse(http.StatusServiceUnavailable, "there are too many who follow frames: try again when some have ended")
-	if peer, _ := peerIn(r); !s.changer(peer) {
-		select {
-		case s.frameReaders <- struct{}{}:
-			defer func() { <-s.frameReaders }()
-		default:
-			return full
-		}
+	peer, _ := peerIn(r)
+	leave, ok := s.followFrames(peer)
+	if !ok {
+		return full
 	}
+	defer leave()
 	config := tap.Config{Snap: q.Snap, Outer: q.Outer}
 	if !selects.All() {
 		config.Wants = (&selector{filter: selects}).wants
@@ -94,6 +95,19 @@ func (s *Server) frames(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer from.Close()
 	return s.streamFrames(w, r, from, &frameStream{server: s, query: q, selects: selects, explains: limit.NewBucket(explainRate)})
+}
+
+// followFrames takes a place for somebody who follows frames; false if there is none.
+func (s *Server) followFrames(who Peer) (leave func(), ok bool) {
+	if s.changer(who) {
+		return func() {}, true
+	}
+	select {
+	case s.frameReaders <- struct{}{}:
+		return func() { <-s.frameReaders }, true
+	default:
+		return nil, false
+	}
 }
 
 // frameStream makes the lines of one reader.

@@ -179,11 +179,31 @@ func TestReadersOfFramesAreBounded(t *testing.T) {
 	for range 8 {
 		followFrames(t, c, FrameQuery{})
 	}
+	s := serve(t, Config{Owner: 4711})
+	readers := 0
+	for range 2 {
+		for {
+			leave, ok := s.followFrames(Peer{UID: 1000})
+			if !ok {
+				break
+			}
+			defer leave()
+			readers++
+		}
+		if leave, ok := s.followFrames(Peer{UID: 4711}); !ok {
+			t.Error("readers keep out the owner")
+		} else {
+			leave()
+		}
+	}
+	if readers != maxFrameReaders {
+		t.Errorf("%d readers", readers)
+	}
 	var refused *Error
 	if err := c.Frames(t.Context(), FrameQuery{}, func(*Frame) error { return nil }, nil); !errors.As(err, &refused) || refused.Code != http.StatusServiceUnavailable {
 		t.Errorf("the ninth: %v", err)
 	}
-	for _, q := range []string{"filter=nonsense:1", "snap=0", "outer=perhaps", "limit=1"} {
+	for _, q := range []string{"filter=nonsense:1", "snap=0", "outer=perhaps", "limit=1", "explain=true&outer=true"} {
 		var none Frame
 		if err := c.call(t.Context(), "GET", "/v1/frames?"+q, nil, &none); err == nil {
 			t.Errorf("%s is taken", q)

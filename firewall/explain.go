@@ -225,7 +225,7 @@ const explainFlows = 64
 // ExplainFirst explains as [Shared.Explain] does what would become of a frame that
 // is the first that a firewall with these rules sees.
 func ExplainFirst(p *policy.Policy, now int64, q *Question) (*Explanation, error) {
-	ids, err := NewFrameIDFilter(FrameIDConfig{})
+	ids, err := NewFrameIDFilter(FrameIDConfig{Bits: minFrameIDBits}) // nothing leaves
 	if err != nil {
 		return nil, err
 	}
