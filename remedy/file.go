@@ -11,7 +11,7 @@ import (
 )
 
 // maxSource is the largest rules file, in bytes, that is loaded again to try a change
-// out. It takes a tenth of a second or so.
+// out. It takes some tenths of a second.
 const maxSource = 1 << 20
 
 // file is the rules file of a policy.

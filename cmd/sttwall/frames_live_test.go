@@ -55,6 +55,7 @@ func TestFramesOfARunningFirewallAreCaptured(t *testing.T) {
 		}
 		t.Run("inner frames in a file", func(t *testing.T) { captureToFile(t, ask) })
 		t.Run("outer packets to standard output", func(t *testing.T) { captureToPipe(t, ask) })
+		t.Run("into a program that looks on", func(t *testing.T) { captureIntoProgram(t, ctx, live.Control) })
 		t.Run("only what is selected", func(t *testing.T) { captureSelected(t, ask) })
 		return nil
 	})
@@ -95,6 +96,40 @@ func captureToPipe(t *testing.T, ask asking) {
 		if !strings.HasPrefix(row[0], "verdict=") || row[1] != "7471" || !strings.Contains(row[0], "from="+row[2]+row[3]+" ") {
 			t.Errorf("a packet: %q", row)
 		}
+	}
+}
+
+// A program that reads the capture while it goes on sees each frame at once: here it has
+// seen enough before the capture ends, as with | wireshark -k -i -.
+func captureIntoProgram(t *testing.T, ctx context.Context, socket string) {
+	binary, err := exec.LookPath("tshark")
+	if err != nil {
+		t.Skip("tshark is not installed; it is to look on")
+	}
+	looker := exec.CommandContext(ctx, binary, "-l", "-i", "-", "-c", "3", "-T", "fields", "-e", "frame.comment")
+	var seen, complaints bytes.Buffer
+	looker.Stdout, looker.Stderr = &seen, &complaints
+	in, err := looker.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := looker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	ended := make(chan int, 1)
+	var said bytes.Buffer
+	go func() {
+		ended <- execute(ctx, []string{"capture", "-w", "-", "--control", socket}, streams{strings.NewReader(""), in, &said})
+	}()
+	if err := looker.Wait(); err != nil {
+		t.Errorf("tshark: %v\n%s", err, &complaints)
+	}
+	enough()
+	<-ended
+	if n := strings.Count(seen.String(), "verdict="); n != 3 {
+		t.Errorf("tshark has seen %d frames: %s\n%s\n%s", n, &seen, &complaints, &said)
 	}
 }
 
