@@ -109,7 +109,15 @@ func (a *app) Init() tea.Cmd {
 }
 
 // Update is the only place where the state changes.
-func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) { return a, a.update(msg) }
+func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	cmds := []tea.Cmd{a.update(msg)}
+	for len(a.env.sent) > 0 {
+		sent := a.env.sent[0]
+		a.env.sent = a.env.sent[1:]
+		cmds = append(cmds, a.update(sent))
+	}
+	return a, tea.Batch(cmds...)
+}
 
 func (a *app) update(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
@@ -203,7 +211,7 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 		if _, open := a.top().(*help); open {
 			return a.back()
 		}
-		return send(openMsg{newHelp(a.env, a.top())})
+		return a.update(openMsg{newHelp(a.env, a.top())})
 	case key.Matches(msg, k.Filter):
 		return a.openPrompt()
 	case key.Matches(msg, k.Pause):
@@ -227,7 +235,7 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 		return a.beginExport()
 	case key.Matches(msg, k.Columns):
 		if c, ok := a.top().(chooser); ok {
-			return send(openMsg{newChooseColumns(a.env, c.Chooser())})
+			return a.update(openMsg{newChooseColumns(a.env, c.Chooser())})
 		}
 	}
 	return a.pass(msg)

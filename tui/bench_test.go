@@ -16,9 +16,9 @@ func newBench(b *testing.B) *app {
 		b.Fatal(err)
 	}
 	a.after = func(time.Duration) tea.Cmd { return nil }
-	a.update(tea.WindowSizeMsg{Width: 200, Height: 60})
+	a.Update(tea.WindowSizeMsg{Width: 200, Height: 60})
 	a.abandon()
-	a.update(a.ask(withStatus)())
+	a.Update(a.ask(withStatus)())
 	return a
 }
 
@@ -40,7 +40,7 @@ func BenchmarkUpdate(b *testing.B) {
 		b.ReportAllocs()
 		keys := []tea.Msg{keyMsg("j"), keyMsg("k")}
 		for i := 0; b.Loop(); i++ {
-			a.update(keys[i%2])
+			a.Update(keys[i%2])
 		}
 	})
 	page, err := a.top().Ask()(context.Background(), a.env.source)

@@ -73,7 +73,7 @@ func (c *chooseColumns) Update(msg tea.Msg) tea.Cmd {
 			return notice(toneWarn, "one column must stay")
 		}
 	case key.Matches(press, k.Enter):
-		return send(closeMsg{})
+		return c.env.send(closeMsg{})
 	}
 	c.of.SetColumns(c.choices)
 	return nil

@@ -53,7 +53,10 @@ func drive(t *testing.T, f *fake, width, height int, change ...func(*Config)) *d
 	return d
 }
 
-func (d *driver) send(msg tea.Msg) { d.run(d.update(msg)) }
+func (d *driver) send(msg tea.Msg) {
+	_, cmd := d.Update(msg)
+	d.run(cmd)
+}
 
 func (d *driver) run(cmd tea.Cmd) {
 	if cmd == nil {

@@ -114,6 +114,18 @@ func TestTheRuleIsAskedForOnceAndCopied(t *testing.T) {
 	}
 }
 
+func TestKeysThatAreTypedAheadMeetWhatTheOnesBeforeHaveOpened(t *testing.T) {
+	d := drive(t, newBusy(), 100, 30)
+	d.press("5")
+	// No command runs meanwhile, as when all keys come in one piece.
+	for _, name := range []string{"end", "enter", "r"} {
+		d.Update(keyMsg(name))
+	}
+	if s, ok := d.top().(*drop); !ok || s.part != partRule {
+		t.Errorf("they lead to\n%s", d.screen())
+	}
+}
+
 func TestNoRuleHelps(t *testing.T) {
 	f := newBusy()
 	f.remedy = control.Remedy{Why: "the sender lies about the L4 offset: look at it"}

@@ -180,12 +180,12 @@ func (s *drops) open() tea.Cmd {
 	if s.onReasons {
 		if d := s.reasons.current(); d != nil {
 			s.onReasons = false
-			return send(gotoMsg{"Drops", "reason:" + filter.Quote(d.Reason)})
+			return s.env.send(gotoMsg{"Drops", "reason:" + filter.Quote(d.Reason)})
 		}
 		return nil
 	}
 	if f := s.frames.current(); f != nil {
-		return send(openMsg{newDrop(s.env, **f)})
+		return s.env.send(openMsg{newDrop(s.env, **f)})
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ func (s *flow) Update(msg tea.Msg) tea.Cmd {
 		return s.sample()
 	case tea.KeyPressMsg:
 		if key.Matches(msg, s.env.keys.RuleOf) && s.rule != nil {
-			return send(openMsg{newRule(s.env, *s.rule)})
+			return s.env.send(openMsg{newRule(s.env, *s.rule)})
 		}
 	}
 	s.scroll.Update(msg, s.env, len(s.lines(s.env.width)))

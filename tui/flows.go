@@ -111,7 +111,7 @@ func (s *flows) Update(msg tea.Msg) tea.Cmd {
 	case answer:
 		s.take(msg)
 		if s.table.missing() {
-			return send(askMsg{})
+			return s.env.send(askMsg{})
 		}
 		return nil
 	case tea.KeyPressMsg:
@@ -124,14 +124,14 @@ func (s *flows) Update(msg tea.Msg) tea.Cmd {
 		}
 	}
 	if _, resorted := s.table.Update(msg); resorted || s.table.missing() {
-		return send(askMsg{})
+		return s.env.send(askMsg{})
 	}
 	return nil
 }
 
 func (s *flows) open() tea.Cmd {
 	if f := s.table.current(); f != nil {
-		return send(openMsg{newFlow(s.env, *f)})
+		return s.env.send(openMsg{newFlow(s.env, *f)})
 	}
 	return nil
 }

@@ -238,9 +238,9 @@ func (s *overview) open() tea.Cmd {
 	case at < 0:
 		return nil
 	case s.onDrops:
-		return send(gotoMsg{"Drops", "reason:" + filter.Quote(s.drops[at].Reason)})
+		return s.env.send(gotoMsg{"Drops", "reason:" + filter.Quote(s.drops[at].Reason)})
 	}
-	return send(gotoMsg{"Flows", "tenant:" + filter.Quote(s.tenants[at].Tenant)})
+	return s.env.send(gotoMsg{"Flows", "tenant:" + filter.Quote(s.tenants[at].Tenant)})
 }
 
 // click selects a line, and opens the selected one.

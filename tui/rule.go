@@ -42,7 +42,7 @@ func (s *rule) Update(msg tea.Msg) tea.Cmd {
 		}
 	case tea.KeyPressMsg:
 		if key.Matches(msg, s.env.keys.FlowsOf) {
-			return send(gotoMsg{"Flows", "rule:" + filter.Quote(s.rule.Rule)})
+			return s.env.send(gotoMsg{"Flows", "rule:" + filter.Quote(s.rule.Rule)})
 		}
 	}
 	s.scroll.Update(msg, s.env, len(s.lines(s.env.width)))

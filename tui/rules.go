@@ -26,7 +26,7 @@ func newRules(e *env) screen {
 		},
 		fields: []string{"tenant", "rule", "text", "bytes", "packets"},
 		open: func(r *control.RuleHits) tea.Cmd {
-			return send(openMsg{newRule(e, *r)})
+			return e.send(openMsg{newRule(e, *r)})
 		},
 	}
 	s.table = newTable(e, ruleColumns(&s.listing), s.id)

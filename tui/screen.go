@@ -112,11 +112,8 @@ type (
 	}
 )
 
-// send is the command that sends a message.
-func send(m tea.Msg) tea.Cmd { return func() tea.Msg { return m } }
-
 // notice is the command that says something in the status line.
-func notice(as tone, text string) tea.Cmd { return send(noticeMsg{text, as}) }
+func notice(as tone, text string) tea.Cmd { return func() tea.Msg { return noticeMsg{text, as} } }
 
 // env is what screens share with the app, which alone changes it.
 type env struct {
@@ -147,6 +144,15 @@ type env struct {
 
 	ctx    context.Context
 	source Firewall
+	// sent are messages of screens that the app has not taken yet.
+	sent []tea.Msg
+}
+
+// send sends a message to the app, which takes it as soon as the screen is done: a key
+// that was typed meanwhile meets what this one has opened. It returns no command.
+func (e *env) send(m tea.Msg) tea.Cmd {
+	e.sent = append(e.sent, m)
+	return nil
 }
 
 // rates are a second.

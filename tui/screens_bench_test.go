@@ -22,9 +22,9 @@ func BenchmarkScreens(b *testing.B) {
 			b.Fatal(err)
 		}
 		a.after = func(time.Duration) tea.Cmd { return nil }
-		a.update(tea.WindowSizeMsg{Width: 200, Height: 60})
+		a.Update(tea.WindowSizeMsg{Width: 200, Height: 60})
 		a.abandon()
-		a.update(a.ask(withStatus)())
+		a.Update(a.ask(withStatus)())
 		b.Run("screen="+name+"/size=200x60/view", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
