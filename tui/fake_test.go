@@ -23,19 +23,23 @@ var (
 
 // fake is a firewall that answers what its fields say. It is asked from goroutines.
 type fake struct {
-	mu      sync.Mutex
-	err     error // of every call, if not nil
-	status  control.Status
-	flows   []control.Flow
-	tenants []control.TenantHits
-	rules   []control.RuleHits
-	drops   []control.Drop
-	recent  control.RecentDrops
-	health  control.Health
-	history control.History
-	frames  []control.Frame // what Frames streams before it waits
-	explain control.Explanation
-	remedy  control.Remedy
+	mu  sync.Mutex
+	err error // of every call, if not nil
+	// flowsErr is that of Flows, reloaded and reloadErr what Reload returns.
+	flowsErr  error
+	reloaded  control.Reloaded
+	reloadErr error
+	status    control.Status
+	flows     []control.Flow
+	tenants   []control.TenantHits
+	rules     []control.RuleHits
+	drops     []control.Drop
+	recent    control.RecentDrops
+	health    control.Health
+	history   control.History
+	frames    []control.Frame // what Frames streams before it waits
+	explain   control.Explanation
+	remedy    control.Remedy
 	// asked counts the calls by their name.
 	asked map[string]int
 }
@@ -119,7 +123,10 @@ func (f *fake) Remedy(context.Context, control.RemedyRequest) (control.Remedy, e
 	return f.remedy, f.call("remedy")
 }
 func (f *fake) Reload(context.Context) (control.Reloaded, error) {
-	return control.Reloaded{}, f.call("reload")
+	if err := f.call("reload"); err != nil {
+		return control.Reloaded{}, err
+	}
+	return f.reloaded, f.reloadErr
 }
 
 func (f *fake) Frames(ctx context.Context, _ control.FrameQuery, each func(*control.Frame) error, _ func(uint64)) error {
@@ -137,8 +144,8 @@ func (f *fake) Frames(ctx context.Context, _ control.FrameQuery, each func(*cont
 
 // Flows sorts, filters and cuts pages in the plainest way.
 func (f *fake) Flows(_ context.Context, q control.FlowQuery) (page control.FlowPage, err error) {
-	if err := f.call("flows"); err != nil {
-		return page, err
+	if err := f.call("flows"); err != nil || f.flowsErr != nil {
+		return page, errors.Join(err, f.flowsErr)
 	}
 	selects, err := filter.Parse(q.Filter)
 	if err != nil {

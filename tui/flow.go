@@ -36,7 +36,11 @@ func (s *flow) Title() string {
 
 func (s *flow) Keys() []key.Binding {
 	k := s.env.keys
-	return []key.Binding{k.RuleOf, k.Copy, k.Up, k.Down}
+	keys := []key.Binding{k.Copy, k.Up, k.Down}
+	if s.rule != nil {
+		keys = append([]key.Binding{k.RuleOf}, keys...)
+	}
+	return keys
 }
 
 // flowAnswer is the flow, nil if it is not there any more, and its rule.

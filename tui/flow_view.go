@@ -82,6 +82,9 @@ func (s *flow) facts(room int) []string {
 	direction("<  replies", f.Reply, f.ReplyRate, s.reply, tonePlot2)
 	lines = append(lines, "", e.line(room, piece{toneTitle, "Tunnel"}))
 	add("endpoints", piece{toneText, addressText(f.From) + " > " + addressText(f.To)})
+	if ports := s.outerPorts(); ports != nil {
+		add("source ports", ports...)
+	}
 	context := func(label string, id control.ContextID) {
 		add(label, piece{toneText, contextText(id)}, piece{toneDim, fmt.Sprintf("  = %d", uint64(id))})
 		add("", piece{toneDim, "OVN  "}, piece{toneText, ovnText(uint64(id))})
@@ -97,6 +100,26 @@ func (s *flow) facts(room int) []string {
 		lines = append(lines, "", e.line(room, piece{toneBad, s.err.Error()}))
 	}
 	return lines
+}
+
+// outerPorts are those of the outer packets, as the newest frames had them; the
+// senders choose them.
+func (s *flow) outerPorts() (pieces []piece) {
+	var newest [2]*control.Frame
+	for i := range s.frames {
+		f := &s.frames[i]
+		if s.sent(f) {
+			newest[0] = f
+		} else {
+			newest[1] = f
+		}
+	}
+	for i, arrow := range []string{"> ", "< "} {
+		if f := newest[i]; f != nil {
+			pieces = append(pieces, piece{toneDim, arrow}, piece{toneText, fmt.Sprintf("%d   ", f.SrcPort)})
+		}
+	}
+	return pieces
 }
 
 // ruleLines are the rule as it stands in the file.

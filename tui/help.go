@@ -5,13 +5,14 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// help shows the key map.
+// help shows the key map, first what works on the screen that it lies over.
 type help struct {
 	env    *env
+	over   screen
 	scroll scroll
 }
 
-func newHelp(e *env, _ screen) *help { return &help{env: e} }
+func newHelp(e *env, over screen) *help { return &help{env: e, over: over} }
 
 func (h *help) Title() string       { return "Help" }
 func (h *help) Ask() question       { return nil }
@@ -29,15 +30,15 @@ func (h *help) View(width, height int) string {
 // lines are the groups of keys, in two columns of groups where there is room.
 func (h *help) lines(room int) []string {
 	var left, right []string
-	groups := h.env.keys.groups()
+	groups := append([]keyGroup{{"Here, on " + h.over.Title(), h.over.Keys()}}, h.env.keys.groups()...)
 	columns := 1
-	if room >= 110 {
+	if room >= 80 {
 		columns = 2
 	}
 	each := room / columns
 	for i, g := range groups {
 		into := &left
-		if columns == 2 && i > 0 {
+		if columns == 2 && i > 1 {
 			into = &right
 		}
 		if len(*into) > 0 {
@@ -51,7 +52,7 @@ func (h *help) lines(room int) []string {
 	marks := []string{"", h.env.line(each, piece{toneTitle, "Verdicts"})}
 	for _, v := range []struct{ verdict, says string }{
 		{"accept", "the rules let it pass"}, {"drop", "dropped"}, {"reject", "dropped, and answered"},
-		{"audit", "passes, and only because of audit mode"},
+		{"audit", "passes by audit mode alone"},
 	} {
 		marks = append(marks, h.env.line(each-1, piece{toneText, "  "}, piece{verdictTone(v.verdict), fit(verdictText(v.verdict), 9)}, piece{toneText, v.says}))
 	}

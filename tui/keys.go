@@ -19,7 +19,7 @@ type keyMap struct {
 	// Between parts of a screen.
 	Part key.Binding
 	// In detail screens.
-	RuleOf, FlowsOf, Rule key.Binding
+	RuleOf, FlowsOf, Reload, Rule key.Binding
 }
 
 func bind(shown, does string, keys ...string) key.Binding {
@@ -52,11 +52,11 @@ func newKeyMap(inside bool) *keyMap {
 		Bottom:   bind("G End", "end", "G", "end", ">"),
 		Enter:    bind("Enter", "detail", "enter"),
 		Sort:     bind("s S-→", "sort: by the next column", "s", "shift+right"),
-		SortBack: bind("S-←", "sort back: by the column before", "shift+left"),
+		SortBack: bind("S-←", "sort back: column before", "shift+left"),
 		Reverse:  bind("S", "turn: the other order", "S"),
 		Follow:   bind("f", "follow: stay at the top", "f"),
 		Freeze:   bind("Space", "freeze: the row stays on top", "space"),
-		Columns:  bind("c", "columns: which, and in what order", "c"),
+		Columns:  bind("c", "columns: which, what order", "c"),
 
 		Toggle:   bind("Space", "show or hide", "space"),
 		MoveUp:   bind("K S-↑", "move up", "K", "shift+up"),
@@ -69,6 +69,7 @@ func newKeyMap(inside bool) *keyMap {
 
 		Part:    bind("←→ h l", "other part", "left", "right", "h", "l"),
 		RuleOf:  bind("Enter", "its rule", "enter"),
+		Reload:  bind("R", "reload: the rules file", "R"),
 		FlowsOf: bind("Enter", "its flows", "enter"),
 
 		Rule: bind("r", "rule that would allow it", "r"),
@@ -94,7 +95,7 @@ func (k *keyMap) groups() []keyGroup {
 		{"Typing a filter", []key.Binding{k.Apply, k.Complete, k.Past, k.Cancel}},
 		{"Choosing columns", []key.Binding{k.Toggle, k.MoveUp, k.MoveDown}},
 		{"Detail of a flow", []key.Binding{k.RuleOf}},
-		{"Detail of a rule", []key.Binding{k.FlowsOf}},
+		{"Rules, and detail of a rule", []key.Binding{k.FlowsOf, k.Reload}},
 		{"Overview, drops and their detail", []key.Binding{k.Part, k.Rule}},
 	}
 }

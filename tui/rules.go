@@ -2,7 +2,11 @@ package tui
 
 import (
 	"context"
+	"fmt"
+	"strings"
+	"time"
 
+	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
 
 	"sttwall/control"
@@ -12,6 +16,8 @@ import (
 // rules is the screen of the rules, in the order of the rules file unless sorted.
 type rules struct {
 	listing[control.RuleHits]
+	// reload is until when a second press of the key reloads.
+	reload time.Time
 }
 
 func newRules(e *env) screen {
@@ -32,4 +38,57 @@ func newRules(e *env) screen {
 	s.table = newTable(e, ruleColumns(&s.listing), s.id)
 	s.table.sortBy = "place"
 	return s
+}
+
+func (s *rules) Keys() []key.Binding {
+	return append(s.listing.Keys(), s.env.keys.Reload)
+}
+
+// reloaded is the answer to a reload.
+type reloaded control.Reloaded
+
+// Update takes the key that has the rules file read again, which wants to be pressed
+// twice, and leaves the rest to the listing.
+func (s *rules) Update(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case tea.KeyPressMsg:
+		if !key.Matches(msg, s.env.keys.Reload) {
+			s.reload = time.Time{}
+			break
+		}
+		now := s.env.now()
+		if now.Before(s.reload) {
+			s.reload = time.Time{}
+			return s.env.call(s, func(ctx context.Context, fw Firewall) (any, error) {
+				r, err := fw.Reload(ctx)
+				return reloaded(r), err
+			})
+		}
+		s.reload = now.Add(noticeFor)
+		return notice(toneWarn, s.env.keys.Reload.Help().Key+" once more has the firewall read "+s.env.status.Rules+" again, and puts it in force")
+	case answer:
+		if r, ok := msg.value.(reloaded); ok {
+			return tea.Batch(reloadNotice(r, msg.err), send(askMsg{}))
+		}
+	}
+	return s.listing.Update(msg)
+}
+
+// reloadNotice says what came of a reload.
+func reloadNotice(r reloaded, err error) tea.Cmd {
+	if err != nil {
+		first, _, more := strings.Cut(err.Error(), "\n")
+		if more {
+			first += " ... ('sttwall check' says all)"
+		}
+		return notice(toneBad, "nothing has changed: "+first)
+	}
+	text := fmt.Sprintf("in force: %s, %s", counted(r.Tenants, "tenant"), counted(r.Rules, "rule"))
+	if r.FlowsEnded > 0 {
+		text += fmt.Sprintf("; %s ended", counted(r.FlowsEnded, "flow"))
+	}
+	if n := len(r.Warnings); n > 0 {
+		return notice(toneWarn, text+fmt.Sprintf("; %s, see 'sttwall check'", counted(n, "warning")))
+	}
+	return notice(toneGood, text)
 }
