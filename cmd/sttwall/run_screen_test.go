@@ -11,7 +11,7 @@ import (
 
 func TestTheLiveScreenNeedsATerminal(t *testing.T) {
 	for _, args := range [][]string{{"top", "--control", "x"}, {"run", "--rules", acceptAll, "--control", "x", "--tui"}} {
-		if status, _, stderr := sttwall(args...); status != statusRefused || !strings.Contains(stderr, "needs a terminal: 'sttwall flows'") {
+		if status, _, stderr := sttwall(args...); status != statusRefused || !strings.Contains(stderr, "needs a terminal: 'sttwall stats --watch'") {
 			t.Errorf("%v: status %d, %s", args, status, stderr)
 		}
 	}

@@ -41,7 +41,8 @@ func newTopCommand(s streams) *cobra.Command {
 		Use:   "top",
 		Short: "Watch the running firewall live",
 		Long: "top shows flows, tenants, rules, drops and health of a running firewall, once a second, until q. The keys\n" +
-			"that work stand at the bottom, ? lists all of them. It asks over the control socket, and changes nothing.",
+			"that work stand at the bottom, ? lists all of them. It asks over the control\n" +
+			"socket, and changes nothing, unless you have it read the rules again on the screen of the rules.",
 		Example: "  sttwall top\n  sttwall top --screen flows --filter 'tenant:acme not accept'",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -66,10 +67,10 @@ func newTopCommand(s streams) *cobra.Command {
 // canWatch says why the live screen cannot be shown.
 func canWatch(s streams) error {
 	if !terminal(s.out) || !terminal(s.in) {
-		return errors.New("the live screen needs a terminal: 'sttwall flows', 'drops' and 'events' write text")
+		return errors.New("the live screen needs a terminal: 'sttwall stats --watch', 'flows', 'drops' and 'events' write text")
 	}
 	if err := tui.Capable(os.Environ()); err != nil {
-		return fmt.Errorf("%w: 'sttwall flows', 'drops' and 'events' write plain text", err)
+		return fmt.Errorf("%w: 'sttwall stats --watch', 'flows', 'drops' and 'events' write plain text", err)
 	}
 	return nil
 }
