@@ -23,7 +23,7 @@ const (
 	dropParts
 )
 
-// drop is the detail of a dropped frame.
+// drop is the detail of a frame, of a dropped one mostly.
 type drop struct {
 	env   *env
 	frame control.Frame
@@ -71,11 +71,31 @@ func newDrop(e *env, f control.Frame) *drop {
 	return s
 }
 
-func (s *drop) Title() string { return "Drop" }
+func (s *drop) Title() string {
+	if s.passed() {
+		return "Packet"
+	}
+	return "Drop"
+}
+
+// passed reports whether the rules let it pass: then there is nothing to allow.
+func (s *drop) passed() bool { return s.frame.Verdict == "accept" }
+
+// parts is how many of the parts there are.
+func (s *drop) parts() dropPart {
+	if s.passed() {
+		return partRule
+	}
+	return dropParts
+}
 
 func (s *drop) Keys() []key.Binding {
 	k := s.env.keys
-	return []key.Binding{k.Rule, k.Part, k.Copy, k.Up, k.Down}
+	keys := []key.Binding{k.Part, k.Copy, k.Up, k.Down}
+	if !s.passed() {
+		keys = append([]key.Binding{k.Rule}, keys...)
+	}
+	return keys
 }
 
 // Answers of what a drop asks.
@@ -109,6 +129,9 @@ func (s *drop) Ask() question {
 
 // askRule asks for the smallest rule that would let it pass.
 func (s *drop) askRule() tea.Cmd {
+	if s.passed() {
+		return notice(toneText, "it passes: nothing has to be allowed")
+	}
 	s.part = partRule
 	if s.ruleAsked {
 		return nil
@@ -167,9 +190,9 @@ func (s *drop) press(msg tea.KeyPressMsg) tea.Cmd {
 	case key.Matches(msg, k.Part):
 		step := dropPart(1)
 		if backwards(msg) {
-			step = dropParts - 1
+			step = s.parts() - 1
 		}
-		if s.part = (s.part + step) % dropParts; s.part == partRule {
+		if s.part = (s.part + step) % s.parts(); s.part == partRule {
 			return s.askRule()
 		}
 	case key.Matches(msg, k.Up):

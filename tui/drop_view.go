@@ -63,8 +63,11 @@ func (s *drop) seenText(part dropPart, room, height int) []string {
 func (s *drop) headLine(room int) string {
 	f := &s.frame
 	as := verdictTone(f.Verdict)
-	pieces := []piece{{as, verdictText(f.Verdict)}, {toneText, "  "}, {toneStrong, cmp.Or(f.Reason, "no reason")}, {toneText, "  "},
-		{toneText, cmp.Or(f.Tenant, "no tenant") + "  "}}
+	pieces := []piece{{as, verdictText(f.Verdict)}, {toneText, "  "}}
+	if !s.passed() {
+		pieces = append(pieces, piece{toneStrong, cmp.Or(f.Reason, "no reason")}, piece{toneText, "  "})
+	}
+	pieces = append(pieces, piece{toneText, cmp.Or(f.Tenant, "no tenant") + "  "})
 	if f.Src.IsValid() {
 		pieces = append(pieces, piece{toneText, frameProtocol(f) + " "}, piece{toneStrong, end(f.Src, f.Inner.SrcPort)}, piece{toneDim, " > "}, piece{toneStrong, end(f.Dst, f.DstPort)})
 	} else if p := frameProtocol(f); p != "" {
@@ -77,7 +80,7 @@ func (s *drop) headLine(room int) string {
 func (s *drop) partsLine(room int) string {
 	e := s.env
 	var pieces []piece
-	for part, name := range [dropParts]string{"Why", "Frame", "Rule that would allow it"} {
+	for part, name := range []string{"Why", "Frame", "Rule that would allow it"}[:s.parts()] {
 		if dropPart(part) == s.part {
 			pieces = append(pieces, piece{toneTitle, "[" + name + "]"}, piece{toneText, " "})
 		} else {
@@ -127,10 +130,12 @@ func (s *drop) whyLines(room int) []string {
 	e, f := s.env, &s.frame
 	var lines []string
 	say := func(label string, as tone, text string) { lines = append(lines, e.told(room, label, as, text)...) }
-	meaning, remedy := reasonWords(f.Reason)
-	say("why", toneText, meaning)
-	say("do", toneText, remedy)
-	if len(f.Data) > 0 {
+	if !s.passed() {
+		meaning, remedy := reasonWords(f.Reason)
+		say("why", toneText, meaning)
+		say("do", toneText, remedy)
+	}
+	if len(f.Data) > 0 && !s.passed() {
 		lines = append(lines, e.line(room, piece{toneDim, fit("", whyLabel)}, piece{toneKey, "r"}, piece{toneText, " shows the smallest rule that would have allowed it"}))
 	}
 	if p := f.Spoofed; p != nil {

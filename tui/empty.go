@@ -44,6 +44,9 @@ func (e *env) empty(room, height int, t emptyTable) string {
 			fmt.Sprintf("%s hides %s.", clean(e.filter.String()), counted(t.hidden, t.what)),
 			"/ changes the filter, Esc takes it away.",
 		}
+		if t.what == "flow" {
+			more = append(more, "What was dropped has made no flow: the screen Drops has it, under the same filter.")
+		}
 	default:
 		title, more = "No "+t.what+"s yet", t.more
 		if more == nil {

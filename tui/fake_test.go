@@ -27,6 +27,7 @@ type fake struct {
 	err error // of every call, if not nil
 	// flowsErr is that of Flows, reloaded and reloadErr what Reload returns.
 	flowsErr  error
+	framesErr error // of Frames
 	reloaded  control.Reloaded
 	reloadErr error
 	status    control.Status
@@ -130,8 +131,8 @@ func (f *fake) Reload(context.Context) (control.Reloaded, error) {
 }
 
 func (f *fake) Frames(ctx context.Context, _ control.FrameQuery, each func(*control.Frame) error, _ func(uint64)) error {
-	if err := f.call("frames"); err != nil {
-		return err
+	if err := f.call("frames"); err != nil || f.framesErr != nil {
+		return cmp.Or(err, f.framesErr)
 	}
 	for i := range f.frames {
 		if err := each(&f.frames[i]); err != nil {

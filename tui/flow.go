@@ -37,6 +37,9 @@ func (s *flow) Title() string {
 func (s *flow) Keys() []key.Binding {
 	k := s.env.keys
 	keys := []key.Binding{k.Copy, k.Up, k.Down}
+	if len(s.frames) > 0 {
+		keys = append([]key.Binding{k.Packet}, keys...)
+	}
 	if s.rule != nil {
 		keys = append([]key.Binding{k.RuleOf}, keys...)
 	}
@@ -109,8 +112,11 @@ func (s *flow) Update(msg tea.Msg) tea.Cmd {
 		s.original, s.reply = grow(s.original, s.flow.OriginalRate), grow(s.reply, s.flow.ReplyRate)
 		return s.sample()
 	case tea.KeyPressMsg:
-		if key.Matches(msg, s.env.keys.RuleOf) && s.rule != nil {
+		switch k := s.env.keys; {
+		case key.Matches(msg, k.RuleOf) && s.rule != nil:
 			return s.env.send(openMsg{newRule(s.env, *s.rule)})
+		case key.Matches(msg, k.Packet) && len(s.frames) > 0:
+			return s.env.send(openMsg{newDrop(s.env, s.frames[len(s.frames)-1])})
 		}
 	}
 	s.scroll.Update(msg, s.env, len(s.lines(s.env.width)))

@@ -21,8 +21,8 @@ const (
 	// is waited for them: a fast flow shows some of its frames, and costs little.
 	sampleFrames = 8
 	sampleTime   = 900 * time.Millisecond
-	// frameSnap is how many bytes of each are asked for: the headers.
-	frameSnap = 128
+	// frameSnap is how many bytes of each are asked for.
+	frameSnap = 256
 )
 
 // frameSample is what came of one go.
@@ -43,11 +43,13 @@ func sampleOf(f *control.Flow, wait time.Duration) question {
 			}
 			return nil
 		}, nil)
-		// That the time is over, or that there are enough, is no error.
-		if ctx.Err() != nil || errors.Is(err, errEnough) {
-			err = nil
+		var refused *control.Error
+		if errors.As(err, &refused) {
+			return sample, refused
 		}
-		return sample, err
+		// That the time is over, that there are enough, or that the firewall has gone
+		// meanwhile, says nothing about frames.
+		return sample, nil
 	}
 }
 
@@ -76,14 +78,9 @@ func (s *flow) sample() tea.Cmd {
 	return s.env.call(s, sampleOf(&s.flow, s.env.sampleTime))
 }
 
-// takeFrames takes a sample. A firewall that refuses them is not asked again; one that
-// does not answer is.
-func (s *flow) takeFrames(sample frameSample, err error) {
-	s.sampling = false
-	var refused *control.Error
-	if errors.As(err, &refused) {
-		s.noFrames = err
-	}
+// takeFrames takes a sample. A firewall that refuses them is not asked again.
+func (s *flow) takeFrames(sample frameSample, refused error) {
+	s.sampling, s.noFrames = false, refused
 	s.frames = append(s.frames, sample...)
 	s.frames = s.frames[max(0, len(s.frames)-lastFrames):]
 }

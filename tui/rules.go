@@ -68,7 +68,7 @@ func (s *rules) Update(msg tea.Msg) tea.Cmd {
 		return notice(toneWarn, s.env.keys.Reload.Help().Key+" once more has the firewall read "+s.env.status.Rules+" again, and puts it in force")
 	case answer:
 		if r, ok := msg.value.(reloaded); ok {
-			return tea.Batch(reloadNotice(r, msg.err), send(askMsg{}))
+			return tea.Batch(reloadNotice(r, msg.err), s.env.send(askMsg{}))
 		}
 	}
 	return s.listing.Update(msg)
