@@ -43,7 +43,7 @@ var views = []view{
 	{name: "flows", keys: []string{"2"}, sees: []string{`TENANT`, `~ audit +initech`, `globex`, `10\.1\.0\.90:873`}},
 	{name: "drops", keys: []string{"5"}, sees: []string{`REASON`, `l4_offset_mismatch`, `10\.1\.0\.7:\d+ +10\.1\.0\.80:443`}},
 	{keys: []string{"/"}, text: "host:10.1.0.7 dport:443 drop", then: []string{"Enter"}, sees: []string{`dport:443 drop`, `> \S+ +x drop +acme`}},
-	{name: "why", keys: []string{"Enter"}, sees: []string{`> Drop`, `not by +acme/no-telnet`}},
+	{name: "why", keys: []string{"Enter"}, sees: []string{`> Drop`, `acme/no-telnet \(rules\.hcl:`}},
 	{name: "rule", keys: []string{"r"}, sees: []string{`rule "https"`, `rules.hcl:\d+`}},
 }
 
