@@ -22,6 +22,9 @@ const (
 	lookSaved = 5 * time.Second
 	// lookWait is how long a question waits that another look would answer.
 	lookWait = 10 * time.Second
+	// lookAgain is how long other parts of what a look has found are answered from it,
+	// though there were time for another one.
+	lookAgain = 100 * time.Millisecond
 	// lookIdle is how long what a look needs is kept without a question.
 	lookIdle = time.Minute
 )
@@ -33,6 +36,12 @@ type selection struct {
 	filter     string
 	sort       string
 	descending bool
+}
+
+// part says which of them are on the page, and what else is asked.
+type part struct {
+	offset, limit int
+	find          string
 }
 
 func selectionOf(q *FlowQuery) selection {
@@ -48,6 +57,8 @@ type look struct {
 	mu     sync.Mutex // of all below
 	budget budget
 	asked  time.Duration // for the last time
+	looked time.Duration // for the last time
+	part   part          // that was asked for then
 	of     selection     // valid if seen
 	seen   bool
 	now    int64 // of the look, on the firewall's clock
@@ -125,11 +136,15 @@ func (l *look) page(ctx context.Context, s *Server, q *FlowQuery, selects *filte
 	fw, of := s.config.Firewall, selectionOf(q)
 	now := fw.Now()
 	flows := fw.Shared().FlowLook(now)
+	is := part{q.Offset, q.Limit, q.Find}
 	switch began := l.clock(); {
+	case l.seen && l.of == of && l.names.policy == flows.Policy() && l.part != is && began-l.looked < lookAgain:
+		l.asked = began
 	case l.budget.wait(began) == 0:
 		var err error
 		took := processorTime(func() { err = l.run(ctx, fw.Shared(), flows, now, of, selects) })
 		l.asked = l.clock()
+		l.looked = l.asked
 		l.budget.spend(began, took)
 		if err != nil {
 			return nil, err
@@ -139,6 +154,7 @@ func (l *look) page(ctx context.Context, s *Server, q *FlowQuery, selects *filte
 	default:
 		return nil, errLookAgain
 	}
+	l.part = is
 	wall := s.wall()
 	page := FlowPage{Time: wall(now), Flows: []Flow{}, Matched: len(l.found)}
 	if q.Find != "" {

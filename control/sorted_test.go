@@ -351,6 +351,9 @@ func TestWhereThereIsNoTimeForALookTheLastOneAnswers(t *testing.T) {
 		t.Fatalf("there is time: %+v, %v", page, err)
 	}
 	send(3)
+	if page, err := c.Flows(ctx, FlowQuery{Sort: "src_port", Offset: 1}); err != nil || page.Matched != 2 || len(page.Flows) != 1 {
+		t.Fatalf("another part, at once: %+v, %v", page, err)
+	}
 	fw.send(t, 100, "udp 10.0.0.1:1 > 10.0.0.2:53", false)
 	s.look.mu.Lock()
 	s.look.budget.paid = now + time.Second

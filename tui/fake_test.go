@@ -148,6 +148,15 @@ func (f *fake) Flows(_ context.Context, q control.FlowQuery) (page control.FlowP
 	if err := f.call("flows"); err != nil || f.flowsErr != nil {
 		return page, errors.Join(err, f.flowsErr)
 	}
+	page.Time = fakeNow
+	if len(q.IDs) > 0 {
+		for _, id := range q.IDs {
+			if i := slices.IndexFunc(f.flows, func(one control.Flow) bool { return one.ID == id }); i >= 0 {
+				page.Flows = append(page.Flows, f.flows[i])
+			}
+		}
+		return page, nil
+	}
 	selects, err := filter.Parse(q.Filter)
 	if err != nil {
 		return page, err

@@ -52,23 +52,21 @@ type flowAnswer struct {
 	rule *control.RuleHits
 }
 
-// Ask asks for the flow by what makes it one, and for its rule.
+// Ask asks for the flow, which costs the firewall nothing, and for its rule.
 func (s *flow) Ask() question {
 	if s.ended {
 		return nil
 	}
-	q, id, name := control.FlowQuery{Filter: flowFilter(&s.flow), Sort: "rate", Limit: 64}, s.flow.ID, s.flow.Rule
+	q, name := control.FlowQuery{IDs: []string{s.flow.ID}}, s.flow.Rule
 	return func(ctx context.Context, fw Firewall) (any, error) {
 		page, err := fw.Flows(ctx, q)
 		if err != nil {
 			return nil, err
 		}
 		var a flowAnswer
-		for i := range page.Flows {
-			if page.Flows[i].ID == id {
-				a.flow = &page.Flows[i]
-				name = a.flow.Rule
-			}
+		if len(page.Flows) > 0 {
+			a.flow = &page.Flows[0]
+			name = a.flow.Rule
 		}
 		if name == "" {
 			return a, nil

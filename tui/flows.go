@@ -2,7 +2,6 @@ package tui
 
 import (
 	"context"
-	"strings"
 
 	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
@@ -77,7 +76,7 @@ func (s *flows) Ask() question {
 			}
 		}
 		a := flowsAnswer{page: page, first: q.Offset}
-		if frozen.Filter != "" {
+		if len(frozen.IDs) > 0 {
 			kept, err := fw.Flows(ctx, frozen)
 			if err != nil {
 				return nil, err
@@ -89,13 +88,11 @@ func (s *flows) Ask() question {
 }
 
 // frozenQuery asks for frozen flows, which may not be on the page.
-func frozenQuery(frozen []control.Flow) control.FlowQuery {
-	var terms []string
+func frozenQuery(frozen []control.Flow) (q control.FlowQuery) {
 	for i := range frozen {
-		terms = append(terms, "("+flowFilter(&frozen[i])+")")
+		q.IDs = append(q.IDs, frozen[i].ID)
 	}
-	// Filters are a few hundred bytes each, and the table freezes few.
-	return control.FlowQuery{Filter: strings.Join(terms, " or "), Sort: "rate", Limit: 4 * maxFrozen}
+	return q
 }
 
 // Update takes keys, the mouse and answers.
