@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -83,7 +84,7 @@ func (f *watchFlag) run(ctx context.Context, to shown, once func(ctx context.Con
 		var refused *control.Error
 		switch {
 		case ctx.Err() != nil: // ^C: all is well
-		case err != nil && (first || errors.As(err, &refused)):
+		case err != nil && (first || errors.As(err, &refused) && refused.Code < http.StatusInternalServerError):
 			return err
 		case err != nil: // it may come back
 			block.Reset()

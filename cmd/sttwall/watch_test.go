@@ -43,7 +43,7 @@ func TestAScreenIsWrittenInPlace(t *testing.T) {
 
 func TestWatchShowsAgainAndAgain(t *testing.T) {
 	gone := errors.New("no sttwall listens")
-	refused := &control.Error{Message: "there is no tenant"}
+	refused, busy := &control.Error{Code: 404, Message: "there is no tenant"}, &control.Error{Code: 503, Message: "ask again"}
 	for _, tt := range []struct {
 		name  string
 		json  bool
@@ -55,6 +55,7 @@ func TestWatchShowsAgainAndAgain(t *testing.T) {
 		{name: "JSON", json: true, says: []error{nil, nil}, want: "call 0\ncall 1\n"},
 		{name: "a firewall that is not there", says: []error{gone}, fails: gone},
 		{name: "a firewall that starts anew", says: []error{nil, gone, nil}, want: "sttwall x, every 1ms, \ncall 0\n\nsttwall x, every 1ms, \nno sttwall listens\n\nsttwall x, every 1ms, \ncall 2\n\n"},
+		{name: "one that is too busy for a moment", says: []error{nil, busy}, want: "sttwall x, every 1ms, \ncall 0\n\nsttwall x, every 1ms, \nask again\n\n"},
 		{name: "what is refused", says: []error{nil, refused}, want: "sttwall x, every 1ms, \ncall 0\n\n", fails: refused},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
