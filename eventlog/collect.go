@@ -153,7 +153,7 @@ func (c *collector) emit(r *record) {
 // last writes what is left.
 func (c *collector) last() {
 	defer c.guard()
-	ctx, stop := context.WithTimeout(context.Background(), lastWords)
+	ctx, stop := context.WithTimeout(context.Background(), c.config.last)
 	defer stop()
 	c.put = func(s *sink, l line) { s.putWaiting(ctx, l) }
 	now := time.Now()

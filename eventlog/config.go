@@ -43,6 +43,8 @@ type Config struct {
 	retry time.Duration
 	// reap is how often flows whose time is over are looked for; 0 is every two seconds.
 	reap time.Duration
+	// last is how long the writing of what is left may take; 0 is a second.
+	last time.Duration
 	// Where the syslog daemon is, for tests; "" is the local one.
 	syslogNetwork, syslogAddress string
 }

@@ -20,8 +20,9 @@ const (
 	reapEvery = 2 * time.Second
 	// retryEvery is how often a target that could not be written is tried again.
 	retryEvery = time.Second
-	// lastWords is how long the writing of what is left may take at the end.
-	lastWords = 3 * time.Second
+	// lastWords is how long it may take at the end to put what is left into words, and
+	// then to write it. No packet passes meanwhile, until the next start.
+	lastWords = time.Second
 	// maxTold is how many reloads wait to be written; what comes then is lost.
 	maxTold = 256
 	// maxTenants is how many lines of counters of tenants there are at a time. The others
@@ -53,6 +54,9 @@ func New(c Config) (*Log, error) {
 	}
 	if c.reap == 0 {
 		c.reap = reapEvery
+	}
+	if c.last == 0 {
+		c.last = lastWords
 	}
 	l := &Log{config: c, frames: ring.New[seen](framesRoom)}
 	if c.Sampled.Validate() == nil {
@@ -150,7 +154,7 @@ func (l *Log) Run(ctx context.Context, fw Running) {
 	}()
 	select {
 	case <-written:
-	case <-time.After(lastWords):
+	case <-time.After(l.config.last):
 		l.config.Log.Error("the event log cannot be written to its end: a target hangs")
 	}
 }
