@@ -159,13 +159,14 @@ func (c *collector) last() {
 	now := time.Now()
 	c.setClock(now)
 	c.drain(now)
-	late := uint64(0)
+	told, late := 0, uint64(0)
 	c.shared.Flows().Remaining(c.running.Now(), func(e *conntrack.End) bool {
-		if ctx.Err() != nil {
+		if told >= lastFlows && ctx.Err() != nil {
 			late++
-		} else {
-			c.emit(c.ended(e, now))
+			return true
 		}
+		told++
+		c.emit(c.ended(e, now))
 		return true
 	})
 	c.mu.Lock()

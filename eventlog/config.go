@@ -43,7 +43,7 @@ type Config struct {
 	retry time.Duration
 	// reap is how often flows whose time is over are looked for; 0 is every two seconds.
 	reap time.Duration
-	// last is how long the writing of what is left may take; 0 is a second.
+	// last is how long it may take to put what is left into words; 0 is a second.
 	last time.Duration
 	// Where the syslog daemon is, for tests; "" is the local one.
 	syslogNetwork, syslogAddress string

@@ -64,7 +64,7 @@ func TestTheReferenceShowsEachType(t *testing.T) {
 	for _, bound := range []string{
 		fmt.Sprintf("| frames that wait for the log | %d |", framesRoom),
 		fmt.Sprintf("| lines that wait for a target | %d, and %d MiB |", maxLines, maxBytes>>20),
-		fmt.Sprintf("| the time at the end for what is left, and then for writing it | %d s |", lastWords/time.Second),
+		fmt.Sprintf("| the time at the end for what is left, and then for writing it | %d s, %d s |", lastWords/time.Second, lastWrites/time.Second),
 		fmt.Sprintf("no more than %d tenants at a time", maxTenants),
 		fmt.Sprintf("up to %d in %d ms", maxTold, lookEvery/time.Millisecond),
 		fmt.Sprintf("up to %d targets", MaxTargets),

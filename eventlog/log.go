@@ -21,8 +21,9 @@ const (
 	// retryEvery is how often a target that could not be written is tried again.
 	retryEvery = time.Second
 	// lastWords is how long it may take at the end to put what is left into words, and
-	// then to write it. No packet passes meanwhile, until the next start.
-	lastWords = time.Second
+	// lastWrites how long then to write it. No packet passes meanwhile, until the next
+	// start. So many ends of flows are always told.
+	lastWords, lastWrites, lastFlows = time.Second, 3 * time.Second, 1000
 	// maxTold is how many reloads wait to be written; what comes then is lost.
 	maxTold = 256
 	// maxTenants is how many lines of counters of tenants there are at a time. The others
@@ -154,7 +155,7 @@ func (l *Log) Run(ctx context.Context, fw Running) {
 	}()
 	select {
 	case <-written:
-	case <-time.After(l.config.last):
+	case <-time.After(lastWrites):
 		l.config.Log.Error("the event log cannot be written to its end: a target hangs")
 	}
 }

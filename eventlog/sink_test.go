@@ -92,7 +92,7 @@ func TestATargetThatHangsKeepsNobodyFromTheLastWords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.config.last = 3 * time.Second // as a slow machine may need
+	l.config.last = 20 * time.Second // as a slow machine may need
 	hangs := &gate{open: make(chan struct{})}
 	defer close(hangs.open)
 	l.sinks[0].to = hangs
