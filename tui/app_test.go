@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"image/color"
@@ -334,4 +335,16 @@ func TestATabBeforeTheNamesHaveComeIsDoneWhenTheyCome(t *testing.T) {
 	d.run(d.askNames())
 	d.hides("/ tenant:initech")
 	d.shows("initech")
+}
+
+func TestAScreenWhoseQuestionFailsSaysThatItIsNotUpToDate(t *testing.T) {
+	f := newFake()
+	d := drive(t, f, 100, 30, func(c *Config) { c.Screen = "flows" })
+	f.flowsErr = fmt.Errorf("flows: %w", context.DeadlineExceeded)
+	d.tick()
+	d.shows("10.1.0.7:45500", "not up to date: no answer within 5s")
+	f.flowsErr = nil
+	d.tick()
+	d.tick()
+	d.hides("not up to date")
 }

@@ -2,6 +2,8 @@ package tui
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -71,15 +73,25 @@ func (a *app) ask(kind askKind) tea.Cmd {
 		if kind == withStatus {
 			var status control.Status
 			if status, msg.statusErr = source.Status(ctx); msg.statusErr != nil {
+				msg.statusErr = inWords(msg.statusErr)
 				return msg
 			}
 			msg.status = &status
 		}
 		if want != nil {
 			msg.value, msg.err = want(ctx, source)
+			msg.err = inWords(msg.err)
 		}
 		return msg
 	}
+}
+
+// inWords says that time is up as a user would.
+func inWords(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %v", deadline)
+	}
+	return err
 }
 
 // abandon gives up the poll that is under way: it is of a screen that is not seen
@@ -112,6 +124,10 @@ func (a *app) answered(msg pollMsg) tea.Cmd {
 	}
 	if msg.asked {
 		cmds = append(cmds, msg.to.Update(msg.answer))
+		if msg.err != nil {
+			// What is shown is older than it looks.
+			a.notice, a.noticeUntil = noticeMsg{"not up to date: " + msg.err.Error(), toneWarn}, now.Add(2*a.config.Every)
+		}
 	}
 	if again {
 		cmds = append(cmds, a.ask(screenOnly))

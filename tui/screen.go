@@ -172,7 +172,7 @@ func (e *env) call(to screen, q question) tea.Cmd {
 		ctx, cancel := context.WithTimeout(ctx, deadline)
 		defer cancel()
 		value, err := q(ctx, source)
-		return calledMsg{to, answer{value, err}}
+		return calledMsg{to, answer{value, inWords(err)}}
 	}
 }
 
