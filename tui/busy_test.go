@@ -87,7 +87,7 @@ func (f *fake) drop(verdict, why, tenant, rule, src, dst string, context uint64,
 	binary.BigEndian.PutUint16(data[36:], dport)
 	binary.BigEndian.PutUint16(data[50:], sum(6+20, data[26:34]))
 	frame := control.Frame{
-		Seq: n, Verdict: verdict, FrameID: uint32(0x4000 + n), SrcPort: 50111, Segments: 1,
+		Seq: n, Verdict: verdict, State: "new", FrameID: uint32(0x4000 + n), SrcPort: 50111, Segments: 1,
 		Header: stt.AppendFrameHeader(nil, &stt.FrameHeader{Flags: flags, L4Offset: l4, ContextID: context}), Data: data, InnerBytes: len(data),
 		Event: control.Event{
 			Type: control.EventDrop, Time: fakeNow.Add(time.Duration(n-10) * time.Second), Tenant: tenant, Rule: rule, Reason: why,

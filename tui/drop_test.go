@@ -143,6 +143,14 @@ func TestRulesOfNowThatDecideOtherwiseSaySo(t *testing.T) {
 	d.shows("the rules and flows of now decide otherwise than then:", "+ accept", "acme/new matches")
 }
 
+func TestAFlowThatAFrameDoesNotBelongToIsNamed(t *testing.T) {
+	f := newBusy()
+	flow := f.flows[0]
+	f.explain = control.Explanation{Action: "drop", Reason: "tcp_window", Live: &control.Live{State: "invalid", Flow: &flow}}
+	d := openDrop(t, f, 120, 40, "dport:443")
+	d.shows("x drop, tcp_window", "invalid: it can be of no flow", "tcp 10.1.0.7:40122 > 10.1.0.10:443, established, accept by acme/web", "was       new to the flow table")
+}
+
 func TestAFrameThatNeverBecameWhole(t *testing.T) {
 	f := newBusy()
 	frame := &f.recent.Frames[0]

@@ -138,6 +138,9 @@ func (s *drop) whyLines(room int) []string {
 	if len(f.Data) > 0 && !s.passed() {
 		lines = append(lines, e.line(room, piece{toneDim, fit("", whyLabel)}, piece{toneKey, "r"}, piece{toneText, " shows the smallest rule that would have allowed it"}))
 	}
+	if f.State != "" {
+		say("was", toneText, f.State+" to the flow table")
+	}
 	if p := f.Spoofed; p != nil {
 		text := p.Kind + " " + p.Value + " is declared for another endpoint"
 		if p.LivesAt.IsValid() {
@@ -198,6 +201,14 @@ func (s *drop) explainLines(room int) []string {
 		say("state", toneText, live.State+stateWords(live))
 	}
 	label := "rule"
+	if x.Live != nil && x.Live.Flow != nil {
+		flow := x.Live.Flow
+		text := fmt.Sprintf("%s %s > %s, %s, %s", flow.Protocol, end(flow.Src, flow.SrcPort), end(flow.Dst, flow.DstPort), flow.State, flowVerdict(flow))
+		if flow.Rule != "" {
+			text += " by " + flow.Rule
+		}
+		say("flow", toneText, text)
+	}
 	for i := range x.Rules {
 		if step := &x.Rules[i]; step.Matched {
 			say(label, toneStrong, step.Rule+placeIn(step)+" matches")

@@ -139,6 +139,7 @@ var (
 	droppedOf  = func(x *control.Sample) float64 { return float64(x.Dropped - min(x.Rejected, x.Dropped)) }
 	auditedOf  = func(x *control.Sample) float64 { return float64(x.Audited) }
 	rejectedOf = func(x *control.Sample) float64 { return float64(x.Rejected) }
+	lostOf     = func(x *control.Sample) float64 { return float64(x.Lost) }
 )
 
 // step is the length of a sample in seconds.

@@ -90,6 +90,15 @@ func TestAFilterOnTheOverviewSaysWhereToLook(t *testing.T) {
 	d.shows("10.1.0.7:40000")
 }
 
+func TestWhatTheKernelLostHasALineIfThereIsAny(t *testing.T) {
+	f := newBusy()
+	drive(t, f, 80, 24, first).hides("? lost")
+	f.history.Samples[300].Lost = 7
+	d := drive(t, f, 80, 24, first)
+	d.shows("? lost       0/s  peak 7/s")
+	d.fits()
+}
+
 func TestTheOverviewInASCII(t *testing.T) {
 	d := drive(t, newBusy(), 80, 24, first)
 	d.env.glyphs = plot.ASCII

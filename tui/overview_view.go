@@ -24,18 +24,19 @@ type overviewPlan struct {
 	half          int // column of the right list
 }
 
-const verdictLines = 4
+// roomyFrom is from how many lines on parts have a line between them.
+const roomyFrom = 30
 
 func (s *overview) plan(width, height int) overviewPlan {
 	p := overviewPlan{health: 1, half: (width + 1) / 2, words: 2, beside: width >= wideEnough}
 	if len(s.health.Troubles) > 0 {
 		p.health = min(2*len(s.health.Troubles), max(2, height/8))
 	}
-	rest := height - p.health - verdictLines - p.words
-	// A title each; a blank line where there is room for it.
+	rest := height - p.health - len(s.verdicts()) - p.words
+	// A title each; blank lines, and a title for the verdicts, where there is room.
 	blanks := 0
-	if height >= 30 {
-		blanks = 3
+	if height >= roomyFrom {
+		blanks = 4
 	}
 	lists := max(4, min(rest/3, 1+max(len(s.tenants), len(s.drops), 5)))
 	charts := rest - lists - blanks
@@ -60,7 +61,7 @@ func (s *overview) View(width, height int) string {
 	}
 	p := s.plan(width, height)
 	lines := s.healthLines(width, p.health)
-	roomy := height >= 30
+	roomy := height >= roomyFrom
 	blank := func() {
 		if roomy {
 			lines = append(lines, "")
@@ -79,6 +80,9 @@ func (s *overview) View(width, height int) string {
 		lines = append(append(lines, bits(width)...), packets(width)...)
 	}
 	blank()
+	if roomy {
+		lines = append(lines, e.line(width, piece{toneTitle, "Frames by verdict"}))
+	}
 	lines = append(lines, s.verdictLines(width)...)
 	blank()
 	lines = append(lines, beside(s.tenantLines(p.half-1, p.rows), s.dropLines(width-p.half, p.rows), p.half)...)
@@ -148,24 +152,43 @@ func (s *overview) chart(room, lines int, title string, w plot.Window, top float
 	return out
 }
 
-// verdictLines are a line for each verdict: how many frames a second, and since when.
-func (s *overview) verdictLines(room int) []string {
-	var lines []string
+// verdictRow is what is drawn of a verdict.
+type verdictRow struct {
+	text string
+	tone tone
+	of   func(*control.Sample) float64
+}
+
+// verdicts are the rows of verdicts; what the kernel has lost is one if it has.
+func (s *overview) verdicts() []verdictRow {
+	var rows []verdictRow
 	for _, v := range []struct {
 		verdict string
 		of      func(*control.Sample) float64
 	}{{"accept", acceptedOf}, {"drop", droppedOf}, {"audit", auditedOf}, {"reject", rejectedOf}} {
+		rows = append(rows, verdictRow{verdictText(v.verdict), verdictTone(v.verdict), v.of})
+	}
+	if plot.Largest(s.values(lostOf)) > 0 {
+		rows = append(rows, verdictRow{"? lost", toneBad, lostOf})
+	}
+	return rows
+}
+
+// verdictLines are a line for each verdict: how many frames a second, and since when.
+func (s *overview) verdictLines(room int) []string {
+	var lines []string
+	for _, v := range s.verdicts() {
 		w := s.window(v.of)
 		now := 0.0
 		if n := len(w.Values); n > 0 {
 			now = w.Values[n-1]
 		}
 		most := plot.Largest(w.Values)
-		as, words := verdictTone(v.verdict), toneStrong
+		as, words := v.tone, toneStrong
 		if most == 0 {
 			as, words = toneDim, toneDim
 		}
-		head := []piece{{as, fit(verdictText(v.verdict), 9)}, {words, fitRight(perSecond(now), 7)},
+		head := []piece{{as, fit(v.text, 9)}, {words, fitRight(perSecond(now), 7)},
 			{toneDim, fit("  peak "+perSecond(most), 15)}}
 		const used = 9 + 7 + 15
 		lines = append(lines, s.env.line(room, append(head, piece{as, plot.Sparkline(w, room-used, 0, s.env.glyphs)})...))
