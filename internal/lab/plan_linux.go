@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"sttwall/firewall"
 	"sttwall/inspect"
@@ -13,10 +14,10 @@ import (
 )
 
 // plan returns the scenario: first what the tenants' own kernels send through
-// real sockets, then what somebody at endpoint A could make by hand, last the
-// bulk transfers.
+// real sockets, then what somebody at endpoint A could make by hand, then how all of
+// that is shown, last the bulk transfers.
 func plan(o Options) []step {
-	return append(append(stackSteps(), craftedSteps()...), bulkSteps(o)...)
+	return slices.Concat(stackSteps(), craftedSteps(), shownSteps(), bulkSteps(o))
 }
 
 // tenant is one of the two as a step needs it.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,15 +41,35 @@ type scenario struct {
 	lab      *Lab
 	far      *Capture
 	services map[Place]*services
+	shown    *onlookers // nil without a firewall
 	marks    uint32
 }
 
 func newScenario(c Config) (*scenario, error) {
+	s := &scenario{services: map[Place]*services{}}
+	if c.Without&Inspection == 0 {
+		var err error
+		if s.shown, err = newOnlookers(cmp.Or(string(c.Rules), string(DemoRules))); err != nil {
+			return nil, err
+		}
+		also := c.Observer
+		c.Observer = func(e *firewall.FrameEvent) {
+			s.shown.observe(e)
+			if also != nil {
+				also(e)
+			}
+		}
+	}
 	l, err := New(c)
 	if err != nil {
 		return nil, err
 	}
-	s := &scenario{lab: l, services: map[Place]*services{}}
+	s.lab = l
+	if s.shown != nil {
+		if err := s.shown.look(l); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
 	for _, place := range []Place{AcmeB, GlobexB} {
 		if err = l.Do(place, func() error {
 			s.services[place], err = serve()
@@ -68,6 +89,9 @@ func (s *scenario) Close() error {
 	var errs []error
 	if s.far != nil {
 		errs = append(errs, s.far.Close())
+	}
+	if s.shown != nil {
+		errs = append(errs, s.shown.Close())
 	}
 	errs = append(errs, s.lab.Close())
 	for _, services := range s.services {
