@@ -155,18 +155,18 @@ func (f *finder) missed(b *beginning) Remedy {
 	if tenant == nil {
 		return out
 	}
-	out.Place += ", " + f.file.at(tenant.DefRange().Start)
-	if tenant.Body.Attributes["tcp_loose"] != nil {
-		a := tenant.Body.Attributes["tcp_loose"]
+	e := f.file.atEnd(tenant, out.Text)
+	if a := tenant.Body.Attributes["tcp_loose"]; a != nil {
 		out.Place = fmt.Sprintf("in place of tcp_loose in tenant %q, %s", x.Decision.Tenant, f.file.at(a.NameRange.Start))
-		return f.try(out, edit{a.NameRange.Start.Byte, a.SrcRange.End.Byte, "tcp_loose = true"}, &f.question)
+		e = edit{a.NameRange.Start.Byte, a.SrcRange.End.Byte, "tcp_loose = true"}
+	} else {
+		out.Place += ", " + f.file.at(tenant.DefRange().Start)
 	}
 	if b.reversed {
 		out.Why += ". Not this packet is picked up, but the next one of the other side"
-		out.Tried = false
 		return out
 	}
-	return f.try(out, f.file.atEnd(tenant, out.Text), &f.question)
+	return f.try(out, e, &f.question)
 }
 
 // text describes it, as docs/packets.md says.

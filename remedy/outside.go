@@ -22,10 +22,7 @@ func (f *finder) unknownEndpoint() Remedy {
 	}
 	if len(f.request.Data) == 0 || f.read() != reason.None {
 		next, _ := policy.Load(f.file.name, []byte(f.file.with(e)))
-		if out.Tried = next != nil && !foreign(next, from); !out.Tried {
-			out.Why += ". It could not be tried out"
-			return out
-		}
+		out.Tried = next != nil && !foreign(next, from)
 		out.Why += ". What the rules say about the frame is another question: its inner frame is not known"
 		return out
 	}

@@ -167,3 +167,32 @@ func TestTappingOuterPacketsAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// What a reader who does not read costs a packet, decision and all.
+func BenchmarkCore(b *testing.B) {
+	for _, bench := range []struct {
+		name string
+		open []Config
+	}{
+		{"readers=none", nil}, {"readers=inner", []Config{{Snap: 256}}}, {"readers=inner-whole", []Config{{Snap: MaxSnap}}}, {"readers=outer", []Config{{Snap: MaxSnap, Outer: true}}},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			r := newRig(b)
+			r.core.AlsoTell(r.taps.Observe)
+			for _, c := range bench.open {
+				one, err := r.taps.Open(c)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer one.Close()
+			}
+			packet := r.packets(b, 1500, 2000)[0]
+			b.ReportAllocs()
+			id := uint64(0)
+			for b.Loop() {
+				id++
+				r.process(id, packet)
+			}
+		})
+	}
+}
