@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,8 +81,13 @@ func TestATargetThatHangsHoldsNobodyUp(t *testing.T) {
 	close(hangs.open)
 	stop()
 	<-ended
-	if n := len(lines(t, path)); n != more+1 || len(hangs.got) != maxLines+1 { // and the last counters, for which there is a wait
+	all := lines(t, path)
+	if n := len(all); n != more+1 || len(hangs.got) != maxLines+1 { // and the last counters, for which there is a wait
 		t.Errorf("%d lines in the file, %d in the other", n, len(hangs.got))
+	}
+	// The counters say it.
+	if text := all[len(all)-1].Text("sttwall.event_log.targets"); !strings.Contains(text, fmt.Sprintf("lost:%d target:journald:", 5+more)) {
+		t.Errorf("the counters: %s", text)
 	}
 }
 

@@ -165,6 +165,7 @@ func (f *Firewall) judgeFirstAgain(now int64, p *policy.Policy, d *policy.Decisi
 // followFirst decides as was decided about the first fragment.
 func (f *Firewall) followFirst(p *policy.Policy, d *policy.Decision) {
 	v := &f.fragment.verdict
+	f.event.Flow = v.Handle
 	switch {
 	case v.Accept:
 		f.result.Rule, f.result.Mark = v.Rule, v.Mark

@@ -12,6 +12,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
+	"sttwall/conntrack"
 	"sttwall/reason"
 	"sttwall/stt"
 )
@@ -217,8 +218,9 @@ func (d datagram) packet(from netip.Addr, inner []byte) []byte {
 type fragmentBench struct {
 	*bench
 	next  uint64
-	fates map[uint64]string // by packet ID: "passed", or a reason
-	order []uint64          // the packets in the order of their verdicts
+	fates map[uint64]string        // by packet ID: "passed", or a reason
+	flows map[conntrack.Handle]int // of how many packets each was
+	order []uint64                 // the packets in the order of their verdicts
 	names map[uint64]string
 }
 
@@ -227,7 +229,7 @@ func newFragmentBench(t testing.TB, c benchConfig) *fragmentBench {
 	if c.rules == "" {
 		c.rules = fragmentRules
 	}
-	return &fragmentBench{bench: newBench(t, c), fates: map[uint64]string{}, names: map[uint64]string{}}
+	return &fragmentBench{bench: newBench(t, c), fates: map[uint64]string{}, flows: map[conntrack.Handle]int{}, names: map[uint64]string{}}
 }
 
 // send hands in a fragment and returns its packet's ID.
@@ -278,6 +280,7 @@ func (b *fragmentBench) take() {
 			b.t.Fatalf("packet %d: %v for %v, before %q", v.ID, v.Action, e.Reason, b.fates[v.ID])
 		}
 		b.fates[v.ID] = fate
+		b.flows[e.Flow]++
 		b.order = append(b.order, v.ID)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/gopacket/layers"
 
+	"sttwall/conntrack"
 	"sttwall/describe"
 	"sttwall/inspect"
 	"sttwall/reason"
@@ -112,6 +113,9 @@ func TestAReplyInFragmentsBelongsToItsFlow(t *testing.T) {
 	back.back = true
 	if got := b.run(back, "1 0 2", ""); got != "0 passed, 1 passed, 2 passed" {
 		t.Error(got)
+	}
+	if len(b.flows) != 1 || b.flows[conntrack.Handle{}] != 0 {
+		t.Errorf("the flows of the fragments: %v", b.flows)
 	}
 	stray := back
 	stray.port = 54

@@ -36,7 +36,9 @@ func (f *Firewall) judgePolicy(now int64, fr *reassembly.Frame) reason.Reason {
 		}
 	}
 	e.Decision = d
-	e.Flow = f.result.Handle
+	if !e.Flow.Valid() { // else that of the first fragment
+		e.Flow = f.result.Handle
+	}
 	return d.Reason
 }
 
