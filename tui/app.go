@@ -227,7 +227,7 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 	case key.Matches(msg, k.Copy):
 		if c, ok := a.top().(copier); ok {
 			if text, what := c.Copy(); text != "" {
-				return tea.Batch(tea.SetClipboard(text), notice(toneText, "copied "+what+", if the terminal lets programs do that (OSC 52)"))
+				return tea.Batch(tea.SetClipboard(cleanLines(text)), notice(toneText, "copied "+what+", if the terminal lets programs do that (OSC 52)"))
 			}
 		}
 		return notice(toneWarn, "there is nothing to copy here")

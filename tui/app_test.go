@@ -348,3 +348,19 @@ func TestAScreenWhoseQuestionFailsSaysThatItIsNotUpToDate(t *testing.T) {
 	d.tick()
 	d.hides("not up to date")
 }
+
+func TestTheTabThatIsShownIsNamedWhereThereIsLittleRoom(t *testing.T) {
+	d := drive(t, newFake(), 40, 10)
+	for i, stack := range d.tabs {
+		d.press(fmt.Sprint(i + 1))
+		line := strings.Split(d.screen(), "\n")[tabsLine]
+		if want := fmt.Sprintf("[%d %s]", i+1, stack[0].Title()); !strings.Contains(line, want) {
+			t.Errorf("no %s in %q", want, line)
+		}
+		for j, span := range d.tabSpans() {
+			if got := line[min(span.from, len(line)):min(span.to, len(line))]; !strings.Contains(got, fmt.Sprint(j+1)) {
+				t.Errorf("tab %d is not at %v in %q", j+1, span, line)
+			}
+		}
+	}
+}

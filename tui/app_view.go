@@ -169,10 +169,20 @@ func (a *app) header() string {
 // span is a part of a line.
 type span struct{ from, to int }
 
+// tabLabels are the tabs; where there is no room, those that are not shown are numbers.
 func (a *app) tabLabels() []string {
 	labels := make([]string, len(a.tabs))
+	room := a.width
 	for i, stack := range a.tabs {
 		labels[i] = fmt.Sprintf(" %d %s ", i+1, stack[0].Title())
+		room -= width(labels[i])
+	}
+	if room < 0 {
+		for i := range labels {
+			if i != a.at {
+				labels[i] = fmt.Sprintf(" %d ", i+1)
+			}
+		}
 	}
 	return labels
 }

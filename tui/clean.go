@@ -43,6 +43,19 @@ func clean(s string) string {
 	return out.String()
 }
 
+// cleanLines is clean for text of several lines, with tabs.
+func cleanLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		cells := strings.Split(lines[i], "\t")
+		for j := range cells {
+			cells[j] = clean(cells[j])
+		}
+		lines[i] = strings.Join(cells, "\t")
+	}
+	return strings.Join(lines, "\n")
+}
+
 func isPlain(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] < ' ' || s[i] > '~' {

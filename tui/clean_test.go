@@ -33,6 +33,12 @@ func TestTextFromOutsideBecomesSafe(t *testing.T) {
 	}
 }
 
+func TestTextThatIsCopiedKeepsItsLines(t *testing.T) {
+	if got, want := cleanLines("a\tb\x1b[31m\n\tc\r\n"), "a\tb�[31m\n\tc�\n"; got != want {
+		t.Errorf("%+q, want %+q", got, want)
+	}
+}
+
 func TestTextIsCutByColumns(t *testing.T) {
 	for _, tt := range []struct {
 		text    string

@@ -66,6 +66,9 @@ func (a *app) chooseExport(msg tea.KeyPressMsg) tea.Cmd {
 		rows := value.(exportRows)
 		done.count, done.of = len(rows.rows), rows.of
 		done.path, done.err = rows.write(dir, form, now)
+		if dir == "" {
+			done.path = "./" + filepath.Base(done.path)
+		}
 		return done
 	}
 	return tea.Batch(notice(toneDim, "exporting ..."), func() tea.Msg { return write() })
