@@ -45,7 +45,7 @@ func clean(s string) string {
 
 // cleanLines is clean for text of several lines, with tabs.
 func cleanLines(s string) string {
-	lines := strings.Split(s, "\n")
+	lines := strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n")
 	for i := range lines {
 		cells := strings.Split(lines[i], "\t")
 		for j := range cells {

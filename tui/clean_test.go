@@ -34,7 +34,7 @@ func TestTextFromOutsideBecomesSafe(t *testing.T) {
 }
 
 func TestTextThatIsCopiedKeepsItsLines(t *testing.T) {
-	if got, want := cleanLines("a\tb\x1b[31m\n\tc\r\n"), "a\tb�[31m\n\tc�\n"; got != want {
+	if got, want := cleanLines("a\tb\x1b[31m\n\tc\rd\r\n"), "a\tb�[31m\n\tc�d\n"; got != want {
 		t.Errorf("%+q, want %+q", got, want)
 	}
 }

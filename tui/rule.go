@@ -94,7 +94,7 @@ func (e *env) ruleText(room int, r *control.RuleHits) (lines []string) {
 	if r.Text == "" {
 		return nil
 	}
-	all := strings.Split(r.Text, "\n")
+	all := strings.Split(strings.ReplaceAll(r.Text, "\r\n", "\n"), "\n")
 	for i, text := range all[:min(len(all), maxSource)] {
 		number := ""
 		if r.File != "" {
