@@ -11,6 +11,10 @@ func troubled() *fake {
 	f.health.Queues[1].Waiting, f.health.Queues[1].DroppedFull, f.health.Queues[1].Overruns = 16_000, 812, 3
 	f.health.Flows.Now, f.health.Flows.Refused = 830_000, 17
 	f.health.Queues[0].Waiting = -1
+	f.health.EventLog = &control.EventLogHealth{
+		Lost: 3, LeftOut: map[string]uint64{"drop": 1200, "flow": 7},
+		Targets: []control.EventLogTarget{{Target: "/var/log/sttwall/eve.json", Written: 42_000, Lost: 5, Errors: 2, Failing: true}, {Target: "journald", Written: 42_007}},
+	}
 	f.health.Troubles = []control.Trouble{
 		{Severity: "critical", What: "queue 1 is full: the kernel has dropped 812 packets", Remedy: "raise --queue-length, or spread the load over more --queues; 'sttwall doctor' says what this host can do"},
 		{Severity: "warning", What: "the flow table is 83 % full", Remedy: "raise --flows"},

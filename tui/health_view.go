@@ -2,6 +2,8 @@ package tui
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"sttwall/control"
@@ -52,6 +54,9 @@ func (s *health) lines(room int) []string {
 			count{"evicted", f.Evicted, toneWarn}, count{"refused", f.Refused, toneBad}),
 		s.gauge(room, "bindings", float64(h.Bindings.Now), float64(h.Bindings.Bound), countOf,
 			piece{toneDim, counted(int(h.Bindings.Moved), "move") + ", " + grouped(h.Bindings.Unlearned) + " not learned"}))
+	if log := h.EventLog; log != nil {
+		part("Event log", s.eventLogLines(room, log)...)
+	}
 	part("Process",
 		s.counts(room, "memory", count{"heap", h.Memory.Heap, toneText}, count{"resident", h.Memory.Resident, toneText}),
 		s.labelled(room, "goroutines", piece{toneText, grouped(uint64(max(0, h.Memory.Goroutines)))}),
@@ -146,6 +151,38 @@ func (s *health) rate(now, before uint64) string {
 		return perSecond(0)
 	}
 	return perSecond(float64(now-min(now, before)) / s.seconds)
+}
+
+// eventLogLines are a line for each target, and what never came so far.
+func (s *health) eventLogLines(room int, log *control.EventLogHealth) []string {
+	var lines []string
+	for i := range log.Targets {
+		t := &log.Targets[i]
+		var before uint64
+		if s.before.EventLog != nil {
+			for _, was := range s.before.EventLog.Targets {
+				if was.Target == t.Target {
+					before = was.Written
+				}
+			}
+		}
+		as, text := toneText, "written"
+		if t.Failing {
+			as, text = toneBad, "cannot be written"
+		}
+		pieces := []piece{{as, text + "  "}, {toneStrong, s.rate(t.Written, before)}, {toneDim, " lines, " + grouped(t.Written) + " so far"}}
+		for _, c := range []count{{"lost", t.Lost, toneBad}, {"errors", t.Errors, toneWarn}} {
+			if c.n > 0 {
+				pieces = append(pieces, piece{c.tone, "  " + grouped(c.n) + " " + c.name})
+			}
+		}
+		lines = append(lines, s.labelled(room, "target", append([]piece{{toneText, t.Target + "  "}}, pieces...)...))
+	}
+	left := []count{{"lost before", log.Lost, toneBad}}
+	for _, kind := range slices.Sorted(maps.Keys(log.LeftOut)) {
+		left = append(left, count{clean(kind) + " left out by their bound", log.LeftOut[kind], toneText})
+	}
+	return append(lines, s.counts(room, "events", left...))
 }
 
 // queueLines are a gauge for each queue, and what was lost there.
