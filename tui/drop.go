@@ -163,6 +163,8 @@ func (s *drop) Update(msg tea.Msg) tea.Cmd {
 		}
 	case tea.KeyPressMsg:
 		return s.press(msg)
+	case tea.MouseClickMsg:
+		return s.click(msg.X, msg.Y)
 	case tea.MouseWheelMsg:
 		switch msg.Button {
 		case tea.MouseWheelUp:
@@ -192,9 +194,7 @@ func (s *drop) press(msg tea.KeyPressMsg) tea.Cmd {
 		if backwards(msg) {
 			step = s.parts() - 1
 		}
-		if s.part = (s.part + step) % s.parts(); s.part == partRule {
-			return s.askRule()
-		}
+		return s.show((s.part + step) % s.parts())
 	case key.Matches(msg, k.Up):
 		s.move(-1)
 	case key.Matches(msg, k.Down):
@@ -219,6 +219,39 @@ func (s *drop) move(by int) {
 	}
 	most := len(s.text(s.part, s.textWidth(s.env.width))) - s.textHeight(s.env.height)
 	s.top[s.part] = max(0, min(s.top[s.part]+by, most))
+}
+
+// click chooses a part by its name, or a field.
+func (s *drop) click(x, y int) tea.Cmd {
+	if y == dropHead-1 {
+		left := 0
+		for part, name := range partNames[:s.parts()] {
+			if x >= left && x < left+width(name)+partGap {
+				return s.show(dropPart(part))
+			}
+			left += width(name) + partGap
+		}
+		return nil
+	}
+	left := 0
+	if s.beside(s.env.width, s.env.height) {
+		left = s.textWidth(s.env.width) + 2
+	} else if s.part != partFrame {
+		return nil
+	}
+	height := s.listHeight(s.env.height)
+	if at := s.listTop(height) + y - dropHead; y >= dropHead && y < dropHead+height && x >= left && at < len(s.entries) {
+		s.at, s.part = at, partFrame
+	}
+	return nil
+}
+
+// show gives a part the keys.
+func (s *drop) show(part dropPart) tea.Cmd {
+	if s.part = part; part == partRule {
+		return s.askRule()
+	}
+	return nil
 }
 
 // Copy copies the rule, the bytes or the explanation, as the part is.

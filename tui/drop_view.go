@@ -76,11 +76,16 @@ func (s *drop) headLine(room int) string {
 	return s.env.line(room, append(pieces, piece{toneDim, "  " + ageText(s.env.now().Sub(f.Time)) + " ago"})...)
 }
 
+// partNames are as wide on the screen as they are here, and partGap more.
+var partNames = [dropParts]string{"Why", "Frame", "Rule that would allow it"}
+
+const partGap = 3
+
 // partsLine names the parts; the one that has the keys is marked.
 func (s *drop) partsLine(room int) string {
 	e := s.env
 	var pieces []piece
-	for part, name := range []string{"Why", "Frame", "Rule that would allow it"}[:s.parts()] {
+	for part, name := range partNames[:s.parts()] {
 		if dropPart(part) == s.part {
 			pieces = append(pieces, piece{toneTitle, "[" + name + "]"}, piece{toneText, " "})
 		} else {

@@ -11,8 +11,7 @@ func (s *drop) frameLines(room, height int) []string {
 	if len(s.entries) == 0 {
 		return wrapLines([]string{"None of its bytes were kept: it was dropped before it was whole."}, room)[:1]
 	}
-	const foot = 2
-	body := max(1, height-foot)
+	body := s.listHeight(height + dropHead)
 	per, ascii := 8, false
 	switch hexWidth := func(n int) int { return 6 + 3*n }; {
 	case room >= 60+hexWidth(16)+18:
@@ -42,11 +41,22 @@ func (s *drop) frameLines(room, height int) []string {
 	return lines
 }
 
+// listHeight is how many lines the list of fields has where the screen has height.
+func (s *drop) listHeight(height int) int {
+	const foot = 2
+	return max(1, s.textHeight(height)-foot)
+}
+
+// listTop is the entry in the first line of the list.
+func (s *drop) listTop(height int) int {
+	return max(0, min(s.at-height/2, len(s.entries)-height))
+}
+
 // fieldLines are the list of layers and fields around the selected one.
 func (s *drop) fieldLines(room, height int) []string {
 	e := s.env
 	const name = 18
-	top := max(0, min(s.at-height/2, len(s.entries)-height))
+	top := s.listTop(height)
 	var lines []string
 	for i := top; i < min(len(s.entries), top+height); i++ {
 		l, f := s.entries[i].layer, s.entries[i].field

@@ -46,6 +46,22 @@ func TestAClickSelectsAndASecondOneOpens(t *testing.T) {
 	}
 }
 
+func TestAClickChoosesAPartOrAFieldOfADrop(t *testing.T) {
+	for _, size := range sizes {
+		d := openDrop(t, newBusy(), size.width, size.height, "dport:443")
+		d.clickOn("Frame")
+		d.shows("[Frame]")
+		d.clickOn("version            0")
+		d.shows("STT frame header, version  byte 0 of the STT frame header")
+		d.clickOn("destination        02:00")
+		d.shows("Ethernet, destination  bytes 0 to 5 of the inner frame")
+		d.clickOn("Rule that")
+		d.shows("[Rule that would allow it]", `rule "allow-10-1-0-7" {`)
+		d.clickOn("Why ")
+		d.shows("[Why]")
+	}
+}
+
 func TestTheWheelMovesWhatIsUnderIt(t *testing.T) {
 	f := newBusy()
 	for range 100 {
