@@ -55,7 +55,11 @@ func (s *drops) Title() string { return "Drops" }
 
 func (s *drops) Keys() []key.Binding {
 	k := s.env.keys
-	return append([]key.Binding{k.Enter, k.Part, k.Filter}, s.focus().keys()...)
+	keys := []key.Binding{k.Enter, k.Part, k.Filter}
+	if !s.onReasons {
+		keys = []key.Binding{k.Enter, k.Filter, k.Rule, k.Part}
+	}
+	return append(keys, s.focus().keys()...)
 }
 
 // focused is what keys go to.
@@ -169,6 +173,8 @@ func (s *drops) press(msg tea.KeyPressMsg) tea.Cmd {
 		s.onReasons = !s.onReasons
 	case key.Matches(msg, k.Enter):
 		return s.open()
+	case key.Matches(msg, k.Rule):
+		return s.openRule()
 	default:
 		s.focus().Update(msg)
 	}
@@ -188,6 +194,17 @@ func (s *drops) open() tea.Cmd {
 		return s.env.send(openMsg{newDrop(s.env, **f)})
 	}
 	return nil
+}
+
+// openRule shows a frame, and the rule that would let it pass.
+func (s *drops) openRule() tea.Cmd {
+	f := s.frames.current()
+	if s.onReasons || f == nil {
+		return nil
+	}
+	d := newDrop(s.env, **f)
+	s.env.send(openMsg{d})
+	return d.askRule()
 }
 
 func (s *drops) click(msg tea.MouseClickMsg) tea.Cmd {

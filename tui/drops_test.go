@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"strings"
 	"testing"
 
 	"sttwall/control"
@@ -58,6 +59,32 @@ func TestReasonsSayWhatTheyMeanAndLeadToTheirFrames(t *testing.T) {
 	d.press("down", "enter")
 	d.shows("/reason:l4_offset_mismatch", "10.1.0.8:50000")
 	d.hides("10.1.0.9:40001")
+}
+
+func TestTheRuleForADropIsOneKeyAway(t *testing.T) {
+	d := drive(t, newBusy(), 100, 30)
+	d.press("5", "end", "r")
+	d.shows("> Drop", "10.1.0.7:40000", "[Rule that would allow it]", `rule "allow-10-1-0-7" {`)
+	d.press("esc", "left", "r")
+	d.hides("> Drop")
+}
+
+func TestAuditDropAndRejectHaveColoursOfTheirOwn(t *testing.T) {
+	for _, name := range Themes {
+		d := drive(t, newBusy(), 100, 30, func(c *Config) { c.Theme = name })
+		d.press("5", "left")
+		on := d.env.theme.on
+		told := make(map[string]bool)
+		for verdict, as := range map[string]tone{"audit": toneAudit, "drop": toneDrop, "reject": toneReject} {
+			if !strings.Contains(d.content(), on[as]+verdictText(verdict)) {
+				t.Errorf("%s: no %s in its colour in\n%q", name, verdict, d.content())
+			}
+			told[on[as]+verdictText(verdict)] = true
+		}
+		if len(told) != 3 || name != "none" && on[toneAudit] == on[toneDrop] {
+			t.Errorf("%s: verdicts look the same", name)
+		}
+	}
 }
 
 func TestDropsOfAFirewallThatStartedAnewAreThere(t *testing.T) {

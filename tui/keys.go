@@ -73,7 +73,7 @@ func newKeyMap(inside bool) *keyMap {
 		Reload:  bind("R", "reload: the rules file", "R"),
 		FlowsOf: bind("Enter", "its flows", "enter"),
 
-		Rule: bind("r", "rule that would allow it", "r"),
+		Rule: bind("r", "rule that allows it", "r"),
 	}
 	if inside {
 		k.Quit.SetHelp("q", "leave: the firewall goes on")
