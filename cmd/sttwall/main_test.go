@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,7 +39,8 @@ func sttwall(args ...string) (status int, out, err string) {
 	return status, stdout.String(), stderr.String()
 }
 
-// program is sttwall as a process of its own.
+// program is sttwall as a process of its own, which the goroutine of the test has to
+// start.
 func program(t *testing.T, how string, args ...string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
@@ -48,6 +50,10 @@ func program(t *testing.T, how string, args ...string) *exec.Cmd {
 	cmd := exec.Command(exe, args...)
 	cmd.Env = append(os.Environ(), asProgram+"="+how)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// That is sent at the end of the *thread* that starts it: this one has to last as
+	// long as the test does. Others end with goroutines that namespaces were made for.
+	runtime.LockOSThread()
+	t.Cleanup(runtime.UnlockOSThread)
 	return cmd
 }
 
