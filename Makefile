@@ -51,7 +51,7 @@ oracle:
 # What somebody who watches costs: throughput with 100,000 flows and a client that asks
 # what the screens ask once a second, and without, in turn.
 screencost:
-	STTWALL_SCREEN_ROUNDS=9 go test ./cmd/sttwall -count=1 -v -run TestWhatAScreenCosts
+	STTWALL_SCREEN_ROUNDS=9 go test ./cmd/sttwall -count=1 -v -run 'TestWhatAScreenCosts|TestTheScreenUnderLoad'
 
 # The commands of the README in a fresh clone, as root and as an ordinary user.
 newcomer:
