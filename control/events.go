@@ -230,7 +230,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 		if batch.Len() == 0 {
-			if ring.wait(r.Context()) != nil {
+			if ring.Wait(r.Context()) != nil {
 				return nil
 			}
 			continue

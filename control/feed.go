@@ -79,7 +79,7 @@ func (f *Feed) subscribe(reader bool) (r *ring, leave func()) {
 
 // told takes what a ring has lost since this was last asked.
 func (f *Feed) told(r *ring) uint64 {
-	n := r.lost.Swap(0)
+	n := r.TakeLost()
 	f.lost.Add(n)
 	return n
 }
@@ -90,7 +90,7 @@ func (f *Feed) losses() uint64 {
 	defer f.mu.Unlock()
 	n := f.lost.Load()
 	for _, r := range f.all() {
-		n += r.lost.Load()
+		n += r.Lost()
 	}
 	return n
 }

@@ -264,11 +264,11 @@ func TestTheRingKeepsOrderAndLosesNothingUnseen(t *testing.T) {
 		}) {
 		}
 	}
-	for r.wait(done) == nil {
+	for r.Wait(done) == nil {
 		drain()
 	}
 	drain()
-	if lost := r.lost.Load(); seen+lost != producers*each {
+	if lost := r.Lost(); seen+lost != producers*each {
 		t.Errorf("%d seen, %d lost, want %d together", seen, lost, producers*each)
 	}
 }
@@ -278,7 +278,7 @@ func TestAFullRingTakesNothingMore(t *testing.T) {
 	for i := range ringSize + 3 {
 		r.put(&firewall.FrameEvent{FrameLength: i}, nil)
 	}
-	if n := r.lost.Load(); n != 3 {
+	if n := r.Lost(); n != 3 {
 		t.Errorf("%d lost, want 3", n)
 	}
 	n := 0
@@ -312,7 +312,7 @@ func TestTellingAllocatesNothing(t *testing.T) {
 	r, leave := fw.feed.subscribe(false)
 	_, leaveToo := fw.feed.subscribe(true)
 	measure("two follow, and none reads")
-	if r.lost.Load() == 0 {
+	if r.Lost() == 0 {
 		t.Error("nothing was lost: the ring was never full")
 	}
 	leave()
@@ -330,7 +330,7 @@ func BenchmarkObserve(b *testing.B) {
 				ctx, stop := context.WithCancel(context.Background())
 				defer stop()
 				go func() {
-					for r.wait(ctx) == nil {
+					for r.Wait(ctx) == nil {
 						for r.take(func(*firewall.FrameEvent, *Event) {}) {
 						}
 					}

@@ -85,7 +85,7 @@ func (c *Core) observe(e *firewall.FrameEvent) {
 			if k := c.using.find(e.Packets[i].ID); k != nil {
 				one.putPacket(e, c.using, k, i)
 			} else if e.Time >= c.using.since {
-				one.lost.Add(1) // overwritten
+				one.ring.Lose() // overwritten
 			}
 		}
 	}
@@ -123,15 +123,16 @@ func (c *Core) rest(list []firewall.Verdict) {
 // putPacket copies an outer packet into the ring; at is its place in its frame, -1 if
 // it has none.
 func (t *Tap) putPacket(e *firewall.FrameEvent, from *packetStore, k *keptPacket, at int) {
-	if s, turn := t.place(); s != nil {
+	if place := t.ring.Claim(); place != nil {
+		s := &place.Value
 		s.event = *e
 		s.event.Forget()
 		s.event.Moves = s.moves[:copy(s.moves[:], e.Moves)]
 		s.count, s.time, s.packet, s.alone, s.length = 0, k.time, max(0, at), at < 0, k.length
 		s.empty = !t.copy(s, from.bytes(k))
-		s.turn.Store(turn)
+		t.ring.Publish(place)
 	}
-	t.rouse()
+	t.ring.Rouse()
 }
 
 // packetStore keeps packets until they are decided. One worker uses it.

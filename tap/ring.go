@@ -5,6 +5,7 @@ import (
 
 	"sttwall/binding"
 	"sttwall/firewall"
+	"sttwall/internal/ring"
 )
 
 const (
@@ -19,32 +20,23 @@ const (
 	maxSegments = 48
 )
 
-// Tap is what one reader wants, and gets: a bounded queue of many producers, after
-// Dmitry Vyukov's "Bounded MPMC queue", with one consumer. A producer never waits for
-// anybody: where there is no room, the frame is lost and counted.
+// Tap is what one reader wants, and gets. A worker never waits for it: where there is no
+// room, the frame is lost and counted.
 type Tap struct {
 	of    *Taps
 	wants func(*firewall.FrameEvent) bool
 	snap  int
 
-	slots [ringSize]slot
-	tail  atomic.Uint64 // of producers
-	lost  atomic.Uint64
+	ring *ring.Ring[slot]
+	seq  uint64 // of the reader
 
 	data  []byte // the chunks
 	chunk int    // bytes of one
 	free  pool   // those that nobody has
-
-	head     uint64 // of the consumer
-	seq      uint64
-	sleeping atomic.Bool
-	wake     chan struct{} // room for one
 }
 
-// slot is a place in the ring. turn says whose it is: the position, when it is free
-// for it; the position plus one, when it is filled.
+// slot is a place in the ring.
 type slot struct {
-	turn     atomic.Uint64
 	empty    bool // there was no room for the bytes
 	alone    bool
 	event    firewall.FrameEvent
@@ -85,7 +77,7 @@ func (p *pool) give(c uint32) {
 }
 
 func newTap(c Config) *Tap {
-	t := &Tap{wants: c.Wants, snap: c.Snap, chunk: min(c.Snap, chunkSize), wake: make(chan struct{}, 1)}
+	t := &Tap{wants: c.Wants, snap: c.Snap, ring: ring.New[slot](ringSize), chunk: min(c.Snap, chunkSize)}
 	n := ringSize
 	if c.Snap > chunkSize {
 		n = chunks
@@ -94,9 +86,6 @@ func newTap(c Config) *Tap {
 	t.free.list = make([]atomic.Uint32, n)
 	for i := range n {
 		t.free.give(uint32(i))
-	}
-	for i := range t.slots {
-		t.slots[i].turn.Store(uint64(i))
 	}
 	return t
 }
@@ -107,7 +96,8 @@ func (t *Tap) put(e *firewall.FrameEvent) {
 	if !e.HasHeader {
 		data = e.Beginning
 	}
-	if s, turn := t.place(); s != nil {
+	if place := t.ring.Claim(); place != nil {
+		s := &place.Value
 		s.event = *e
 		s.event.Forget()
 		s.event.Moves = s.moves[:copy(s.moves[:], e.Moves)]
@@ -119,28 +109,9 @@ func (t *Tap) put(e *firewall.FrameEvent) {
 		s.time, s.packet, s.alone = 0, 0, false
 		s.length = len(data)
 		s.empty = !t.copy(s, data)
-		s.turn.Store(turn)
+		t.ring.Publish(place)
 	}
-	t.rouse()
-}
-
-// place returns a free place, and its turn when it is filled; nil, and counts, if there
-// is none.
-func (t *Tap) place() (*slot, uint64) {
-	for {
-		at := t.tail.Load()
-		s := &t.slots[at%ringSize]
-		turn := s.turn.Load()
-		switch {
-		case turn == at:
-			if t.tail.CompareAndSwap(at, at+1) {
-				return s, at + 1
-			}
-		case turn < at: // not yet taken since the last time round
-			t.lost.Add(1)
-			return nil, 0
-		}
-	}
+	t.ring.Rouse()
 }
 
 // copy copies bytes into free chunks; false if there are too few.
@@ -160,44 +131,32 @@ func (t *Tap) copy(s *slot, data []byte) bool {
 	return true
 }
 
-func (t *Tap) rouse() {
-	if t.sleeping.Load() && t.sleeping.CompareAndSwap(true, false) {
-		select {
-		case t.wake <- struct{}{}:
-		default:
-		}
+func (t *Tap) take(f *Frame) (taken bool) {
+	for !taken && t.ring.Take(func(s *slot) { taken = t.hand(s, f) }) {
 	}
+	return taken
 }
 
-func (t *Tap) ready() bool { return t.slots[t.head%ringSize].turn.Load() == t.head+1 }
-
-func (t *Tap) take(f *Frame) bool {
-	for t.ready() {
-		s := &t.slots[t.head%ringSize]
-		f.Data = f.Data[:0]
-		for i, left := 0, s.bytes; left > 0; i++ {
-			n := min(left, t.chunk)
-			f.Data = append(f.Data, t.data[int(s.chunks[i])*t.chunk:][:n]...)
-			left -= n
-			t.free.give(s.chunks[i])
-		}
-		empty := s.empty
-		if !empty {
-			t.seq++
-			f.Seq, f.Length = t.seq, s.length
-			moves := append([]binding.Move(nil), s.event.Moves...)
-			f.Event = s.event
-			f.Event.Moves = moves
-			f.Segments = append(f.Segments[:0], s.segments[:s.count]...)
-			f.Time, f.Packet, f.Alone = s.time, s.packet, s.alone
-		}
-		s.event = firewall.FrameEvent{} // no old policy is kept alive
-		s.turn.Store(t.head + ringSize)
-		t.head++
-		if !empty {
-			return true
-		}
-		t.lost.Add(1)
+// hand copies what is in a slot; false if its bytes had no room.
+func (t *Tap) hand(s *slot, f *Frame) bool {
+	f.Data = f.Data[:0]
+	for i, left := 0, s.bytes; left > 0; i++ {
+		n := min(left, t.chunk)
+		f.Data = append(f.Data, t.data[int(s.chunks[i])*t.chunk:][:n]...)
+		left -= n
+		t.free.give(s.chunks[i])
 	}
-	return false
+	if s.empty {
+		t.ring.Lose()
+	} else {
+		t.seq++
+		f.Seq, f.Length = t.seq, s.length
+		moves := append([]binding.Move(nil), s.event.Moves...)
+		f.Event = s.event
+		f.Event.Moves = moves
+		f.Segments = append(f.Segments[:0], s.segments[:s.count]...)
+		f.Time, f.Packet, f.Alone = s.time, s.packet, s.alone
+	}
+	s.event = firewall.FrameEvent{} // no old policy is kept alive
+	return !s.empty
 }

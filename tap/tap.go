@@ -137,22 +137,12 @@ func (t *Tap) Take(f *Frame) bool { return t.take(f) }
 
 // Wait returns when there may be a frame, or with an error when ctx has ended.
 func (t *Tap) Wait(ctx context.Context) error {
-	t.sleeping.Store(true)
-	defer t.sleeping.Store(false)
-	if t.ready() {
-		return nil
-	}
-	select {
-	case <-t.wake:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return t.ring.Wait(ctx)
 }
 
 // Lost returns how many frames were lost since it was last asked: the reader was too
 // slow.
-func (t *Tap) Lost() uint64 { return t.lost.Swap(0) }
+func (t *Tap) Lost() uint64 { return t.ring.TakeLost() }
 
 // Close ends the tap. It may be called once.
 func (t *Tap) Close() { t.of.close(t) }

@@ -144,7 +144,7 @@ func TestManyWorkersAndAReader(t *testing.T) {
 	last := make([]int, workers)
 	for {
 		if !one.Take(&f) {
-			if one.Wait(ctx) != nil && !one.ready() {
+			if one.Wait(ctx) != nil && !one.ring.Ready() {
 				break
 			}
 			continue

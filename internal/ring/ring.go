@@ -1,25 +1,33 @@
-// Package ring owns the bounded queue over which a worker tells something to
-// somebody who is not on a packet's way.
+// Package ring owns the bounded queue over which workers tell something to somebody
+// who is not on a packet's way.
 //
-//	worker ──Claim──▶ slot, filled in place ──Publish──▶ Take ──▶ one consumer
+//	worker ──Claim──▶ Slot, filled in place ──Publish──▶ Take ──▶ one consumer
+//	             │                              └─Rouse─▶ Wait
 //	             └──▶ nil where it is full: lost, and counted
 //
-// It is Dmitry Vyukov's "Bounded MPMC queue", with one consumer, who looks now and
-// then: a producer never waits, allocates nothing and wakes nobody.
+// It is Dmitry Vyukov's "Bounded MPMC queue", with one consumer. A producer never
+// waits for anybody and allocates nothing. A consumer who looks now and then needs
+// neither Rouse nor Wait.
 //
 // What is not here: what is told, and whether it is worth telling.
 //
 // Any number of goroutines may produce; one at a time consumes.
 package ring
 
-import "sync/atomic"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // Ring is a queue of values that are written and read in place.
 type Ring[T any] struct {
 	slots []Slot[T]
 	tail  atomic.Uint64 // of producers
 	lost  atomic.Uint64
-	head  uint64 // of the consumer
+
+	head     uint64 // of the consumer
+	sleeping atomic.Bool
+	wake     chan struct{} // room for one
 }
 
 // Slot is a place in a ring. Value is the producer's between Claim and Publish; it
@@ -29,15 +37,16 @@ type Slot[T any] struct {
 	// turn says whose the slot is: the position, when it is free for it; the
 	// position plus one, when it is filled.
 	turn atomic.Uint64
-	at   uint64 // the position, for which it is claimed
+	at   uint64 // the position for which it is claimed
 }
 
-// New makes an empty ring of so many places, a power of two.
+// New makes an empty ring of so many places, a power of two, and two at least: of one
+// nobody could tell whether it is full.
 func New[T any](size int) *Ring[T] {
-	if size < 1 || size&(size-1) != 0 {
-		panic("ring: the size must be a power of two") // a constant of the caller's
+	if size < 2 || size&(size-1) != 0 {
+		panic("ring: the size must be a power of two, and two at least") // a constant of the caller's
 	}
-	r := &Ring[T]{slots: make([]Slot[T], size)}
+	r := &Ring[T]{slots: make([]Slot[T], size), wake: make(chan struct{}, 1)}
 	for i := range r.slots {
 		r.slots[i].turn.Store(uint64(i))
 	}
@@ -49,7 +58,7 @@ func New[T any](size int) *Ring[T] {
 func (r *Ring[T]) Claim() *Slot[T] {
 	for {
 		at := r.tail.Load()
-		s := &r.slots[at&uint64(len(r.slots)-1)]
+		s := r.slot(at)
 		switch turn := s.turn.Load(); {
 		case turn == at:
 			if r.tail.CompareAndSwap(at, at+1) {
@@ -63,25 +72,64 @@ func (r *Ring[T]) Claim() *Slot[T] {
 	}
 }
 
+func (r *Ring[T]) slot(at uint64) *Slot[T] { return &r.slots[at&uint64(len(r.slots)-1)] }
+
 // Publish hands a claimed place to the consumer.
 func (r *Ring[T]) Publish(s *Slot[T]) { s.turn.Store(s.at + 1) }
+
+// Rouse wakes the consumer where it waits.
+func (r *Ring[T]) Rouse() {
+	if r.sleeping.Load() && r.sleeping.CompareAndSwap(true, false) {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Lose counts a value that a producer, or the consumer, gives up for a reason of its
+// own.
+func (r *Ring[T]) Lose() { r.lost.Add(1) }
+
+// Lost returns how many values were lost since the start, or since [Ring.TakeLost].
+func (r *Ring[T]) Lost() uint64 { return r.lost.Load() }
+
+// TakeLost returns how many values were lost, and begins to count anew.
+func (r *Ring[T]) TakeLost() uint64 { return r.lost.Swap(0) }
+
+// Ready reports whether there is a value. It and what follows is for the consumer.
+func (r *Ring[T]) Ready() bool { return r.slot(r.head).turn.Load() == r.head+1 }
+
+// Waiting returns how many values have a place, published or not yet.
+func (r *Ring[T]) Waiting() int { return int(r.tail.Load() - r.head) }
 
 // Take hands the oldest value to use, which may change it and may not keep it; false
 // if there is none.
 func (r *Ring[T]) Take(use func(*T)) bool {
-	s := &r.slots[r.head&uint64(len(r.slots)-1)]
-	if s.turn.Load() != r.head+1 {
+	if !r.Ready() {
 		return false
 	}
+	s := r.slot(r.head)
+	// Whatever use does, the place is free behind it.
+	defer func() {
+		s.turn.Store(r.head + uint64(len(r.slots)))
+		r.head++
+	}()
 	use(&s.Value)
-	s.turn.Store(r.head + uint64(len(r.slots)))
-	r.head++
 	return true
 }
 
-// Waiting returns how many values have a place, published or not yet. It is for the
-// consumer.
-func (r *Ring[T]) Waiting() int { return int(r.tail.Load() - r.head) }
-
-// Lost returns how many values found no place since the start.
-func (r *Ring[T]) Lost() uint64 { return r.lost.Load() }
+// Wait returns when there may be a value, or with an error when ctx has ended.
+func (r *Ring[T]) Wait(ctx context.Context) error {
+	r.sleeping.Store(true)
+	defer r.sleeping.Store(false)
+	if r.Ready() {
+		return nil
+	}
+	select {
+	case <-r.wake:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

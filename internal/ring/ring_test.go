@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"context"
 	"sync"
 	"testing"
 )
@@ -100,5 +101,74 @@ func TestTellingAllocatesNothing(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// A consumer that waits misses nothing, whenever a producer comes.
+func TestWhoWaitsIsRoused(t *testing.T) {
+	r := New[int](4)
+	const count = 20000
+	go func() {
+		for i := 0; i < count; {
+			if s := r.Claim(); s != nil {
+				s.Value = i
+				r.Publish(s)
+				i++
+			}
+			r.Rouse()
+		}
+	}()
+	for next := 0; next < count; {
+		if err := r.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for r.Take(func(v *int) {
+			if *v != next {
+				t.Fatalf("got %d, want %d", *v, next)
+			}
+			next++
+		}) {
+		}
+	}
+	over, stop := context.WithCancel(t.Context())
+	stop()
+	for r.Wait(over) == nil { // it may have been roused before
+	}
+}
+
+func TestAPlaceIsFreeBehindAPanic(t *testing.T) {
+	r := New[int](2)
+	r.Publish(r.Claim())
+	r.Publish(r.Claim())
+	func() {
+		defer func() { recover() }()
+		r.Take(func(*int) { panic("a mistake") })
+	}()
+	if r.Waiting() != 1 || r.Claim() == nil {
+		t.Errorf("%d wait", r.Waiting())
+	}
+}
+
+func TestLossesAreCountedAnewWhenTheyWereTaken(t *testing.T) {
+	r := New[int](2)
+	r.Publish(r.Claim())
+	r.Publish(r.Claim())
+	r.Claim()
+	r.Lose()
+	if n := r.TakeLost(); n != 2 || r.Lost() != 0 {
+		t.Errorf("%d lost, then %d", n, r.Lost())
+	}
+}
+
+func TestASizeThatCannotWorkIsRefused(t *testing.T) {
+	for _, size := range []int{-1, 0, 1, 3, 6} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%d places are taken", size)
+				}
+			}()
+			New[int](size)
+		}()
 	}
 }
