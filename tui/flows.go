@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"slices"
 
 	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
@@ -43,7 +44,8 @@ func (s *flows) Keys() []key.Binding {
 type flowsAnswer struct {
 	page   control.FlowPage
 	first  int
-	frozen []control.Flow
+	frozen []control.Flow // those of asked that there are
+	asked  []string
 }
 
 // query asks for the rows that can be seen, and as many above and below, so that
@@ -81,7 +83,7 @@ func (s *flows) Ask() question {
 			if err != nil {
 				return nil, err
 			}
-			a.frozen = kept.Flows
+			a.frozen, a.asked = kept.Flows, frozen.IDs
 		}
 		return a, nil
 	}
@@ -153,15 +155,9 @@ func (s *flows) take(msg answer) {
 	for id, past := range kept {
 		s.trends[id] = past
 	}
-	for i := range s.table.frozen {
-		for j := range a.frozen {
-			if a.frozen[j].ID == s.table.frozen[i].ID {
-				s.table.frozen[i] = a.frozen[j]
-			}
-		}
-	}
 	s.page = a.page
 	s.table.setPage(a.page.Flows, a.first, max(a.page.Matched, a.first+len(a.page.Flows)), a.page.Position)
+	s.table.refresh(a.frozen, func(id string) bool { return slices.Contains(a.asked, id) })
 	s.page.Flows = nil
 }
 

@@ -72,3 +72,21 @@ func TestTheFramesOfAFlowHaveABound(t *testing.T) {
 		t.Errorf("%d rates are kept, want at most %d", got, flowTrend)
 	}
 }
+
+func TestAFrozenFlowStaysInViewWhateverBecomesOfIt(t *testing.T) {
+	f := newFake()
+	d := drive(t, f, 120, 30, func(c *Config) { c.Screen = "flows" })
+	d.press("j", "space", "f")
+	d.tick()
+	d.shows("* + accept  acme     tcp     10.1.0.7:40122")
+	// A filter does not hide it.
+	d.press("/")
+	d.typed("udp")
+	d.press("enter")
+	d.tick()
+	d.shows("* + accept  acme     tcp     10.1.0.7:40122", "10.1.0.53:53")
+	d.press("esc")
+	f.flows = f.flows[1:]
+	d.tick()
+	d.shows("- + accept  acme     tcp     10.1.0.7:40122")
+}

@@ -54,6 +54,8 @@ type table[T any] struct {
 	// follow keeps the selection at position 0, whoever is there.
 	follow bool
 	frozen []T // newest last
+	// gone are the IDs of frozen rows that are not there any more.
+	gone map[string]bool
 
 	blurred bool // keys go elsewhere: no row is shown as selected
 
@@ -122,15 +124,35 @@ func (t *table[T]) setPage(rows []T, first, total int, at *int) {
 		t.top += *at - t.at
 		t.at = *at
 	}
-	for i := range t.frozen {
-		for j := range rows {
-			if t.id(&rows[j]) == t.id(&t.frozen[i]) {
-				t.frozen[i] = rows[j]
-			}
-		}
-	}
+	t.update(rows)
 	t.show()
 	t.measure()
+}
+
+// update gives it the frozen rows that are among these as they are now, and returns
+// the IDs of the others.
+func (t *table[T]) update(rows []T) (others []string) {
+	for i := range t.frozen {
+		id := t.id(&t.frozen[i])
+		if at := slices.IndexFunc(rows, func(r T) bool { return t.id(&r) == id }); at >= 0 {
+			t.frozen[i] = rows[at]
+		} else {
+			others = append(others, id)
+		}
+	}
+	return others
+}
+
+// refresh is update where these are all that there are, or all that there are of those
+// that were asked for: frozen rows that are not among them are gone, and stay as
+// they were last.
+func (t *table[T]) refresh(rows []T, asked func(id string) bool) {
+	t.gone = make(map[string]bool)
+	for _, id := range t.update(rows) {
+		if asked == nil || asked(id) {
+			t.gone[id] = true
+		}
+	}
 }
 
 // show brings selection and first line into their bounds.

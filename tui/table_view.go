@@ -90,7 +90,11 @@ func (t *table[T]) View(room, height int) string {
 			break
 		}
 		out.WriteByte('\n')
-		t.line(&out, layout, room, &t.frozen[i], lineFrozen)
+		as := lineFrozen
+		if t.gone[t.id(&t.frozen[i])] {
+			as = lineGone
+		}
+		t.line(&out, layout, room, &t.frozen[i], as)
 	}
 	for at := t.top; at < min(t.top+height-1, t.total); at++ {
 		out.WriteByte('\n')
@@ -144,6 +148,7 @@ const (
 	lineOther lineKind = iota
 	lineSelected
 	lineFrozen
+	lineGone // frozen, and not there any more
 )
 
 func (t *table[T]) line(out *strings.Builder, layout []int, room int, r *T, as lineKind) {
@@ -151,7 +156,7 @@ func (t *table[T]) line(out *strings.Builder, layout []int, room int, r *T, as l
 	if as == lineSelected {
 		out.WriteString(t.env.theme.on[toneSelected])
 	}
-	switch mark := fit([...]string{lineOther: "", lineSelected: ">", lineFrozen: "*"}[as], left); as {
+	switch mark := fit([...]string{lineOther: "", lineSelected: ">", lineFrozen: "*", lineGone: "-"}[as], left); as {
 	case lineFrozen:
 		out.WriteString(t.env.paint(toneFrozen, mark))
 	default:
@@ -169,9 +174,12 @@ func (t *table[T]) line(out *strings.Builder, layout []int, room int, r *T, as l
 		} else {
 			text = fit(text, w)
 		}
-		if as == lineSelected {
+		switch as {
+		case lineSelected:
 			out.WriteString(text)
-		} else {
+		case lineGone:
+			out.WriteString(t.env.paint(toneDim, text))
+		default:
 			out.WriteString(t.env.paint(value.tone, text))
 		}
 		left += w

@@ -119,6 +119,7 @@ func (s *listing[T]) sift() {
 	}
 	s.hidden = len(s.all) - len(rows)
 	s.table.setRows(rows)
+	s.table.refresh(s.all, nil)
 }
 
 // Filtered says what the filter does here.
