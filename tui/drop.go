@@ -53,14 +53,7 @@ type entry struct {
 
 func newDrop(e *env, f control.Frame) *drop {
 	s := &drop{env: e, frame: f}
-	s.layers = dissect.Dissect(&dissect.Frame{Header: f.Header, Data: f.Data, Length: f.InnerBytes})
-	for i := range s.layers {
-		l := &s.layers[i]
-		s.entries = append(s.entries, entry{layer: l})
-		for j := range l.Fields {
-			s.entries = append(s.entries, entry{l, &l.Fields[j]})
-		}
-	}
+	s.nameFields(plainLayout)
 	// Where something is wrong is where to look first.
 	for i, each := range s.entries {
 		if each.field != nil && each.field.Note != "" || each.field == nil && each.layer.Note != "" {
@@ -96,6 +89,41 @@ func (s *drop) Keys() []key.Binding {
 		keys = append([]key.Binding{k.Rule}, keys...)
 	}
 	return keys
+}
+
+// layout is how a tenant's context IDs are read.
+type layout bool
+
+const (
+	plainLayout layout = false
+	ovnLayout   layout = true
+)
+
+// nameFields takes the frame apart; the selected field stays selected.
+func (s *drop) nameFields(as layout) {
+	var was dissect.Field
+	if s.at < len(s.entries) && s.entries[s.at].field != nil {
+		was = *s.entries[s.at].field
+	}
+	f := &s.frame
+	s.layers = dissect.Dissect(&dissect.Frame{Header: f.Header, Data: f.Data, Length: f.InnerBytes, OVN: as == ovnLayout})
+	s.entries = nil
+	for i := range s.layers {
+		l := &s.layers[i]
+		s.entries = append(s.entries, entry{layer: l})
+		for j := range l.Fields {
+			field := &l.Fields[j]
+			if field.Name == was.Name && field.Offset == was.Offset {
+				s.at = len(s.entries)
+			}
+			s.entries = append(s.entries, entry{l, field})
+		}
+	}
+}
+
+// layoutIn is the layout of the tenant that an explanation is about.
+func layoutIn(x *control.Explanation) layout {
+	return layout(strings.HasPrefix(x.Claim, "datapaths ") || strings.Contains(x.Tenant, "(OVN: "))
 }
 
 // Answers of what a drop asks.
@@ -156,6 +184,9 @@ func (s *drop) Update(msg tea.Msg) tea.Cmd {
 		switch a := msg.value.(type) {
 		case explainAnswer:
 			s.explained, s.why, s.whyErr = true, a.why, a.err
+			if a.err == nil && layoutIn(&a.why) == ovnLayout {
+				s.nameFields(ovnLayout)
+			}
 			s.otherSince = a.err == nil && s.decides() != s.frame.Verdict
 		case remedyAnswer:
 			s.ruleHeard, s.rule, s.ruleErr = true, a.rule, a.err

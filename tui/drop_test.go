@@ -126,6 +126,17 @@ func TestKeysThatAreTypedAheadMeetWhatTheOnesBeforeHaveOpened(t *testing.T) {
 	}
 }
 
+func TestAContextIDOfOVNIsTakenApart(t *testing.T) {
+	f := newBusy()
+	f.explain.Tenant, f.explain.Claim = "context ID 0x70009000003 (OVN: datapath 3, ingress port 7, egress port 9) is tenant acme", "datapaths 3"
+	f.recent.Frames = nil
+	f.drop("drop", "l4_offset_mismatch", "acme", "", "10.1.0.7:40000", "10.1.0.10:443", 7<<40|9<<24|3, 0x0e, 54)
+	d := openDrop(t, f, 120, 40, "dport:443")
+	d.press("right")
+	// What is wrong stays selected, though there are more fields now.
+	d.shows("ingress port       7", "egress port        9", "datapath           3", "! L4 offset says 54, the TCP header is at 34")
+}
+
 func TestNoRuleHelps(t *testing.T) {
 	f := newBusy()
 	f.remedy = control.Remedy{Why: "the sender lies about the L4 offset: look at it"}
