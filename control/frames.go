@@ -33,6 +33,10 @@ const (
 	// selectors is how many workers look at a frame for one reader at once; where that
 	// is not enough, the reader looks.
 	selectors = 64
+	// maxSteps is how many steps a filter has at most that workers are asked to take for
+	// each frame, a few ns each. With a longer one the reader is handed all frames, and
+	// looks.
+	maxSteps = 48
 )
 
 // explainRate is how many frames are explained to a reader; the others come without.
@@ -64,6 +68,14 @@ func (s *selector) wants(e *firewall.FrameEvent) bool {
 	return true
 }
 
+// wantsOf is what workers are asked for a filter; nil where the reader alone looks.
+func wantsOf(f *filter.Filter) func(*firewall.FrameEvent) bool {
+	if f.All() || f.Steps() > maxSteps {
+		return nil
+	}
+	return (&selector{filter: f}).wants
+}
+
 // frames streams decided frames until the client goes.
 func (s *Server) frames(w http.ResponseWriter, r *http.Request) error {
 	q, selects, err := frameQuery(r, "filter", "snap", "outer", "explain")
@@ -83,11 +95,7 @@ func (s *Server) frames(w http.ResponseWriter, r *http.Request) error {
 		return full
 	}
 	defer leave()
-	config := tap.Config{Snap: q.Snap, Outer: q.Outer}
-	if !selects.All() {
-		config.Wants = (&selector{filter: selects}).wants
-	}
-	from, err := s.config.Taps.Open(config)
+	from, err := s.config.Taps.Open(tap.Config{Snap: q.Snap, Outer: q.Outer, Wants: wantsOf(selects)})
 	if errors.Is(err, tap.ErrTooMany) {
 		return full
 	} else if err != nil {

@@ -211,6 +211,24 @@ func TestReadersOfFramesAreBounded(t *testing.T) {
 	}
 }
 
+// What a reader may ask takes a millisecond: that is the reader's, not the packet's.
+func TestLongFiltersAreTheReadersWork(t *testing.T) {
+	long := "text:" + strings.Repeat("zz,", 1000) + "web"
+	if wantsOf(mustFilter(t, long)) != nil || wantsOf(mustFilter(t, "")) != nil {
+		t.Error("workers are asked")
+	}
+	if wantsOf(mustFilter(t, "tenant:acme,globex dst:10.1.0.0/24 dport:80,443 not (reason:rule_* or text:web)")) == nil {
+		t.Error("a reader is handed all frames")
+	}
+	core, c := tapped(t, testRules)
+	frames := followFrames(t, c, FrameQuery{Filter: long})
+	core.send(t, 100, "tcp 10.0.0.1:40000 > 10.0.0.2:22 syn", false)
+	core.send(t, 100, "tcp 10.0.0.1:40000 > 10.0.0.2:443 syn", false)
+	if f := <-frames; f.Rule != "acme/web" {
+		t.Errorf("got %s by %q", f.Verdict, f.Rule)
+	}
+}
+
 // With a filter and a reader a frame costs a worker no memory.
 func TestSelectingFramesAllocatesNothing(t *testing.T) {
 	core := newCore(t, testRules)

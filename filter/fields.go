@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"sttwall/inspect"
 	"sttwall/reason"
@@ -172,6 +173,9 @@ func (v *value) name(s string) bool {
 // within matches parts of names in ASCII lower case.
 func (v *value) within(s string) bool {
 	for i := 0; i+len(v.text) <= len(s); i++ {
+		if first := v.text[0]; first < utf8.RuneSelf && s[i]|' ' != first|' ' {
+			continue // spares most comparisons
+		}
 		if strings.EqualFold(s[i:i+len(v.text)], v.text) {
 			return true
 		}

@@ -97,6 +97,29 @@ func (n *node) match(r *Record) bool {
 	return false
 }
 
+// Steps is how many values a match compares at most; a name with * counts for each of
+// its parts, and letters that stand somewhere in a name for stepsOfText.
+func (f *Filter) Steps() int { return f.root.steps() }
+
+const stepsOfText = 4
+
+func (n *node) steps() (sum int) {
+	if n == nil {
+		return 0
+	}
+	for _, sub := range n.of {
+		sum += sub.steps()
+	}
+	for i := range n.values {
+		if n.field.kind == kindText {
+			sum += stepsOfText
+			continue
+		}
+		sum += max(1, len(n.values[i].parts))
+	}
+	return sum
+}
+
 // Fields returns the names of the fields that it asks for, in the order of the text.
 func (f *Filter) Fields() []string {
 	var names []string

@@ -359,3 +359,18 @@ func TestFieldsThatAreNotThereAreNamedWithTheirColumn(t *testing.T) {
 		}
 	}
 }
+
+func TestStepsBoundAMatch(t *testing.T) {
+	for text, want := range map[string]int{
+		"": 0, "drop": 1, "tenant:a,b not (dport:80 or src:10.0.0.0/8)": 4, "tenant:a*b*c": 3, "text:web": 4, "text:a,b": 8,
+		"text:" + strings.Repeat("z,", 2000) + "z": 8004,
+	} {
+		f, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Steps(); got != want {
+			t.Errorf("%.40q has %d steps, want %d", text, got, want)
+		}
+	}
+}
