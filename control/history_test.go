@@ -62,7 +62,8 @@ func TestHistoryKeepsTheLastTenMinutes(t *testing.T) {
 	at := time.Unix(1000, 0)
 	var s sums
 	h.take(at, s)
-	for i := range historySamples + 100 {
+	const samples = 2*historySamples + 100
+	for i := range samples {
 		s.totals.Packets += uint64(i)
 		s.losses.events++
 		h.take(at.Add(time.Duration(i+1)*time.Second), s)
@@ -72,7 +73,7 @@ func TestHistoryKeepsTheLastTenMinutes(t *testing.T) {
 		t.Fatalf("%d samples", len(got))
 	}
 	for i := range got {
-		if got[i].Packets != uint64(i+100) || got[i].Time.Unix() != int64(1000+i+101) {
+		if first := samples - historySamples; got[i].Packets != uint64(i+first) || got[i].Time.Unix() != int64(1000+i+first+1) {
 			t.Fatalf("sample %d: %+v", i, got[i])
 		}
 	}
@@ -82,8 +83,8 @@ func TestHistoryKeepsTheLastTenMinutes(t *testing.T) {
 	if got := h.lately(); got.events != minute {
 		t.Errorf("in the last minute %+v", got)
 	}
-	// A process that was stopped for a day has not slept through its memory.
-	h.take(at.Add(24*time.Hour), s)
+	// A process that was stopped for long has not slept through its memory.
+	h.take(at.Add(100*365*24*time.Hour), s)
 	if got := h.tail(2 * historySamples); len(got) != historySamples || got[0].Packets != 0 {
 		t.Errorf("%d samples, the first %+v", len(got), got[0])
 	}

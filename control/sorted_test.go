@@ -24,7 +24,8 @@ func mixed(t testing.TB) *core {
 		var text string
 		from, to := fmt.Sprintf("10.0.%d.%d", r.IntN(3), 1+r.IntN(9)), fmt.Sprintf("10.1.0.%d", 1+r.IntN(9))
 		if r.IntN(3) == 0 {
-			from, to = fmt.Sprintf("2001:db8::%d", 1+r.IntN(9)), fmt.Sprintf("2001:db8::1:%d", 1+r.IntN(9))
+			// Some are below all IPv4-mapped ones.
+			from, to = fmt.Sprintf("2001:db8::%d", 1+r.IntN(9)), fmt.Sprintf("::2:%d", 1+r.IntN(9))
 		}
 		switch r.IntN(3) {
 		case 0:

@@ -284,7 +284,7 @@ func TestFlowsAreShownWithWhatTheRulesOfNowSay(t *testing.T) {
 			var d policy.Decision
 			r.View(&v)
 			r.Decision(&d)
-			if !look.Flow(r.Handle(), &again) || v != again || d != v.Decision {
+			if !b.shared.FlowLook(b.now).Flow(r.Handle(), &again) || v != again || d != v.Decision {
 				t.Errorf("a row is %+v, its flow %+v, its decision %+v", v, again, d)
 			}
 			if i := r.TenantIndex(); i < 0 && v.Tenant != "" || i >= 0 && look.Policy().Tenants()[i] != v.Tenant {
