@@ -88,7 +88,7 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 		fmt.Sprintf("| who follow events | %d, of which %d ", maxSubscribers, maxReadingSubscribers),
 		fmt.Sprintf("| events that wait for each of them | %d |", ringSize),
 		fmt.Sprintf("| who follow frames | %d, of which %d ", tap.MaxTaps, maxFrameReaders),
-		fmt.Sprintf("| `explain` | false | with `explanation`, as `/v1/explain` has it; at most %d a second are |", explainRate.Events),
+		fmt.Sprintf("| `explain` | false | with `explanation`, as `/v1/explain` has it; at most %d a second are, and fewer", explainRate.Events),
 		fmt.Sprintf("`rules_omitted`\nhow many are left out before the last %d of more than %d.", lastRules, explainedRules),
 		fmt.Sprintf("| a request | %d KiB, its headers %d KiB |", maxBody>>10, maxHeader>>10),
 		fmt.Sprintf("| %v, %v, %v (not events) |", words(headerTimeout.String()), words(readTimeout.String()), words(writeTimeout.String())),

@@ -38,7 +38,7 @@ type Frame struct {
 	// Outer says which packet Data is, in a stream of outer packets.
 	Outer *OuterPacket `json:"outer,omitempty"`
 	// Explanation, if it was asked for, is by the rules and flows right after it was
-	// decided; nil where more than some a second were, or the frame's form was wrong.
+	// decided; nil where more than some a second were, or that took too long, or the frame's form was wrong.
 	Explanation *Explanation `json:"explanation,omitempty"`
 	// Rewritten: it left with other bytes than it came with.
 	Rewritten bool `json:"rewritten,omitempty"`

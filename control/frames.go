@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -198,7 +199,14 @@ func FrameOf(f *tap.Frame, wall func(int64) time.Time) Frame {
 	return line
 }
 
-// explainDecided says how a frame was decided, right after that.
+// explaining is the time that explanations of frames take, of all readers.
+type explaining struct {
+	sync.Mutex
+	budget
+}
+
+// explainDecided says how a frame was decided, right after that; nil if that is not
+// known, or if there is no time for it.
 func (s *Server) explainDecided(r *http.Request, f *tap.Frame) *Explanation {
 	e := &f.Event
 	if f.Time != 0 || !e.HasHeader || !e.HasInner {
@@ -206,8 +214,16 @@ func (s *Server) explainDecided(r *http.Request, f *tap.Frame) *Explanation {
 	}
 	var out *Explanation
 	_, err := s.inTurn(r, func() (any, error) {
-		x := s.explanationOf(e, remedy.Whole(f.Data, max(len(f.Data), e.FrameLength-stt.FrameHeaderLen)))
-		out = &x
+		began := s.look.clock()
+		s.explaining.Lock()
+		defer s.explaining.Unlock()
+		if s.explaining.wait(began) > 0 {
+			return nil, nil // many rules: it takes too long for each frame
+		}
+		s.explaining.spend(began, processorTime(func() {
+			x := s.explanationOf(e, remedy.Whole(f.Data, max(len(f.Data), e.FrameLength-stt.FrameHeaderLen)))
+			out = &x
+		}))
 		return nil, nil
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"sttwall/firewall"
 	"sttwall/stt"
@@ -125,6 +126,26 @@ func TestStreamedFramesAreExplained(t *testing.T) {
 	core.process(lying)
 	if x := (<-frames).Explanation; x == nil || len(x.Rules) != 0 || x.Live != nil || x.Reason != "l4_offset_mismatch" {
 		t.Errorf("a header that lies: %+v", x)
+	}
+}
+
+// Where explanations take long there are fewer of them.
+func TestExplanationsHaveABudget(t *testing.T) {
+	core := newCore(t, testRules)
+	s := serve(t, Config{Firewall: core, Taps: core.taps})
+	frames := followFrames(t, s.dial(t), FrameQuery{Explain: true})
+	explained := func() bool {
+		core.send(t, 100, "tcp 10.0.0.1:40000 > 10.0.0.2:22 syn", false)
+		return (<-frames).Explanation != nil
+	}
+	if !explained() {
+		t.Error("the first is not explained")
+	}
+	s.explaining.Lock()
+	s.explaining.spend(s.look.clock(), time.Hour)
+	s.explaining.Unlock()
+	if explained() {
+		t.Error("after an hour's work it goes on")
 	}
 }
 

@@ -82,6 +82,7 @@ type Server struct {
 	look     look
 	history  history
 
+	explaining   explaining
 	frameReaders chan struct{} // a place for each of those who only read and follow frames
 }
 
@@ -108,7 +109,7 @@ func NewServer(c Config) (*Server, error) {
 		MaxHeaderBytes: maxHeader,
 		ErrorLog:       slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
 	}
-	s.look.budget.paid = -lookSaved
+	s.look.budget.paid, s.explaining.paid = -lookSaved, -lookSaved
 	s.frameReaders = make(chan struct{}, maxFrameReaders)
 	s.look.clock = func() time.Duration { return time.Since(s.started) }
 	s.handle("GET", "/v1/status", reads, s.status)
