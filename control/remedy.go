@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 
+	"sttwall/firewall"
 	"sttwall/inspect"
 	"sttwall/reason"
 	"sttwall/remedy"
@@ -103,7 +104,8 @@ func (ask *ExplainRequest) readFrame(into *inspect.Frame) (data []byte, why reas
 	}
 	if len(ask.Header) > 0 {
 		why = into.Verify(ask.Frame, length, inspect.Offload{
-			Partial: h.ChecksumPartial(), IPv4: h.Flags&stt.FlagIPv4 != 0, TCP: h.Flags&stt.FlagTCP != 0, L4Offset: h.L4Offset,
+			Partial: h.ChecksumPartial(), IPv4: h.Flags&stt.FlagIPv4 != 0, TCP: h.Flags&stt.FlagTCP != 0,
+			L4Offset: h.L4Offset, MSS: h.MSS, MSSFloor: firewall.DefaultMSSFloor,
 		})
 	}
 	return remedy.Whole(ask.Frame, length), why, nil
