@@ -25,6 +25,8 @@
 // RST and SYN as RFC 5961 wants of receivers.
 //
 // [Table.Peek], [Table.Room] and [Table.Walk] look and move nothing.
+// [Table.WatchEnds] tells of flows that end, over a bounded ring; [Table.Reap], on no
+// packet's way, finds those that nobody looks at.
 // [Fragments] remembers first inner fragments, so that later ones can follow them;
 // it too is shared by all workers.
 //

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -61,6 +62,24 @@ func openEventLog(c *eventlog.Config, elsewhere func() []control.Drop) (*eventlo
 	c.Host, _ = os.Hostname() // a host without a name has none in its log
 	c.Elsewhere = elsewhere
 	return eventlog.New(*c)
+}
+
+// logEvents writes events until end is called: when all have told what they had to
+// tell. It returns when they are written.
+func logEvents(events *eventlog.Log, inline *nfq.Inline) (end func()) {
+	if events == nil {
+		return func() {}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		events.Run(ctx, inline)
+	}()
+	return func() {
+		stop()
+		<-ended
+	}
 }
 
 // vitalsOf returns how a firewall and its event log do.

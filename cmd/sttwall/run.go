@@ -201,9 +201,7 @@ func run(ctx context.Context, c runConfig) error {
 	running.Go(func() { watch.run(serving, inline, c.report) })
 	running.Go(func() { audited.Run(serving) })
 	running.Go(func() { dropped.run(serving, inline.Now, c.report) })
-	if events != nil {
-		running.Go(func() { events.Run(serving, inline) })
-	}
+	endLog := logEvents(events, inline)
 	running.Go(func() { reloads.atHangup(serving, hangup) })
 	if c.started != nil {
 		c.started()
@@ -211,6 +209,7 @@ func run(ctx context.Context, c runConfig) error {
 	err = inline.Run(ctx)
 	stop()
 	running.Wait()
+	endLog()
 	return err
 }
 
