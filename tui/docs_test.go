@@ -52,6 +52,9 @@ func TestTheDocumentationHasEveryKeyAndScreen(t *testing.T) {
 			t.Errorf("the screen %s is not there", s.Title())
 		}
 	}
+	if keys, tabs := len(newKeyMap(false).Screen.Keys()), len(ScreenTitles()); keys != tabs {
+		t.Errorf("%d keys for %d screens", keys, tabs)
+	}
 	for _, bound := range []string{fmt.Sprintf("%dx%d at least", minWidth, minHeight)} {
 		if !strings.Contains(text, bound) {
 			t.Errorf("it does not say %q", bound)

@@ -108,8 +108,8 @@ func TestEverySizeFrom1x1Up(t *testing.T) {
 	d := drive(t, newFake(), 80, 24, func(c *Config) { c.Theme = "dark" })
 	for i := range d.tabs {
 		d.press(fmt.Sprint(i + 1))
-		for width := 1; width <= 130; width += 1 + width/12 {
-			for height := 1; height <= 50; height += 1 + height/8 {
+		for width := 1; width <= 130; width += 1 + width/6 {
+			for height := 1; height <= 50; height += 1 + height/4 {
 				d.send(tea.WindowSizeMsg{Width: width, Height: height})
 				d.whole(fmt.Sprintf("screen %d at %dx%d", i+1, width, height))
 			}

@@ -29,7 +29,7 @@ func bind(shown, does string, keys ...string) key.Binding {
 // newKeyMap returns the keys; inside says whether the firewall runs in this process.
 func newKeyMap(inside bool) *keyMap {
 	k := &keyMap{
-		Screen:   bind("1-9", "that screen", "1", "2", "3", "4", "5", "6", "7", "8", "9"),
+		Screen:   bind("1-6", "that screen", "1", "2", "3", "4", "5", "6"),
 		Next:     bind("Tab", "next screen", "tab"),
 		Previous: bind("S-Tab", "screen before", "shift+tab"),
 		Filter:   bind("/", "filter", "/"),
@@ -38,7 +38,7 @@ func newKeyMap(inside bool) *keyMap {
 		Export:   bind("e", "export", "e"),
 		Copy:     bind("y", "copy", "y"),
 		Help:     bind("?", "help", "?", "f1"),
-		Back:     bind("Esc", "back", "esc", "backspace"),
+		Back:     bind("Esc", "back: or no filter", "esc"),
 		Quit:     bind("q", "quit", "q"),
 
 		Interrupt: bind("^C", "quit", "ctrl+c"),
