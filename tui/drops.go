@@ -170,7 +170,7 @@ func (s *drops) press(msg tea.KeyPressMsg) tea.Cmd {
 	k := s.env.keys
 	switch {
 	case key.Matches(msg, k.Part):
-		s.onReasons = !s.onReasons
+		s.toReasons(!s.onReasons)
 	case key.Matches(msg, k.Enter):
 		return s.open()
 	case key.Matches(msg, k.Rule):
@@ -181,11 +181,20 @@ func (s *drops) press(msg tea.KeyPressMsg) tea.Cmd {
 	return nil
 }
 
+// toReasons gives the keys to the table of reasons, or to that of frames. That of
+// reasons is left at its top: without a selected row nothing says that it is not.
+func (s *drops) toReasons(on bool) {
+	if s.onReasons && !on {
+		s.reasons.toTop()
+	}
+	s.onReasons = on
+}
+
 // open shows a frame, or the frames of a reason.
 func (s *drops) open() tea.Cmd {
 	if s.onReasons {
 		if d := s.reasons.current(); d != nil {
-			s.onReasons = false
+			s.toReasons(false)
 			return s.env.send(gotoMsg{"Drops", "reason:" + filter.Quote(d.Reason)})
 		}
 		return nil
@@ -212,9 +221,9 @@ func (s *drops) click(msg tea.MouseClickMsg) tea.Cmd {
 	before, was := s.onReasons, s.focus()
 	switch framesTop := s.env.height - p.frames; {
 	case msg.Y < p.reasons:
-		s.onReasons = true
+		s.toReasons(true)
 	case msg.Y >= framesTop:
-		s.onReasons = false
+		s.toReasons(false)
 		msg.Y -= framesTop
 	default:
 		return nil

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -59,6 +60,22 @@ func TestReasonsSayWhatTheyMeanAndLeadToTheirFrames(t *testing.T) {
 	d.press("down", "enter")
 	d.shows("/reason:l4_offset_mismatch", "10.1.0.8:50000")
 	d.hides("10.1.0.9:40001")
+}
+
+func TestTheReasonsAreLeftAtTheirTop(t *testing.T) {
+	f := newBusy()
+	f.drops = nil
+	for i := range 12 {
+		f.drops = append(f.drops, control.Drop{Reason: fmt.Sprintf("reason_%02d", i), Count: uint64(100 - i), Where: "firewall"})
+	}
+	d := drive(t, f, 80, 24)
+	d.press("5", "left", "end")
+	d.shows("> reason_11")
+	d.hides("reason_00")
+	d.press("right")
+	d.shows("reason_00")
+	d.press("left", "end", "enter")
+	d.shows("reason_00")
 }
 
 func TestTheRuleForADropIsOneKeyAway(t *testing.T) {

@@ -192,6 +192,13 @@ func (t *table[T]) move(to int) {
 	t.measure()
 }
 
+// toTop selects the first row, and follows it.
+func (t *table[T]) toTop() {
+	t.follow = true
+	t.at, t.top = 0, 0
+	t.show()
+}
+
 // scroll moves what is seen, and the selection only as far as it must.
 func (t *table[T]) scroll(by int) {
 	t.follow = false
@@ -295,9 +302,10 @@ func (t *table[T]) press(msg tea.KeyPressMsg) bool {
 			t.sort(t.sortBy)
 		}
 	case key.Matches(msg, k.Follow):
-		if t.follow = !t.follow; t.follow {
-			t.at, t.top = 0, 0
-			t.show()
+		if t.follow {
+			t.follow = false
+		} else {
+			t.toTop()
 		}
 	case key.Matches(msg, k.Freeze):
 		t.freeze()
