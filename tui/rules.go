@@ -65,7 +65,7 @@ func (s *rules) Update(msg tea.Msg) tea.Cmd {
 			})
 		}
 		s.reload = now.Add(noticeFor)
-		return notice(toneWarn, s.env.keys.Reload.Help().Key+" once more has the firewall read "+s.env.status.Rules+" again, and puts it in force")
+		return notice(toneWarn, s.env.keys.Reload.Help().Key+" once more puts the rules file in force: "+s.env.status.Rules)
 	case answer:
 		if r, ok := msg.value.(reloaded); ok {
 			return tea.Batch(reloadNotice(r, msg.err), s.env.send(askMsg{}))

@@ -89,7 +89,7 @@ func TestRulesAreReloadedByASecondPress(t *testing.T) {
 	f.reloaded = control.Reloaded{Tenants: 3, Rules: 5, FlowsEnded: 1}
 	d := drive(t, f, 120, 30, func(c *Config) { c.Screen = "rules" })
 	d.press("R")
-	d.shows("R once more has the firewall read rules.hcl again")
+	d.shows("R once more puts the rules file in force: rules.hcl")
 	d.press("j", "R")
 	if got := f.asked["reload"]; got != 0 {
 		t.Fatalf("reloaded %d times, before it was asked for twice in a row", got)
