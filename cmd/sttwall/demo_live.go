@@ -95,7 +95,7 @@ func liveOnScreen(ctx context.Context, s streams, c liveScreen) error {
 		}
 		defer client.Close()
 		c.screen.Firewall, c.screen.Where, c.screen.Title = client, live.Control, "demo"
-		c.screen.Hint = "Tab: screens  Enter: more  ?: keys    Elsewhere: sttwall top --control " + live.Control
+		c.screen.Hint = "?: keys  Elsewhere: sttwall top --control " + live.Control
 		fmt.Fprint(s.err, "\r\x1b[K")
 		return watchLive(ctx, s, c.screen)
 	})

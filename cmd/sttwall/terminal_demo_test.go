@@ -77,7 +77,7 @@ func (p *person) shows(title string) {
 }
 
 func flowsOfAllTenants(p *person) {
-	p.sees("Enter: more", "/root/run/control.sock")
+	p.sees("Elsewhere: sttwall top", "/root/run/control.sock")
 	p.shows("Flows")
 	s := p.sees("TENANT", "acme", "globex", "initech", "~ audit", "10.1.0.80:80", "[fd00:10:1::80]:80")
 	p.fits(s, 34, "q quit")

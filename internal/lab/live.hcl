@@ -1,7 +1,7 @@
 # The rules of the live demo. Three tenants with the same addresses: 10.1.0.0/24
 # and fd00:10:1::/64, clients on the one side and servers on the other. Change
-# this file and press the key for a reload, or run `sttwall reload`: what it says
-# is in force at once. A file that does not load changes nothing.
+# this file and press R twice on the screen Rules, or run `sttwall reload`: what
+# it says is in force at once. A file that does not load changes nothing.
 
 settings {
   endpoints      = ["10.47.1.1", "10.47.2.1"]
