@@ -298,6 +298,15 @@ func TestAVerdictIsNeverToldByItsColourAlone(t *testing.T) {
 	}
 }
 
+func TestAllOfWhatIsWrongWithAFilterIsSaidAt80Columns(t *testing.T) {
+	d := drive(t, newFake(), 80, 24)
+	d.press("/")
+	d.typed("not proto:tcp and drpo")
+	d.press("enter")
+	d.shows(`column 19: "drpo" is no verdict, protocol or address; did you mean drop?;`, "text:drpo looks for it in names")
+	d.fits()
+}
+
 func TestWhatIsWrongWithTheConfigurationIsSaid(t *testing.T) {
 	for _, tt := range []struct {
 		c    Config

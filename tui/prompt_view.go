@@ -39,8 +39,18 @@ func (p *prompt) View(room int) []string {
 		if p.refused {
 			as = toneBad
 		}
-		lines[1] = e.theme.paint(as, cut(spaces(max(0, len(promptMark)+at-hidden))+"^", room))
-		lines[2] = e.theme.paint(as, cut("  "+clean(wrong.Error()), room))
+		said := wrapLines([]string{clean(wrong.Error())}, room)
+		lines[1], lines[2] = spaces(max(0, len(promptMark)+at-hidden))+"^", said[0]
+		if len(said) > 1 {
+			// Where it is, it says itself; the end says what to do.
+			lines[1], lines[2] = said[0], said[1]
+		}
+		if len(said) > 2 {
+			lines[2] = cut(lines[2], room-2) + " …"
+		}
+		for i := range lines[1:] {
+			lines[1+i] = e.theme.paint(as, cut(lines[1+i], room))
+		}
 		return lines
 	}
 	lines[1], lines[2] = p.offer(room)
