@@ -3,6 +3,7 @@ package tui
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,12 +124,14 @@ func reasonColumns(s *drops) []column[control.Drop] {
 					return cell{perSecond(n), toneDrop}
 				}
 				return cell{"0", toneDim}
-			}},
-		{Key: "trend", Title: "TREND", Min: 12, Max: 12, Drop: 4,
+			},
+			File: func(d *control.Drop) string { return strconv.FormatFloat(rate(d).rate, 'f', 1, 64) }},
+		{Key: "trend", Title: "TREND", Min: 12, Max: 12, Drop: 4, Drawn: true,
 			Cell: func(d *control.Drop) cell { return cell{s.env.spark(rate(d).trend, trendOf), toneDrop} }},
 		{Key: "count", Title: "COUNT", Min: 6, Max: 6, Right: true, Largest: true,
 			Less: func(a, b *control.Drop) int { return cmp.Compare(a.Count, b.Count) },
-			Cell: func(d *control.Drop) cell { return cell{countText(d.Count), toneText} }},
+			Cell: func(d *control.Drop) cell { return cell{countText(d.Count), toneText} },
+			File: func(d *control.Drop) string { return fileNumber(d.Count) }},
 		{Key: "bytes", Title: "BYTES", Min: 6, Max: 6, Right: true, Drop: 5, Largest: true,
 			Less: func(a, b *control.Drop) int { return cmp.Compare(a.Bytes, b.Bytes) },
 			Cell: func(d *control.Drop) cell {
@@ -136,7 +139,8 @@ func reasonColumns(s *drops) []column[control.Drop] {
 					return cell{}
 				}
 				return cell{bytesText(d.Bytes), toneDim}
-			}},
+			},
+			File: func(d *control.Drop) string { return fileNumber(d.Bytes) }},
 		{Key: "where", Title: "WHERE", Min: 8, Max: 8, Drop: 3,
 			Less: func(a, b *control.Drop) int { return cmp.Compare(a.Where, b.Where) },
 			Cell: func(d *control.Drop) cell { return cell{d.Where, toneDim} }},
@@ -147,7 +151,8 @@ func reasonColumns(s *drops) []column[control.Drop] {
 					return cell{"", toneDim}
 				}
 				return cell{ageText(s.env.now().Sub(*d.Last)) + " ago", toneDim}
-			}},
+			},
+			File: func(d *control.Drop) string { return fileTime(d.Last) }},
 		{Key: "meaning", Title: "MEANING", Min: 20, Max: 90, Drop: 6,
 			Cell: func(d *control.Drop) cell { return cell{d.Meaning, toneDim} }},
 	}
@@ -204,10 +209,12 @@ func frameColumns(e *env) []column[control.Frame] {
 	return []column[control.Frame]{
 		{Key: "time", Title: "TIME", Min: 8, Max: 8, Largest: true,
 			Less: func(a, b *control.Frame) int { return cmp.Compare(a.Seq, b.Seq) },
-			Cell: dim(func(f *control.Frame) string { return f.Time.In(e.now().Location()).Format(time.TimeOnly) })},
+			Cell: dim(func(f *control.Frame) string { return f.Time.In(e.now().Location()).Format(time.TimeOnly) }),
+			File: func(f *control.Frame) string { return fileTime(&f.Time) }},
 		{Key: "verdict", Title: "VERDICT", Min: 8, Max: 8,
 			Less: less(func(f *control.Frame) string { return f.Verdict }),
-			Cell: func(f *control.Frame) cell { return cell{verdictText(f.Verdict), verdictTone(f.Verdict)} }},
+			Cell: func(f *control.Frame) cell { return cell{verdictText(f.Verdict), verdictTone(f.Verdict)} },
+			File: func(f *control.Frame) string { return f.Verdict }},
 		{Key: "tenant", Title: "TENANT", Min: 6, Max: 20, Drop: 2,
 			Less: less(func(f *control.Frame) string { return f.Tenant }),
 			Cell: func(f *control.Frame) cell {
@@ -215,7 +222,8 @@ func frameColumns(e *env) []column[control.Frame] {
 					return cell{"-", toneDim}
 				}
 				return cell{f.Tenant, toneText}
-			}},
+			},
+			File: func(f *control.Frame) string { return f.Tenant }},
 		{Key: "reason", Title: "REASON", Min: 10, Max: 24, Drop: 1,
 			Less: less(func(f *control.Frame) string { return f.Reason }),
 			Cell: func(f *control.Frame) cell { return cell{f.Reason, verdictTone(f.Verdict)} }},
@@ -230,10 +238,12 @@ func frameColumns(e *env) []column[control.Frame] {
 					return cell{"-", toneDim}
 				}
 				return cell{f.Rule, toneText}
-			}},
+			},
+			File: func(f *control.Frame) string { return f.Rule }},
 		{Key: "bytes", Title: "BYTES", Min: 6, Max: 6, Right: true, Drop: 8, Largest: true,
 			Less: func(a, b *control.Frame) int { return cmp.Compare(a.InnerBytes, b.InnerBytes) },
-			Cell: dim(func(f *control.Frame) string { return bytesText(uint64(max(0, f.InnerBytes))) })},
+			Cell: dim(func(f *control.Frame) string { return bytesText(uint64(max(0, f.InnerBytes))) }),
+			File: func(f *control.Frame) string { return fileNumber(uint64(max(0, f.InnerBytes))) }},
 		{Key: "context", Title: "CONTEXT", Min: 7, Max: 18, Drop: 7, Cell: dim(func(f *control.Frame) string {
 			if f.Context == nil {
 				return ""

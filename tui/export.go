@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 type exportRows struct {
 	name string     // of what they are, such as flows; part of the file's name
 	head []string   // keys of the columns
-	rows [][]string // cells, as they are shown
+	rows [][]string // cells
 	// records are the same rows as the firewall tells of them, for JSON.
 	records []any
 	// of is how many there are, if not all are here.
@@ -136,6 +137,19 @@ func (x *exportRows) write(dir, form string, now time.Time) (path string, err er
 	return path, w.Error()
 }
 
+// fileNumber, fileBits, fileSeconds and fileTime write what files have in place of
+// text for people: bits a second of bytes a second, and times in RFC 3339.
+func fileNumber(n uint64) string             { return strconv.FormatUint(n, 10) }
+func fileBits(bytes float64) string          { return strconv.FormatFloat(8*bytes, 'f', 0, 64) }
+func fileSeconds(since time.Duration) string { return strconv.FormatInt(int64(since/time.Second), 10) }
+
+func fileTime(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.Format(time.RFC3339Nano)
+}
+
 // noFormula keeps spreadsheets from taking a name for a formula.
 func noFormula(s string) string {
 	if s != "" && strings.IndexByte("=+-@\t\r", s[0]) >= 0 {
@@ -148,14 +162,18 @@ func noFormula(s string) string {
 func (t *table[T]) export(name string, records []T, of int) exportRows {
 	x := exportRows{name: name, of: of, records: make([]any, len(records)), rows: make([][]string, len(records))}
 	for i := range t.columns {
-		if !t.columns[i].Off {
+		if c := &t.columns[i]; !c.Off && !c.Drawn {
 			x.head = append(x.head, t.columns[i].Key)
 		}
 	}
 	for i := range records {
 		x.records[i] = &records[i]
 		for j := range t.columns {
-			if c := &t.columns[j]; !c.Off {
+			switch c := &t.columns[j]; {
+			case c.Off || c.Drawn:
+			case c.File != nil:
+				x.rows[i] = append(x.rows[i], clean(c.File(&records[i])))
+			default:
 				x.rows[i] = append(x.rows[i], clean(c.Cell(&records[i]).text))
 			}
 		}

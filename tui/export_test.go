@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -51,6 +52,20 @@ func TestWhatIsShownIsExportedAsCSV(t *testing.T) {
 	}
 	if !slices.ContainsFunc(rows, func(row []string) bool { return row[1] == "'=1+1" }) {
 		t.Errorf("a spreadsheet would compute %v", rows)
+	}
+	at := func(row []string, head string) string { return row[slices.Index(rows[0], head)] }
+	if slices.Contains(rows[0], "trend") {
+		t.Errorf("there is a plot in the file: %v", rows[0])
+	}
+	for _, row := range rows[1:] {
+		if v := at(row, "verdict"); v != "accept" && v != "audit" {
+			t.Errorf("the verdict is %q", v)
+		}
+		for _, head := range []string{"rate", "bytes", "packets", "age"} {
+			if _, err := strconv.ParseUint(at(row, head), 10, 64); err != nil {
+				t.Errorf("%s is no number: %q", head, at(row, head))
+			}
+		}
 	}
 	// A second one in the same second has another name.
 	d.press("e", "c")

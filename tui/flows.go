@@ -199,7 +199,7 @@ func (s *flows) Export() question {
 		for i := range of.columns {
 			for _, c := range all {
 				if c.Key == of.columns[i].Key {
-					of.columns[i].Cell = c.Cell
+					of.columns[i].Cell, of.columns[i].File = c.Cell, c.File
 				}
 			}
 		}

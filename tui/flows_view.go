@@ -39,7 +39,7 @@ func (c flowColumns) all() []column[control.Flow] {
 		{Key: "verdict", Title: "VERDICT", Min: 8, Max: 8, Less: sortable, Cell: func(f *control.Flow) cell {
 			v := flowVerdict(f)
 			return cell{verdictText(v), verdictTone(v)}
-		}},
+		}, File: flowVerdict},
 		{Key: "tenant", Title: "TENANT", Min: 6, Max: 20, Drop: 2, Less: sortable, Cell: text(func(f *control.Flow) string { return f.Tenant })},
 		{Key: "protocol", Title: "PROTO", Min: 5, Max: 9, Drop: 5, Less: sortable, Cell: text(protocolText)},
 		{Key: "src", Title: "SOURCE", Min: 9, Max: 47, Less: sortable, Cell: text(func(f *control.Flow) string { return end(f.Src, f.SrcPort) })},
@@ -58,24 +58,29 @@ func (c flowColumns) all() []column[control.Flow] {
 				return cell{"0", toneDim}
 			}
 			return cell{bitsText(r.Bytes), toneStrong}
-		}},
-		{Key: "trend", Title: "TREND", Min: 8, Max: 8, Drop: 8, Cell: func(f *control.Flow) cell {
+		}, File: func(f *control.Flow) string { return fileBits(bothRates(f).Bytes) }},
+		{Key: "trend", Title: "TREND", Min: 8, Max: 8, Drop: 8, Drawn: true, Cell: func(f *control.Flow) cell {
 			return cell{c.env.spark(c.trends[f.ID], 8), tonePlot}
 		}},
-		{Key: "bytes", Title: "BYTES", Min: 6, Max: 6, Right: true, Drop: 7, Less: sortable, Largest: true, Cell: text(func(f *control.Flow) string { return bytesText(f.Original.Bytes + f.Reply.Bytes) })},
-		{Key: "packets", Title: "PACKETS", Min: 7, Max: 7, Right: true, Drop: 10, Less: sortable, Largest: true, Cell: text(func(f *control.Flow) string { return countText(f.Original.Packets + f.Reply.Packets) })},
-		{Key: "age", Title: "AGE", Min: 6, Max: 6, Right: true, Drop: 9, Less: sortable, Largest: true, Cell: dim(func(f *control.Flow) string { return ageText(c.now().Sub(f.Begun)) })},
+		{Key: "bytes", Title: "BYTES", Min: 6, Max: 6, Right: true, Drop: 7, Less: sortable, Largest: true, Cell: text(func(f *control.Flow) string { return bytesText(f.Original.Bytes + f.Reply.Bytes) }),
+			File: func(f *control.Flow) string { return fileNumber(f.Original.Bytes + f.Reply.Bytes) }},
+		{Key: "packets", Title: "PACKETS", Min: 7, Max: 7, Right: true, Drop: 10, Less: sortable, Largest: true, Cell: text(func(f *control.Flow) string { return countText(f.Original.Packets + f.Reply.Packets) }),
+			File: func(f *control.Flow) string { return fileNumber(f.Original.Packets + f.Reply.Packets) }},
+		{Key: "age", Title: "AGE", Min: 6, Max: 6, Right: true, Drop: 9, Less: sortable, Largest: true, Cell: dim(func(f *control.Flow) string { return ageText(c.now().Sub(f.Begun)) }),
+			File: func(f *control.Flow) string { return fileSeconds(c.now().Sub(f.Begun)) }},
 		{Key: "rule", Title: "RULE", Min: 6, Max: 32, Drop: 11, Less: sortable, Cell: func(f *control.Flow) cell {
 			if f.Rule == "" {
 				return cell{"default", toneDim}
 			}
 			return cell{f.Rule, toneText}
-		}},
+		}, File: func(f *control.Flow) string { return f.Rule }},
 		{Key: "context", Title: "CONTEXT", Min: 7, Max: 18, Drop: 12, Less: sortable, Cell: dim(func(f *control.Flow) string { return contextText(f.Context) })},
 		{Key: "from", Title: "FROM", Min: 7, Max: 39, Drop: 13, Less: sortable, Cell: dim(func(f *control.Flow) string { return addressText(f.From) })},
 		{Key: "to", Title: "TO", Min: 7, Max: 39, Drop: 14, Less: sortable, Cell: dim(func(f *control.Flow) string { return addressText(f.To) })},
-		{Key: "last", Title: "IDLE", Min: 6, Max: 6, Right: true, Off: true, Drop: 15, Less: sortable, Largest: true, Cell: dim(func(f *control.Flow) string { return ageText(c.now().Sub(f.Last)) })},
-		{Key: "expires", Title: "EXPIRES", Min: 7, Max: 7, Right: true, Off: true, Drop: 16, Less: sortable, Cell: dim(func(f *control.Flow) string { return ageText(f.Expires.Sub(c.now())) })},
+		{Key: "last", Title: "IDLE", Min: 6, Max: 6, Right: true, Off: true, Drop: 15, Less: sortable, Largest: true, Cell: dim(func(f *control.Flow) string { return ageText(c.now().Sub(f.Last)) }),
+			File: func(f *control.Flow) string { return fileSeconds(c.now().Sub(f.Last)) }},
+		{Key: "expires", Title: "EXPIRES", Min: 7, Max: 7, Right: true, Off: true, Drop: 16, Less: sortable, Cell: dim(func(f *control.Flow) string { return ageText(f.Expires.Sub(c.now())) }),
+			File: func(f *control.Flow) string { return fileSeconds(f.Expires.Sub(c.now())) }},
 	}
 }
 

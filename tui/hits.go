@@ -61,7 +61,8 @@ func hitColumns[T any](s *listing[T]) []column[T] {
 					return cell{"0", toneDim}
 				}
 				return cell{write(n), hot}
-			}}
+			},
+			File: func(r *T) string { return fileNumber(get(hits(r))) }}
 	}
 	return []column[T]{
 		{Key: "rate", Title: "RATE", Min: 7, Max: 8, Right: true, Largest: true,
@@ -71,8 +72,9 @@ func hitColumns[T any](s *listing[T]) []column[T] {
 					return cell{bitsText(n), toneStrong}
 				}
 				return cell{"0", toneDim}
-			}},
-		{Key: "trend", Title: "TREND", Min: 12, Max: 12, Drop: 6, Cell: func(r *T) cell { return cell{s.env.spark(rate(r).trend, trendOf), tonePlot} }},
+			},
+			File: func(r *T) string { return fileBits(rate(r).bytes) }},
+		{Key: "trend", Title: "TREND", Min: 12, Max: 12, Drop: 6, Drawn: true, Cell: func(r *T) cell { return cell{s.env.spark(rate(r).trend, trendOf), tonePlot} }},
 		number("frames", "FRAMES", 3, func(h *control.Hits) uint64 { return h.Frames }, countText, toneText),
 		number("bytes", "BYTES", 4, func(h *control.Hits) uint64 { return h.Bytes }, bytesText, toneText),
 		number("flows", "BEGUN", 5, func(h *control.Hits) uint64 { return h.Flows }, countText, toneText),
@@ -89,7 +91,8 @@ func hitColumns[T any](s *listing[T]) []column[T] {
 					return cell{"unused " + ageText(s.env.now().Sub(*h.UnusedSince)), toneDim}
 				}
 				return cell{}
-			}},
+			},
+			File: func(r *T) string { return fileTime(hits(r).Last) }},
 	}
 }
 

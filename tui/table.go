@@ -27,6 +27,10 @@ type column[T any] struct {
 	Off  bool // not shown until chosen
 	// Cell is called for visible rows only.
 	Cell func(*T) cell
+	// File is what stands in a CSV file: no marks and no units, so that it can be
+	// computed with; nil: what is shown. Drawn: a plot, which is in no file.
+	File  func(*T) string
+	Drawn bool
 	// Less orders rows that are all here; nil: the table cannot be sorted by it.
 	// Where pages come sorted, it only says whether it can be.
 	Less func(a, b *T) int

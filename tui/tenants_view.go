@@ -2,6 +2,8 @@ package tui
 
 import (
 	"cmp"
+	"strconv"
+	"strings"
 
 	"sttwall/control"
 )
@@ -18,13 +20,16 @@ func tenantColumns(s *listing[control.TenantHits]) []column[control.TenantHits] 
 					return cell{modeText(t), toneAudit}
 				}
 				return cell{modeText(t), toneDim}
-			}},
+			},
+			File: func(t *control.TenantHits) string { return strings.TrimPrefix(modeText(t), "~ ") }},
 		{Key: "flows_now", Title: "FLOWS", Min: 6, Max: 6, Right: true, Largest: true,
 			Less: func(a, b *control.TenantHits) int { return cmp.Compare(a.FlowsNow, b.FlowsNow) },
-			Cell: func(t *control.TenantHits) cell { return cell{countText(uint64(t.FlowsNow)), toneText} }},
+			Cell: func(t *control.TenantHits) cell { return cell{countText(uint64(t.FlowsNow)), toneText} },
+			File: func(t *control.TenantHits) string { return strconv.Itoa(t.FlowsNow) }},
 		{Key: "half_open", Title: "HALF-OPEN", Min: 9, Max: 9, Right: true, Largest: true, Drop: 8,
 			Less: func(a, b *control.TenantHits) int { return cmp.Compare(a.HalfOpen, b.HalfOpen) },
-			Cell: func(t *control.TenantHits) cell { return cell{countText(uint64(t.HalfOpen)), toneDim} }},
+			Cell: func(t *control.TenantHits) cell { return cell{countText(uint64(t.HalfOpen)), toneDim} },
+			File: func(t *control.TenantHits) string { return strconv.Itoa(t.HalfOpen) }},
 	}, hitColumns(s)...)
 }
 
