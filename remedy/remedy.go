@@ -46,7 +46,19 @@ type Remedy struct {
 
 // Find returns the remedy for a frame that p has dropped.
 func Find(p *policy.Policy, r Request) Remedy {
+	out, _ := find(p, r)
+	return out
+}
+
+// find returns the policy too that was tried out; nil if none was.
+func find(p *policy.Policy, r Request) (Remedy, *policy.Policy) {
 	f := &finder{policy: p, request: r, file: openFile(p)}
+	out := f.find()
+	return out, f.tried
+}
+
+func (f *finder) find() Remedy {
+	p, r := f.policy, f.request
 	if r.From.IsValid() && foreign(p, r.From) {
 		return f.unknownEndpoint()
 	}
@@ -106,6 +118,7 @@ type finder struct {
 	file     *file // nil: too large to be looked into
 	frame    inspect.Frame
 	question firewall.Question
+	tried    *policy.Policy // the last that was
 }
 
 // read decodes the frame.
@@ -186,7 +199,7 @@ func (f *finder) try(out Remedy, e edit, q *firewall.Question) Remedy {
 			}
 		}
 	case passes(next, f.request.Now, q):
-		out.Tried = true
+		out.Tried, f.tried = true, next
 	default:
 		out.Why += ". It may not be enough: the frame does not pass with it alone"
 	}

@@ -142,6 +142,9 @@ func asked(t testing.TB, id uint64, packet string, why reason.Reason) Request {
 	if d.From.IsValid() {
 		r.From = d.From
 	}
+	if d.To.IsValid() {
+		r.To = d.To
+	}
 	return r
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2/hclwrite"
+
 	"sttwall/firewall"
 	"sttwall/policy"
 	"sttwall/suggest"
@@ -44,8 +46,12 @@ func (f *finder) rule(q *firewall.Question) Remedy {
 	case isTenant:
 		return f.newTenant(out, q)
 	case list == beforeTenants:
-		out.Text = f.renamed(text, list)
-		out.Why += ". It is for all tenants, as is the rule that drops it"
+		text = f.renamed(text, list)
+		out.Text = between(q, text)
+		out.Why += ". Beware: it is for all tenants, as is the rule that drops it, and goes before what their own rules say"
+		if out.Text != text {
+			out.Why += "; the outer endpoints keep it to the hosts of this one"
+		}
 		return f.inFront(out, d, list, rule, q)
 	case d.RuleIndex >= 0 && list == d.Tenant:
 		return f.inFront(out, d, list, rule, q)
@@ -84,6 +90,23 @@ func (f *finder) inFront(out Remedy, d *policy.Decision, list, rule string, q *f
 		return out
 	}
 	return f.try(out, f.file.before(b, out.Text), q)
+}
+
+// between keeps a rule to frames from the outer source of the frame at hand to its outer
+// destination, as far as they are known.
+func between(q *firewall.Question, text string) string {
+	end := strings.LastIndexByte(text, '}')
+	if end < 0 {
+		return text
+	}
+	more := ""
+	if q.From.IsValid() {
+		more += fmt.Sprintf("  from_endpoint = [%q]\n", q.From)
+	}
+	if q.To.IsValid() {
+		more += fmt.Sprintf("  to_endpoint = [%q]\n", q.To)
+	}
+	return string(hclwrite.Format([]byte(text[:end] + more + text[end:])))
 }
 
 var ruleName = regexp.MustCompile(`rule "([^"]*)"`)

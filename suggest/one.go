@@ -16,7 +16,7 @@ import (
 // It is about inner addresses, protocol and destination port alone, as all that this
 // package suggests.
 func One(p *policy.Policy, contextID uint64, f *inspect.Frame) (text string, isTenant bool) {
-	service, ok := matchOf(f)
+	service, ok := exactMatchOf(f)
 	if !ok {
 		return "", false
 	}
@@ -42,6 +42,22 @@ func One(p *policy.Policy, contextID uint64, f *inspect.Frame) (text string, isT
 		}
 	}
 	return strings.TrimSpace(strings.Join(lines, "")) + "\n", d.Tenant == ""
+}
+
+// exactMatchOf is matchOf for one frame alone: names such as "dns" and "dhcp" stand for
+// more than that.
+func exactMatchOf(f *inspect.Frame) (m Match, ok bool) {
+	if m, ok = matchOf(f); !ok || m.Builtin == "" || f.IP == 0 {
+		return m, ok
+	}
+	m = Match{Protocol: f.Protocol}
+	switch {
+	case f.HasPorts:
+		m.HasPorts, m.First, m.Last = true, f.DstPort, f.DstPort
+	case f.HasICMP:
+		m.HasICMP, m.ICMPType = true, f.ICMPType
+	}
+	return m, true
 }
 
 // allOVN reports whether all tenants read context IDs as OVN does, so that one that
