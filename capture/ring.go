@@ -53,15 +53,16 @@ func OpenRing(c RingConfig) (*Ring, error) {
 	return r, nil
 }
 
-// next begins the next file.
+// next begins the next file. Where the files cannot be moved, the one that is open
+// stays so.
 func (r *Ring) next() error {
-	if err := r.Close(); err != nil {
-		return err
-	}
 	for n := r.config.Files - 1; n > 0; n-- {
 		if err := os.Rename(r.name(n-1), r.name(n)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
+	}
+	if err := r.Close(); err != nil {
+		return err
 	}
 	file, err := os.OpenFile(r.config.Path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {

@@ -142,3 +142,32 @@ func TestARingThatCannotBe(t *testing.T) {
 		t.Error("a packet of another link type is taken")
 	}
 }
+
+// What cannot be moved away is not written over: no more is written then.
+func TestARingThatCannotTurnKeepsWhatItHas(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "drops.pcapng")
+	r := ringOf(t, RingConfig{Path: path, Files: 2, Size: 1000})
+	in := filepath.Join(path+".1", "in")
+	if err := os.MkdirAll(in, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	wrote := 0
+	for n := range byte(40) {
+		if writeRing(r, n) == nil {
+			wrote++
+		}
+	}
+	got := packetsIn(t, path)
+	if len(got) != wrote || wrote == 0 || wrote == 40 || got[0] != 0 {
+		t.Errorf("of %d that were written there are %d", wrote, got)
+	}
+	if err := os.RemoveAll(path + ".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeRing(r, 40); err != nil {
+		t.Error(err)
+	}
+	if now, before := packetsIn(t, path), packetsIn(t, path+".1"); !bytes.Equal(now, []byte{40}) || !bytes.Equal(before, got) {
+		t.Errorf("got %d and before %d", now, before)
+	}
+}
