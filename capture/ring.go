@@ -46,6 +46,10 @@ func OpenRing(c RingConfig) (*Ring, error) {
 	case c.Size < 1:
 		return nil, fmt.Errorf("files of %d bytes: want 1 at least", c.Size)
 	}
+	// As root a mistake would move a folder away, or /dev/null.
+	if info, err := os.Lstat(c.Path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: there is something else with that name, and no file", c.Path)
+	}
 	r := &Ring{config: c}
 	if err := r.next(); err != nil {
 		return nil, err

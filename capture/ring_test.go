@@ -171,3 +171,23 @@ func TestARingThatCannotTurnKeepsWhatItHas(t *testing.T) {
 		t.Errorf("got %d and before %d", now, before)
 	}
 }
+
+// What is no file of a ring is not moved away, nor waited for.
+func TestARingMovesFilesAlone(t *testing.T) {
+	dir := t.TempDir()
+	folder, pipe, link := filepath.Join(dir, "folder"), filepath.Join(dir, "pipe"), filepath.Join(dir, "link")
+	if err := errors.Join(os.Mkdir(folder, 0o700), unix.Mkfifo(pipe, 0o600), os.Symlink(folder, link)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{folder, pipe, link} {
+		for _, files := range []int{1, 3} {
+			if r, err := OpenRing(RingConfig{Path: path, Files: files, Size: 1000, Link: LinkEthernet, Application: "test"}); err == nil {
+				r.Close()
+				t.Errorf("%s is taken for a file", path)
+			}
+		}
+		if _, err := os.Lstat(path + ".1"); err == nil {
+			t.Errorf("%s was moved", path)
+		}
+	}
+}
