@@ -186,6 +186,9 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 	case key.Matches(msg, k.Interrupt):
 		return tea.Interrupt
 	case key.Matches(msg, k.Suspend):
+		if a.config.Inside {
+			return notice(toneWarn, "^Z would stop the firewall too, and what waits for it: q leaves the screen")
+		}
 		return tea.Suspend
 	case a.prompt != nil:
 		return a.prompted(msg)

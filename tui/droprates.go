@@ -20,6 +20,9 @@ type dropRate struct {
 
 // take takes the rows of an answer. A reason that was not there before began at 0.
 func (r *dropRates) take(now time.Time, drops []control.Drop) {
+	if r.last != nil && now.Sub(r.at) < leastApart {
+		return
+	}
 	seconds := now.Sub(r.at).Seconds()
 	last := make(map[string]uint64, len(drops))
 	rates := make(map[string]dropRate, len(drops))

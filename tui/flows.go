@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"slices"
+	"time"
 
 	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
@@ -24,6 +25,8 @@ type flows struct {
 	err     error            // of the last question
 	trends  map[string][]float64
 	columns flowColumns
+	// again is when was asked once more because rows were missing.
+	again time.Time
 }
 
 func newFlows(e *env) screen {
@@ -109,7 +112,9 @@ func (s *flows) Update(msg tea.Msg) tea.Cmd {
 		return nil
 	case answer:
 		s.take(msg)
-		if s.table.missing() {
+		// What is missing after that may never come: then the next second asks again.
+		if now := s.env.now(); s.err == nil && s.table.missing() && now.Sub(s.again) >= leastApart {
+			s.again = now
 			return s.env.send(askMsg{})
 		}
 		return nil

@@ -23,6 +23,9 @@ type hitRate struct {
 // take takes the rows of an answer.
 func (r *hitRates) take(e *env, n int, row func(int) (string, *control.Hits)) {
 	now := e.now()
+	if r.last != nil && now.Sub(r.at) < leastApart {
+		return
+	}
 	seconds := now.Sub(r.at).Seconds()
 	last := make(map[string]control.Hits, n)
 	rates := make(map[string]hitRate, n)

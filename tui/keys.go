@@ -78,6 +78,7 @@ func newKeyMap(inside bool) *keyMap {
 	if inside {
 		k.Quit.SetHelp("q", "leave: the firewall goes on")
 		k.Interrupt.SetHelp("^C", "stop the firewall")
+		k.Suspend.SetHelp("^Z", "not here: the firewall would stop too")
 	}
 	return k
 }

@@ -20,13 +20,18 @@ func everyTick(d time.Duration) tea.Cmd {
 
 func (a *app) tick() tea.Cmd { return a.after(a.config.Every) }
 
+// leastApart is how far two answers must be apart for rates to be made of them: a screen
+// is asked at once when it is resized or shown again, and a moment says nothing.
+const leastApart = 250 * time.Millisecond
+
 // poll is the question that is under way; there is one at most.
 type poll struct {
 	number int // counts them; answers to others than the last are late
 	cancel context.CancelFunc
 	again  bool // ask once more when it is answered
-	// of the last status, for rates.
-	last time.Time
+	// totals are those of a status, and last when it came, for rates.
+	totals control.Totals
+	last   time.Time
 	// lostAt is since when nothing answers.
 	lostAt time.Time
 }
@@ -140,17 +145,21 @@ func (a *app) heard(s control.Status, now time.Time) tea.Cmd {
 	e := a.env
 	before, had, wasLost := e.status, e.hasStatus, e.lost != nil
 	e.status, e.hasStatus, e.lost = s, true, nil
-	seconds := now.Sub(a.poll.last).Seconds()
-	a.poll.last = now
+	apart, then := now.Sub(a.poll.last), a.poll.totals
+	anew := had && (s.PID != before.PID || !s.Started.Equal(before.Started))
+	if had && !anew && !wasLost && apart < leastApart {
+		return nil
+	}
+	a.poll.totals, a.poll.last = s.Totals, now
 	if !had {
 		return nil
 	}
-	if s.PID != before.PID || !s.Started.Equal(before.Started) {
+	if anew {
 		e.rates, a.trend = rates{}, nil
 		return notice(toneWarn, "the firewall was started anew at "+s.Started.Local().Format(time.TimeOnly)+": its counters begin at 0")
 	}
-	if seconds > 0 {
-		then, now := before.Totals, s.Totals
+	if seconds := apart.Seconds(); seconds > 0 {
+		now := s.Totals
 		rate := func(now, then uint64) float64 { return float64(now-min(now, then)) / seconds }
 		e.rates = rates{
 			known: true, packets: rate(now.Packets, then.Packets), bytes: rate(now.Bytes, then.Bytes),

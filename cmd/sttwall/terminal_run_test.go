@@ -29,6 +29,8 @@ func TestTheScreenOfRunIsLeftWhileTheFirewallGoesOn(t *testing.T) {
 	if s.Contains("level=INFO") {
 		t.Errorf("the log is on the screen:\n%s", s)
 	}
+	p.press("C-z")
+	p.sees("^Z would stop the firewall too")
 	p.press("q")
 	// What was logged meanwhile comes now.
 	p.sees("The screen is closed, and the firewall goes on", `msg="the firewall runs"`)

@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long a screen may take on a machine that has other things to do.
-const patience = 15 * time.Second
+const patience = 60 * time.Second
 
 // person sits before a terminal in which sttwall runs.
 type person struct {
