@@ -84,6 +84,7 @@ func newRunCommand(s streams) *cobra.Command {
 				inline: config, rules: rules, socket: socket, state: state, report: report, metrics: counts,
 				log: log, events: logged, drops: drops,
 				load: func() (*policy.Policy, string, error) {
+					here.reopen()
 					p, said, err := readPolicy(rules, policy.Printout{})
 					io.WriteString(here.log(), said)
 					return p, said, err

@@ -24,7 +24,7 @@ type inPlaceFlags struct {
 
 func (f *inPlaceFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.on, "tui", false, "show the live screen: q leaves it, and the firewall goes on; ^C stops both; see 'sttwall top'")
-	flags.StringVar(&f.log, "log", "", "append the log to this `file`, not to stderr")
+	flags.StringVar(&f.log, "log", "", "append the log to this `file`, not to stderr; SIGHUP opens it anew")
 	f.look.add(flags)
 }
 
@@ -34,7 +34,7 @@ type inPlace struct {
 	s      streams
 	screen tui.Config
 	held   *heldLog // nil: the log is not in the way
-	file   *os.File
+	file   *logFile // nil: there is none
 	ended  chan struct{} // closed when the screen is gone; nil until it is there
 }
 
@@ -59,7 +59,8 @@ func (f *inPlaceFlags) open(s streams, socket string) (*inPlace, error) {
 		p.screen.Hint = "q leaves this screen, and the firewall goes on; ^C stops it"
 	}
 	if f.log != "" {
-		if p.file, err = os.OpenFile(f.log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640); err != nil {
+		p.file = &logFile{name: f.log}
+		if err := p.file.open(); err != nil {
 			return nil, fmt.Errorf("--log: %w", err)
 		}
 	} else if f.on {
@@ -77,6 +78,16 @@ func (p *inPlace) log() io.Writer {
 		return p.held
 	}
 	return p.s.err
+}
+
+// reopen opens the log file anew, if there is one: somebody may have moved it away.
+func (p *inPlace) reopen() {
+	if p.file == nil {
+		return
+	}
+	if err := p.file.open(); err != nil {
+		fmt.Fprintf(p.file, "the log goes on in the file that was open: %v\n", err)
+	}
 }
 
 // show shows the screen beside a firewall that runs, and calls stop if the user wants
@@ -124,8 +135,43 @@ func (p *inPlace) close() {
 	}
 	p.release("")
 	if p.file != nil {
-		p.file.Close()
+		p.file.close()
 	}
+}
+
+// logFile is a file to which a log is appended. Its methods may be called from any
+// goroutine.
+type logFile struct {
+	name string
+	mu   sync.Mutex
+	file *os.File
+}
+
+// open opens the file, anew if it is open. After an error it is as it was.
+func (l *logFile) open() error {
+	file, err := os.OpenFile(l.name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		l.file.Close()
+	}
+	l.file = file
+	return nil
+}
+
+func (l *logFile) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.file.Write(line)
+}
+
+func (l *logFile) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.file.Close()
 }
 
 // maxHeld bounds what is kept of a log while a screen is in the way, in bytes; then the

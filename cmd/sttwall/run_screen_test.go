@@ -70,3 +70,37 @@ func TestTheLogGoesToAFile(t *testing.T) {
 		t.Errorf("the file has %q, %v", got, err)
 	}
 }
+
+func TestALogFileThatWasMovedAwayIsMadeAnew(t *testing.T) {
+	folder := t.TempDir()
+	file := filepath.Join(folder, "log")
+	flags := inPlaceFlags{log: file}
+	flags.look.theme = "auto"
+	p, err := flags.open(streams{err: new(bytes.Buffer)}, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	fmt.Fprintln(p.log(), "before")
+	if err := os.Rename(file, file+".1"); err != nil {
+		t.Fatal(err)
+	}
+	p.reopen()
+	fmt.Fprintln(p.log(), "after")
+	for name, want := range map[string]string{file + ".1": "before\n", file: "after\n"} {
+		if got, err := os.ReadFile(name); err != nil || string(got) != want {
+			t.Errorf("%s has %q, %v", filepath.Base(name), got, err)
+		}
+	}
+	// Where it cannot be opened the log goes on where it was, and says so.
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(folder, "nowhere", "log"), file); err != nil {
+		t.Fatal(err)
+	}
+	p.reopen()
+	if n, err := fmt.Fprintln(p.log(), "still"); n == 0 || err != nil {
+		t.Errorf("after a failure %d bytes are written, %v", n, err)
+	}
+}
