@@ -76,6 +76,30 @@ func TestEventsThatWereLostAreCountedForAll(t *testing.T) {
 	}
 }
 
+func TestTheWorstTroublesComeFirst(t *testing.T) {
+	var lost losses
+	lost.each(&lost, func(n *uint64, _ uint64) { *n = 1 })
+	full := Gauge{Now: 1, Bound: 1}
+	h := Health{
+		Queues: []QueueHealth{{Waiting: 1, Length: 1}}, Flows: FlowsHealth{Gauge: full}, Bindings: BindingsHealth{Gauge: full},
+		Reassembly: ReassemblyHealth{Frames: full, Packets: full, Memory: full, FragmentPackets: full},
+	}
+	list := troubles(&h, &Vitals{Silent: true, OpenAbsent: true, OpenOverload: true, TableGone: true, ReceiveBuffer: 1}, &lost, true)
+	if len(list) < 20 || list[0].Severity != SeverityCritical {
+		t.Errorf("%d: %+v", len(list), list)
+	}
+	warned := false
+	for _, trouble := range list {
+		if trouble.Severity == SeverityCritical && warned {
+			t.Errorf("behind a warning: %+v", trouble)
+		}
+		warned = warned || trouble.Severity == SeverityWarning
+	}
+	if !warned {
+		t.Error("no warnings")
+	}
+}
+
 func TestTroublesAreToldWithARemedy(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

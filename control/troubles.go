@@ -2,7 +2,6 @@ package control
 
 import (
 	"fmt"
-	"slices"
 
 	"sttwall/reason"
 )
@@ -36,6 +35,7 @@ func troubles(h *Health, v *Vitals, lost *losses, anyEndpoint bool) []Trouble {
 	if v.TableGone {
 		add(SeverityCritical, "start sttwall again, and see who removed the table: 'nft flush ruleset' does", "the nftables table is gone: STT passes uninspected, or is dropped by others")
 	}
+	// From here on warnings.
 	for i := range h.Queues {
 		q := &h.Queues[i]
 		if q.Waiting >= 0 && (Gauge{q.Waiting, q.Length}).nearlyFull() {
@@ -86,15 +86,7 @@ func troubles(h *Health, v *Vitals, lost *losses, anyEndpoint bool) []Trouble {
 	if v.Silent {
 		add(SeverityWarning, "run with CAP_NET_RAW", "no reject is answered: rejected frames are dropped silently")
 	}
-	slices.SortStableFunc(list, func(a, b Trouble) int { return rank(a.Severity) - rank(b.Severity) })
 	return list
-}
-
-func rank(severity string) int {
-	if severity == SeverityCritical {
-		return 0
-	}
-	return 1
 }
 
 // nearlyFull reports whether there is hardly room for more.
