@@ -90,7 +90,9 @@ func traceText(f *control.Frame) string {
 	add := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
 	add("%s %s", f.Time.Local().Format("15:04:05.000000"), verdictText(f))
 	add("  packets: %s", partsText(f))
-	for _, layer := range dissect.Dissect(&dissect.Frame{Header: f.Header, Data: f.Data, Length: f.InnerBytes}) {
+	x := f.Explanation
+	ovn := x != nil && (strings.HasPrefix(x.Claim, "datapaths ") || strings.Contains(x.Tenant, "(OVN: "))
+	for _, layer := range dissect.Dissect(&dissect.Frame{Header: f.Header, Data: f.Data, Length: f.InnerBytes, OVN: ovn}) {
 		line := layer.Name + ": " + layer.Summary
 		if layer.Summary == "" {
 			line = layer.Name
@@ -105,7 +107,7 @@ func traceText(f *control.Frame) string {
 			}
 		}
 	}
-	if x := f.Explanation; x != nil {
+	if x != nil {
 		out.WriteString(decidedText(f, x))
 	}
 	add("  %s", verdictText(f))

@@ -140,3 +140,13 @@ func TestTraceTellsWhatItLeavesOut(t *testing.T) {
 		t.Errorf("they are left out elsewhere:\n%s", got)
 	}
 }
+
+func TestTraceTakesContextIDsOfOVNApart(t *testing.T) {
+	header := []byte{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 4, 0, 0, 7, 0, 0}
+	f := &control.Frame{Verdict: "accept", Header: header, Explanation: &control.Explanation{Tenant: "context ID 0x30004000007 is tenant net", Claim: "datapaths 7"}}
+	ovn := traceText(f)
+	f.Explanation.Claim = "context_ids 0x30004000007"
+	if plain := traceText(f); !strings.Contains(ovn, "datapath 7") || strings.Contains(plain, "datapath") {
+		t.Errorf("OVN:\n%s\nplain:\n%s", ovn, plain)
+	}
+}
