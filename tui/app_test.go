@@ -11,6 +11,8 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+
+	"sttwall/filter"
 )
 
 func TestAFilterIsTypedCompletedAndPutInForce(t *testing.T) {
@@ -372,4 +374,27 @@ func TestTheTabThatIsShownIsNamedWhereThereIsLittleRoom(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestWhatIsChosenNarrowsTheFilter(t *testing.T) {
+	d := drive(t, newFake(), 100, 30)
+	for _, tt := range []struct{ filter, want string }{
+		{"", "tenant:acme"},
+		{"dport:443", "dport:443 tenant:acme"},
+		{"tcp or udp", "(tcp or udp) tenant:acme"},
+		{"tenant:globex tcp", "tenant:acme"},
+		{"text:" + strings.Repeat("x", filter.MaxLen-10), "tenant:acme"},
+	} {
+		d.run(d.setFilter(tt.filter))
+		got := d.env.narrowed("tenant", "acme")
+		if got != tt.want {
+			t.Errorf("%.40q becomes %q, want %q", tt.filter, got, tt.want)
+		}
+		if _, err := filter.Parse(got); err != nil {
+			t.Error(err)
+		}
+	}
+	d.run(d.setFilter("udp"))
+	d.press("3", "g", "enter")
+	d.shows("/udp tenant:", "10.1.0.53:53")
 }

@@ -11,7 +11,6 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"sttwall/control"
-	"sttwall/filter"
 )
 
 const (
@@ -195,7 +194,7 @@ func (s *drops) open() tea.Cmd {
 	if s.onReasons {
 		if d := s.reasons.current(); d != nil {
 			s.toReasons(false)
-			return s.env.send(gotoMsg{"Drops", "reason:" + filter.Quote(d.Reason)})
+			return s.env.send(gotoMsg{"Drops", s.env.narrowed("reason", d.Reason)})
 		}
 		return nil
 	}

@@ -9,7 +9,6 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"sttwall/control"
-	"sttwall/filter"
 )
 
 // rule is the detail of a rule: what it says, and what it has decided.
@@ -42,7 +41,7 @@ func (s *rule) Update(msg tea.Msg) tea.Cmd {
 		}
 	case tea.KeyPressMsg:
 		if key.Matches(msg, s.env.keys.FlowsOf) {
-			return s.env.send(gotoMsg{"Flows", "rule:" + filter.Quote(s.rule.Rule)})
+			return s.env.send(gotoMsg{"Flows", s.env.narrowed("rule", s.rule.Rule)})
 		}
 	}
 	s.scroll.Update(msg, s.env, len(s.lines(s.env.width)))

@@ -2,6 +2,8 @@ package tui
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"charm.land/bubbles/v2/key"
@@ -186,6 +188,20 @@ func (e *env) paint(as tone, text string) string {
 		}
 	}
 	return e.theme.paint(as, text)
+}
+
+// narrowed is the filter in force and a term of that field besides; the term alone
+// where the filter asks for the field already.
+func (e *env) narrowed(field, value string) string {
+	term, text := field+":"+filter.Quote(value), strings.TrimSpace(e.filter.String())
+	if e.filter.All() || slices.Contains(e.filter.Fields(), field) || len(text)+len(term)+3 > filter.MaxLen {
+		return term
+	}
+	words := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return strings.ContainsRune(" ()", r) })
+	if slices.Contains(words, "or") || slices.Contains(words, "||") {
+		text = "(" + text + ")" // "or" binds least
+	}
+	return text + " " + term
 }
 
 // spark draws values, the newest last, as a sparkline of so many columns.

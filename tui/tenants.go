@@ -28,7 +28,7 @@ func newTenants(e *env) screen {
 		},
 		fields: []string{"tenant", "text", "bytes", "packets"},
 		open: func(t *control.TenantHits) tea.Cmd {
-			return e.send(gotoMsg{"Flows", "tenant:" + filter.Quote(t.Tenant)})
+			return e.send(gotoMsg{"Flows", e.narrowed("tenant", t.Tenant)})
 		},
 	}
 	s.table = newTable(e, tenantColumns(&s.listing), s.id)
