@@ -27,6 +27,7 @@ type app struct {
 	tabs   [][]screen
 	at     int
 	auto   bool // the theme follows the terminal's background
+	sized  bool // the terminal has said how large it is
 	prompt *prompt
 	// past are filters that were used, the newest last.
 	past []string
@@ -133,8 +134,12 @@ func (a *app) update(msg tea.Msg) tea.Cmd {
 	case askMsg:
 		return a.ask(screenOnly)
 	case tea.WindowSizeMsg:
+		first := !a.sized
 		a.resize(msg.Width, msg.Height)
-		return a.ask(screenOnly)
+		if a.sized = true; first {
+			return a.ask(screenOnly)
+		}
+		return tea.Batch(tea.Sequence(tea.Raw(wholeScreen), tea.ClearScreen), a.ask(screenOnly))
 	case tea.ResumeMsg:
 		return a.ask(withStatus)
 	case tea.BackgroundColorMsg:

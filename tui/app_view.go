@@ -21,6 +21,11 @@ const (
 // Below this size a sentence says so.
 const minWidth, minHeight = 40, 10
 
+// wholeScreen ends what may be left of a scrolling region (DECSTBM) without moving
+// the cursor. A frame that is drawn while the terminal grows sets one as high as the
+// terminal was, and what is drawn after that without this would scroll in it.
+const wholeScreen = ansi.SaveCursor + "\x1b[r" + ansi.RestoreCursor
+
 func (a *app) resize(width, height int) {
 	a.width, a.height = width, height
 	a.env.width, a.env.height = max(1, width), max(1, height-bodyTop-footLines)

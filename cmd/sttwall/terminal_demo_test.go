@@ -284,7 +284,7 @@ func copied(p *person) {
 	p.sees("copied")
 	p.waits("the clipboard", func(tmux.Screen) bool {
 		text, err := p.terminal.Clipboard(p.ctx)
-		return err == nil && strings.Contains(text, "10.1.0.")
+		return err == nil && (strings.Contains(text, "10.1.0.") || strings.Contains(text, "fd00:10:1::"))
 	})
 }
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"sttwall/internal/tmux"
 )
 
@@ -80,6 +82,28 @@ func TestANewcomerFindsWhatIsMissing(t *testing.T) {
 	p.reads(`\+ accept +acme +tcp +10\.1\.0\.7:\d+ +10\.1\.0\.80:443`)
 	p.shows("Rules")
 	p.sees("acme/https")
+	p.leaves()
+}
+
+// TestAFrameInFlightDoesNotOutlastAResize: what is drawn for the size that the terminal
+// had a moment ago may leave a scrolling region behind.
+func TestAFrameInFlightDoesNotOutlastAResize(t *testing.T) {
+	l := startLab(t)
+	p := sitDown(t, tmux.Config{Width: 80, Height: 24}, "top", "--control", l.socket, "--screen", "flows")
+	p.sees(" up ", "acme")
+	// The terminal is larger already, and the program does not know yet.
+	pid := p.state("it runs", func(s tmux.State) bool { return s.PID != 0 }).PID
+	p.must(unix.Kill(pid, unix.SIGSTOP))
+	p.must(p.terminal.Resize(p.ctx, 120, 40))
+	p.state("the new size", func(s tmux.State) bool { return s.Bottom == 39 })
+	p.must(p.terminal.Show(p.ctx, "\x1b[1;24r"))
+	p.state("the region", func(s tmux.State) bool { return s.Bottom == 23 })
+	p.must(unix.Kill(pid, unix.SIGCONT))
+	p.state("no region", func(s tmux.State) bool { return s.Bottom == 39 })
+	p.waits("all rows where they belong", func(s tmux.Screen) bool {
+		return len(s) == 40 && strings.HasPrefix(s[0], " sttwall ") && strings.Contains(s[1], "1 Overview") &&
+			strings.Contains(s[2], "VERDICT") && strings.Contains(s[39], "q quit")
+	})
 	p.leaves()
 }
 

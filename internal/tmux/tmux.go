@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrMissing: there is no tmux on this host.
@@ -142,6 +144,20 @@ func plain(argument string) string {
 	return argument
 }
 
+// Show writes to the terminal what the program has not, escape codes too.
+func (t *Terminal) Show(ctx context.Context, text string) error {
+	tty, err := t.command(ctx, "display-message", "-p", "#{pane_tty}")
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(strings.TrimSuffix(tty, "\n"), os.O_WRONLY|unix.O_NOCTTY, 0)
+	if err != nil {
+		return fmt.Errorf("tmux: %w", err)
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
 // Resize gives the terminal another size, and so the program a SIGWINCH.
 func (t *Terminal) Resize(ctx context.Context, width, height int) error {
 	_, err := t.command(ctx, "resize-window", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height))
@@ -206,6 +222,9 @@ type State struct {
 	// Alternate: it is on the alternate screen. Cursor: the cursor is shown.
 	// Mouse: it is told of the mouse.
 	Alternate, Cursor, Mouse bool
+	// Bottom is the last row that scrolls, from 0: of the screen, unless the program
+	// has said otherwise (DECSTBM).
+	Bottom int
 	// Title is that of the window.
 	Title string
 	// PID is that of the program; 0: it has not begun.
@@ -218,15 +237,18 @@ type State struct {
 
 // State returns the state of the terminal now.
 func (t *Terminal) State(ctx context.Context) (s State, err error) {
-	out, err := t.command(ctx, "display-message", "-p", "#{alternate_on}\t#{cursor_flag}\t#{mouse_any_flag}\t#{pane_title}")
+	out, err := t.command(ctx, "display-message", "-p", "#{alternate_on}\t#{cursor_flag}\t#{mouse_any_flag}\t#{scroll_region_lower}\t#{pane_title}")
 	if err != nil {
 		return s, err
 	}
-	fields := strings.SplitN(strings.TrimSuffix(out, "\n"), "\t", 4)
-	if len(fields) != 4 {
+	fields := strings.SplitN(strings.TrimSuffix(out, "\n"), "\t", 5)
+	if len(fields) != 5 {
 		return s, fmt.Errorf("tmux: its state is %q", out)
 	}
-	s.Alternate, s.Cursor, s.Mouse, s.Title = fields[0] == "1", fields[1] == "1", fields[2] == "1", fields[3]
+	s.Alternate, s.Cursor, s.Mouse, s.Title = fields[0] == "1", fields[1] == "1", fields[2] == "1", fields[4]
+	if s.Bottom, err = strconv.Atoi(fields[3]); err != nil {
+		return s, fmt.Errorf("tmux: its state is %q", out)
+	}
 	s.PID, _ = t.number("pid")
 	s.Status, s.Ended = t.number("status")
 	return s, nil

@@ -89,6 +89,15 @@ func TestWhatTheProgramMakesOfItsTerminalIsKnown(t *testing.T) {
 	if copied, err := terminal.Clipboard(ctx); err != nil || copied != "copied" {
 		t.Errorf("copied %q, %v", copied, err)
 	}
+	if state.Bottom != 23 {
+		t.Errorf("row %d is the last that scrolls", state.Bottom)
+	}
+	if err := terminal.Show(ctx, "\x1b[3;7r"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := terminal.WaitState(ctx, "the region", func(s State) bool { return s.Bottom == 6 }); err != nil {
+		t.Fatal(err)
+	}
 	if err := terminal.Press(ctx, "Enter"); err != nil {
 		t.Fatal(err)
 	}
