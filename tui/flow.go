@@ -40,6 +40,9 @@ func (s *flow) Keys() []key.Binding {
 	if len(s.frames) > 0 {
 		keys = append([]key.Binding{k.Packet}, keys...)
 	}
+	if s.audited() != nil {
+		keys = append([]key.Binding{k.Rule}, keys...)
+	}
 	if s.rule != nil {
 		keys = append([]key.Binding{k.RuleOf}, keys...)
 	}
@@ -113,12 +116,37 @@ func (s *flow) Update(msg tea.Msg) tea.Cmd {
 		switch k := s.env.keys; {
 		case key.Matches(msg, k.RuleOf) && s.rule != nil:
 			return s.env.send(openMsg{newRule(s.env, *s.rule)})
+		case key.Matches(msg, k.Rule):
+			if f := s.audited(); f != nil {
+				d := newDrop(s.env, *f)
+				s.env.send(openMsg{d})
+				return d.askRule()
+			}
+			return notice(toneText, s.noRule())
 		case key.Matches(msg, k.Packet) && len(s.frames) > 0:
 			return s.env.send(openMsg{newDrop(s.env, s.frames[len(s.frames)-1])})
 		}
 	}
 	s.scroll.Update(msg, s.env, len(s.lines(s.env.width)))
 	return nil
+}
+
+// audited is the newest of the packets that pass by audit mode alone, nil if none does.
+func (s *flow) audited() *control.Frame {
+	for i := len(s.frames) - 1; i >= 0; i-- {
+		if s.frames[i].Verdict == "audit" {
+			return &s.frames[i]
+		}
+	}
+	return nil
+}
+
+// noRule says why there is no packet to ask a rule for.
+func (s *flow) noRule() string {
+	if flowVerdict(&s.flow) == "audit" {
+		return "a rule is asked for by a packet of the flow, and none has come since this was opened"
+	}
+	return "it passes: nothing has to be allowed"
 }
 
 // Copy copies the filter that selects the flow.

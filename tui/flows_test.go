@@ -34,6 +34,25 @@ func TestTheNewestPacketOfAFlowIsViewed(t *testing.T) {
 	d.shows("Last packets")
 }
 
+func TestTheRuleForAFlowOfAuditModeIsAskedForInItsDetail(t *testing.T) {
+	f := newBusy()
+	d := drive(t, f, 150, 40, func(c *Config) { c.Screen, c.Filter = "flows", "sport:40122" })
+	d.press("enter")
+	d.tick()
+	d.hides("r rule that allows it")
+	d.press("r")
+	d.shows("it passes: nothing has to be allowed")
+	d.press("esc")
+	for i := range f.frames {
+		f.frames[i].Verdict, f.frames[i].Reason = "audit", "tenant_default"
+	}
+	d.press("enter")
+	d.tick()
+	d.shows("r rule that allows it")
+	d.press("r")
+	d.shows("~ audit", "[Rule that would allow it]", "rule \"allow-10-1-0-7\" {")
+}
+
 func TestAFlowThatEndsStaysInView(t *testing.T) {
 	f := newFake()
 	d := drive(t, f, 150, 40, func(c *Config) { c.Screen, c.Filter = "flows", "sport:40122" })

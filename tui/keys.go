@@ -70,7 +70,7 @@ func newKeyMap(inside bool) *keyMap {
 		Part:    bind("←→ h l", "other part", "left", "right", "h", "l"),
 		RuleOf:  bind("Enter", "its rule", "enter"),
 		Packet:  bind("v", "view: the newest packet", "v"),
-		Reload:  bind("R", "reload: the rules file", "R"),
+		Reload:  bind("R", "reload: pressed twice", "R"),
 		FlowsOf: bind("Enter", "its flows", "enter"),
 
 		Rule: bind("r", "rule that allows it", "r"),
@@ -96,7 +96,7 @@ func (k *keyMap) groups() []keyGroup {
 		{"In tables", []key.Binding{k.Up, k.Down, k.PageUp, k.PageDown, k.Top, k.Bottom, k.Enter, k.Sort, k.SortBack, k.Reverse, k.Follow, k.Freeze, k.Columns}},
 		{"Typing a filter", []key.Binding{k.Apply, k.Complete, k.Past, k.Cancel}},
 		{"Choosing columns", []key.Binding{k.Toggle, k.MoveUp, k.MoveDown}},
-		{"Detail of a flow", []key.Binding{k.RuleOf, k.Packet}},
+		{"Detail of a flow", []key.Binding{k.RuleOf, k.Packet, k.Rule}},
 		{"Rules, and detail of a rule", []key.Binding{k.FlowsOf, k.Reload}},
 		{"Overview, drops and their detail", []key.Binding{k.Part, k.Rule}},
 	}
