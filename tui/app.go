@@ -73,7 +73,7 @@ func newApp(ctx context.Context, c Config) (*app, error) {
 	a := &app{config: c, auto: auto, hint: c.Hint, after: everyTick}
 	a.env = &env{
 		theme: look, keys: newKeyMap(c.Inside), now: c.Now, filter: selects, known: make(map[string][]string),
-		sampleTime: sampleTime, ctx: ctx, source: c.Firewall,
+		where: c.Where, sampleTime: sampleTime, ctx: ctx, source: c.Firewall,
 	}
 	if c.Filter != "" {
 		a.past = []string{c.Filter}

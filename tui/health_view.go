@@ -60,6 +60,7 @@ func (s *health) lines(room int) []string {
 	part("Process",
 		s.counts(room, "memory", count{"heap", h.Memory.Heap, toneText}, count{"resident", h.Memory.Resident, toneText}),
 		s.labelled(room, "goroutines", piece{toneText, grouped(uint64(max(0, h.Memory.Goroutines)))}),
+		s.labelled(room, "control", piece{toneText, e.where}),
 		s.labelled(room, "up", piece{toneText, ageText(time.Duration(h.Uptime * float64(time.Second)))}),
 		s.counts(room, "event followers", count{"", uint64(max(0, h.Events.Followers)), toneText}, count{"lost", h.Events.Lost, toneWarn}))
 	return lines

@@ -141,6 +141,8 @@ type env struct {
 	// width and height are the room that screens have.
 	width, height int
 
+	// where names the firewall, such as the path of its socket.
+	where string
 	// sampleTime is how long a detail waits for frames.
 	sampleTime time.Duration
 
