@@ -86,7 +86,8 @@ func (s *overview) View(width, height int) string {
 	lines = append(lines, s.verdictLines(width)...)
 	blank()
 	lines = append(lines, beside(s.tenantLines(p.half-1, p.rows), s.dropLines(width-p.half, p.rows), p.half)...)
-	lines = append(pad(lines, height-p.words), s.wordLines(width, p.words)...)
+	// About the selected line is said below the lists, wherever those end.
+	lines = append(pad(lines, min(len(lines)+1, height-p.words)), s.wordLines(width, p.words)...)
 	return strings.Join(lines[:min(len(lines), height)], "\n")
 }
 
