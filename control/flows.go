@@ -66,7 +66,7 @@ type Flow struct {
 	Expires time.Time `json:"expires"`
 }
 
-// Traffic is what went in a direction: packets, and bytes of inner frames.
+// Traffic is what went in a direction: frames, and the bytes of STT frames, whose headers have 18.
 type Traffic struct {
 	Packets uint64 `json:"packets"`
 	Bytes   uint64 `json:"bytes"`
