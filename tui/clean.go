@@ -14,14 +14,15 @@ const maxMarks = 2
 
 // clean makes text from outside (names in rules files, filters, errors) safe to
 // show on one line: control characters, what turns the direction of writing, and
-// what cannot be seen become a replacement character each. What it returns sends no
-// escape code and is as wide as [width] says.
+// what cannot be seen become a replacement character each, as does what terminals
+// disagree on how wide it is. What it returns sends no escape code and is as wide as
+// [width] says.
 func clean(s string) string {
 	if isPlain(s) {
 		return s
 	}
 	var out strings.Builder
-	marks := 0
+	marks, base := 0, rune(0) // base is the letter that marks stand on
 	for len(s) > 0 {
 		r, size := utf8.DecodeRuneInString(s)
 		s = s[size:]
@@ -33,15 +34,32 @@ func clean(s string) string {
 			if marks++; marks > maxMarks || out.Len() == 0 {
 				continue
 			}
-		case r == utf8.RuneError, !unicode.IsPrint(r):
-			r, marks = utf8.RuneError, 0
+		case r == utf8.RuneError, !unicode.IsPrint(r), joins(base, r):
+			r, base, marks = utf8.RuneError, utf8.RuneError, 0
 		default:
-			marks = 0
+			base, marks = r, 0
 		}
 		out.WriteRune(r)
 	}
 	return out.String()
 }
+
+// joins reports whether a character makes one with those beside it for some
+// terminals, and not for others: flags, tones of skin, vowels and syllables of some
+// scripts.
+func joins(before, r rune) bool {
+	if isDrawn(before) && isDrawn(r) {
+		return false
+	}
+	all := string([]rune{before, r, 'x'}) // some join with what follows
+	if before == 0 {
+		all = all[1:]
+	}
+	return ansi.StringWidth(all) != ansi.StringWidthWc(all)
+}
+
+// isDrawn reports whether a character is of ASCII, or one of which plots are made.
+func isDrawn(r rune) bool { return r < utf8.RuneSelf || r >= 0x2500 && r < 0x25a0 || r >= 0x2800 && r < 0x2900 }
 
 // cleanLines is clean for text of several lines, with tabs.
 func cleanLines(s string) string {

@@ -24,6 +24,8 @@ func TestTextFromOutsideBecomesSafe(t *testing.T) {
 		{"a tower of accents", "e" + strings.Repeat("\u0301", 50) + "x", "e\u0301\u0301x"},
 		{"an accent on nothing", "\u0301x", "x"},
 		{"a variation selector", "☂\ufe0fx", "☂x"},
+		{"a flag", "a🇩🇪b", "a��b"},
+		{"a tone of skin", "👍🏽x", "👍�x"},
 		{"private use", "a\ue000b", "a�b"},
 		{"spaces that are none", "a\u3000b\u00a0c", "a�b�c"},
 	} {
