@@ -27,7 +27,8 @@ type fake struct {
 	err error // of every call, if not nil
 	// flowsErr is that of Flows, reloaded and reloadErr what Reload returns.
 	flowsErr  error
-	framesErr error // of Frames
+	framesErr error  // of Frames
+	ruleText  string // of Rule; "": one
 	reloaded  control.Reloaded
 	reloadErr error
 	status    control.Status
@@ -76,6 +77,7 @@ func (f *fake) Rule(_ context.Context, name string) (control.RuleHits, error) {
 		if r.Rule == name {
 			_, short, _ := strings.Cut(name, "/")
 			r.Text = fmt.Sprintf("rule %q {\n    action   = \"accept\"\n    services = [\"tcp/443\"]\n  }", short)
+			r.Text = cmp.Or(f.ruleText, r.Text)
 			return r, nil
 		}
 	}
