@@ -136,22 +136,26 @@ func selected(s tmux.Screen) string {
 }
 
 func selectionStays(p *person) {
-	p.press("Down", "Down", "Down")
-	// The ssh session lasts as long as the demo.
-	for range 200 {
+	// Rows that stand still, so that nothing but the selection moves.
+	p.press("p")
+	p.sees("paused")
+	for range 100 {
 		s := p.waits("a selected row", func(s tmux.Screen) bool { return selected(s) != "" })
-		if strings.Contains(selected(s), "10.1.0.80:22") {
+		// The ssh session lasts as long as the demo.
+		if strings.Contains(selected(s), "10.1.0.80:22 ") {
 			break
 		}
 		before := selected(s)
 		p.press("Down")
 		p.waits("the next row", func(s tmux.Screen) bool { return selected(s) != before })
 	}
-	s := p.sees("10.1.0.80:22")
+	s := p.waits("a selected row", func(s tmux.Screen) bool { return selected(s) != "" })
 	from := firstAddress(selected(s))
-	if !strings.Contains(selected(s), "10.1.0.80:22") {
+	if !strings.Contains(selected(s), "10.1.0.80:22 ") {
 		p.t.Fatalf("selected is %q", selected(s))
 	}
+	p.press("p")
+	p.waits("it goes on", func(s tmux.Screen) bool { return !s.Contains("paused") })
 	// In another order it is elsewhere, and still selected.
 	p.press("S")
 	p.waits("the other order", func(s tmux.Screen) bool {
