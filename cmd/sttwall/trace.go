@@ -20,6 +20,7 @@ func newTraceCommand(s streams) *cobra.Command {
 		where  controlFlag
 		count  uint64
 		asJSON bool
+		only   filterFlag
 	)
 	cmd := &cobra.Command{
 		Use:   "trace [FILTER]",
@@ -31,8 +32,11 @@ func newTraceCommand(s streams) *cobra.Command {
 		Example: "  sttwall trace tenant:acme dst:10.1.0.7 dport:443\n" +
 			"  sttwall trace -n 1 'drop (reason:tenant_default or reason:rule_drop)'",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var only filterFlag
-			if err := only.Set(strings.Join(args, " ")); err != nil {
+			if cmd.Flags().Changed("filter") {
+				if len(args) > 0 {
+					return usageError{errors.New("two filters: give it with --filter or without, not both")}
+				}
+			} else if err := only.Set(strings.Join(args, " ")); err != nil {
 				return usageError{fmt.Errorf("the filter: %w", err)}
 			}
 			t := &tracer{out: s.out, json: asJSON, count: count}
@@ -47,6 +51,7 @@ func newTraceCommand(s streams) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	where.add(flags)
+	flags.Var(&only, "filter", "the `FILTER`, for those who give it as to other commands")
 	flags.Uint64VarP(&count, "count", "n", 0, "stop after so many frames; 0 goes on until ^C")
 	flags.BoolVar(&asJSON, "json", false, "write a line of JSON for each")
 	return cmd

@@ -101,7 +101,7 @@ func TestTraceShowsEachStep(t *testing.T) {
 			t.Errorf("%s:\ngot\n%s\nwant\n%s", tt.name, got, want)
 		}
 	}
-	out := traced(t, fw, func() { w.send(t, 9, "arp request 10.0.0.1 > 10.0.0.2", 1) }, "-n", "2", "--json")
+	out := traced(t, fw, func() { w.send(t, 9, "arp request 10.0.0.1 > 10.0.0.2", 1) }, "-n", "2", "--json", "--filter", "context:9")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	var f control.Frame
 	if err := json.Unmarshal([]byte(lines[0]), &f); err != nil || len(lines) != 2 || f.Explanation == nil || f.Reason != "context_unknown" {
@@ -111,6 +111,12 @@ func TestTraceShowsEachStep(t *testing.T) {
 
 func TestTraceRefusesAFilter(t *testing.T) {
 	if status, _, stderr := sttwall("trace", "tenant:acme", "dport:x", "--control", "none"); status != statusUsage || !strings.Contains(stderr, "tenant:acme dport:x\n            ") {
+		t.Errorf("status %d, %s", status, stderr)
+	}
+	if status, _, stderr := sttwall("trace", "--filter", "dport:x", "--control", "none"); status != statusUsage || !strings.Contains(stderr, "dport: expected") {
+		t.Errorf("status %d, %s", status, stderr)
+	}
+	if status, _, stderr := sttwall("trace", "--filter", "tcp", "dport:443", "--control", "none"); status != statusUsage || !strings.Contains(stderr, "two filters") {
 		t.Errorf("status %d, %s", status, stderr)
 	}
 }
