@@ -328,7 +328,7 @@ func (s *drop) ruleLines(room int) []string {
 	if s.rule.Tried {
 		lines = append(lines, e.told(room, "tried", toneGood, "the rules file with it loads, and accepts the frame")...)
 	}
-	lines = append(lines, e.line(room, piece{toneDim, fit("copy", whyLabel)}, piece{toneKey, "y"}, piece{toneText, " copies it; paste it, then 'sttwall reload'"}), "")
+	lines = append(lines, e.line(room, piece{toneDim, fit("copy", whyLabel)}, piece{toneKey, "y"}, piece{toneText, " copies it; paste it there, then R twice on Rules, or 'sttwall reload'"}), "")
 	for _, text := range strings.Split(strings.TrimRight(s.rule.Text, "\n"), "\n") {
 		lines = append(lines, e.line(room, piece{toneText, "  "}, piece{toneStrong, strings.ReplaceAll(text, "\t", "  ")}))
 	}
