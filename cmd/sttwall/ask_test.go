@@ -171,6 +171,8 @@ func TestMistakesInAskingAreUsageErrors(t *testing.T) {
 		{[]string{"flows", "--limit", "0"}, statusUsage, "--limit 0: want 1 or more"},
 		{[]string{"flows", "--limit", "10001", "--sort", "age"}, statusUsage, "--limit 10001: want at most 10000 with --sort"},
 		{[]string{"flows", "--watch=1"}, statusUsage, "want a time from 200ms to 1h0m0s, such as 5s"},
+		{[]string{"flows", "--watch", "1"}, statusUsage, `--watch "1": want a time from 200ms to 1h0m0s, such as 5s`},
+		{[]string{"drops", "--watch", "1", "2"}, statusUsage, "unknown command"},
 		{[]string{"stats", "--watch=100ms"}, statusUsage, "want a time from 200ms to 1h0m0s, such as 5s"},
 		{[]string{"stats", "--filter", "tcp"}, statusUsage, "unknown flag: --filter"},
 		{[]string{"rules", "--filter", "tenant:acme dport:443"}, statusUsage, "rules have no dport: expected one of tenant, rule, bytes, packets, text\ntenant:acme dport:443\n            ^"},
@@ -187,6 +189,7 @@ func TestMistakesInAskingAreUsageErrors(t *testing.T) {
 		{[]string{"explain", "--context", "1", "--at", "2026-12-24T08:00:00Z", packet}, statusUsage, "--at: the running firewall"},
 		{[]string{"explain", "--context", "1", packet, "--control", nowhere}, statusRefused, "no sttwall listens on " + nowhere},
 		{[]string{"events", "--control", nowhere}, statusRefused, "no sttwall listens on " + nowhere},
+		{[]string{"tenants", "--watch", "5s", "--control", nowhere}, statusRefused, "no sttwall listens on " + nowhere},
 		{[]string{"rules", "--control", nowhere}, statusRefused, "no sttwall listens on " + nowhere},
 	} {
 		status, out, stderr := sttwall(tt.args...)

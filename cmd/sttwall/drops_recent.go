@@ -43,11 +43,12 @@ func withFrames(cmd *cobra.Command, s streams) *cobra.Command {
 	cmd.Long += "\n\nWith --recent or --follow it shows single frames, a line each, with all of what a filter can ask for. Not all of a flood are\n" +
 		"kept or told; how many were not is said."
 	cmd.Example = "  sttwall drops\n  sttwall drops --recent 100 --filter 'tenant:acme dport:443'\n  sttwall drops --follow --json"
+	before := cmd.Args
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if f.recent == defaultRecent && len(args) == 1 { // "--recent 100" as "--recent=100"
 			f.recent, args = args[0], nil
 		}
-		return arguments(cobra.NoArgs)(cmd, args)
+		return before(cmd, args)
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		n := 0

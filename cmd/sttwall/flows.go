@@ -40,7 +40,7 @@ func newFlowsCommand(s streams) *cobra.Command {
 			"otherwise.",
 		Example: "  sttwall flows --tenant acme\n  sttwall flows --audit --json\n  sttwall flows --filter 'dst:10.1.0.0/24 dport:443 bytes:>1M'\n" +
 			"  sttwall flows --sort rate --limit 20 --watch",
-		Args: arguments(cobra.NoArgs),
+		Args: arguments(again.noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.query.Filter = only.text
 			if f.query.Sort == "" && again.every > 0 {

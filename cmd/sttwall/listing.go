@@ -35,7 +35,7 @@ func (l listing[T]) command(s streams) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: l.name, Short: l.short, Long: l.long,
-		Args: arguments(cobra.NoArgs),
+		Args: arguments(again.noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return where.ask(cmd.Context(), func(ctx context.Context, c *control.Client) error {
 				return again.run(ctx, shown{streams: s, what: l.name, json: asJSON}, func(ctx context.Context, w io.Writer, _ int) error {

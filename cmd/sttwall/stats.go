@@ -37,7 +37,7 @@ func newStatsCommand(s streams) *cobra.Command {
 			"looked at. Packets are outer ones, frames STT frames; packets lost are those that the kernel dropped before they\n" +
 			"were seen.",
 		Example: "  sttwall stats\n  sttwall stats --watch=5s",
-		Args:    arguments(cobra.NoArgs),
+		Args:    arguments(again.noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return where.ask(cmd.Context(), func(ctx context.Context, c *control.Client) error {
 				return again.run(ctx, shown{streams: s, what: "stats", json: asJSON}, func(ctx context.Context, w io.Writer, _ int) error {

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
@@ -40,6 +41,17 @@ func (f *watchFlag) Set(text string) error {
 		return fmt.Errorf("want a time from %v to %v, such as 5s", watchMost, watchLeast)
 	}
 	f.every = d
+	return nil
+}
+
+// noArgs wants no arguments, but takes "--watch 5s" as "--watch=5s".
+func (f *watchFlag) noArgs(cmd *cobra.Command, args []string) error {
+	if f.every != watchDefault || len(args) != 1 {
+		return cobra.NoArgs(cmd, args)
+	}
+	if err := f.Set(args[0]); err != nil {
+		return fmt.Errorf("--watch %.40q: %w", args[0], err)
+	}
 	return nil
 }
 
