@@ -33,8 +33,8 @@ func (f *inPlaceFlags) add(flags *pflag.FlagSet) {
 type inPlace struct {
 	s      streams
 	screen tui.Config
-	held   *heldLog // nil: the log is not in the way
-	file   *logFile // nil: there is none
+	held   *heldLog      // nil: the log is not in the way
+	file   *logFile      // nil: there is none
 	ended  chan struct{} // closed when the screen is gone; nil until it is there
 }
 
