@@ -71,7 +71,7 @@ func newKeyMap(inside bool) *keyMap {
 		RuleOf:  bind("Enter", "its rule", "enter"),
 		Packet:  bind("v", "view: the newest packet", "v"),
 		Reload:  bind("R", "reload: pressed twice", "R"),
-		FlowsOf: bind("Enter", "its flows", "enter"),
+		FlowsOf: bind("Enter", "its flows: or its drops", "enter"),
 
 		Rule: bind("r", "rule that allows it", "r"),
 	}

@@ -25,8 +25,15 @@ func (s *rule) Title() string { return s.rule.Rule }
 
 func (s *rule) Keys() []key.Binding {
 	k := s.env.keys
-	return []key.Binding{k.FlowsOf, k.Copy, k.Up, k.Down}
+	of := k.FlowsOf
+	if s.drops() {
+		of.SetHelp(of.Help().Key, "its drops")
+	}
+	return []key.Binding{of, k.Copy, k.Up, k.Down}
 }
+
+// drops reports whether the rule only drops: then it has no flows to show.
+func (s *rule) drops() bool { return s.rule.Flows == 0 && s.rule.Dropped+s.rule.Audited > 0 }
 
 func (s *rule) Ask() question {
 	name := s.rule.Rule
@@ -41,7 +48,11 @@ func (s *rule) Update(msg tea.Msg) tea.Cmd {
 		}
 	case tea.KeyPressMsg:
 		if key.Matches(msg, s.env.keys.FlowsOf) {
-			return s.env.send(gotoMsg{"Flows", s.env.narrowed("rule", s.rule.Rule)})
+			to := "Flows"
+			if s.drops() {
+				to = "Drops"
+			}
+			return s.env.send(gotoMsg{to, s.env.narrowed("rule", s.rule.Rule)})
 		}
 	}
 	s.scroll.Update(msg, s.env, len(s.lines(s.env.width)))

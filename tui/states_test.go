@@ -84,6 +84,22 @@ func TestAnEmptyTableSaysWhyItIsEmpty(t *testing.T) {
 	}
 }
 
+func TestARuleThatDropsLeadsToItsDrops(t *testing.T) {
+	f := newBusy()
+	d := drive(t, f, 120, 30, func(c *Config) { c.Screen = "rules" })
+	d.press("enter")
+	d.shows("Enter its flows")
+	d.press("enter")
+	d.shows("[2 Flows]", "/rule:acme/web")
+	h := &f.rules[0].Hits
+	h.Flows, h.Dropped = 0, h.Frames
+	d.press("esc", "4")
+	d.tick()
+	d.shows("Enter its drops")
+	d.press("enter")
+	d.shows("[5 Drops]", "/rule:acme/web")
+}
+
 func TestRulesAreReloadedByASecondPress(t *testing.T) {
 	f := newFake()
 	f.reloaded = control.Reloaded{Tenants: 3, Rules: 5, FlowsEnded: 1}
