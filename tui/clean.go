@@ -59,7 +59,9 @@ func joins(before, r rune) bool {
 }
 
 // isDrawn reports whether a character is of ASCII, or one of which plots are made.
-func isDrawn(r rune) bool { return r < utf8.RuneSelf || r >= 0x2500 && r < 0x25a0 || r >= 0x2800 && r < 0x2900 }
+func isDrawn(r rune) bool {
+	return r < utf8.RuneSelf || r >= 0x2500 && r < 0x25a0 || r >= 0x2800 && r < 0x2900
+}
 
 // cleanLines is clean for text of several lines, with tabs.
 func cleanLines(s string) string {
