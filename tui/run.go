@@ -84,7 +84,7 @@ func Capable(environ []string) error {
 }
 
 // Run shows the screen until the user leaves it (nil), presses ^C ([ErrInterrupted]),
-// or ctx ends (nil). It returns [ErrDumb] where TERM says that nothing can be shown.
+// the terminal is gone ([ErrGone]), or ctx ends (nil). It returns [ErrDumb] where TERM says that nothing can be shown.
 func Run(ctx context.Context, c Config) error { return run(ctx, c) }
 
 func run(ctx context.Context, c Config, more ...tea.ProgramOption) error {
@@ -94,17 +94,18 @@ func run(ctx context.Context, c Config, more ...tea.ProgramOption) error {
 	if err := Capable(c.Environ); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends what still asks
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil) // ends what still asks
 	a, err := newApp(ctx, c)
 	if err != nil {
 		return err
 	}
 	// Signals are the caller's: ctx ends with them.
 	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithoutSignalHandler(), tea.WithEnvironment(c.Environ), tea.WithFPS(30)}
-	if c.Input != nil {
-		options = append(options, tea.WithInput(c.Input))
+	if c.Input == nil {
+		c.Input = os.Stdin
 	}
+	options = append(options, tea.WithInput(watchInput(c.Input, func() { cancel(ErrGone) })))
 	if c.Output != nil {
 		options = append(options, tea.WithOutput(c.Output))
 	}
@@ -113,6 +114,8 @@ func run(ctx context.Context, c Config, more ...tea.ProgramOption) error {
 	switch {
 	case errors.Is(err, tea.ErrInterrupted):
 		return ErrInterrupted
+	case context.Cause(ctx) == ErrGone:
+		return ErrGone
 	case ctx.Err() != nil:
 		return nil
 	case err != nil:

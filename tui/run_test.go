@@ -49,6 +49,7 @@ func TestRunShowsTheScreenUntilItIsLeft(t *testing.T) {
 	}{
 		{"q leaves", func(keys io.Writer, _ func()) { io.WriteString(keys, "q") }, nil},
 		{"^C is told", func(keys io.Writer, _ func()) { io.WriteString(keys, "\x03") }, ErrInterrupted},
+		{"the terminal is closed", func(keys io.Writer, _ func()) { keys.(io.Closer).Close() }, ErrGone},
 		{"the context ends", func(_ io.Writer, cancel func()) { cancel() }, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
