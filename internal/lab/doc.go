@@ -21,6 +21,12 @@
 // A program that uses the lab calls [MaybeChild] first in main; a test binary
 // in TestMain, and then [Inside] in each test that needs the lab.
 //
+// [RunDemo] tries one thing after the other and says what happened. [RunLive] has
+// traffic of many kinds (live_traffic_linux.go, live_forged_linux.go) go through a
+// firewall that the program itself runs, with a third tenant, initech (300). Its
+// control socket and rules file are in a file system that only the child has
+// mounted, and that its own user and root reach by /proc/PID/root.
+//
 // What is not here: decisions on packets (package firewall), the queue and its
 // nftables table (nfq), the tunnel (endpoint).
 //
