@@ -172,8 +172,11 @@ func byPointer[T any](columns []column[T]) []column[*T] {
 	for i := range columns {
 		c := &columns[i]
 		out[i] = column[*T]{
-			Key: c.Key, Title: c.Title, Min: c.Min, Max: c.Max, Right: c.Right, Drop: c.Drop, Off: c.Off, Largest: c.Largest,
+			Key: c.Key, Title: c.Title, Min: c.Min, Max: c.Max, Right: c.Right, Drop: c.Drop, Off: c.Off, Largest: c.Largest, Drawn: c.Drawn,
 			Cell: func(r **T) cell { return c.Cell(*r) },
+		}
+		if c.File != nil {
+			out[i].File = func(r **T) string { return c.File(*r) }
 		}
 		if c.Less != nil {
 			out[i].Less = func(a, b **T) int { return c.Less(*a, *b) }

@@ -99,7 +99,7 @@ func TestDropsAreExported(t *testing.T) {
 		}
 		return string(b)
 	}
-	if got := read("sttwall-drops-*.csv"); !strings.HasPrefix(got, "time,verdict,tenant,reason,") || strings.Count(got, "\n") != 5 || !strings.Contains(got, "10.1.0.7:40000") {
+	if got := read("sttwall-drops-*.csv"); !strings.HasPrefix(got, "time,verdict,tenant,reason,") || strings.Count(got, "\n") != 5 || !strings.Contains(got, "10.1.0.7:40000") || strings.Contains(got, "x drop") {
 		t.Errorf("got\n%s", got)
 	}
 	if got := read("sttwall-reasons-*.json"); !strings.Contains(got, `"reason": "l4_offset_mismatch"`) {
