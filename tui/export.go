@@ -72,7 +72,9 @@ func (a *app) chooseExport(msg tea.KeyPressMsg) tea.Cmd {
 		}
 		return done
 	}
-	return tea.Batch(notice(toneDim, "exporting ..."), func() tea.Msg { return write() })
+	// Before it begins, not beside it: what came of it must be said last.
+	a.env.send(noticeMsg{"exporting ...", toneDim})
+	return func() tea.Msg { return write() }
 }
 
 func (a *app) exported(msg exportedMsg) tea.Cmd {
