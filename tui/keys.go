@@ -97,7 +97,8 @@ func (k *keyMap) groups() []keyGroup {
 		{"Typing a filter", []key.Binding{k.Apply, k.Complete, k.Past, k.Cancel}},
 		{"Choosing columns", []key.Binding{k.Toggle, k.MoveUp, k.MoveDown}},
 		{"Detail of a flow", []key.Binding{k.RuleOf, k.Packet, k.Rule}},
-		{"Rules, and detail of a rule", []key.Binding{k.FlowsOf, k.Reload}},
+		{"Rules", []key.Binding{k.Reload}},
+		{"Detail of a rule", []key.Binding{k.FlowsOf}},
 		{"Overview, drops and their detail", []key.Binding{k.Part, k.Rule}},
 	}
 }
