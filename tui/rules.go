@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -74,10 +75,22 @@ func (s *rules) Update(msg tea.Msg) tea.Cmd {
 	return s.listing.Update(msg)
 }
 
+// withoutFolder cuts the folder from what begins with a path, a colon and a line, so
+// that there is room for what is said.
+func withoutFolder(text string) string {
+	path, _, _ := strings.Cut(text, ":")
+	return text[strings.LastIndexByte(path, '/')+1:]
+}
+
 // reloadNotice says what came of a reload.
 func reloadNotice(r reloaded, err error) tea.Cmd {
 	if err != nil {
-		first, _, more := strings.Cut(err.Error(), "\n")
+		text := err.Error()
+		var refused *control.Error
+		if errors.As(err, &refused) && refused.Diagnostics != "" {
+			text = withoutFolder(refused.Diagnostics)
+		}
+		first, _, more := strings.Cut(text, "\n")
 		if more {
 			first += " ... ('sttwall check' says all)"
 		}

@@ -118,7 +118,13 @@ func TestRulesAreReloadedByASecondPress(t *testing.T) {
 	f.reloadErr = &control.Error{Code: http.StatusUnprocessableEntity, Message: "rules.hcl:3: no\nmore"}
 	d.press("R", "R")
 	d.shows("nothing has changed: rules.hcl:3: no ...")
-	if got := f.asked["reload"]; got != 3 {
-		t.Errorf("reloaded %d times, want 3", got)
+	f.reloadErr = &control.Error{
+		Code: http.StatusUnprocessableEntity, Message: "the rules file does not load",
+		Diagnostics: "/etc/sttwall/rules.hcl:28,17-24: error: Invalid service\n  28 |     services = [\"tcp/x\"]\n",
+	}
+	d.press("R", "R")
+	d.shows("nothing has changed: rules.hcl:28,17-24: error: Invalid service ... ('sttwall check' says all)")
+	if got := f.asked["reload"]; got != 4 {
+		t.Errorf("reloaded %d times, want 4", got)
 	}
 }
