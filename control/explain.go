@@ -192,7 +192,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.answerInTurn(w, r, func() (any, error) { return s.explained(&q, structural), nil })
+	return s.question(w, r, func() any { return s.explained(&q, structural) })
 }
 
 // malformed explains what becomes of a frame for its form.

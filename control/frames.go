@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,7 +39,8 @@ const (
 	maxSteps = 48
 )
 
-// explainRate is how many frames are explained to a reader; the others come without.
+// explainRate is how many frames are explained to a reader, if asideShare allows; the
+// others come without.
 var explainRate = limit.Rate{Events: 20, Per: time.Second, Burst: 20}
 
 // selector asks a filter about frames, from many workers at once.
@@ -199,12 +199,6 @@ func FrameOf(f *tap.Frame, wall func(int64) time.Time) Frame {
 	return line
 }
 
-// explaining is the time that explanations of frames take, of all readers.
-type explaining struct {
-	sync.Mutex
-	budget
-}
-
 // explainDecided says how a frame was decided, right after that; nil if that is not
 // known, or if there is no time for it.
 func (s *Server) explainDecided(r *http.Request, f *tap.Frame) *Explanation {
@@ -214,16 +208,14 @@ func (s *Server) explainDecided(r *http.Request, f *tap.Frame) *Explanation {
 	}
 	var out *Explanation
 	_, err := s.inTurn(r, func() (any, error) {
-		began := s.look.clock()
-		s.explaining.Lock()
-		defer s.explaining.Unlock()
-		if s.explaining.wait(began) > 0 {
+		bound, _ := s.asideOf(r)
+		if bound.wait() > 0 {
 			return nil, nil // many rules: it takes too long for each frame
 		}
-		s.explaining.spend(began, processorTime(func() {
+		bound.run(func() {
 			x := s.explanationOf(e, remedy.Whole(f.Data, max(len(f.Data), e.FrameLength-stt.FrameHeaderLen)))
 			out = &x
-		}))
+		})
 		return nil, nil
 	})
 	if err != nil {

@@ -141,9 +141,9 @@ func TestExplanationsHaveABudget(t *testing.T) {
 	if !explained() {
 		t.Error("the first is not explained")
 	}
-	s.explaining.Lock()
-	s.explaining.spend(s.look.clock(), time.Hour)
-	s.explaining.Unlock()
+	s.asides[0].mu.Lock()
+	s.asides[0].budget.spend(s.look.clock(), time.Hour)
+	s.asides[0].mu.Unlock()
 	if explained() {
 		t.Error("after an hour's work it goes on")
 	}

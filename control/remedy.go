@@ -38,9 +38,9 @@ func (s *Server) remedy(w http.ResponseWriter, r *http.Request) error {
 	if in.To, err = endpointOf("to", ask.To); err != nil {
 		return err
 	}
-	return s.answerInTurn(w, r, func() (any, error) {
+	return s.question(w, r, func() any {
 		found := remedy.Find(s.config.Firewall.Shared().Policy(), in)
-		return Remedy{Text: found.Text, Place: found.Place, Why: found.Why, Tried: found.Tried}, nil
+		return Remedy{Text: found.Text, Place: found.Place, Why: found.Why, Tried: found.Tried}
 	})
 }
 

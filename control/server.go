@@ -80,9 +80,9 @@ type Server struct {
 	refusals *limit.Bucket // of log lines about them
 	behind   atomic.Int64  // ns from the firewall's clock to the wall clock
 	look     look
+	asides   [2]aside // of those who may change things, and of those who only read
 	history  history
 
-	explaining   explaining
 	frameReaders chan struct{} // a place for each of those who only read and follow frames
 }
 
@@ -109,9 +109,12 @@ func NewServer(c Config) (*Server, error) {
 		MaxHeaderBytes: maxHeader,
 		ErrorLog:       slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
 	}
-	s.look.budget.paid, s.explaining.paid = -lookSaved, -lookSaved
+	s.look.budget.paid = -lookSaved
 	s.frameReaders = make(chan struct{}, maxFrameReaders)
 	s.look.clock = func() time.Duration { return time.Since(s.started) }
+	for i := range s.asides {
+		s.asides[i].clock, s.asides[i].budget = s.look.clock, s.look.budget
+	}
 	s.handle("GET", "/v1/status", reads, s.status)
 	s.handle("GET", "/v1/health", reads, s.health)
 	s.handle("GET", "/v1/history", reads, s.recent)

@@ -73,13 +73,15 @@ type look struct {
 	decision policy.Decision
 }
 
-// budget bounds the time that looks take.
+// budget bounds the time that looks, or answers, take.
 type budget struct{ paid time.Duration } // when all that was spent is made up for
 
 func (b *budget) wait(now time.Duration) time.Duration { return max(0, b.paid-now) }
 
-func (b *budget) spend(now, took time.Duration) {
-	b.paid = max(b.paid, now-lookSaved) + lookShare*took
+// spend takes what something costs: its time, so many times over as the share is of a
+// processor.
+func (b *budget) spend(now, cost time.Duration) {
+	b.paid = max(b.paid, now-lookSaved) + cost
 }
 
 // errLookAgain: another has used up the time.
@@ -145,7 +147,7 @@ func (l *look) page(ctx context.Context, s *Server, q *FlowQuery, selects *filte
 		took := processorTime(func() { err = l.run(ctx, fw.Shared(), flows, now, of, selects) })
 		l.asked = l.clock()
 		l.looked = l.asked
-		l.budget.spend(began, took)
+		l.budget.spend(began, lookShare*took)
 		if err != nil {
 			return nil, err
 		}

@@ -328,7 +328,7 @@ func TestLooksTakeNoMoreThanTheirShare(t *testing.T) {
 		{"no more is saved up", 2 * time.Hour, true, cost - lookSaved},
 	} {
 		if tt.spend {
-			b.spend(tt.now, d)
+			b.spend(tt.now, cost)
 		}
 		if got := b.wait(tt.now); got != tt.wait {
 			t.Errorf("%s: wait %v, want %v", tt.name, got, tt.wait)
