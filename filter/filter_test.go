@@ -363,7 +363,7 @@ func TestFieldsThatAreNotThereAreNamedWithTheirColumn(t *testing.T) {
 func TestStepsBoundAMatch(t *testing.T) {
 	for text, want := range map[string]int{
 		"": 0, "drop": 1, "tenant:a,b not (dport:80 or src:10.0.0.0/8)": 4, "tenant:a*b*c": 3, "text:web": 4, "text:a,b": 8,
-		"text:" + strings.Repeat("z,", 2000) + "z": 8004,
+		"text:" + strings.Repeat("z,", MaxSteps/4-1) + "z": MaxSteps,
 	} {
 		f, err := Parse(text)
 		if err != nil {
@@ -371,6 +371,21 @@ func TestStepsBoundAMatch(t *testing.T) {
 		}
 		if got := f.Steps(); got != want {
 			t.Errorf("%.40q has %d steps, want %d", text, got, want)
+		}
+	}
+}
+
+func TestValuesAreBounded(t *testing.T) {
+	for name, most := range map[string]string{
+		"numbers": "port:" + strings.Repeat("1,", MaxSteps-1) + "1", "text": "text:" + strings.Repeat("z,", MaxSteps/4-1) + "z", "parts": "rule:" + strings.Repeat("*", MaxSteps-1),
+		"bare words": strings.Repeat("tcp or ", MaxSteps-1) + "tcp", "many terms": strings.Repeat("sport:1,2 ", MaxSteps/2),
+	} {
+		if _, err := Parse(most); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		var wrong *Error
+		if _, err := Parse(most + " and udp"); !errors.As(err, &wrong) || wrong.Column != len(most)+len(" and ")+1 || !strings.Contains(wrong.Problem, "256") {
+			t.Errorf("%s, and one more: %v", name, err)
 		}
 	}
 }

@@ -11,6 +11,9 @@ import (
 const (
 	// MaxLen bounds a filter, in bytes.
 	MaxLen = 4096
+	// MaxSteps bounds its [Filter.Steps]: who asks about a million flows is not to keep
+	// others waiting for minutes.
+	MaxSteps = 256
 	// maxDepth bounds its parentheses and negations.
 	maxDepth = 64
 )
@@ -66,6 +69,7 @@ type parser struct {
 	text  string
 	words []word
 	next  int
+	steps int
 }
 
 // errorf makes an error at a byte of the text.
@@ -182,6 +186,9 @@ func (p *parser) term(w *word) (*node, error) {
 		}
 		n.values = append(n.values, v)
 	}
+	if p.steps += n.steps(); p.steps > MaxSteps {
+		return nil, p.errorf(w.at, "expected fewer values: %d in all, where the parts of a name with * count, and each text: as %d", MaxSteps, stepsOfText)
+	}
 	return n, nil
 }
 
@@ -207,6 +214,9 @@ func (p *parser) bare(w *word) (*node, error) {
 	v, problem := f.parse(text)
 	if problem != "" {
 		return nil, p.errorf(w.at, "expected %s", problem)
+	}
+	if p.steps++; p.steps > MaxSteps {
+		return nil, p.errorf(w.at, "expected fewer values: %d in all", MaxSteps)
 	}
 	return &node{field: f, values: []value{v}, at: w.at}, nil
 }
