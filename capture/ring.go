@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 )
@@ -36,7 +37,8 @@ type Ring struct {
 
 const maxRingFiles = 1000
 
-// OpenRing begins a file. Files of an earlier ring of that path are kept as older ones.
+// OpenRing begins a file. Files of an earlier ring of that path are kept as older ones,
+// if they have packets.
 func OpenRing(c RingConfig) (*Ring, error) {
 	switch {
 	case c.Path == "":
@@ -51,10 +53,24 @@ func OpenRing(c RingConfig) (*Ring, error) {
 		return nil, fmt.Errorf("%s: there is something else with that name, and no file", c.Path)
 	}
 	r := &Ring{config: c}
-	if err := r.next(); err != nil {
+	turn := r.next
+	if empty(c.Path) {
+		turn = r.begin
+	}
+	if err := turn(); err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// empty reports whether a file is a capture without a packet.
+func empty(path string) bool {
+	file, err := Open(path, nil)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	return errors.Is(file.Next(&Packet{}), io.EOF)
 }
 
 // next begins the next file. Where the files cannot be moved, the one that is open

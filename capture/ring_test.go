@@ -191,3 +191,29 @@ func TestARingMovesFilesAlone(t *testing.T) {
 		}
 	}
 }
+
+// A program that is started again and again, and drops nothing, does not push out what
+// was kept.
+func TestStartsThatKeepNothingBeginNoFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "drops.pcapng")
+	c := RingConfig{Path: path, Files: 3, Size: 1000}
+	for n := range byte(2) {
+		if err := writeRing(ringOf(t, c), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 5 {
+		ringOf(t, c).Close()
+	}
+	if now, before, oldest := packetsIn(t, path), packetsIn(t, path+".1"), packetsIn(t, path+".2"); len(now) != 0 || !bytes.Equal(before, []byte{1}) || !bytes.Equal(oldest, []byte{0}) {
+		t.Errorf("got %d, before %d and %d", now, before, oldest)
+	}
+	// What is no capture, or cut off, is kept all the same.
+	if err := os.WriteFile(path, []byte("something else"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ringOf(t, c)
+	if text, err := os.ReadFile(path + ".1"); err != nil || string(text) != "something else" {
+		t.Errorf("%q, %v", text, err)
+	}
+}

@@ -38,6 +38,8 @@ func (f *dropCaptureFlags) add(flags *pflag.FlagSet) {
 // check refuses what cannot be.
 func (f *dropCaptureFlags) check() error {
 	switch {
+	case f.file == "-":
+		return errors.New("--drop-capture -: want a file; 'sttwall capture -w - --verdict drop' writes to standard output")
 	case f.files < 1 || f.files > 1000:
 		return fmt.Errorf("--drop-capture-files %d: want 1 to 1000", f.files)
 	case f.size < 1 || f.size > 1<<20:

@@ -160,7 +160,7 @@ func TestAFullDiskOfTheDropCapture(t *testing.T) {
 
 func TestDropCaptureFlags(t *testing.T) {
 	for _, args := range [][]string{
-		{"--drop-capture-files", "0"}, {"--drop-capture-files", "1001"}, {"--drop-capture-size", "0"}, {"--drop-capture-size", "-1"},
+		{"--drop-capture", "-"}, {"--drop-capture-files", "0"}, {"--drop-capture-files", "1001"}, {"--drop-capture-size", "0"}, {"--drop-capture-size", "-1"},
 	} {
 		if status, _, stderr := sttwall(append([]string{"run", "--rules", "x"}, args...)...); status != statusUsage || !strings.Contains(stderr, args[0]) {
 			t.Errorf("%v: status %d, %s", args, status, stderr)
