@@ -11,7 +11,7 @@ import (
 	"sttwall/firewall"
 )
 
-// MaxTaps is how many taps are open at once: at most 6 MB each.
+// MaxTaps is how many taps are open at once: at most 7 MB each.
 const MaxTaps = 8
 
 // MaxSnap is the most bytes that a tap hands out of a frame or packet.
