@@ -38,6 +38,7 @@ func (f *finder) rule(q *firewall.Question) Remedy {
 	default:
 		return Remedy{Why: "rules cannot name such a frame by itself"}
 	}
+	text = tagged(q, text)
 	out := Remedy{Text: text, Why: "it accepts this service from this source to this destination"}
 	if d.Audit {
 		out.Why += ", so that it passes when audit mode ends, too"
@@ -95,10 +96,6 @@ func (f *finder) inFront(out Remedy, d *policy.Decision, list, rule string, q *f
 // between keeps a rule to frames from the outer source of the frame at hand to its outer
 // destination, as far as they are known.
 func between(q *firewall.Question, text string) string {
-	end := strings.LastIndexByte(text, '}')
-	if end < 0 {
-		return text
-	}
 	more := ""
 	if q.From.IsValid() {
 		more += fmt.Sprintf("  from_endpoint = [%q]\n", q.From)
@@ -106,7 +103,27 @@ func between(q *firewall.Question, text string) string {
 	if q.To.IsValid() {
 		more += fmt.Sprintf("  to_endpoint = [%q]\n", q.To)
 	}
-	return string(hclwrite.Format([]byte(text[:end] + more + text[end:])))
+	return with(text, more)
+}
+
+// tagged keeps a rule to the VLAN of the frame at hand, if it has one.
+func tagged(q *firewall.Question, text string) string {
+	if in := q.Frame; in.TagCount > 0 && in.Tags[0]&0xfff != 0 {
+		return with(text, fmt.Sprintf("  vlan = [%d]\n", in.Tags[0]&0xfff))
+	}
+	return text
+}
+
+// with adds lines to the end of a rule, or of the last rule of a tenant.
+func with(text, lines string) string {
+	end := strings.LastIndexByte(text, '}')
+	if end >= 0 && strings.HasPrefix(text, "tenant") {
+		end = strings.LastIndexByte(text[:end], '}')
+	}
+	if end < 0 || lines == "" {
+		return text
+	}
+	return string(hclwrite.Format([]byte(text[:end] + lines + text[end:])))
 }
 
 var ruleName = regexp.MustCompile(`rule "([^"]*)"`)
