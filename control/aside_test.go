@@ -92,3 +92,53 @@ func TestTellingWhyHasItsShare(t *testing.T) {
 		t.Error("it is not explained though there is time")
 	}
 }
+
+// So has what those see who only read and follow what happens.
+func TestStreamsHaveTheirShare(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can be somebody else")
+	}
+	core := newCore(t, testRules)
+	s := serve(t, Config{Firewall: core, Taps: core.taps, Feed: core.feed})
+	paid := func() time.Duration {
+		s.streams.mu.Lock()
+		defer s.streams.mu.Unlock()
+		return s.streams.budget.paid
+	}
+	before := paid()
+	frames := followFrames(t, s.dial(t), FrameQuery{})
+	core.send(t, 100, "tcp 10.0.0.1:40000 > 10.0.0.2:22 syn", false)
+	<-frames
+	if got := paid(); got != before {
+		t.Errorf("who may change things pays: %v", got)
+	}
+	for n, path := range []string{"/v1/frames", "/v1/events"} {
+		c := s.connectAs(t, somebody())
+		if _, err := fmt.Fprintf(c, "GET %s HTTP/1.0\r\n\r\n", path); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		core.send(t, 100, fmt.Sprintf("tcp 10.0.0.1:%d > 10.0.0.2:22 syn", 50000+n), false)
+		if line, err := bufio.NewReader(response.Body).ReadString('\n'); err != nil || !strings.Contains(line, `"src":"10.0.0.1"`) {
+			t.Errorf("%s: %q, %v", path, line, err)
+		}
+	}
+	if paid() <= before {
+		t.Error("readers have paid nothing")
+	}
+	gone, stop := context.WithCancel(t.Context())
+	stop()
+	s.streams.mu.Lock()
+	s.streams.budget.paid = s.streams.clock() + time.Hour
+	s.streams.mu.Unlock()
+	r, err := http.NewRequestWithContext(gone, "GET", "/v1/frames", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.lines(r, func() { t.Error("there is no time for it") }) {
+		t.Error("one that is gone is waited for")
+	}
+}

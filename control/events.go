@@ -219,7 +219,11 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	}
 	for {
 		batch.Reset()
-		for n := 0; n < eventBatch && ring.take(tell); n++ {
+		if !s.lines(r, func() {
+			for n := 0; n < eventBatch && ring.take(tell); n++ {
+			}
+		}) {
+			return nil // gone
 		}
 		if n := s.config.Feed.told(ring); n > 0 {
 			// That it is not complete concerns every reader.

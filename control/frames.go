@@ -27,6 +27,8 @@ const (
 	maxFrameReaders = 4
 	// frameBatch is how many bytes of lines are written before they are sent.
 	frameBatch = 256 << 10
+	// frameTakes is after how many frames it is looked whether there is time for more.
+	frameTakes = 256
 	// explainedRules is how many of the rules that were tried for a frame are told: the
 	// first and the last.
 	explainedRules, lastRules = 256, 32
@@ -149,10 +151,15 @@ func (s *Server) streamFrames(w http.ResponseWriter, r *http.Request, from *tap.
 	for {
 		batch.Reset()
 		var wrong error
-		for batch.Len() < frameBatch && from.Take(&f) {
-			if line, selected := stream.line(r, &f, wall); selected {
-				wrong = errors.Join(wrong, lines.Encode(line))
+		took := 0
+		if !s.lines(r, func() {
+			for ; took < frameTakes && batch.Len() < frameBatch && from.Take(&f); took++ {
+				if line, selected := stream.line(r, &f, wall); selected {
+					wrong = errors.Join(wrong, lines.Encode(line))
+				}
 			}
+		}) {
+			return nil // gone
 		}
 		if n := from.Lost(); n > 0 {
 			wrong = errors.Join(wrong, lines.Encode(&Event{Type: EventLost, Time: time.Now(), Count: n}))

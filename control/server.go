@@ -80,6 +80,7 @@ type Server struct {
 	refusals *limit.Bucket // of log lines about them
 	behind   atomic.Int64  // ns from the firewall's clock to the wall clock
 	look     look
+	streams  aside    // of those who only read
 	asides   [2]aside // of those who may change things, and of those who only read
 	history  history
 
@@ -113,8 +114,9 @@ func NewServer(c Config) (*Server, error) {
 	s.frameReaders = make(chan struct{}, maxFrameReaders)
 	s.look.clock = func() time.Duration { return time.Since(s.started) }
 	for i := range s.asides {
-		s.asides[i].clock, s.asides[i].budget = s.look.clock, s.look.budget
+		s.asides[i] = aside{clock: s.look.clock, share: asideShare, budget: s.look.budget}
 	}
+	s.streams = aside{clock: s.look.clock, share: streamShare, budget: s.look.budget}
 	s.handle("GET", "/v1/status", reads, s.status)
 	s.handle("GET", "/v1/health", reads, s.health)
 	s.handle("GET", "/v1/history", reads, s.recent)
