@@ -223,10 +223,11 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 	case key.Matches(msg, k.Filter):
 		return a.openPrompt()
 	case key.Matches(msg, k.Pause):
-		if a.env.paused = !a.env.paused; !a.env.paused {
-			return a.ask(withStatus)
+		if !a.env.paused {
+			return a.pause()
 		}
-		return nil
+		a.env.paused = false
+		return a.ask(withStatus)
 	case key.Matches(msg, k.Theme):
 		a.auto = false
 		i := slices.Index(Themes, a.env.theme.name)

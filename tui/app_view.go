@@ -139,7 +139,7 @@ func (a *app) header() string {
 		pieces = append(pieces, piece{toneGood, "up " + ageText(e.now().Sub(e.status.Started))})
 	}
 	if e.hasStatus {
-		pieces = append(pieces, piece{toneText, "  "}, piece{toneStrong, grouped(uint64(e.status.Flows))}, piece{toneDim, " flows"})
+		pieces = append(pieces, piece{toneText, "  "}, piece{toneStrong, grouped(uint64(max(0, e.status.Flows)))}, piece{toneDim, " flows"})
 	}
 	dropped, audited := " dropped", " audited"
 	if a.width < 100 {

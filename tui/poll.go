@@ -29,6 +29,7 @@ type poll struct {
 	number int // counts them; answers to others than the last are late
 	cancel context.CancelFunc
 	again  bool // ask once more when it is answered
+	ticked bool // nothing but time has asked
 	// totals are those of a status, and last when it came, for rates.
 	totals control.Totals
 	last   time.Time
@@ -71,7 +72,7 @@ func (a *app) ask(kind askKind) tea.Cmd {
 	}
 	ctx, cancel := context.WithTimeout(a.env.ctx, deadline)
 	a.poll.number++
-	a.poll.cancel, a.poll.again = cancel, false
+	a.poll.cancel, a.poll.again, a.poll.ticked = cancel, false, kind == withStatus && a.env.hasStatus
 	msg, source := pollMsg{number: a.poll.number, to: to, asked: want != nil}, a.env.source
 	return func() tea.Msg {
 		defer cancel()
@@ -107,6 +108,17 @@ func (a *app) abandon() {
 		a.poll.cancel, a.poll.again = nil, false
 		a.poll.number++
 	}
+}
+
+// pause has what is seen stay as it is: an answer that is under way comes too late.
+func (a *app) pause() tea.Cmd {
+	a.env.paused = true
+	if again := a.poll.again; a.poll.ticked {
+		if a.abandon(); again {
+			return a.ask(screenOnly)
+		}
+	}
+	return nil
 }
 
 func (a *app) answered(msg pollMsg) tea.Cmd {

@@ -76,3 +76,24 @@ func TestSuspendingWouldStopTheFirewallOfThisProcess(t *testing.T) {
 	}
 	d.shows("^Z would stop the firewall too")
 }
+
+func TestAnAnswerThatIsUnderWayDoesNotChangeWhatIsPaused(t *testing.T) {
+	f := newFake()
+	d := drive(t, f, 100, 30)
+	tick := d.ask(withStatus)
+	d.press("p")
+	was := d.screen()
+	f.flows = f.flows[2:]
+	d.run(tick)
+	if got := d.screen(); got != was {
+		t.Errorf("after the pause the screen is\n%s\nand was\n%s", got, was)
+	}
+	d.press("p")
+	d.hides("40122")
+
+	// What a key has asked for comes.
+	tick = d.ask(withStatus)
+	d.press("3", "p")
+	d.run(tick)
+	d.shows("paused", "acme", "enforce")
+}
