@@ -33,8 +33,11 @@ type app struct {
 	past []string
 	// exporting: the next key says in what form.
 	exporting bool
-	poll      poll
-	trend     []float64 // packets a second
+	// writing: an export is under way, and naming: names have been asked for. There is one
+	// of each at most.
+	writing, naming bool
+	poll            poll
+	trend           []float64 // packets a second
 
 	notice      noticeMsg
 	noticeUntil time.Time

@@ -43,6 +43,10 @@ type drop struct {
 	rule       control.Remedy
 	ruleErr    error
 	otherSince bool // the rules in force decide otherwise now
+
+	// open ends when the detail is closed.
+	open  context.Context
+	close context.CancelFunc
 }
 
 // entry is a layer, or a field of one.
@@ -53,6 +57,7 @@ type entry struct {
 
 func newDrop(e *env, f control.Frame) *drop {
 	s := &drop{env: e, frame: f}
+	s.open, s.close = context.WithCancel(e.ctx)
 	s.nameFields(plainLayout)
 	// Where something is wrong is where to look first.
 	for i, each := range s.entries {
@@ -63,6 +68,9 @@ func newDrop(e *env, f control.Frame) *drop {
 	}
 	return s
 }
+
+// Close lets go of the rule that is waited for.
+func (s *drop) Close() { s.close() }
 
 func (s *drop) Title() string {
 	if s.passed() {
@@ -172,7 +180,7 @@ func (s *drop) askRule() tea.Cmd {
 	if f.Context != nil {
 		ask.Context = *f.Context
 	}
-	return s.env.call(s, func(ctx context.Context, fw Firewall) (any, error) {
+	return s.env.callUntil(s.open, s, func(ctx context.Context, fw Firewall) (any, error) {
 		r, err := fw.Remedy(ctx, ask)
 		return remedyAnswer{r, err}, nil
 	})

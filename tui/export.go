@@ -37,6 +37,9 @@ type exportedMsg struct {
 
 // beginExport asks for the form.
 func (a *app) beginExport() tea.Cmd {
+	if a.writing {
+		return notice(toneWarn, "an export is under way already")
+	}
 	if e, ok := a.top().(exporter); ok && e.Export() != nil {
 		a.exporting = true
 		return nil
@@ -72,12 +75,14 @@ func (a *app) chooseExport(msg tea.KeyPressMsg) tea.Cmd {
 		}
 		return done
 	}
+	a.writing = true
 	// Before it begins, not beside it: what came of it must be said last.
 	a.env.send(noticeMsg{"exporting ...", toneDim})
 	return func() tea.Msg { return write() }
 }
 
 func (a *app) exported(msg exportedMsg) tea.Cmd {
+	a.writing = false
 	if msg.err != nil {
 		text := msg.err.Error()
 		var file *fs.PathError

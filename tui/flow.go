@@ -23,12 +23,22 @@ type flow struct {
 	sampling        bool
 	noFrames        error // why there are none to be had
 	scroll          scroll
+	// open ends when the detail is closed.
+	open  context.Context
+	close context.CancelFunc
 }
 
 // flowTrend is how many rates of each direction are kept.
 const flowTrend = 120
 
-func newFlow(e *env, f control.Flow) screen { return &flow{env: e, flow: f} }
+func newFlow(e *env, f control.Flow) screen {
+	s := &flow{env: e, flow: f}
+	s.open, s.close = context.WithCancel(e.ctx)
+	return s
+}
+
+// Close lets go of the frames that are waited for.
+func (s *flow) Close() { s.close() }
 
 func (s *flow) Title() string {
 	return end(s.flow.Src, s.flow.SrcPort) + " > " + end(s.flow.Dst, s.flow.DstPort)

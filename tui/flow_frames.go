@@ -75,7 +75,7 @@ func (s *flow) sample() tea.Cmd {
 		return nil
 	}
 	s.sampling = true
-	return s.env.call(s, sampleOf(&s.flow, s.env.sampleTime))
+	return s.env.callUntil(s.open, s, sampleOf(&s.flow, s.env.sampleTime))
 }
 
 // takeFrames takes a sample. A firewall that refuses them is not asked again.

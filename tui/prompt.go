@@ -53,8 +53,12 @@ func (a *app) openPrompt() tea.Cmd {
 	return a.askNames()
 }
 
-// askNames asks for names that complete filters.
+// askNames asks for names that complete filters, unless that is under way.
 func (a *app) askNames() tea.Cmd {
+	if a.naming {
+		return nil
+	}
+	a.naming = true
 	ctx, source := a.env.ctx, a.env.source
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(ctx, deadline)
@@ -77,6 +81,7 @@ func (a *app) askNames() tea.Cmd {
 
 // learn takes names. A Tab that came before them is done now.
 func (a *app) learn(names knownMsg) {
+	a.naming = false
 	for field, list := range names {
 		a.env.known[field] = list
 	}

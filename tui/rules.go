@@ -19,6 +19,8 @@ type rules struct {
 	listing[control.RuleHits]
 	// reload is until when a second press of the key reloads.
 	reload time.Time
+	// reloading: that is under way.
+	reloading bool
 }
 
 func newRules(e *env) screen {
@@ -57,9 +59,12 @@ func (s *rules) Update(msg tea.Msg) tea.Cmd {
 			s.reload = time.Time{}
 			break
 		}
+		if s.reloading {
+			return notice(toneWarn, "the firewall reads its rules already")
+		}
 		now := s.env.now()
 		if now.Before(s.reload) {
-			s.reload = time.Time{}
+			s.reload, s.reloading = time.Time{}, true
 			return s.env.call(s, func(ctx context.Context, fw Firewall) (any, error) {
 				r, err := fw.Reload(ctx)
 				return reloaded(r), err
@@ -69,6 +74,7 @@ func (s *rules) Update(msg tea.Msg) tea.Cmd {
 		return notice(toneWarn, s.env.keys.Reload.Help().Key+" once more puts the rules file in force: "+s.env.status.Rules)
 	case answer:
 		if r, ok := msg.value.(reloaded); ok {
+			s.reloading = false
 			return tea.Batch(reloadNotice(r, msg.err), s.env.send(askMsg{}))
 		}
 	}

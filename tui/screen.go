@@ -170,8 +170,11 @@ type rates struct {
 const deadline = 5 * time.Second
 
 // call asks the firewall something for a screen, which gets an answer message.
-func (e *env) call(to screen, q question) tea.Cmd {
-	ctx, source := e.ctx, e.source
+func (e *env) call(to screen, q question) tea.Cmd { return e.callUntil(e.ctx, to, q) }
+
+// callUntil is call that is given up when ctx ends.
+func (e *env) callUntil(ctx context.Context, to screen, q question) tea.Cmd {
+	source := e.source
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(ctx, deadline)
 		defer cancel()
