@@ -159,7 +159,7 @@ func fileTime(t *time.Time) string {
 
 // noFormula keeps spreadsheets from taking a name for a formula.
 func noFormula(s string) string {
-	if s != "" && strings.IndexByte("=+-@\t\r", s[0]) >= 0 {
+	if strings.IndexAny(s, "=+-@＝＋－＠") == 0 {
 		return "'" + s
 	}
 	return s

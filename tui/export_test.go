@@ -127,3 +127,13 @@ func TestTheSelectedRowIsCopied(t *testing.T) {
 		t.Errorf("copied is %q", text)
 	}
 }
+
+func TestNoNameIsAFormula(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "acme": "acme", "a=1": "a=1", "=1": "'=1", "+1": "'+1", "-1": "'-1", "@x": "'@x", "＝1": "'＝1", "\xff=": "\xff=",
+	} {
+		if got := noFormula(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}
