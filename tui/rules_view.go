@@ -15,7 +15,7 @@ func ruleColumns(s *listing[control.RuleHits]) []column[control.RuleHits] {
 			Less: func(a, b *control.RuleHits) int { return cmp.Compare(a.Rule, b.Rule) },
 			Cell: func(r *control.RuleHits) cell { return cell{r.Rule, toneStrong} }},
 		{Key: "place", Title: "PLACE", Min: 8, Max: 30, Drop: 9,
-			Less: func(a, b *control.RuleHits) int { return 0 }, // they come in the order of the file
+			AsTheyCome: true, Less: func(a, b *control.RuleHits) int { return 0 },
 			Cell: func(r *control.RuleHits) cell { return cell{placeText(r), toneDim} }},
 	}, hitColumns(s)...)
 }

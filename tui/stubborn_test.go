@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,4 +97,27 @@ func TestAnAnswerThatIsUnderWayDoesNotChangeWhatIsPaused(t *testing.T) {
 	d.press("3", "p")
 	d.run(tick)
 	d.shows("paused", "acme", "enforce")
+}
+
+func TestRulesAreTurnedInTheOrderOfTheFile(t *testing.T) {
+	d := drive(t, newFake(), 120, 30, func(c *Config) { c.Screen = "rules" })
+	order := func() string {
+		var names []string
+		for _, r := range d.top().(*rules).table.rows {
+			names = append(names, r.Rule)
+		}
+		return strings.Join(names, " ")
+	}
+	const file, turned = "acme/web acme/dns acme/ssh globex/bulk globex/ping", "globex/ping globex/bulk acme/ssh acme/dns acme/web"
+	for i, step := range []struct {
+		key, want string
+	}{{"f", file}, {"S", turned}, {"", turned}, {"S", file}} {
+		if step.key != "" {
+			d.press(step.key)
+		}
+		d.tick()
+		if got := order(); got != step.want {
+			t.Errorf("step %d, %q: %s, want %s", i, step.key, got, step.want)
+		}
+	}
 }

@@ -34,6 +34,8 @@ type column[T any] struct {
 	// Less orders rows that are all here; nil: the table cannot be sorted by it.
 	// Where pages come sorted, it only says whether it can be.
 	Less func(a, b *T) int
+	// AsTheyCome: rows come in its order, and Less says that all are alike.
+	AsTheyCome bool
 	// Largest: it is sorted with the largest first, unless turned.
 	Largest bool
 }
@@ -106,6 +108,9 @@ func (t *table[T]) setRows(rows []T) {
 		turn := 1
 		if t.descending() {
 			turn = -1
+		}
+		if c.AsTheyCome && turn < 0 {
+			slices.Reverse(rows)
 		}
 		slices.SortStableFunc(rows, func(a, b T) int { return turn * c.Less(&a, &b) })
 	}
