@@ -25,6 +25,8 @@ type flows struct {
 	err     error            // of the last question
 	trends  map[string][]float64
 	columns flowColumns
+	// trendAt is when trends grew last.
+	trendAt time.Time
 	// again is when was asked once more because rows were missing.
 	again time.Time
 }
@@ -146,12 +148,21 @@ func (s *flows) take(msg answer) {
 	}
 	a := msg.value.(flowsAnswer)
 	s.heard = true
+	// A page that is asked for between two seconds makes no trend longer.
+	now := s.env.now()
+	between := now.Sub(s.trendAt) < leastApart
+	if !between {
+		s.trendAt = now
+	}
 	kept := make(map[string][]float64, len(a.page.Flows)+len(a.frozen))
 	for _, list := range [][]control.Flow{a.page.Flows, a.frozen} {
 		for i := range list {
 			f := &list[i]
 			if _, done := kept[f.ID]; !done {
-				past := append(s.trends[f.ID], bothRates(f).Bytes)
+				past := s.trends[f.ID]
+				if !between || len(past) == 0 {
+					past = append(past, bothRates(f).Bytes)
+				}
 				kept[f.ID] = past[max(0, len(past)-trendOf):]
 			}
 		}

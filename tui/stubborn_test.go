@@ -57,6 +57,21 @@ func TestRatesAreNotMadeOfMoments(t *testing.T) {
 	}
 }
 
+func TestTrendsGrowWithTimeAndNotWithKeys(t *testing.T) {
+	d := drive(t, newFake(), 120, 30)
+	d.tick()
+	length := func() int { return len(d.top().(*flows).trends["g1"]) }
+	before := length()
+	d.press("s", "S", "S", "s")
+	if got := length(); got != before {
+		t.Errorf("%d rates after four keys, and %d before", got, before)
+	}
+	d.tick()
+	if got := length(); got != before+1 {
+		t.Errorf("%d rates after a second, and %d before", got, before)
+	}
+}
+
 func TestPausingTwiceMakesNoRates(t *testing.T) {
 	d := drive(t, newFake(), 140, 30)
 	d.fake.status.Totals.Packets += 5000
