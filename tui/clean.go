@@ -108,6 +108,19 @@ func cut(s string, columns int) string {
 	return ansi.Truncate(s, columns, "…")
 }
 
+// skip leaves the first columns of clean text out. Of a letter that is only half in
+// them a blank is left.
+func skip(s string, columns int) string {
+	for i, r := range s {
+		w := width(string(r))
+		if columns <= 0 && w > 0 {
+			return spaces(-columns) + s[i:]
+		}
+		columns -= w
+	}
+	return spaces(-columns)
+}
+
 // fit cuts or fills clean text to exactly so many columns.
 func fit(s string, columns int) string {
 	s = cut(s, columns)

@@ -41,6 +41,21 @@ func TestTextThatIsCopiedKeepsItsLines(t *testing.T) {
 	}
 }
 
+func TestTextIsSkippedByColumns(t *testing.T) {
+	for _, tt := range []struct {
+		text    string
+		columns int
+		want    string
+	}{
+		{"acme", 0, "acme"}, {"acme", 2, "me"}, {"acme", 4, ""}, {"acme", 9, ""}, {"", 3, ""},
+		{"東京", 1, " 京"}, {"東京", 2, "京"}, {"東京", 3, " "}, {"e\u0301x", 1, "x"}, {"e\u0301x", 0, "e\u0301x"},
+	} {
+		if got := skip(tt.text, tt.columns); got != tt.want {
+			t.Errorf("%q without %d columns is %q, want %q", tt.text, tt.columns, got, tt.want)
+		}
+	}
+}
+
 func TestTextIsCutByColumns(t *testing.T) {
 	for _, tt := range []struct {
 		text    string

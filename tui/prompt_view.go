@@ -25,7 +25,7 @@ func (p *prompt) column(room int) int {
 func (p *prompt) View(room int) []string {
 	e := p.env
 	_, hidden := p.before(room)
-	text := ansi.Cut(clean(p.text), hidden, hidden+room-len(promptMark))
+	text := ansi.Truncate(skip(clean(p.text), hidden), room-len(promptMark), "")
 	lines := []string{e.theme.paint(toneKey, promptMark) + text, "", ""}
 	wrong := p.wrong()
 	// What is not finished is no mistake yet.
