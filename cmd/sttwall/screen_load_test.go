@@ -184,7 +184,7 @@ func TestTheScreenUnderLoad(t *testing.T) {
 	terminal := openPTY(t, 120, 40)
 	top := program(t, "plain", "top", "--control", fw.socket, "--theme", "dark")
 	top.Stdin, top.Stdout, top.Stderr = terminal.slave, terminal.slave, terminal.slave
-	top.Env = append(top.Env, "TERM=xterm-256color", "LC_ALL=C.UTF-8")
+	top.Env = append(top.Env, "TERM=xterm-256color", "LC_ALL=C.UTF-8", watchRaces(t))
 	if err := top.Start(); err != nil {
 		t.Fatal(err)
 	}

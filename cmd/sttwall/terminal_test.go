@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,7 @@ func sitDown(t *testing.T, c tmux.Config, args ...string) *person {
 	if c.Environment == nil {
 		c.Environment = []string{"LANG=C.UTF-8", "COLORTERM=truecolor"}
 	}
+	c.Environment = append(slices.Clip(c.Environment), watchRaces(t))
 	ctx, end := context.WithTimeout(t.Context(), patience)
 	defer end()
 	terminal, err := tmux.Start(ctx, c)
