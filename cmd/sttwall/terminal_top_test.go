@@ -95,6 +95,15 @@ func TestTopFindsTheFirewallAgainAfterItsRestart(t *testing.T) {
 	p.leaves()
 }
 
+func TestAHangupLeavesTheTerminalAsItWas(t *testing.T) {
+	l := startLab(t)
+	p := sitDown(t, tmux.Config{Width: 100, Height: 30}, "top", "--control", l.socket)
+	p.sees(" up ", "acme")
+	pid := p.state("it runs", func(s tmux.State) bool { return s.PID != 0 }).PID
+	p.must(unix.Kill(pid, unix.SIGHUP))
+	p.isLeft()
+}
+
 func TestAStoppedTopChangesNothingForPackets(t *testing.T) {
 	l := startLab(t)
 	p := sitDown(t, tmux.Config{Width: 100, Height: 30}, "top", "--control", l.socket)

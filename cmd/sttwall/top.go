@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"sttwall/control"
 	"sttwall/tui"
@@ -75,9 +77,15 @@ func canWatch(s streams) error {
 	return nil
 }
 
-// watchLive shows the live screen on the terminal of s until the user leaves it.
+// watchLive shows the live screen on the terminal of s until the user leaves it, or
+// SIGHUP comes: then too the terminal is left as it was.
 func watchLive(ctx context.Context, s streams, c tui.Config) error {
 	c.Input, c.Output = s.in, s.out
+	if !signal.Ignored(unix.SIGHUP) { // as nohup has it
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, unix.SIGHUP)
+		defer stop()
+	}
 	err := tui.Run(ctx, c)
 	if errors.Is(err, tui.ErrInterrupted) {
 		return nil
