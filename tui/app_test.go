@@ -398,3 +398,23 @@ func TestWhatIsChosenNarrowsTheFilter(t *testing.T) {
 	d.press("3", "g", "enter")
 	d.shows("/udp tenant:", "10.1.0.53:53")
 }
+
+func TestTheHeaderLeavesOffWholePartsWhereThereIsLittleRoom(t *testing.T) {
+	d := drive(t, newFake(), 120, 30, func(c *Config) { c.Title = "demo" })
+	r := &d.env.rates
+	r.known, r.bytes, r.packets, r.dropped, r.audited = true, 123_456_789, 34_567, 1_234, 567
+	for columns, want := range map[int]string{
+		120: " sttwall  demo  up 9m26s  6 flows  988Mb/s  35k/s packets  1.2k/s dropped  567/s audited",
+		80:  " sttwall  demo  up 9m26s  6 flows  988Mb/s  35k/s pkts  1.2k/s drop  567/s audit",
+		78:  " sttwall  demo  up 9m26s  6 flows  988Mb/s  35k/s pkts  1.2k/s drop",
+		60:  " sttwall  demo  up 9m26s  6 flows  988Mb/s  35k/s pkts",
+		40:  " sttwall  demo  up 9m26s  6 flows",
+	} {
+		d.app.resize(columns, 30)
+		got, _, _ := strings.Cut(d.screen(), "\n")
+		got = strings.TrimRight(strings.TrimRight(got, " ▁▂▃▄▅▆▇█"), " ")
+		if got != want {
+			t.Errorf("at %d columns the header is\n%s\nwant\n%s", columns, got, want)
+		}
+	}
+}

@@ -119,56 +119,87 @@ func (e *env) line(room int, pieces ...piece) string {
 	return out.String()
 }
 
-// header says which firewall it is, how it does, and what goes through it.
+// header says which firewall it is, how it does, and what goes through it; where there is
+// little room in shorter words, and without what then has no room for all of it.
 func (a *app) header() string {
 	e := a.env
-	pieces := []piece{{toneBrand, " sttwall "}, {toneText, " "}}
-	if a.config.Title != "" {
-		pieces = append(pieces, piece{toneStrong, a.config.Title}, piece{toneText, "  "})
-	}
-	switch {
-	case e.lost != nil && !e.hasStatus:
-		pieces = append(pieces, piece{toneBad, "not connected"})
-	case e.lost != nil:
-		pieces = append(pieces, piece{toneBad, "no answer"})
-	case !e.hasStatus:
-		pieces = append(pieces, piece{toneDim, "asking " + a.config.Where})
-	case e.paused:
-		pieces = append(pieces, piece{toneWarn, "paused"})
-	default:
-		pieces = append(pieces, piece{toneGood, "up " + ageText(e.now().Sub(e.status.Started))})
-	}
-	if e.hasStatus {
-		pieces = append(pieces, piece{toneText, "  "}, piece{toneStrong, grouped(uint64(max(0, e.status.Flows)))}, piece{toneDim, " flows"})
-	}
-	dropped, audited := " dropped", " audited"
-	if a.width < 100 {
-		dropped, audited = " drop", " audit"
-	}
-	if r := e.rates; r.known {
-		pieces = append(pieces, piece{toneText, "  "}, piece{toneStrong, bitsText(r.bytes)}, piece{toneText, "  "},
-			piece{toneStrong, perSecond(r.packets)}, piece{toneDim, " packets"})
-		for _, v := range []struct {
-			rate float64
-			tone tone
-			what string
-		}{{r.dropped, toneDrop, dropped}, {r.audited, toneAudit, audited}} {
-			as := toneDim
-			if v.rate > 0 {
-				as = v.tone
-			}
-			pieces = append(pieces, piece{toneText, "  "}, piece{as, perSecond(v.rate) + v.what})
-		}
-	}
+	var line []piece
 	used := 0
-	for _, p := range pieces {
-		used += width(clean(p.text))
+	for _, short := range []bool{false, true} {
+		line, used = nil, 0
+		parts, state := a.headerParts(short)
+		for i, part := range parts {
+			n := 0
+			for _, p := range part {
+				n += width(clean(p.text))
+			}
+			if short && used+n > a.width && i > state {
+				break
+			}
+			line, used = append(line, part...), used+n
+		}
+		if used <= a.width {
+			break
+		}
 	}
 	if room := a.width - used - 2; room >= 8 && len(a.trend) > 0 {
 		room = min(room, trend)
-		pieces = append(pieces, piece{toneText, spaces(a.width - used - room)}, piece{tonePlot, e.spark(a.trend, room)})
+		line = append(line, piece{toneText, spaces(a.width - used - room)}, piece{tonePlot, e.spark(a.trend, room)})
 	}
-	return e.line(a.width, pieces...)
+	return e.line(a.width, line...)
+}
+
+// headerParts are the parts of the header, and which of them says how the firewall does:
+// those behind it are shown whole or not at all.
+func (a *app) headerParts(short bool) (parts [][]piece, state int) {
+	e := a.env
+	words := struct{ flows, packets, dropped, audited string }{" flows", " packets", " dropped", " audited"}
+	if short {
+		words.packets, words.dropped, words.audited = " pkts", " drop", " audit"
+	}
+	parts = [][]piece{{{toneBrand, " sttwall "}}}
+	gap := " "
+	add := func(pieces ...piece) {
+		parts = append(parts, append([]piece{{toneText, gap}}, pieces...))
+		gap = "  "
+	}
+	if a.config.Title != "" {
+		add(piece{toneStrong, a.config.Title})
+	}
+	switch {
+	case e.lost != nil && !e.hasStatus:
+		add(piece{toneBad, "not connected"})
+	case e.lost != nil:
+		add(piece{toneBad, "no answer"})
+	case !e.hasStatus:
+		add(piece{toneDim, "asking " + a.config.Where})
+	case e.paused:
+		add(piece{toneWarn, "paused"})
+	default:
+		add(piece{toneGood, "up " + ageText(e.now().Sub(e.status.Started))})
+	}
+	state = len(parts) - 1
+	if e.hasStatus {
+		add(piece{toneStrong, grouped(uint64(max(0, e.status.Flows)))}, piece{toneDim, words.flows})
+	}
+	r := e.rates
+	if !r.known {
+		return parts, state
+	}
+	add(piece{toneStrong, bitsText(r.bytes)})
+	add(piece{toneStrong, perSecond(r.packets)}, piece{toneDim, words.packets})
+	for _, v := range []struct {
+		rate float64
+		tone tone
+		what string
+	}{{r.dropped, toneDrop, words.dropped}, {r.audited, toneAudit, words.audited}} {
+		as := toneDim
+		if v.rate > 0 {
+			as = v.tone
+		}
+		add(piece{as, perSecond(v.rate) + v.what})
+	}
+	return parts, state
 }
 
 // span is a part of a line.

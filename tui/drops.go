@@ -44,7 +44,7 @@ type drops struct {
 func newDrops(e *env) screen {
 	s := &drops{env: e}
 	s.reasons = newTable(e, reasonColumns(s), func(d *control.Drop) string { return d.Reason })
-	s.reasons.sortBy = "rate"
+	s.reasons.sortBy = "count"
 	s.frames = newTable(e, byPointer(frameColumns(e)), func(f **control.Frame) string { return strconv.FormatUint((*f).Seq, 10) })
 	s.frames.sortBy = "time"
 	return s
