@@ -18,8 +18,6 @@ type FrameEvent struct {
 	// Time is when the first packet of the frame came, in ns on the
 	// caller's clock.
 	Time int64
-	// Decided is when it was decided, on the same clock.
-	Decided int64
 	// Src, Dst, SrcPort and FrameID name the frame on the outside.
 	Src, Dst netip.Addr
 	SrcPort  uint16
@@ -27,10 +25,6 @@ type FrameEvent struct {
 	// FrameLength is the length of the STT frame in bytes, as its segments
 	// say; Segments is how many packets of it came.
 	FrameLength, Segments int
-	// Packets are the packets of the frame that came, in the order of their offsets; of
-	// one that is dropped for a segment that packet is the last. Their headers are not
-	// for every frame there.
-	Packets []reassembly.Packet
 
 	// Incomplete: the frame never became whole.
 	Incomplete bool
@@ -44,11 +38,6 @@ type FrameEvent struct {
 	// copied from the kernel; empty if the frame never became whole.
 	InnerData []byte
 
-	// Beginning is what is known of the STT frame from its first byte on where its
-	// header was not read: it never became whole, or was dropped before. Nobody has
-	// looked at it.
-	Beginning []byte
-
 	// Verdict is what happened to the frame.
 	Verdict Action
 	// Reason is None iff the verdict is Accept.
@@ -60,9 +49,6 @@ type FrameEvent struct {
 	// flow.
 	State  conntrack.State
 	Begins bool
-	// Flow is the flow that the frame belongs to or begins, or that it names and cannot
-	// belong to; not valid if there is none.
-	Flow conntrack.Handle
 	// Waited: a later inner fragment that waited for its first one.
 	Waited bool
 	// Reverse is the context ID last seen in the other direction of the flow.
@@ -82,6 +68,20 @@ type FrameEvent struct {
 	SpoofedAt netip.Addr
 	// Rewritten: the frame left with other bytes than it came with.
 	Rewritten bool
+
+	// Decided is when it was decided, on the same clock.
+	Decided int64
+	// Packets are the packets of the frame that came, in the order of their offsets; of
+	// one that is dropped for a segment that packet is the last. Their headers are not
+	// for every frame there.
+	Packets []reassembly.Packet
+	// Beginning is what is known of the STT frame from its first byte on where its
+	// header was not read: it never became whole, or was dropped before. Nobody has
+	// looked at it.
+	Beginning []byte
+	// Flow is the flow that the frame belongs to or begins, or that it names and cannot
+	// belong to; not valid if there is none.
+	Flow conntrack.Handle
 }
 
 // Forget lets go of what a copy of the event may not keep.
@@ -92,10 +92,11 @@ func (e *FrameEvent) Forget() {
 // begin resets the event for a frame of which these packets came, the first at time
 // first, and returns it.
 func (f *Firewall) begin(key reassembly.Key, srcPort uint16, length int, packets []reassembly.Packet, first int64) *FrameEvent {
-	f.event = FrameEvent{
-		Time: first, Decided: f.now, Src: key.Src, Dst: key.Dst, SrcPort: srcPort, FrameID: key.FrameID,
-		FrameLength: length, Segments: len(packets), Packets: packets,
-		Decision: policy.Decision{TenantIndex: -1, RuleIndex: -1},
-	}
-	return &f.event
+	// Cleared in place: a value with these fields would be made elsewhere and copied.
+	f.event = FrameEvent{}
+	e := &f.event
+	e.Time, e.Decided, e.Src, e.Dst, e.SrcPort, e.FrameID = first, f.now, key.Src, key.Dst, srcPort, key.FrameID
+	e.FrameLength, e.Segments, e.Packets = length, len(packets), packets
+	e.Decision.TenantIndex, e.Decision.RuleIndex = -1, -1
+	return e
 }

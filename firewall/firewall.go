@@ -50,20 +50,21 @@ type Firewall struct {
 	reassembler *reassembly.Reassembler
 	hold        fragmentHold
 	counters    Counters
-	shown       heldShown
 
 	// Scratch, reset for every packet.
 	segment stt.Segment // the packet at hand
 	held    stt.Segment // a packet of the frame at hand
 	item    reassembly.Segment
 	event   FrameEvent
-	refused [1]reassembly.Packet // what the event of a packet names that never reached reassembly
-	out     *Verdicts            // where dropped frames leave their verdicts
-	device  int                  // that the packet at hand came in on
-	now     int64                // of the last Process or Expire
+	out     *Verdicts // where dropped frames leave their verdicts
+	device  int       // that the packet at hand came in on
+	now     int64     // of the last Process or Expire
 	packetScratch
 	fragment fragmentScratch
 	tallies  tallies
+	refused  [1]reassembly.Packet // what the event of a packet names that never reached reassembly
+
+	shown heldShown
 }
 
 // New makes a firewall. The error says which field is missing or out of bounds.
