@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"sttwall/control"
 )
 
@@ -28,7 +30,7 @@ func (c *columns) row(cells ...any) {
 		if i == len(c.widths) {
 			c.widths = append(c.widths, 0)
 		}
-		c.widths[i] = max(c.widths[i], utf8.RuneCountInString(words[i]))
+		c.widths[i] = max(c.widths[i], ansi.StringWidth(words[i]))
 	}
 	c.rows = append(c.rows, words)
 }
@@ -41,7 +43,7 @@ func (c *columns) lines() []string {
 		for j, word := range words {
 			line.WriteString(word)
 			if j < len(words)-1 {
-				line.WriteString(strings.Repeat(" ", c.widths[j]-utf8.RuneCountInString(word)+2))
+				line.WriteString(strings.Repeat(" ", c.widths[j]-ansi.StringWidth(word)+2))
 			}
 		}
 		lines[i] = line.String() + "\n"

@@ -39,3 +39,13 @@ func TestHelpKeepsToTheWidthOfATerminal(t *testing.T) {
 		}
 	}
 }
+
+func TestColumnsAreAlignedByWhatTheirLettersTakeOnATerminal(t *testing.T) {
+	var c columns
+	c.row("FILE", "LINE")
+	c.row("規則.hcl", 7) // two columns for each of the first two
+	c.row("e\u0301.hcl", 12)
+	if got, want := strings.Join(c.lines(), ""), "FILE      LINE\n規則.hcl  7\ne\u0301.hcl     12\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
