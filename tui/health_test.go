@@ -16,8 +16,8 @@ func troubled() *fake {
 		Targets: []control.EventLogTarget{{Target: "/var/log/sttwall/eve.json", Written: 42_000, Lost: 5, Errors: 2, Failing: true}, {Target: "journald", Written: 42_007}},
 	}
 	f.health.Troubles = []control.Trouble{
-		{Severity: "critical", What: "queue 1 is full: the kernel has dropped 812 packets", Remedy: "raise --queue-length, or spread the load over more --queues; 'sttwall doctor' says what this host can do"},
-		{Severity: "warning", What: "the flow table is 83 % full", Remedy: "raise --flows"},
+		{Severity: "critical", What: "queue 1 is full: the kernel has dropped 812 packets", Remedy: "more --queues, or a larger --queue-length; packets that the rules would accept are among those that were lost"},
+		{Severity: "warning", What: "the flow table is 83 % full", Remedy: "raise settings.flows"},
 	}
 	return f
 }
