@@ -79,7 +79,7 @@ func (f *Firewall) commitBindings(now int64) {
 	e, b, o := &f.event, &f.bindingScratch, &f.packet.Origins
 	if from := f.result.MovedFrom; from.IsValid() {
 		e.FlowMovedFrom = from
-		f.counters.FlowsMoved.Add(1)
+		f.counts.flowsMoved++
 	}
 	if b.learning == nil {
 		return
@@ -95,7 +95,7 @@ func (f *Firewall) commitBindings(now int64) {
 		}
 	}
 	if e.Moves = b.moves[:moved]; moved > 0 {
-		f.counters.BindingsMoved.Add(uint64(moved))
+		f.counts.bindingsMoved += uint64(moved)
 	}
 }
 

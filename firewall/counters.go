@@ -7,8 +7,8 @@ import (
 )
 
 // Counters are what one [Firewall] has done since it was made. The firewall
-// alone writes them; anybody may read them at any time. Each is right by
-// itself; two of them read together may be a packet apart.
+// alone writes them, once for each batch of packets; anybody may read them at any
+// time. Each is right by itself; two of them read together may be a batch apart.
 type Counters struct {
 	// Packets counts packets in, and Bytes their length on the wire.
 	Packets, Bytes atomic.Uint64
@@ -86,14 +86,4 @@ func (t *Totals) Add(c *Counters) {
 			t.FirstDropped[i] = first
 		}
 	}
-}
-
-// dropped counts a frame, or a packet of no frame, that was dropped.
-func (c *Counters) dropped(now int64, r reason.Reason, bytes int) {
-	c.DroppedBytes[r].Add(uint64(bytes))
-	if c.FirstDropped[r].Load() == 0 {
-		c.FirstDropped[r].Store(now)
-	}
-	c.LastDropped[r].Store(now)
-	c.Reasons[r].Add(1) // last: who sees one finds its time too
 }

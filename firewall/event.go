@@ -89,9 +89,9 @@ func (e *FrameEvent) Forget() {
 	e.InnerData, e.Beginning, e.Packets, e.Moves = nil, nil, nil, nil
 }
 
-// begin resets the event for a frame of which these packets came, the first at time
+// beginEvent resets the event for a frame of which these packets came, the first at time
 // first, and returns it.
-func (f *Firewall) begin(key reassembly.Key, srcPort uint16, length int, packets []reassembly.Packet, first int64) *FrameEvent {
+func (f *Firewall) beginEvent(key reassembly.Key, srcPort uint16, length int, packets []reassembly.Packet, first int64) *FrameEvent {
 	// Cleared in place: a value with these fields would be made elsewhere and copied.
 	f.event = FrameEvent{}
 	e := &f.event

@@ -7,12 +7,12 @@ import (
 	"sttwall/stt"
 )
 
-// Expect is told of packets before Process is, so that the memory of their context
-// IDs and flows is on its way to the cache meanwhile; see [policy.Policy.Expect] and
-// [conntrack.Table.Expect]. It decides nothing and need not be called. Frames in
+// expect is told of packets before they are decided, so that the memory of their
+// context IDs and flows is on its way to the cache meanwhile; see
+// [policy.Policy.Expect] and [conntrack.Table.Expect]. It decides nothing. Frames in
 // more than one packet have the waits of reassembly anyway, and are left out.
-func (f *Firewall) Expect(packets []Packet) {
-	st := f.shared.current.Load()
+func (f *Firewall) expect(packets []Packet) {
+	st := f.standing
 	tenants, flows := st.policy.Cold(), f.shared.flows.Cold()
 	if !tenants && !flows {
 		return
@@ -31,7 +31,7 @@ func (f *Firewall) Expect(packets []Packet) {
 	}
 }
 
-// expected is the scratch of Expect.
+// expected is the scratch of expect.
 type expected struct {
 	segment    stt.Segment
 	header     stt.FrameHeader

@@ -12,7 +12,7 @@ import (
 	"sttwall/stt"
 )
 
-// expectedKey is what Expect reads of a packet.
+// expectedKey is what expect reads of a packet.
 func expectedKey(st *standing, p *Packet) (key conntrack.Key, ok bool) {
 	e := new(expected)
 	keys := e.keysOf(st, e.open(st, []Packet{*p}))
@@ -22,7 +22,7 @@ func expectedKey(st *standing, p *Packet) (key conntrack.Key, ok bool) {
 	return keys[0], true
 }
 
-// What Expect reads of a packet is the key that Process looks for.
+// what expect reads of a packet is the key that Process looks for.
 func TestExpectReadsTheKeyThatIsLookedFor(t *testing.T) {
 	const ovn = 3<<40 | 5<<24 | 7
 	for _, tt := range []struct {
@@ -116,7 +116,7 @@ func TestExpectAllocatesNothing(t *testing.T) {
 			}
 			packets[50].Data = packets[50].Data[:30] // no whole frame
 			before := b.shared.Flows().Stats()
-			if n := testing.AllocsPerRun(10, func() { b.fw.Expect(packets) }); n != 0 {
+			if n := testing.AllocsPerRun(10, func() { b.fw.expect(packets) }); n != 0 {
 				t.Errorf("%v allocations", n)
 			}
 			if after := b.shared.Flows().Stats(); after != before {
@@ -143,7 +143,7 @@ func BenchmarkProcessOf(b *testing.B) {
 							aim(i, order.IntN(flows))
 						}
 						if expect {
-							w.fw.Expect(packets)
+							w.fw.expect(packets)
 						}
 					}
 					w.out.Reset()

@@ -120,7 +120,7 @@ func (st *standing) explain(s *Shared, now int64, q *Question, anyEndpoint bool)
 	f := Firewall{shared: s, standing: st, now: now}
 	f.peek, f.fragment.why = p, reason.FragmentFirstMissing // nobody waits for an answer
 	fr := reassembly.Frame{Key: reassembly.Key{Src: q.From, Dst: q.To}, FrameLength: stt.FrameHeaderLen + len(q.Data)}
-	e := f.begin(fr.Key, 0, fr.FrameLength, nil, now)
+	e := f.beginEvent(fr.Key, 0, fr.FrameLength, nil, now)
 	e.Header = stt.FrameHeader{ContextID: q.ContextID, Flags: stt.FlagChecksumVerified}
 	e.HasHeader, e.HasInner = true, true
 	e.Inner, e.InnerData = *q.Frame, q.Data

@@ -50,6 +50,7 @@ type Firewall struct {
 	reassembler *reassembly.Reassembler
 	hold        fragmentHold
 	counters    Counters
+	counts      counts // that counters do not show yet
 
 	// Scratch, reset for every packet.
 	segment stt.Segment // the packet at hand
@@ -58,7 +59,7 @@ type Firewall struct {
 	event   FrameEvent
 	out     *Verdicts // where dropped frames leave their verdicts
 	device  int       // that the packet at hand came in on
-	now     int64     // of the last Process or Expire
+	now     int64     // of the last batch or Expire
 	packetScratch
 	fragment fragmentScratch
 	tallies  tallies
@@ -91,6 +92,7 @@ func New(c Config) (*Firewall, error) {
 		return nil, fmt.Errorf("held fragments: %w", err)
 	}
 	f.hold = newFragmentHold(c.Hold)
+	f.counts.dropped = make([]reason.Reason, 0, reason.Count)
 	f.shared.join(&f.tallies)
 	return f, nil
 }
@@ -112,34 +114,65 @@ func (f *Firewall) AlsoTell(observer func(*FrameEvent)) {
 // Counters returns what f has done. The pointer stays valid.
 func (f *Firewall) Counters() *Counters { return &f.counters }
 
-// Process takes one packet at time now, in ns on a clock that never goes
+// ProcessBatch takes packets that came at time now, in ns on a clock that never goes
 // back, and appends to out the verdicts that are known then. Every packet gets
 // exactly one verdict, at the latest from [Firewall.Flush].
+//
+// One policy decides all of them, and what they add to [Firewall.Counters] and
+// [Firewall.Tallies] is there when it returns.
+func (f *Firewall) ProcessBatch(now int64, packets []Packet, out *Verdicts) {
+	before := f.begin(now, out)
+	f.lookAtHeld(now)
+	if len(packets) > 1 {
+		f.expect(packets)
+	}
+	for i := range packets {
+		f.process(now, &packets[i])
+	}
+	f.finish(before)
+}
+
+// Process is [Firewall.ProcessBatch] for one packet.
 func (f *Firewall) Process(now int64, p *Packet, out *Verdicts) {
-	f.counters.Packets.Add(1)
-	f.counters.Bytes.Add(uint64(p.Length))
-	before := len(out.List)
+	before := f.begin(now, out)
+	f.lookAtHeld(now)
+	f.process(now, p)
+	f.finish(before)
+}
+
+// begin makes ready for what comes at now, and returns how many verdicts there were
+// before.
+func (f *Firewall) begin(now int64, out *Verdicts) (before int) {
 	f.out, f.now = out, now
 	f.standing = f.shared.look(now)
-	f.lookAtHeld(now)
+	return len(out.List)
+}
+
+// finish shows what was counted since begin, which has returned before.
+func (f *Firewall) finish(before int) {
+	f.counts.verdicts(f.out.List[before:])
+	f.counts.show(&f.counters)
+	f.tallies.show()
+}
+
+func (f *Firewall) process(now int64, p *Packet) {
+	f.counts.packets++
+	f.counts.bytes += uint64(p.Length)
 	f.device = p.Device
 	if r := f.admit(p); r != reason.None {
 		f.refuse(now, p, r)
 	} else {
 		f.reassemble(now, p)
 	}
-	f.countVerdicts(out.List[before:])
 }
 
 // Expire drops the frames whose time is over at now, and lets out inner fragments
 // of which another worker has decided the first.
 func (f *Firewall) Expire(now int64, out *Verdicts) {
-	before := len(out.List)
-	f.out, f.now = out, now
-	f.standing = f.shared.look(now)
+	before := f.begin(now, out)
 	f.reassembler.Expire(now)
 	f.lookAtHeld(now)
-	f.countVerdicts(out.List[before:])
+	f.finish(before)
 }
 
 // NextDeadline returns when [Firewall.Expire] has to be called next; false if
@@ -158,7 +191,7 @@ func (f *Firewall) Flush(out *Verdicts) {
 	f.out = out
 	f.reassembler.Flush()
 	f.dropHeld()
-	f.countVerdicts(out.List[before:])
+	f.finish(before)
 }
 
 // admit checks what a packet shows by itself.
@@ -211,7 +244,7 @@ func (f *Firewall) reassemble(now int64, p *Packet) {
 // decide judges a whole frame and appends the verdicts of its packets, unless it
 // is an inner fragment that has to wait.
 func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
-	e := f.begin(fr.Key, fr.SrcPort, fr.FrameLength, fr.Packets, fr.First)
+	e := f.beginEvent(fr.Key, fr.SrcPort, fr.FrameLength, fr.Packets, fr.First)
 	e.Waited = f.fragment.late
 	f.fragment.first, f.fragment.waits = false, false
 	cut := len(fr.Data) < fr.FrameLength
@@ -232,12 +265,12 @@ func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
 	if r == reason.None {
 		f.commitBindings(now)
 		e.Verdict = Accept
-		f.counters.FramesAccepted.Add(1)
+		f.counts.framesAccepted++
 		if e.Decision.Audit {
-			f.counters.FramesAudited.Add(1)
+			f.counts.framesAudited++
 		}
 		if e.Rewritten {
-			f.counters.FramesRewritten.Add(1)
+			f.counts.framesRewritten++
 		}
 	} else {
 		if e.Decision.Action == policy.Accept {
@@ -313,15 +346,15 @@ func (f *Firewall) judge(now int64, fr *reassembly.Frame) reason.Reason {
 // refuse drops a packet that never reached reassembly.
 func (f *Firewall) refuse(now int64, p *Packet, r reason.Reason) {
 	f.out.drop(p.ID)
-	f.counters.dropped(now, r, p.Length)
+	f.counts.drop(now, r, p.Length)
 	s := &f.segment
 	if !s.WholeFrame() {
 		return // the rest of its frame will be missed
 	}
-	f.counters.FramesDropped.Add(1)
+	f.counts.framesDropped++
 	if f.observer != nil {
 		f.refused[0] = reassembly.Packet{ID: p.ID, Length: s.PayloadLen, GSO: p.GSO}
-		e := f.begin(reassembly.Key{Src: s.Src, Dst: s.Dst, FrameID: s.FrameID}, s.SrcPort, int(s.FrameLength), f.refused[:], now)
+		e := f.beginEvent(reassembly.Key{Src: s.Src, Dst: s.Dst, FrameID: s.FrameID}, s.SrcPort, int(s.FrameLength), f.refused[:], now)
 		e.Reason = r
 		if s.Offset == 0 {
 			e.Beginning = s.Payload
@@ -336,14 +369,14 @@ func (f *Firewall) Dropped(d *reassembly.Dropped) {
 		for i := range d.Packets {
 			f.out.drop(d.Packets[i].ID)
 		}
-		f.counters.LatePackets.Add(uint64(len(d.Packets)))
+		f.counts.latePackets += uint64(len(d.Packets))
 		return
 	}
 	f.dropFrame(d.Packets, d.Reason)
 	if f.observer == nil {
 		return
 	}
-	e := f.begin(d.Key, d.SrcPort, d.FrameLength, d.Packets, d.First)
+	e := f.beginEvent(d.Key, d.SrcPort, d.FrameLength, d.Packets, d.First)
 	e.Incomplete, e.Reason, e.Beginning = true, d.Reason, d.Data
 	f.observer(e)
 }
@@ -354,17 +387,6 @@ func (f *Firewall) dropFrame(packets []reassembly.Packet, r reason.Reason) {
 		f.out.drop(packets[i].ID)
 		bytes += int(packets[i].HeaderLen) + packets[i].Length
 	}
-	f.counters.FramesDropped.Add(1)
-	f.counters.dropped(f.now, r, bytes)
-}
-
-func (f *Firewall) countVerdicts(list []Verdict) {
-	var accepted uint64
-	for i := range list {
-		if list[i].Action == Accept {
-			accepted++
-		}
-	}
-	f.counters.PacketsAccepted.Add(accepted)
-	f.counters.PacketsDropped.Add(uint64(len(list)) - accepted)
+	f.counts.framesDropped++
+	f.counts.drop(f.now, r, bytes)
 }

@@ -202,7 +202,7 @@ func (f *Firewall) keep(now int64, fr *reassembly.Frame) {
 		h.entered = entered
 	}
 	h.add(now, fr, &id).device = f.device
-	f.counters.FragmentsHeld.Add(1)
+	f.counts.fragmentsHeld++
 }
 
 // decideHeld decides anew about a fragment that waits, by whatever holds now, and
@@ -250,7 +250,7 @@ func (f *Firewall) dropHeld() {
 		fr := &h.frame
 		f.dropFrame(fr.Packets, reason.FragmentFirstMissing)
 		if f.observer != nil {
-			e := f.begin(fr.Key, fr.SrcPort, fr.FrameLength, fr.Packets, fr.First)
+			e := f.beginEvent(fr.Key, fr.SrcPort, fr.FrameLength, fr.Packets, fr.First)
 			e.Waited, e.Reason, e.Beginning = true, reason.FragmentFirstMissing, fr.Data
 			f.observer(e)
 		}

@@ -229,10 +229,7 @@ func (j *joint) offer(p *jointPacket, talk *jointTalk) {
 	}
 	j.out.Reset()
 	j.event = FrameEvent{}
-	worker.Expect(list)
-	for i := range list {
-		worker.Process(j.now, &list[i], &j.out)
-	}
+	worker.ProcessBatch(j.now, list, &j.out)
 	want, state := j.model.step(p)
 	if f, _ := j.model.find(p); f != nil && talk != nil && !p.alien && (state == conntrack.StateOriginal || state == conntrack.StateReply) {
 		f.talk = *talk
@@ -270,7 +267,7 @@ func (j *joint) compare(p *jointPacket, text string, packets int, want jointDeci
 	j.met[word+state.String()]++
 }
 
-// compareKey: what Expect reads of a packet is the flow that is looked for.
+// compareKey: what expect reads of a packet is the flow that is looked for.
 func (j *joint) compareKey(worker *Firewall, p *Packet, state conntrack.State) {
 	j.Helper()
 	got, ok := expectedKey(j.shared.current.Load(), p)
@@ -278,6 +275,6 @@ func (j *joint) compareKey(worker *Firewall, p *Packet, state conntrack.State) {
 		return
 	}
 	if want, tracked := conntrack.KeyOf(&worker.tracked); !tracked || got != want {
-		j.Fatalf("packet %d: Expect reads %+v, Process looks for %+v", j.n, got, want)
+		j.Fatalf("packet %d: expect reads %+v, it is looked for %+v", j.n, got, want)
 	}
 }

@@ -21,7 +21,7 @@ type Packet struct {
 	// ID names the packet in its verdict. The firewall never looks into it.
 	ID uint64
 	// Data is the packet from its outer IP header on. Borrowed until
-	// [Firewall.Process] returns.
+	// [Firewall.ProcessBatch] returns.
 	Data []byte
 	// Length is the length of the packet on the wire in bytes; more than
 	// len(Data) where the kernel copied only a part.

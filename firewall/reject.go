@@ -27,12 +27,12 @@ const answerTTL = 64
 func (f *Firewall) reject(now int64, fr *reassembly.Frame, out *Verdicts) {
 	e := &f.event
 	if f.standing.endpoints == nil {
-		f.counters.RejectsRefused.Add(1)
+		f.counts.rejectsRefused++
 		return
 	}
 	context, ok := f.answerContext(e.Header.ContextID, &e.Decision)
 	if !ok {
-		f.counters.RejectsRefused.Add(1)
+		f.counts.rejectsRefused++
 		return
 	}
 	header := stt.FrameHeader{TCI: e.Header.TCI, ContextID: context}
@@ -42,11 +42,11 @@ func (f *Firewall) reject(now int64, fr *reassembly.Frame, out *Verdicts) {
 	f.answer = append(f.answer[:0], make([]byte, stt.FrameHeaderLen)...) // the header goes over them
 	var why rewrite.Refusal
 	if f.answer, why = rewrite.AppendReject(f.answer, e.InnerData, &e.Inner); why != rewrite.Answered {
-		f.counters.RejectsRefused.Add(1)
+		f.counts.rejectsRefused++
 		return
 	}
 	if !f.standing.rejects.Take(now, 1) {
-		f.counters.RejectsLimited.Add(1)
+		f.counts.rejectsLimited++
 		return
 	}
 	path := stt.Path{
@@ -59,7 +59,7 @@ func (f *Firewall) reject(now int64, fr *reassembly.Frame, out *Verdicts) {
 		FrameID: uint32(f.random.Uint64()), FrameLength: len(f.answer), Payload: f.answer, Header: &header,
 	})
 	out.Answers = append(out.Answers, Answer{Data: out.arena[start:len(out.arena):len(out.arena)], Device: f.device})
-	f.counters.RejectsSent.Add(1)
+	f.counts.rejectsSent++
 }
 
 // answerContext returns the context ID with which the answer goes back: that of

@@ -36,7 +36,7 @@ func (f *Firewall) leave(now int64, fr *reassembly.Frame, data []byte, cut, chan
 		case fresh != fr.FrameID:
 			rewrite = true
 			id = fresh
-			f.counters.FrameIDsReplaced.Add(1)
+			f.counts.frameIDsReplaced++
 		}
 	}
 

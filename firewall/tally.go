@@ -29,35 +29,64 @@ func (t *Tally) Add(o Tally) {
 	}
 }
 
-// tally is a Tally under way: one worker writes, anybody reads.
+// tally is a Tally under way.
 type tally struct {
-	frames, bytes, flows, dropped, audited atomic.Uint64
-	first, last                            atomic.Int64
+	own     Tally // of the worker
+	changed bool  // own is in the worker's list of those to be shown
+	shown   Tally // what others see; with the worker's showing locked
 }
 
-func (t *tally) read() Tally {
-	return Tally{
-		Frames: t.frames.Load(), Bytes: t.bytes.Load(), Flows: t.flows.Load(),
-		Dropped: t.dropped.Load(), Audited: t.audited.Load(), First: t.first.Load(), Last: t.last.Load(),
-	}
-}
+// showAtOnce is how many tallies change before they are shown, if the batch does not
+// end before.
+const showAtOnce = 128
 
-func (t *tally) count(now int64, e *FrameEvent) {
-	t.frames.Add(1)
-	t.bytes.Add(uint64(e.FrameLength))
+// count counts the frame of an event.
+func (t *tallies) count(to *tally, now int64, e *FrameEvent) {
+	own := &to.own
+	own.Frames++
+	own.Bytes += uint64(e.FrameLength)
 	if e.Begins {
-		t.flows.Add(1)
+		own.Flows++
 	}
 	if e.Verdict == Drop {
-		t.dropped.Add(1)
+		own.Dropped++
 	}
 	if e.Decision.Audit {
-		t.audited.Add(1)
+		own.Audited++
 	}
-	if t.first.Load() == 0 {
-		t.first.Store(now)
+	t.changed(to, now)
+}
+
+// changed notes that a frame was counted at now.
+func (t *tallies) changed(to *tally, now int64) {
+	if to.own.First == 0 {
+		to.own.First = now
 	}
-	t.last.Store(now)
+	to.own.Last = now
+	if to.changed {
+		return
+	}
+	if t.unshown == len(t.list) {
+		t.show()
+	}
+	to.changed = true
+	t.list[t.unshown] = to
+	t.unshown++
+}
+
+// show lets others see what was counted. One lock is cheaper than an atomic store for
+// each number, and is held for a few microseconds: readers take it for each tally.
+func (t *tallies) show() {
+	if t.unshown == 0 {
+		return
+	}
+	t.showing.Lock()
+	for _, one := range t.list[:t.unshown] {
+		one.shown = one.own
+		one.changed = false
+	}
+	t.showing.Unlock()
+	t.unshown = 0
 }
 
 // tallies are the counts of one worker. Those of a rule go on under the next
@@ -66,6 +95,10 @@ func (t *tally) count(now int64, e *FrameEvent) {
 type tallies struct {
 	counting          // by the policy of the packet at hand
 	generation uint32 // see standing: a policy can come back
+
+	list    [showAtOnce]*tally // those that changed
+	unshown int                // how many of list
+	showing sync.Mutex         // of shown in all of them
 
 	// next is made by whoever puts a policy in force, and not by the worker: to go
 	// through the names of a large file takes as long as thousands of packets.
@@ -155,9 +188,10 @@ func (f *Firewall) countDecision(now int64) {
 	if f.tallies.generation != f.standing.generation {
 		f.tallies.attach(f.standing)
 	}
-	f.tallies.tenants[e.Decision.TenantIndex].count(now, e)
+	t := &f.tallies
+	t.count(t.tenants[e.Decision.TenantIndex], now, e)
 	if e.Decision.RuleIndex >= 0 {
-		f.tallies.rules[e.Decision.RuleIndex].count(now, e)
+		t.count(t.rules[e.Decision.RuleIndex], now, e)
 	}
 }
 
@@ -169,7 +203,9 @@ func (f *Firewall) Tallies(rules, tenants map[string]Tally) {
 	add := func(to map[string]Tally, from map[string]*tally) {
 		for name, t := range from {
 			sum := to[name]
-			sum.Add(t.read())
+			f.tallies.showing.Lock()
+			sum.Add(t.shown)
+			f.tallies.showing.Unlock()
 			to[name] = sum
 		}
 	}

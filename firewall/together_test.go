@@ -162,10 +162,7 @@ func TestEverythingChangesUnderWorkers(t *testing.T) {
 						batch = append(batch, Packet{ID: next, Data: data, Length: len(data)})
 					}
 				}
-				fw.Expect(batch)
-				for i := range batch {
-					fw.Process(now, &batch[i], &out)
-				}
+				fw.ProcessBatch(now, batch, &out)
 				if at, ok := fw.NextDeadline(); ok && at <= now {
 					fw.Expire(now, &out)
 				}

@@ -13,12 +13,9 @@ import (
 // Core decides packets. [firewall.Firewall] is one. Times are in nanoseconds of
 // a clock that never goes back.
 type Core interface {
-	// Expect is told of the packets that Process is given next, before the first
-	// of them.
-	Expect(packets []firewall.Packet)
-	// Process appends the verdicts that p makes known, in the order of leaving.
-	// p.Data is borrowed until it returns.
-	Process(now int64, p *firewall.Packet, out *firewall.Verdicts)
+	// ProcessBatch appends the verdicts that the packets make known, in the order of
+	// leaving. Their Data is borrowed until it returns.
+	ProcessBatch(now int64, packets []firewall.Packet, out *firewall.Verdicts)
 	// Expire appends the verdicts of packets held for too long.
 	Expire(now int64, out *firewall.Verdicts)
 	// NextDeadline is when Expire has something to do; false if never.
@@ -159,10 +156,7 @@ func (w *Worker) step() error {
 	if deadline, ok := w.core.NextDeadline(); ok && deadline <= w.now {
 		w.core.Expire(w.now, &w.verdicts)
 	}
-	w.core.Expect(w.batch[:n])
-	for i := range n {
-		w.core.Process(w.now, &w.batch[i], &w.verdicts)
-	}
+	w.core.ProcessBatch(w.now, w.batch[:n], &w.verdicts)
 	if err := w.answer(); err != nil {
 		return err
 	}

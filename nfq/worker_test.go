@@ -80,31 +80,28 @@ func (q *scriptQueue) Close() error { q.closed++; return nil }
 type pairCore struct {
 	held     map[uint64]int64 // ID to deadline
 	expired  []int64
-	expected map[uint64]bool
-	surprise int // packets that Expect was not told of
+	batches  []int // how many packets each had
 	process  func(p *firewall.Packet)
 	lifetime time.Duration
 	rests    int
 }
 
 func newPairCore() *pairCore {
-	return &pairCore{held: make(map[uint64]int64), expected: make(map[uint64]bool), lifetime: 10 * time.Millisecond}
+	return &pairCore{held: make(map[uint64]int64), lifetime: 10 * time.Millisecond}
 }
 
 func (c *pairCore) Rest() { c.rests++ }
 
-func (c *pairCore) Expect(packets []firewall.Packet) {
+func (c *pairCore) ProcessBatch(now int64, packets []firewall.Packet, out *firewall.Verdicts) {
+	c.batches = append(c.batches, len(packets))
 	for i := range packets {
-		c.expected[packets[i].ID] = true
+		c.take(now, &packets[i], out)
 	}
 }
 
-func (c *pairCore) Process(now int64, p *firewall.Packet, out *firewall.Verdicts) {
+func (c *pairCore) take(now int64, p *firewall.Packet, out *firewall.Verdicts) {
 	if c.process != nil {
 		c.process(p)
-	}
-	if !c.expected[p.ID] {
-		c.surprise++
 	}
 	other := p.ID ^ 1
 	if _, ok := c.held[other]; ok {
@@ -206,8 +203,13 @@ func TestWorker(t *testing.T) {
 			if c.expire && len(core.expired) != 1 {
 				t.Errorf("got %d calls of Expire, want 1, at the deadline", len(core.expired))
 			}
-			if core.surprise != 0 {
-				t.Errorf("the core was not told of %d packets before the first of their batch", core.surprise)
+			// What came together is decided together.
+			var came []int
+			for _, batch := range c.script {
+				came = append(came, len(batch))
+			}
+			if got := core.batches[:min(len(came), len(core.batches))]; !slices.Equal(got, came) && c.refusal == nil {
+				t.Errorf("the core was given batches of %d packets, want %d", got, came)
 			}
 			// Once for each batch that was answered, one without packets included, and at the end.
 			if want := len(q.waits) + 1; core.rests < 1 || core.rests > want {
@@ -289,9 +291,10 @@ func (q *echoQueue) SetVerdicts(list []firewall.Verdict) error {
 // acceptCore accepts each packet at once.
 type acceptCore struct{}
 
-func (acceptCore) Expect([]firewall.Packet) {}
-func (acceptCore) Process(_ int64, p *firewall.Packet, out *firewall.Verdicts) {
-	out.List = append(out.List, firewall.Verdict{ID: p.ID, Action: firewall.Accept})
+func (acceptCore) ProcessBatch(_ int64, packets []firewall.Packet, out *firewall.Verdicts) {
+	for i := range packets {
+		out.List = append(out.List, firewall.Verdict{ID: packets[i].ID, Action: firewall.Accept})
+	}
 }
 func (acceptCore) Expire(int64, *firewall.Verdicts) {}
 func (acceptCore) NextDeadline() (int64, bool)      { return 0, true } // always overdue
@@ -331,7 +334,7 @@ func TestWorkerAsksForWholePacketsWhenACopyWasTooShort(t *testing.T) {
 	q := newScriptQueue([]firewall.Packet{{ID: 0}}, []firewall.Packet{{ID: 2}}, []firewall.Packet{{ID: 4}})
 	q.end = stop
 	var tooShort uint64
-	core := &pairCore{held: map[uint64]int64{}, expected: map[uint64]bool{}, lifetime: time.Hour, process: func(p *firewall.Packet) {
+	core := &pairCore{held: map[uint64]int64{}, lifetime: time.Hour, process: func(p *firewall.Packet) {
 		if p.ID == 2 {
 			if len(q.ranges) != 0 {
 				t.Error("it asked before a copy was too short")

@@ -43,12 +43,28 @@ func (t *Taps) Wrap(f *firewall.Firewall) *Core {
 func (c *Core) begin(cores int) { c.store.Store(newPacketStore(max(leastStore, storeBytes/cores))) }
 func (c *Core) end()            { c.store.Store(nil) }
 
-// Process has a packet decided; see [firewall.Firewall.Process].
+// ProcessBatch has packets decided; see [firewall.Firewall.ProcessBatch].
+func (c *Core) ProcessBatch(now int64, packets []firewall.Packet, out *firewall.Verdicts) {
+	if c.using = c.store.Load(); c.using == nil {
+		c.Firewall.ProcessBatch(now, packets, out)
+		return
+	}
+	// One by one: a batch may be more than the store keeps.
+	for i := range packets {
+		c.keepAndProcess(now, &packets[i], out)
+	}
+}
+
+// Process is ProcessBatch for one packet.
 func (c *Core) Process(now int64, p *firewall.Packet, out *firewall.Verdicts) {
 	if c.using = c.store.Load(); c.using == nil {
 		c.Firewall.Process(now, p, out)
 		return
 	}
+	c.keepAndProcess(now, p, out)
+}
+
+func (c *Core) keepAndProcess(now int64, p *firewall.Packet, out *firewall.Verdicts) {
 	c.using.keep(now, p)
 	before := len(out.List)
 	c.Firewall.Process(now, p, out)

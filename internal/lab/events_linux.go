@@ -87,9 +87,9 @@ type watchedCore struct {
 	seen  *atomic.Uint64
 }
 
-func (c watchedCore) Process(now int64, p *firewall.Packet, out *firewall.Verdicts) {
-	c.Firewall.Process(now, p, out)
-	c.seen.Add(1) // not before: the frame's event is there by now
+func (c watchedCore) ProcessBatch(now int64, packets []firewall.Packet, out *firewall.Verdicts) {
+	c.Firewall.ProcessBatch(now, packets, out)
+	c.seen.Add(uint64(len(packets))) // not before: the frames' events are there by now
 	c.moved.tell()
 }
 
