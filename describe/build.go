@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"sttwall/inspect"
+	"sttwall/internal/checksum"
 )
 
 type kind uint8
@@ -128,7 +129,7 @@ func (b *builder) appendIP(d []byte) []byte {
 		d = append(d, b.ttl, b.protocol, 0, 0)
 		src, dst := b.src.As4(), b.dst.As4()
 		d = append(append(d, src[:]...), dst[:]...)
-		binary.BigEndian.PutUint16(d[start+10:], checksum(0, d[start:]))
+		binary.BigEndian.PutUint16(d[start+10:], ^checksum.Sum(d[start:]))
 		return append(d, l4...)
 	}
 	next, length := b.protocol, len(l4)
@@ -192,11 +193,9 @@ func (b *builder) l4() []byte {
 	}
 	d = append(d, make([]byte, b.payload)...)
 	if at >= 0 && b.protocol == inspect.ProtocolICMP {
-		binary.BigEndian.PutUint16(d[at:], checksum(0, d))
+		binary.BigEndian.PutUint16(d[at:], ^checksum.Sum(d))
 	} else if at >= 0 {
-		s := uint32(b.protocol) + uint32(len(d))
-		s = sum(sum(s, b.src.AsSlice()), b.dst.AsSlice())
-		c := checksum(s, d)
+		c := ^checksum.Fold(checksum.Pseudo(b.src, b.dst, b.protocol, len(d)) + uint64(checksum.Sum(d)))
 		if c == 0 && b.protocol == inspect.ProtocolUDP {
 			c = 0xffff // 0 means none: RFC 768
 		}
@@ -222,22 +221,4 @@ func (b *builder) appendTCP(d []byte) []byte {
 	d = binary.BigEndian.AppendUint16(d, b.window)
 	d = append(d, 0, 0, 0, 0) // checksum, urgent pointer
 	return append(d, options...)
-}
-
-func sum(s uint32, b []byte) uint32 {
-	for ; len(b) >= 2; b = b[2:] {
-		s += uint32(binary.BigEndian.Uint16(b))
-	}
-	if len(b) == 1 {
-		s += uint32(b[0]) << 8
-	}
-	return s
-}
-
-// checksum is that of RFC 1071 over b, on top of the sum s.
-func checksum(s uint32, b []byte) uint16 {
-	for s = sum(s, b); s > 0xffff; {
-		s = s>>16 + s&0xffff
-	}
-	return ^uint16(s)
 }

@@ -3,6 +3,7 @@ package inspect
 import (
 	"encoding/binary"
 
+	"sttwall/internal/checksum"
 	"sttwall/reason"
 )
 
@@ -89,10 +90,5 @@ func (f *Frame) pseudoSum(data []byte, size int) uint16 {
 	if f.IP == 6 {
 		addresses = data[f.L3Offset+8 : f.L3Offset+40]
 	}
-	sum := uint32(f.Protocol) + uint32(size)
-	for ; len(addresses) >= 2; addresses = addresses[2:] {
-		sum += uint32(binary.BigEndian.Uint16(addresses))
-	}
-	sum = sum>>16 + sum&0xffff
-	return uint16(sum>>16 + sum)
+	return checksum.Fold(uint64(f.Protocol) + uint64(size) + uint64(checksum.Sum(addresses)))
 }

@@ -1,36 +1,27 @@
 package rewrite
 
-import "encoding/binary"
+import (
+	"encoding/binary"
 
-// sum adds the 16-bit words of b to s, in network byte order; an odd byte is
-// the high half of the last word (RFC 1071).
-func sum(s uint32, b []byte) uint32 {
-	for ; len(b) >= 2; b = b[2:] {
-		s += uint32(binary.BigEndian.Uint16(b))
-	}
-	if len(b) == 1 {
-		s += uint32(b[0]) << 8
-	}
-	return s
-}
-
-func fold(s uint32) uint16 {
-	for s > 0xffff {
-		s = s>>16 + s&0xffff
-	}
-	return uint16(s)
-}
+	"sttwall/internal/checksum"
+)
 
 // update changes the checksum in field for one 16-bit word that changes from
 // was to is: RFC 1624 equation 3, which is right where the older one makes
 // 0xffff of 0.
 func update(field []byte, was, is uint16) {
 	old := binary.BigEndian.Uint16(field)
-	binary.BigEndian.PutUint16(field, ^fold(uint32(^old)+uint32(^was)+uint32(is)))
+	binary.BigEndian.PutUint16(field, ^checksum.Fold(uint64(^old)+uint64(^was)+uint64(is)))
 }
 
 // pseudo is the sum of the pseudo-header over src and dst, which are in ip
 // behind each other (RFC 9293 section 3.1, RFC 8200 section 8.1).
-func pseudo(addresses []byte, protocol uint8, length int) uint32 {
-	return sum(uint32(protocol)+uint32(length), addresses)
+func pseudo(addresses []byte, protocol uint8, length int) uint64 {
+	return uint64(protocol) + uint64(length) + uint64(checksum.Sum(addresses))
+}
+
+// transport returns the checksum of l4 between the addresses; see pseudo. Over
+// what holds a right one it returns 0.
+func transport(addresses []byte, protocol uint8, l4 []byte) uint16 {
+	return ^checksum.Fold(pseudo(addresses, protocol, len(l4)) + uint64(checksum.Sum(l4)))
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"sttwall/inspect"
+	"sttwall/internal/checksum"
 )
 
 // Refusal says why a frame is not answered. The zero value says that it is.
@@ -171,7 +172,7 @@ func finishIP(ip []byte, version uint8) {
 	var protocol uint8
 	if version == 4 {
 		binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
-		binary.BigEndian.PutUint16(ip[10:], ^fold(sum(0, ip[:ip4Len])))
+		binary.BigEndian.PutUint16(ip[10:], ^checksum.Sum(ip[:ip4Len]))
 		l4, addresses, protocol = ip[ip4Len:], ip[12:20], ip[9]
 	} else {
 		binary.BigEndian.PutUint16(ip[4:], uint16(len(ip)-ip6Len))
@@ -179,10 +180,10 @@ func finishIP(ip []byte, version uint8) {
 	}
 	switch protocol {
 	case inspect.ProtocolTCP:
-		binary.BigEndian.PutUint16(l4[16:], ^fold(sum(pseudo(addresses, protocol, len(l4)), l4)))
+		binary.BigEndian.PutUint16(l4[16:], transport(addresses, protocol, l4))
 	case inspect.ProtocolICMP:
-		binary.BigEndian.PutUint16(l4[2:], ^fold(sum(0, l4)))
+		binary.BigEndian.PutUint16(l4[2:], ^checksum.Sum(l4))
 	case inspect.ProtocolICMPv6:
-		binary.BigEndian.PutUint16(l4[2:], ^fold(sum(pseudo(addresses, protocol, len(l4)), l4)))
+		binary.BigEndian.PutUint16(l4[2:], transport(addresses, protocol, l4))
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"sttwall/describe"
 	"sttwall/inspect"
+	"sttwall/internal/checksum"
 	"sttwall/reason"
 )
 
@@ -70,7 +71,7 @@ func TestSet(t *testing.T) {
 			if !ChecksumGood(p.Data, &f) {
 				t.Error("the L4 checksum is wrong")
 			}
-			if f.IP == 4 && fold(sum(0, p.Data[f.L3Offset:f.L3Offset+20])) != 0xffff {
+			if f.IP == 4 && checksum.Sum(p.Data[f.L3Offset:f.L3Offset+20]) != 0xffff {
 				t.Error("the IP checksum is wrong")
 			}
 		})
@@ -94,7 +95,7 @@ func TestAnMSSAtAnOddPlaceKeepsTheChecksum(t *testing.T) {
 	copy(options, []byte{optionNothing, optionMSS, mssOptionLen, 1460 >> 8, 1460 & 0xff, optionNothing, optionNothing, optionEnd})
 	l4 := p.Data[p.Frame.L4Offset:]
 	l4[16], l4[17] = 0, 0
-	binary.BigEndian.PutUint16(l4[16:], ^fold(sum(pseudo(p.Data[26:34], 6, len(l4)), l4)))
+	binary.BigEndian.PutUint16(l4[16:], transport(p.Data[26:34], 6, l4))
 	if !(Set{MSSMax: 1300}).Apply(p.Data, &p.Frame, false) || !ChecksumGood(p.Data, &p.Frame) || mssOf(p.Data, &p.Frame) != 1300 {
 		t.Errorf("MSS %d, checksum good: %t", mssOf(p.Data, &p.Frame), ChecksumGood(p.Data, &p.Frame))
 	}
@@ -107,7 +108,7 @@ func TestEveryMSSOptionIsLowered(t *testing.T) {
 	copy(options, []byte{optionMSS, mssOptionLen, 2, 0x80, optionMSS, mssOptionLen, 1460 >> 8, 1460 & 0xff})
 	l4 := p.Data[p.Frame.L4Offset:]
 	l4[16], l4[17] = 0, 0
-	binary.BigEndian.PutUint16(l4[16:], ^fold(sum(pseudo(p.Data[26:34], 6, len(l4)), l4)))
+	binary.BigEndian.PutUint16(l4[16:], transport(p.Data[26:34], 6, l4))
 	s := Set{MSSMax: 1300}
 	if !s.Changes(p.Data, &p.Frame) || !s.Apply(p.Data, &p.Frame, false) || s.Changes(p.Data, &p.Frame) || !ChecksumGood(p.Data, &p.Frame) {
 		t.Errorf("changes still: %t, checksum good: %t", s.Changes(p.Data, &p.Frame), ChecksumGood(p.Data, &p.Frame))
@@ -142,7 +143,7 @@ func TestRejectAnswers(t *testing.T) {
 				l3 := want.Frame.L3Offset
 				want.Data[l3+4], want.Data[l3+5] = 0, 0
 				binary.BigEndian.PutUint16(want.Data[l3+10:], 0)
-				binary.BigEndian.PutUint16(want.Data[l3+10:], ^fold(sum(0, want.Data[l3:l3+20])))
+				binary.BigEndian.PutUint16(want.Data[l3+10:], ^checksum.Sum(want.Data[l3:l3+20]))
 			}
 			if !bytes.Equal(got, want.Data) {
 				t.Errorf("got\n% x\nwant\n% x", got, want.Data)

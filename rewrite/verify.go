@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"sttwall/inspect"
+	"sttwall/internal/checksum"
 )
 
 // ChecksumGood reports whether the L4 checksum of the packet is right, so that
@@ -19,7 +20,6 @@ func ChecksumGood(data []byte, f *inspect.Frame) bool {
 		return false
 	}
 	l4 := data[f.L4Offset:f.IPEnd]
-	var s uint32
 	switch f.Protocol {
 	case inspect.ProtocolTCP, inspect.ProtocolICMPv6:
 	case inspect.ProtocolUDP:
@@ -30,14 +30,13 @@ func ChecksumGood(data []byte, f *inspect.Frame) bool {
 			l4 = l4[:n]
 		}
 	case inspect.ProtocolICMP:
-		return fold(sum(0, l4)) == 0xffff
+		return checksum.Sum(l4) == 0xffff
 	default:
 		return true
 	}
-	if f.IP == 4 {
-		s = pseudo(data[f.L3Offset+12:f.L3Offset+20], f.Protocol, len(l4))
-	} else {
-		s = pseudo(data[f.L3Offset+8:f.L3Offset+40], f.Protocol, len(l4))
+	addresses := data[f.L3Offset+12 : f.L3Offset+20]
+	if f.IP == 6 {
+		addresses = data[f.L3Offset+8 : f.L3Offset+40]
 	}
-	return fold(sum(s, l4)) == 0xffff
+	return transport(addresses, f.Protocol, l4) == 0
 }

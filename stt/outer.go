@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"sttwall/internal/checksum"
 	"sttwall/reason"
 )
 
@@ -103,7 +104,7 @@ func (o *Outer) decodeIPv4(packet []byte, length int, ports []uint16) reason.Rea
 		return reason.OuterFragment
 	case o.HeaderLen != ipv4HeaderLen:
 		return reason.OuterOptions
-	case Checksum(packet[:ipv4HeaderLen]) != 0:
+	case checksum.SumIPv4((*[ipv4HeaderLen]byte)(packet)) != 0xffff:
 		return reason.OuterIPChecksum
 	}
 	return reason.None
