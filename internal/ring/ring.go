@@ -34,8 +34,9 @@ type Ring[T any] struct {
 // holds what was there before.
 type Slot[T any] struct {
 	Value T
-	// turn says whose the slot is: the position, when it is free for it; the
-	// position plus one, when it is filled.
+	// turn says whose the slot is: the first position of the round, when it is free
+	// in it; that plus one, when it is filled. It is 0 in the first round: memory that
+	// nobody has used is not touched.
 	turn atomic.Uint64
 	at   uint64 // the position for which it is claimed
 }
@@ -46,11 +47,7 @@ func New[T any](size int) *Ring[T] {
 	if size < 2 || size&(size-1) != 0 {
 		panic("ring: the size must be a power of two, and two at least") // a constant of the caller's
 	}
-	r := &Ring[T]{slots: make([]Slot[T], size), wake: make(chan struct{}, 1)}
-	for i := range r.slots {
-		r.slots[i].turn.Store(uint64(i))
-	}
-	return r
+	return &Ring[T]{slots: make([]Slot[T], size), wake: make(chan struct{}, 1)}
 }
 
 // Claim returns a place to fill and then publish, soon; nil where there is none,
@@ -59,13 +56,13 @@ func (r *Ring[T]) Claim() *Slot[T] {
 	for {
 		at := r.tail.Load()
 		s := r.slot(at)
-		switch turn := s.turn.Load(); {
-		case turn == at:
+		switch turn, round := s.turn.Load(), r.round(at); {
+		case turn == round:
 			if r.tail.CompareAndSwap(at, at+1) {
 				s.at = at
 				return s
 			}
-		case turn < at: // not yet taken since the last time round
+		case turn < round: // not yet taken since the last time round
 			r.lost.Add(1)
 			return nil
 		} // else somebody was faster
@@ -74,8 +71,11 @@ func (r *Ring[T]) Claim() *Slot[T] {
 
 func (r *Ring[T]) slot(at uint64) *Slot[T] { return &r.slots[at&uint64(len(r.slots)-1)] }
 
+// round returns the first position of the round that a position is in.
+func (r *Ring[T]) round(at uint64) uint64 { return at &^ uint64(len(r.slots)-1) }
+
 // Publish hands a claimed place to the consumer.
-func (r *Ring[T]) Publish(s *Slot[T]) { s.turn.Store(s.at + 1) }
+func (r *Ring[T]) Publish(s *Slot[T]) { s.turn.Store(r.round(s.at) + 1) }
 
 // Rouse wakes the consumer where it waits.
 func (r *Ring[T]) Rouse() {
@@ -98,7 +98,7 @@ func (r *Ring[T]) Lost() uint64 { return r.lost.Load() }
 func (r *Ring[T]) TakeLost() uint64 { return r.lost.Swap(0) }
 
 // Ready reports whether there is a value. It and what follows is for the consumer.
-func (r *Ring[T]) Ready() bool { return r.slot(r.head).turn.Load() == r.head+1 }
+func (r *Ring[T]) Ready() bool { return r.slot(r.head).turn.Load() == r.round(r.head)+1 }
 
 // Waiting returns how many values have a place, published or not yet.
 func (r *Ring[T]) Waiting() int { return int(r.tail.Load() - r.head) }
@@ -112,7 +112,7 @@ func (r *Ring[T]) Take(use func(*T)) bool {
 	s := r.slot(r.head)
 	// Whatever use does, the place is free behind it.
 	defer func() {
-		s.turn.Store(r.head + uint64(len(r.slots)))
+		s.turn.Store(r.round(r.head) + uint64(len(r.slots)))
 		r.head++
 	}()
 	use(&s.Value)
