@@ -1,0 +1,197 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Result is what came of a [Lab.Measure].
+type Result struct {
+	// PPS is packets a second at the sink, Gbps their outer IP packets in Gbit/s.
+	PPS, Gbps float64
+	// Packets is how many were sent, Lost how many of them never came. A loss is the
+	// doing of whoever is under test, or the window is too large for it.
+	Packets, Lost uint64
+	// Busy is how many CPUs were busy, by CPU, 0 to 1 each. The source keeps its own
+	// CPU busy.
+	Busy []float64
+	// Elapsed is how long it took.
+	Elapsed time.Duration
+}
+
+// How long the rest of the packets may take, and how often that is looked at.
+const (
+	drainBound = 2 * time.Second
+	drainLook  = time.Millisecond
+	// stallBound is how long the sink may see nothing while packets are on their way.
+	stallBound = time.Second
+	// runTimes is how often the source's program runs in one system call: some
+	// hundredths of a second.
+	runTimes = 1 << 18
+)
+
+// Measure sends traffic from left to right for a time and says how much arrived. Flows
+// are opened first if they are not yet.
+func (l *Lab) Measure(ctx context.Context, t Traffic, duration time.Duration) (Result, error) {
+	if err := l.Open(ctx, t); err != nil {
+		return Result{}, err
+	}
+	return l.flow(ctx, t, duration, 0)
+}
+
+// Open establishes the flows of t that are not established yet, through whatever
+// firewall there is. It is an error if one of their packets gets lost.
+func (l *Lab) Open(ctx context.Context, t Traffic) error {
+	if err := t.validate(); err != nil {
+		return err
+	}
+	flows := max(t.Flows, 1)
+	for _, s := range opening(t.Inner) {
+		if l.opened[t.Inner] >= flows {
+			return nil
+		}
+		src, err := l.source(t, s, false)
+		if err != nil {
+			return err
+		}
+		sent := l.board.word(boardSent).Load()
+		l.board.half(boardFlow).Store(uint32(l.opened[t.Inner]))
+		l.board.word(boardLimit).Store(sent + uint64(flows-l.opened[t.Inner]))
+		l.pace(0)
+		stop := make(chan struct{})
+		errs := make(chan error, 1)
+		go func() { errs <- l.runSource(src, s, stop) }()
+		err = l.arrived(ctx, sent+uint64(flows-l.opened[t.Inner]))
+		close(stop)
+		if err := errors.Join(err, <-errs, src.close()); err != nil {
+			return fmt.Errorf("load: open %d flows: %w", flows, err)
+		}
+	}
+	l.opened[t.Inner] = flows
+	return nil
+}
+
+func (l *Lab) source(t Traffic, s step, stamp bool) (*source, error) {
+	from := l.sides[0]
+	if s.back() {
+		from = l.sides[1]
+	}
+	list, err := frames(t, s, from.routerMAC, from.mac)
+	if err != nil {
+		return nil, err
+	}
+	batch := l.config.Batch
+	if stamp {
+		batch = 1 // none waits for another one
+	}
+	for _, at := range []int{boardHead, boardPiece, boardFlow} {
+		l.board.half(at).Store(0)
+	}
+	return newSource(l.board, sourceConfig{traffic: t, step: s, frames: list, stamp: stamp, batch: uint32(batch)})
+}
+
+// pace has the source send a packet every gap; 0 is as fast as the window allows.
+func (l *Lab) pace(gap time.Duration) {
+	l.board.word(boardWindow).Store(uint64(l.config.Window))
+	l.board.word(boardGap).Store(uint64(gap))
+	l.board.word(boardDue).Store(0)
+}
+
+// runSource has it run until stop is closed, on its CPU.
+func (l *Lab) runSource(src *source, s step, stop <-chan struct{}) error {
+	from := l.sides[0]
+	if s.back() {
+		from = l.sides[1]
+	}
+	return inNamespace(l.firewall, func() error {
+		if err := pin(l.config.CPU); err != nil {
+			return err
+		}
+		for {
+			select {
+			case <-stop:
+				return nil
+			default:
+			}
+			if err := src.run(from.ifindex, runTimes); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// arrived waits until the sinks have seen so many packets since the lab began.
+func (l *Lab) arrived(ctx context.Context, want uint64) error {
+	last, since := uint64(0), time.Now()
+	for {
+		seen := l.board.sum(seenPackets)
+		if seen >= want {
+			return nil
+		}
+		if seen != last {
+			last, since = seen, time.Now()
+		}
+		if time.Since(since) > drainBound {
+			return fmt.Errorf("%d of %d packets are missing", want-seen, want)
+		}
+		if err := wait(ctx, drainLook); err != nil {
+			return err
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// flow sends data for a time. gap 0 is as fast as can be.
+func (l *Lab) flow(ctx context.Context, t Traffic, duration, gap time.Duration) (r Result, err error) {
+	src, err := l.source(t, stepData, l.timed != nil)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, src.close()) }()
+	sent, seen := l.board.word(boardSent).Load(), l.board.sum(seenPackets)
+	// What an earlier run lost is not on its way any more.
+	l.board.word(boardSent).Store(seen)
+	sent = seen
+	l.pace(gap)
+	l.board.word(boardLimit).Store(math.MaxUint64)
+	stop := make(chan struct{})
+	errs := make(chan error, 1)
+	go func() { errs <- l.runSource(src, stepData, stop) }()
+
+	err = wait(ctx, duration/10) // until it runs
+	busy, busyErr := readBusy()
+	began, packetsBefore, bytesBefore := time.Now(), l.board.sum(seenPackets), l.board.sum(seenBytes)
+	if err == nil {
+		err = wait(ctx, duration)
+	}
+	packetsAfter, bytesAfter := l.board.sum(seenPackets), l.board.sum(seenBytes)
+	r.Elapsed = time.Since(began)
+	after, afterErr := readBusy()
+	l.board.word(boardLimit).Store(0)
+	close(stop)
+	if err := errors.Join(err, <-errs, busyErr, afterErr); err != nil {
+		return Result{}, err
+	}
+	r.Busy = after.since(busy)
+	r.PPS = float64(packetsAfter-packetsBefore) / r.Elapsed.Seconds()
+	r.Gbps = float64(bytesAfter-bytesBefore) * 8 / r.Elapsed.Seconds() / 1e9
+	end := l.board.word(boardSent).Load()
+	r.Packets = end - sent
+	if l.arrived(ctx, end) != nil {
+		r.Lost = end - l.board.sum(seenPackets)
+	}
+	return r, ctx.Err()
+}

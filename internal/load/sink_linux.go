@@ -1,0 +1,86 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+
+	"sttwall/stt"
+)
+
+// sink counts the STT packets that come in on an interface, and drops them before the
+// network stack does anything with them: a program at the interface's tcx hook. With a
+// histogram it also looks at the time that the source wrote into each.
+type sink struct {
+	program *ebpf.Program
+	link    link.Link
+}
+
+// newSink attaches one to an interface in the calling thread's namespace. histogram is
+// nil for none.
+func newSink(b *board, histogram *ebpf.Map, ifindex int) (*sink, error) {
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "load_sink", Type: ebpf.SchedCLS, License: "GPL", Instructions: sinkProgram(b, histogram),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load: sink: %w", err)
+	}
+	l, err := link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: program, Attach: ebpf.AttachTCXIngress})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("load: sink: attach: %w", err), program.Close())
+	}
+	return &sink{program, l}, nil
+}
+
+func (s *sink) close() error { return errors.Join(s.link.Close(), s.program.Close()) }
+
+// Fields of struct __sk_buff (linux/bpf.h), in bytes.
+const (
+	skbLen     = 0
+	skbData    = 76
+	skbDataEnd = 80
+)
+
+// sinkProgram writes the program. R6 is its context, R7 this CPU's line of the board.
+func sinkProgram(b *board, histogram *ebpf.Map) asm.Instructions {
+	port := int32(stt.Port>>8 | stt.Port&0xff<<8) // as a halfword lies in memory
+	p := asm.Instructions{
+		// Anything but STT is none of ours.
+		asm.Mov.Reg(asm.R6, asm.R1),
+		asm.LoadMem(asm.R1, asm.R6, skbData, asm.Word),
+		asm.LoadMem(asm.R2, asm.R6, skbDataEnd, asm.Word),
+		asm.Mov.Reg(asm.R3, asm.R1),
+		asm.Add.Imm(asm.R3, etherLen+outerLen),
+		asm.JGT.Reg(asm.R3, asm.R2, "pass"),
+		asm.LoadMem(asm.R3, asm.R1, etherLen+9, asm.Byte),
+		asm.JNE.Imm(asm.R3, 6, "pass"),
+		asm.LoadMem(asm.R3, asm.R1, atSourcePort+2, asm.Half),
+		asm.JNE.Imm(asm.R3, port, "pass"),
+
+		asm.FnGetSmpProcessorId.Call(),
+		asm.And.Imm(asm.R0, maxCPUs-1),
+		asm.Mul.Imm(asm.R0, seenLine),
+		asm.LoadMapValue(asm.R7, b.bpf.FD(), boardSeen),
+		asm.Add.Reg(asm.R7, asm.R0),
+	}
+	if histogram != nil {
+		p = append(p, stampProgram(histogram)...)
+	}
+	return append(p,
+		asm.LoadMem(asm.R1, asm.R6, skbLen, asm.Word),
+		asm.Sub.Imm(asm.R1, etherLen),
+		asm.LoadMem(asm.R2, asm.R7, seenBytes, asm.DWord),
+		asm.Add.Reg(asm.R2, asm.R1),
+		asm.StoreMem(asm.R7, seenBytes, asm.R2, asm.DWord),
+		asm.LoadMem(asm.R1, asm.R7, seenPackets, asm.DWord),
+		asm.Add.Imm(asm.R1, 1),
+		asm.StoreMem(asm.R7, seenPackets, asm.R1, asm.DWord),
+		asm.Mov.Imm(asm.R0, 2), // TC_ACT_SHOT
+		asm.Return(),
+		asm.Mov.Imm(asm.R0, -1).WithSymbol("pass"), // TCX_NEXT
+		asm.Return(),
+	)
+}
