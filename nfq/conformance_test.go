@@ -15,7 +15,11 @@ import (
 )
 
 // conformance holds a driver to the promises of [Queue], on a real kernel.
-func conformance(t *testing.T, open func(Config) (Queue, error)) {
+func conformance(t *testing.T, driver Driver) {
+	open := func(c Config) (Queue, error) {
+		c.Driver = driver
+		return Open(c)
+	}
 	// bench is a wire with a table that sends STT to the queue under test.
 	bench := func(t *testing.T, c Config) (*wire, Queue) {
 		w := newWire(t)
@@ -387,14 +391,14 @@ func conformance(t *testing.T, open func(Config) (Queue, error)) {
 
 // benchmarkDriver measures a driver on a real kernel, the sending of the
 // packets included.
-func benchmarkDriver(b *testing.B, open func(Config) (Queue, error)) {
+func benchmarkDriver(b *testing.B, driver Driver) {
 	for _, c := range []struct {
 		size    int
 		offload offload
 	}{{150, offload{}}, {1500, offload{}}, {64000, offload{checksum: true, gsoSize: 1400}}} {
 		b.Run(fmt.Sprintf("frame=%d", c.size), func(b *testing.B) {
 			w := newWire(b)
-			q, err := open(Config{Number: 17})
+			q, err := Open(Config{Number: 17, Driver: driver})
 			must(b, err)
 			defer q.Close()
 			_, err = InstallTable(TableConfig{Ports: []uint16{testPort}, FirstQueue: 17, Queues: 1})

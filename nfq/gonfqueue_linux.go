@@ -48,26 +48,10 @@ type goNFQueue struct {
 	first       bool
 	errorsInRow int
 
-	count struct {
-		packets, verdicts, overruns, late, payloadRefused, verdictsLost, unreadable, otherErrors atomic.Uint64
-	}
+	count counts
 }
 
 var _ Queue = (*goNFQueue)(nil)
-
-// Open opens a kernel queue and begins to listen. Packets that reach the queue
-// while it is being opened (a table of an earlier run may already send some)
-// are dropped. Errors: [ErrNoCapability], [ErrNoKernelQueue], [ErrQueueTaken].
-func Open(c Config) (Queue, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	q, err := openGoNFQueue(c.withDefaults())
-	if err != nil {
-		return nil, fmt.Errorf("queue %d: %w", c.Number, err)
-	}
-	return q, nil
-}
 
 func openGoNFQueue(c Config) (*goNFQueue, error) {
 	q := &goNFQueue{
@@ -313,6 +297,7 @@ func (q *goNFQueue) SetVerdicts(list []firewall.Verdict) error {
 			}
 		}
 		q.out = appendVerdict(q.out, q.number, uint32(v.ID), action, payload)
+		q.count.messages.Add(1)
 	}
 	if err := q.sendVerdicts(); err != nil {
 		return err
@@ -353,14 +338,8 @@ func (q *goNFQueue) sendVerdicts() error {
 
 // SetCopyRange implements [Queue].
 func (q *goNFQueue) SetCopyRange(bytes int) error {
-	if bytes < 0 || bytes > 65535 {
-		return fmt.Errorf("queue %d: copy range %d: 0 to 65535 bytes", q.number, bytes)
-	}
-	if bytes == 0 {
-		bytes = 65535
-	}
-	if err := q.sock.newSender().send(appendCopyRange(nil, q.number, uint32(bytes))); err != nil {
-		return fmt.Errorf("queue %d: set the copy range: %w", q.number, err)
+	if err := setCopyRange(q.sock, q.number, bytes); err != nil {
+		return fmt.Errorf("queue %d: %w", q.number, err)
 	}
 	return nil
 }
@@ -375,17 +354,8 @@ func (q *goNFQueue) Wake() {
 
 // Stats implements [Queue].
 func (q *goNFQueue) Stats() Stats {
-	s := Stats{
-		Packets:        q.count.packets.Load(),
-		Verdicts:       q.count.verdicts.Load(),
-		Overruns:       q.count.overruns.Load(),
-		Late:           q.count.late.Load(),
-		PayloadRefused: q.count.payloadRefused.Load(),
-		VerdictsLost:   q.count.verdictsLost.Load(),
-		Unreadable:     q.count.unreadable.Load(),
-		OtherErrors:    q.count.otherErrors.Load(),
-		ReceiveBuffer:  q.sock.receiveBuffer,
-	}
+	s := q.count.stats()
+	s.ReceiveBuffer = q.sock.receiveBuffer
 	if last := q.last.Load(); last != nil {
 		s.Kernel, s.KernelKnown = *last, true
 	} else {

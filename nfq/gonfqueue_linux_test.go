@@ -16,7 +16,7 @@ import (
 	"sttwall/firewall"
 )
 
-func TestGoNFQueueKeepsThePromisesOfQueue(t *testing.T) { conformance(t, Open) }
+func TestGoNFQueueKeepsThePromisesOfQueue(t *testing.T) { conformance(t, DriverGoNFQueue) }
 
 func TestPacketOfAMessage(t *testing.T) {
 	for _, c := range []struct {
@@ -97,7 +97,7 @@ func FuzzPacketOf(f *testing.F) {
 
 func TestVerdictsAreSentWithoutAllocation(t *testing.T) {
 	enterNS(t)
-	q, err := Open(Config{Number: 3, Length: 64})
+	q, err := Open(Config{Number: 3, Length: 64, Driver: DriverGoNFQueue})
 	must(t, err)
 	defer q.Close()
 	// For packets that are not there; the kernel's answers are kept away, since
@@ -117,7 +117,7 @@ func TestVerdictsAreSentWithoutAllocation(t *testing.T) {
 
 // BenchmarkGoNFQueue takes packets from the kernel and accepts them. The sender
 // runs on the same machine.
-func BenchmarkGoNFQueue(b *testing.B) { benchmarkDriver(b, Open) }
+func BenchmarkGoNFQueue(b *testing.B) { benchmarkDriver(b, DriverGoNFQueue) }
 
 func TestSocketErrorsAreCountedAndSurvivedUpToABound(t *testing.T) {
 	q := &goNFQueue{closing: make(chan struct{}), done: make(chan struct{})}

@@ -3,6 +3,7 @@ package nfq
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"sttwall/firewall"
@@ -84,9 +85,43 @@ type Config struct {
 	// CopyRange is how many bytes of each packet are copied; zero means all, up
 	// to [MaxPayload].
 	CopyRange int
+	// Driver is the way to the kernel; zero means [DriverFast].
+	Driver Driver
 	// FailOpenOverload lets packets pass uninspected when the queue or the
 	// receive buffer is full (NFQA_CFG_F_FAIL_OPEN).
 	FailOpenOverload bool
+}
+
+// Driver names a way to the kernel. All keep the promises of [Queue].
+type Driver uint8
+
+const (
+	// DriverFast takes and answers packets in batches, by system calls of its
+	// own, and copies nothing.
+	DriverFast Driver = iota
+	// DriverGoNFQueue goes through florianl/go-nfqueue: a second opinion.
+	DriverGoNFQueue
+	drivers
+)
+
+var driverNames = [drivers]string{DriverFast: "fast", DriverGoNFQueue: "go-nfqueue"}
+
+// String returns the driver's name.
+func (d Driver) String() string {
+	if d < drivers {
+		return driverNames[d]
+	}
+	return fmt.Sprintf("Driver(%d)", uint8(d))
+}
+
+// ParseDriver returns the driver with a name.
+func ParseDriver(name string) (Driver, error) {
+	for d, n := range driverNames {
+		if n == name {
+			return Driver(d), nil
+		}
+	}
+	return 0, fmt.Errorf("driver %q: want %s", name, strings.Join(driverNames[:], " or "))
 }
 
 // ErrClosed is the error of a queue after Close.
@@ -103,6 +138,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("queue %d: receive buffer %d: 0 to %d bytes", c.Number, c.ReceiveBuffer, maxReceiveBuffer)
 	case c.CopyRange < 0 || c.CopyRange > 65535:
 		return fmt.Errorf("queue %d: copy range %d: 0 to 65535 bytes", c.Number, c.CopyRange)
+	case c.Driver >= drivers:
+		return fmt.Errorf("queue %d: %v is no driver", c.Number, c.Driver)
 	}
 	return nil
 }
@@ -155,6 +192,12 @@ type Stats struct {
 	Unreadable uint64
 	// OtherErrors that the socket reported and the queue survived.
 	OtherErrors uint64
+
+	// Messages that carried verdicts; one can carry many of them.
+	Messages uint64
+	// Syscalls is how many system calls it took to receive, to wait and to give
+	// verdicts; 0 where the driver does not know.
+	Syscalls uint64
 
 	// ReceiveBuffer is the receive buffer that the kernel granted in bytes;
 	// less than Config.ReceiveBuffer where forcing it was refused.

@@ -19,6 +19,7 @@ func TestConfigIsRefused(t *testing.T) {
 		{"a negative receive buffer", Config{ReceiveBuffer: -1}, "receive buffer -1"},
 		{"a receive buffer beyond 1 GiB", Config{ReceiveBuffer: 1<<30 + 1}, "receive buffer 1073741825"},
 		{"a negative copy range", Config{CopyRange: -1}, "copy range -1"},
+		{"a driver that is none", Config{Driver: drivers}, "Driver(2) is no driver"},
 		{"a copy range beyond a packet", Config{CopyRange: 65536}, "copy range 65536"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -61,5 +62,16 @@ func TestHoldingMoreThanHalfTheQueueIsRefused(t *testing.T) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+func TestDriversHaveNames(t *testing.T) {
+	for d := range drivers {
+		if got, err := ParseDriver(d.String()); err != nil || got != d {
+			t.Errorf("%v: got %v, %v", d, got, err)
+		}
+	}
+	if _, err := ParseDriver("slow"); err == nil || !strings.Contains(err.Error(), "fast or go-nfqueue") {
+		t.Errorf("got %v, want an error with the names", err)
 	}
 }

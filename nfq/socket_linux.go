@@ -116,6 +116,21 @@ func (d *sender) writeTo(fd uintptr) bool {
 	}
 }
 
+// setCopyRange changes the copy range of a queue in bytes; 0 is all. Any goroutine
+// may call it.
+func setCopyRange(s *socket, queue uint16, bytes int) error {
+	if bytes < 0 || bytes > 65535 {
+		return fmt.Errorf("copy range %d: 0 to 65535 bytes", bytes)
+	}
+	if bytes == 0 {
+		bytes = 65535
+	}
+	if err := s.newSender().send(appendCopyRange(nil, queue, uint32(bytes))); err != nil {
+		return fmt.Errorf("set the copy range: %w", err)
+	}
+	return nil
+}
+
 func outOfMemory(err error) bool {
 	return errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
 }

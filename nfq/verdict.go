@@ -21,7 +21,15 @@ const (
 
 	attrConfigCommand = 1 // NFQA_CFG_CMD
 	attrConfigParams  = 2 // NFQA_CFG_PARAMS
+	attrConfigMaxLen  = 3 // NFQA_CFG_QUEUE_MAXLEN
+	attrConfigMask    = 4 // NFQA_CFG_MASK
+	attrConfigFlags   = 5 // NFQA_CFG_FLAGS
 
+	configFailOpen  = 1 // NFQA_CFG_F_FAIL_OPEN
+	configConntrack = 2 // NFQA_CFG_F_CONNTRACK
+	configGSO       = 4 // NFQA_CFG_F_GSO
+
+	commandBind   = 1 // NFQNL_CFG_CMD_BIND
 	commandPFBind = 3 // NFQNL_CFG_CMD_PF_BIND
 	copyPacket    = 2 // NFQNL_COPY_PACKET
 
@@ -50,9 +58,12 @@ func appendHeader(dst []byte, typ, flags, queue uint16) []byte {
 	return binary.BigEndian.AppendUint16(dst, queue)
 }
 
+// putLength sets the length of a message in bytes, without its padding.
+func putLength(msg []byte, length int) { binary.NativeEndian.PutUint32(msg, uint32(length)) }
+
 func endMessage(msg []byte, start int) []byte {
-	binary.NativeEndian.PutUint32(msg[start:], uint32(len(msg)-start))
-	for len(msg)%4 != 0 {
+	putLength(msg[start:], len(msg)-start)
+	for (len(msg)-start)%4 != 0 {
 		msg = append(msg, 0)
 	}
 	return msg
@@ -76,19 +87,31 @@ func verdictLen(payload []byte) int {
 // packet go as it came.
 func appendVerdict(dst []byte, queue uint16, id uint32, action firewall.Action, payload []byte) []byte {
 	start := len(dst)
-	verdict := uint32(netfilterDrop)
-	if action == firewall.Accept {
-		verdict = netfilterAccept
-	}
-	dst = appendHeader(dst, msgVerdict, flagRequest, queue)
-	dst = appendAttrHeader(dst, attrVerdictHeader, 8)
-	dst = binary.BigEndian.AppendUint32(dst, verdict)
-	dst = binary.BigEndian.AppendUint32(dst, id)
+	dst = appendVerdictHeader(dst, msgVerdict, queue, id, action)
 	if payload != nil {
 		dst = appendAttrHeader(dst, attrPayload, len(payload))
 		dst = append(dst, payload...)
 	}
 	return endMessage(dst, start)
+}
+
+// appendVerdictHeader begins a message with a verdict for the packet with an ID
+// or, as NFQNL_MSG_VERDICT_BATCH, for all that the kernel holds up to it.
+func appendVerdictHeader(dst []byte, typ, queue uint16, id uint32, action firewall.Action) []byte {
+	verdict := uint32(netfilterDrop)
+	if action == firewall.Accept {
+		verdict = netfilterAccept
+	}
+	dst = appendHeader(dst, typ, flagRequest, queue)
+	dst = appendAttrHeader(dst, attrVerdictHeader, 8)
+	dst = binary.BigEndian.AppendUint32(dst, verdict)
+	return binary.BigEndian.AppendUint32(dst, id)
+}
+
+// appendBatchVerdict appends one NFQNL_MSG_VERDICT_BATCH message.
+func appendBatchVerdict(dst []byte, queue uint16, id uint32, action firewall.Action) []byte {
+	start := len(dst)
+	return endMessage(appendVerdictHeader(dst, msgVerdictBatch, queue, id, action), start)
 }
 
 // appendDropUpTo appends a message that drops every packet with an ID up to id,

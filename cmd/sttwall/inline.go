@@ -33,6 +33,7 @@ type inlineFlags struct {
 	otherTunnels  string
 	noNFT         bool
 	guard         time.Duration
+	driver        string
 	into          nfq.InlineConfig
 }
 
@@ -48,6 +49,7 @@ func (f *inlineFlags) addTable(flags *pflag.FlagSet) {
 func (f *inlineFlags) addRun(flags *pflag.FlagSet) {
 	f.addTable(flags)
 	flags.BoolVar(&f.noNFT, "no-nft", false, "do not install the nftables table; see 'sttwall nft'")
+	flags.StringVar(&f.driver, "driver", nfq.DriverFast.String(), "how packets are taken from the kernel: fast or go-nfqueue")
 	q := &f.into.Queue
 	flags.IntVar(&q.Length, "queue-length", nfq.DefaultLength, "how many packets each queue takes in the kernel, held ones included;\n0 is 65536")
 	flags.IntVar(&q.ReceiveBuffer, "receive-buffer", nfq.DefaultReceiveBuffer, "receive buffer of each queue in `bytes`")
@@ -75,6 +77,13 @@ func (f *inlineFlags) config() (nfq.InlineConfig, error) {
 	}
 	if n := c.Queue.CopyRange; n != 0 && (n < minCopyRange || n > 65535) {
 		return c, fmt.Errorf("--copy-range %d: want %d to 65535 bytes, or 0 for all", n, minCopyRange)
+	}
+	if f.driver != "" {
+		driver, err := nfq.ParseDriver(f.driver)
+		if err != nil {
+			return c, fmt.Errorf("--%w", err)
+		}
+		c.Queue.Driver = driver
 	}
 	c.Queue.Number, c.Queues = uint16(f.queue), f.queues
 	for _, flag := range []struct {

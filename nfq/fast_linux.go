@@ -1,0 +1,284 @@
+package nfq
+
+import (
+	"encoding/binary"
+
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"sttwall/firewall"
+)
+
+const (
+	// slots is how many datagrams one system call takes from the socket.
+	slots = 64
+	// slotLen is the room for one in bytes: the longest payload, and what the
+	// kernel says of a packet besides, which is below 200 bytes. The odd
+	// number of cache lines spreads the beginnings of the slots over the cache.
+	slotLen = 65536 + 7*64
+
+	// seqStart is the sequence number of the request to begin, by which its
+	// answer is known; those of verdicts have none.
+	seqStart = 1
+)
+
+// fast is the driver over system calls of our own: a call takes many packets,
+// into memory that stays, and another one gives all their verdicts.
+//
+//	recvmmsg -> slots -> Packet.Data points into them -> verdicts -> sendmsg
+//
+// mdlayher/netlink makes and configures the socket. Reading and writing hold it
+// open through syscall.RawConn, so that Close can come at any time.
+type fast struct {
+	number uint16
+	conn   *netlink.Conn
+	sock   *socket
+	proc   *procQueue
+	last   atomic.Pointer[KernelStats] // the kernel's view when the queue was closed
+	count  counts
+
+	fastReceive
+	fastSend
+
+	wakeMu    sync.RWMutex // held to write to wakeFD
+	wakeFD    atomic.Int32 // an eventfd; -1 after Close
+	closing   atomic.Bool
+	closeOnce sync.Once
+	closeErr  error
+}
+
+var _ Queue = (*fast)(nil)
+
+// fastSend is what SetVerdicts needs.
+type fastSend struct {
+	answers  *answers
+	write    func(fd uintptr) bool // bound once: a method value is an allocation
+	single   *sender               // for where there is no memory for many at once
+	sendIovs []unix.Iovec
+	message  unix.Msghdr
+	errno    unix.Errno
+	flat     []byte
+}
+
+// openFast opens a queue. The kernel copies nothing to a queue that is only
+// bound, it drops; so all is set before the first packet comes, and no packet
+// comes between a request and its answer.
+func openFast(c Config) (*fast, error) {
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: int(c.NetNS)})
+	if err != nil {
+		return nil, fmt.Errorf("open the netfilter socket: %w", refusal(err, ErrNoKernelQueue))
+	}
+	q := &fast{number: c.Number, conn: conn}
+	q.wakeFD.Store(-1)
+	if err := q.start(c); err != nil {
+		_ = q.Close()
+		return nil, err
+	}
+	return q, nil
+}
+
+func (q *fast) start(c Config) (err error) {
+	if err := probeQueue(q.conn); err != nil {
+		return err
+	}
+	if q.sock, err = newSocket(q.conn, c.ReceiveBuffer); err != nil {
+		return err
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return fmt.Errorf("make an event to be woken by: %w", err)
+	}
+	q.wakeFD.Store(int32(wake))
+	// Answers to verdicts need not repeat them.
+	if err := q.conn.SetOption(netlink.CapAcknowledge, true); err != nil {
+		return fmt.Errorf("ask the netfilter socket for short answers: %w", err)
+	}
+	q.proc = openProcQueue(c.NetNS, c.Number)
+	if _, err := q.conn.Execute(netlink.Message{
+		Header: netlink.Header{Type: msgConfig, Flags: flagRequest | flagAck},
+		Data:   appendBind(nil, &c),
+	}); err != nil {
+		var owner uint32
+		if stats, ok := q.proc.read(); ok {
+			owner = stats.Owner
+		}
+		return bindRefusal(err, owner)
+	}
+	// A socket that is connected to the kernel takes datagrams from nobody else.
+	err = control(q.sock.raw, func(fd int) error { return unix.Connect(fd, q.sock.kernel) })
+	if err != nil {
+		return fmt.Errorf("connect the netfilter socket to the kernel: %w", err)
+	}
+	q.initReceive()
+	q.initSend()
+	begin := appendCopyRange(nil, q.number, uint32(c.CopyRange))
+	binary.NativeEndian.PutUint16(begin[6:], flagRequest|flagAck)
+	binary.NativeEndian.PutUint32(begin[8:], seqStart)
+	if err := q.sock.newSender().send(begin); err != nil {
+		return fmt.Errorf("begin to listen: %w", err)
+	}
+	return nil
+}
+
+// appendBind appends the body of the message that binds to a queue, and sets
+// its length and flags. The mask names the flags that the message sets.
+func appendBind(dst []byte, c *Config) []byte {
+	dst = append(dst, 0, 0) // family, version
+	dst = binary.BigEndian.AppendUint16(dst, c.Number)
+	dst = appendAttrHeader(dst, attrConfigCommand, 4)
+	dst = append(dst, commandBind, 0, 0, 0) // struct nfqnl_msg_config_cmd
+	flags := uint32(configGSO)
+	if c.FailOpenOverload {
+		flags |= configFailOpen
+	}
+	for _, a := range []struct {
+		typ   uint16
+		value uint32
+	}{
+		{attrConfigMaxLen, uint32(c.Length)},
+		{attrConfigMask, configGSO | configFailOpen | configConntrack},
+		{attrConfigFlags, flags},
+	} {
+		dst = appendAttrHeader(dst, a.typ, 4)
+		dst = binary.BigEndian.AppendUint32(dst, a.value)
+	}
+	return dst
+}
+
+func (q *fast) initSend() {
+	q.answers = newAnswers(q.number, &q.held, q.sock.maxSend, q.sendPieces)
+	q.single = q.sock.newSender()
+	q.sendIovs = make([]unix.Iovec, 0, maxPieces+3)
+	q.write = q.writeTo
+}
+
+// SetVerdicts implements [Queue].
+func (q *fast) SetVerdicts(list []firewall.Verdict) error {
+	if q.cause != nil {
+		return q.cause
+	}
+	a := q.answers
+	err := a.give(list)
+	q.count.payloadRefused.Add(a.refused)
+	q.count.late.Add(a.late)
+	q.count.messages.Add(a.messages)
+	if err != nil {
+		if q.closing.Load() {
+			return q.closed()
+		}
+		return fmt.Errorf("queue %d: send verdicts: %w", q.number, err)
+	}
+	q.count.verdicts.Add(uint64(len(list)))
+	return nil
+}
+
+func (q *fast) closed() error { return fmt.Errorf("queue %d: %w", q.number, ErrClosed) }
+
+// sendPieces sends one datagram of verdicts. Where the kernel has no memory for
+// it, its messages go one by one.
+func (q *fast) sendPieces(pieces [][]byte) error {
+	q.sendIovs = q.sendIovs[:0]
+	for _, p := range pieces {
+		iov := unix.Iovec{Base: &p[0]}
+		iov.SetLen(len(p))
+		q.sendIovs = append(q.sendIovs, iov)
+	}
+	q.message.Iov = &q.sendIovs[0]
+	q.message.SetIovlen(len(q.sendIovs))
+	err := q.sock.raw.Write(q.write)
+	clear(q.sendIovs) // the payloads are borrowed
+	switch {
+	case err != nil:
+		return err
+	case q.errno == 0:
+		return nil
+	case q.errno == unix.ENOBUFS || q.errno == unix.ENOMEM:
+		return q.sendSingly(pieces)
+	}
+	return q.errno
+}
+
+func (q *fast) writeTo(fd uintptr) bool {
+	for {
+		q.count.syscalls.Add(1)
+		_, _, q.errno = unix.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&q.message)), 0)
+		if q.errno != unix.EINTR {
+			return q.errno != unix.EAGAIN
+		}
+	}
+}
+
+func (q *fast) sendSingly(pieces [][]byte) error {
+	q.flat = q.flat[:0]
+	for _, p := range pieces {
+		q.flat = append(q.flat, p...)
+	}
+	for rest := q.flat; len(rest) > 0; {
+		n := min((int(binary.NativeEndian.Uint32(rest))+3)&^3, len(rest))
+		q.count.syscalls.Add(1)
+		if err := q.single.send(rest[:n]); outOfMemory(err) {
+			q.count.verdictsLost.Add(1)
+		} else if err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// SetCopyRange implements [Queue].
+func (q *fast) SetCopyRange(bytes int) error {
+	if err := setCopyRange(q.sock, q.number, bytes); err != nil {
+		return fmt.Errorf("queue %d: %w", q.number, err)
+	}
+	return nil
+}
+
+// Wake implements [Queue].
+func (q *fast) Wake() {
+	q.wakeMu.RLock()
+	defer q.wakeMu.RUnlock()
+	if fd := q.wakeFD.Load(); fd >= 0 {
+		_, _ = unix.Write(int(fd), wakeOnce) // fails only where many wakes are waiting already
+	}
+}
+
+var wakeOnce = binary.NativeEndian.AppendUint64(nil, 1)
+
+// Stats implements [Queue].
+func (q *fast) Stats() Stats {
+	s := q.count.stats()
+	s.ReceiveBuffer = q.sock.receiveBuffer
+	if last := q.last.Load(); last != nil {
+		s.Kernel, s.KernelKnown = *last, true
+	} else {
+		s.Kernel, s.KernelKnown = q.proc.read()
+	}
+	return s
+}
+
+// Close implements [Queue].
+func (q *fast) Close() error {
+	q.closeOnce.Do(func() {
+		q.closing.Store(true)
+		q.Wake() // closing the socket waits for a Receive that waits
+		if stats, ok := q.proc.read(); ok {
+			q.last.Store(&stats)
+		}
+		if err := q.conn.Close(); err != nil {
+			q.closeErr = fmt.Errorf("queue %d: close: %w", q.number, err)
+		}
+		q.proc.close()
+		q.wakeMu.Lock()
+		defer q.wakeMu.Unlock()
+		if fd := q.wakeFD.Swap(-1); fd >= 0 {
+			unix.Close(int(fd)) // nothing is left to be written
+		}
+	})
+	return q.closeErr
+}

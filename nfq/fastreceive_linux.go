@@ -1,0 +1,237 @@
+package nfq
+
+import (
+	"fmt"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"sttwall/firewall"
+)
+
+// fastReceive is what Receive needs.
+type fastReceive struct {
+	held outstanding
+
+	memory  []byte // slots of slotLen bytes
+	headers [slots]mmsghdr
+	iovs    [slots]unix.Iovec
+	filled  int    // slots that the last call filled
+	slot    int    // the next of them to be read
+	rest    []byte // of the slot before it, still to be read
+
+	// Of the Receive under way.
+	read    func(fd uintptr) bool // bound once: a method value is an allocation
+	batch   []firewall.Packet
+	n       int
+	timeout time.Duration
+	poll    [2]unix.PollFd
+	limit   unix.Timespec
+
+	drop        [1]firewall.Verdict
+	cause       error // why nothing will come any more
+	errorsInRow int
+}
+
+// mmsghdr is struct mmsghdr of recvmmsg(2).
+type mmsghdr struct {
+	header unix.Msghdr
+	length uint32 // of the datagram
+}
+
+func (q *fast) initReceive() {
+	r := &q.fastReceive
+	r.memory = make([]byte, slots*slotLen) // its pages come with the first packets that need them
+	for i := range r.headers {
+		r.iovs[i].Base = &r.memory[i*slotLen]
+		r.iovs[i].SetLen(slotLen)
+		r.headers[i].header.Iov = &r.iovs[i]
+		r.headers[i].header.SetIovlen(1)
+	}
+	r.read = q.readFrom
+}
+
+// Receive implements [Queue].
+func (q *fast) Receive(batch []firewall.Packet, timeout time.Duration) (int, error) {
+	if len(batch) == 0 {
+		return 0, fmt.Errorf("queue %d: receive into an empty batch", q.number)
+	}
+	if q.cause != nil {
+		return 0, q.cause
+	}
+	if q.closing.Load() {
+		return 0, q.closed()
+	}
+	q.batch, q.n, q.timeout = batch, 0, timeout
+	q.take()
+	var err error
+	if q.n == 0 {
+		err = q.sock.raw.Read(q.read)
+	}
+	q.batch = nil
+	switch {
+	case q.closing.Load():
+		return 0, q.closed()
+	case err != nil:
+		q.cause = fmt.Errorf("queue %d: receive: %w", q.number, err)
+	}
+	if q.n > 0 {
+		q.count.packets.Add(uint64(q.n))
+		return q.n, nil
+	}
+	return 0, q.cause
+}
+
+// readFrom fills the batch, and waits if there is nothing.
+func (q *fast) readFrom(fd uintptr) bool {
+	var since time.Time // when it began to wait
+	for {
+		something := q.receive(fd)
+		switch {
+		case q.n > 0 || q.cause != nil:
+			return true
+		case something:
+			continue // no packet: one may be behind it
+		}
+		left := q.timeout
+		if left > 0 {
+			if since.IsZero() {
+				since = time.Now()
+			} else {
+				left = max(left-time.Since(since), 0)
+			}
+		}
+		if left == 0 || !q.wait(fd, left) {
+			return true
+		}
+	}
+}
+
+// receive takes what is in the socket. False if there is nothing.
+func (q *fast) receive(fd uintptr) bool {
+	q.filled, q.slot, q.rest = 0, 0, nil
+	q.count.syscalls.Add(1)
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&q.headers[0])),
+		uintptr(min(len(q.batch), slots)), unix.MSG_DONTWAIT, 0, 0)
+	switch errno {
+	case 0:
+		q.filled = int(n)
+		q.take()
+		return true
+	case unix.EAGAIN:
+		return false
+	case unix.EINTR:
+	case unix.ENOBUFS:
+		q.count.overruns.Add(1)
+	default:
+		q.survive(errno)
+	}
+	return true
+}
+
+// survive counts an error that nobody knows, and gives up after many of them
+// without a packet in between.
+func (q *fast) survive(err error) {
+	q.count.otherErrors.Add(1)
+	if q.errorsInRow++; q.errorsInRow >= maxErrorsInARow {
+		q.cause = fmt.Errorf("queue %d: receive: %w", q.number, err)
+	}
+}
+
+// wait waits until there is something in the socket. False if the time is over,
+// or if somebody woke it.
+func (q *fast) wait(fd uintptr, left time.Duration) bool {
+	wake := q.wakeFD.Load()
+	q.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	q.poll[1] = unix.PollFd{Fd: wake, Events: unix.POLLIN}
+	var limit *unix.Timespec // none
+	if left >= 0 {
+		q.limit = unix.NsecToTimespec(int64(left))
+		limit = &q.limit
+	}
+	q.count.syscalls.Add(1)
+	n, err := unix.Ppoll(q.poll[:], limit, nil)
+	switch {
+	case err == unix.EINTR:
+		return true
+	case err != nil:
+		q.cause = fmt.Errorf("queue %d: wait: %w", q.number, err)
+		return false
+	case q.poll[1].Revents != 0:
+		var woken [8]byte
+		q.count.syscalls.Add(1)
+		_, _ = unix.Read(int(wake), woken[:]) // all wakes at once
+		return false
+	}
+	return n > 0
+}
+
+// take reads messages until the batch is full.
+func (q *fast) take() {
+	for q.n < len(q.batch) && q.cause == nil {
+		if len(q.rest) == 0 {
+			if q.slot == q.filled {
+				return
+			}
+			start := q.slot * slotLen
+			q.rest = q.memory[start : start+int(q.headers[q.slot].length)]
+			q.slot++
+		}
+		m, rest, ok := nextMessage(q.rest)
+		q.rest = rest
+		if !ok {
+			q.count.unreadable.Add(1)
+			q.held.unsure = true
+			continue
+		}
+		switch m.typ {
+		case msgPacket:
+			q.packet(&m)
+		case msgError:
+			q.answer(&m)
+		default:
+			q.count.unreadable.Add(1)
+		}
+	}
+}
+
+// packet puts a packet into the batch. One that the kernel would not send so is
+// dropped, if it says which it is.
+func (q *fast) packet(m *message) {
+	p := &q.batch[q.n]
+	known, ok := m.packet(q.number, p)
+	if known {
+		p.ID, known = q.held.received(uint32(p.ID))
+	}
+	switch {
+	case !known:
+		q.count.unreadable.Add(1)
+		q.held.unsure = true
+	case !ok:
+		q.count.unreadable.Add(1)
+		q.drop[0] = firewall.Verdict{ID: p.ID}
+		if err := q.answers.give(q.drop[:]); err != nil {
+			q.cause = fmt.Errorf("queue %d: drop a packet that cannot be read: %w", q.number, err)
+		}
+	default:
+		q.n++
+		q.errorsInRow = 0
+	}
+}
+
+// answer takes the kernel's answer to a request.
+func (q *fast) answer(m *message) {
+	errno, ok := m.errno()
+	switch {
+	case !ok:
+		q.count.unreadable.Add(1)
+	case errno == 0: // done
+	case m.seq == seqStart:
+		q.cause = fmt.Errorf("queue %d: begin to listen: %w", q.number, unix.Errno(errno))
+	case unix.Errno(errno) == unix.ENOENT:
+		q.count.late.Add(1)
+	default:
+		q.survive(unix.Errno(errno))
+	}
+}
