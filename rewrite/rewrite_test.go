@@ -3,6 +3,7 @@ package rewrite
 import (
 	"bytes"
 	"encoding/binary"
+	"strings"
 	"testing"
 
 	"sttwall/describe"
@@ -247,6 +248,47 @@ func TestChecksumGood(t *testing.T) {
 	}
 }
 
+// TestTheSumOfTheFrameSaysWhetherTheChecksumIsGood, with bytes behind the packet,
+// for every byte of it that is wrong.
+func TestTheSumOfTheFrameSaysWhetherTheChecksumIsGood(t *testing.T) {
+	for _, text := range []string{
+		"tcp 10.0.0.1:1 > 10.0.0.2:2 len 3", "tcp [fe80::1]:1 > [fe80::2]:2 len 4 vlan 7", "udp 10.0.0.1:1 > 10.0.0.2:2 len 2",
+		"udp [fe80::1]:1 > [fe80::2]:2 len 3", "icmp 10.0.0.1 > 10.0.0.2 echo-request", "icmpv6 fe80::1 > fe80::2 echo-request", "sctp 10.0.0.1:1 > 10.0.0.2:2",
+	} {
+		for trailing := range 4 {
+			data := append(parse(t, text).Data, []byte{0xfe, 0xdc, 0xba}[:trailing]...)
+			seen := [2]int{}
+			for i := -1; i < len(data); i++ {
+				changed := bytes.Clone(data)
+				if i >= 0 {
+					changed[i] ^= 0x10
+				}
+				var f inspect.Frame
+				if f.Decode(changed, len(changed), 0, inspect.NoTag) != reason.None {
+					continue
+				}
+				want := ChecksumGood(changed, &f)
+				if got := ChecksumGoodBySum(changed, &f, checksum.Sum(changed)); got != want {
+					t.Errorf("%s and %d bytes, byte %d wrong: got %t, want %t", text, trailing, i, got, want)
+				}
+				if want {
+					seen[1]++
+				} else {
+					seen[0]++
+				}
+			}
+			if seen[1] == 0 || seen[0] == 0 && !strings.HasPrefix(text, "sctp") {
+				t.Errorf("%s and %d bytes: %d wrong ones, %d right ones", text, trailing, seen[0], seen[1])
+			}
+		}
+	}
+	p := parse(t, "icmp 10.0.0.1 > 10.0.0.2 echo-request")
+	clear(p.Data[p.Frame.L4Offset:])
+	if ChecksumGood(p.Data, &p.Frame) || ChecksumGoodBySum(p.Data, &p.Frame, checksum.Sum(p.Data)) {
+		t.Error("an ICMP message of zeros is called good")
+	}
+}
+
 func TestNothingAllocates(t *testing.T) {
 	p := parse(t, "tcp 10.0.0.1:1 > 10.0.0.2:2 syn mss 1460")
 	dst := make([]byte, 0, MaxReject)
@@ -254,6 +296,7 @@ func TestNothingAllocates(t *testing.T) {
 		Set{HasDSCP: true, DSCP: 4, MSSMax: 1400}.Apply(p.Data, &p.Frame, false)
 		AppendReject(dst, p.Data, &p.Frame)
 		ChecksumGood(p.Data, &p.Frame)
+		ChecksumGoodBySum(p.Data, &p.Frame, 1)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -281,6 +324,9 @@ func FuzzReject(f *testing.F) {
 			}
 		}
 		good := ChecksumGood(data, &frame)
+		if bySum := ChecksumGoodBySum(data, &frame, checksum.Sum(data)); bySum != good {
+			t.Fatalf("by the sum of the frame the checksum is good: %t, by reading it: %t", bySum, good)
+		}
 		s := Set{HasDSCP: true, DSCP: dscp & 63, MSSMax: mss}
 		changed := bytes.Clone(data)
 		would := s.Changes(changed, &frame)

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+
+	"sttwall/internal/checksum"
 )
 
 // Path is what all packets of a frame share on the outside.
@@ -69,6 +71,10 @@ type Piece struct {
 	// Header, if not nil, is written in place of the first [FrameHeaderLen]
 	// bytes of Payload, which must then start at Offset 0 and hold them all.
 	Header *FrameHeader
+	// Sum is the one's complement sum of Payload as it is given, so that it need
+	// not be read for the checksum; see [Segment.Verify]. Valid iff HasSum.
+	Sum    uint16
+	HasSum bool
 	// Checksum says how the TCP checksum is written.
 	Checksum ChecksumMode
 }
@@ -100,8 +106,18 @@ func AppendSegment(dst []byte, p *Path, piece *Piece) []byte {
 	dst = append(dst, payload...)
 
 	check := PseudoSum(p.Src, p.Dst, protocolTCP, tcpLen)
-	if piece.Checksum == ChecksumFull {
-		check = transportChecksum(p.Src, p.Dst, dst[at:])
+	switch {
+	case piece.Checksum == ChecksumPartial:
+	case piece.HasSum:
+		written := at + SegmentHeaderLen
+		sum := piece.Sum
+		if piece.Header != nil {
+			written += FrameHeaderLen
+			sum = checksum.Without(sum, checksum.Sum(piece.Payload[:FrameHeaderLen]))
+		}
+		check = ^checksum.Fold(uint64(check) + uint64(sum) + uint64(checksum.Sum(dst[at:written])))
+	default:
+		check = ^checksum.Fold(uint64(check) + uint64(checksum.Sum(dst[at:])))
 	}
 	binary.BigEndian.PutUint16(dst[at+16:], check)
 	if p.Src.Is4() {

@@ -47,9 +47,8 @@ func (o *Outer) CongestionExperienced() bool { return o.TOS&3 == 3 }
 // decode reads the IP header of packet, which is length bytes long on the
 // wire, and leaves HeaderLen at the segment header. A verdict about a packet
 // that is not STT is always [reason.NotSTT], so that a caller can tell it
-// from broken STT.
+// from broken STT. o must be reset.
 func (o *Outer) decode(packet []byte, length int, ports []uint16) reason.Reason {
-	*o = Outer{}
 	if len(packet) == 0 {
 		return short(length, 1)
 	}
@@ -104,7 +103,7 @@ func (o *Outer) decodeIPv4(packet []byte, length int, ports []uint16) reason.Rea
 		return reason.OuterFragment
 	case o.HeaderLen != ipv4HeaderLen:
 		return reason.OuterOptions
-	case checksum.SumIPv4((*[ipv4HeaderLen]byte)(packet)) != 0xffff:
+	case checksum.Sum20((*[ipv4HeaderLen]byte)(packet)) != 0xffff:
 		return reason.OuterIPChecksum
 	}
 	return reason.None

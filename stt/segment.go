@@ -3,6 +3,7 @@ package stt
 import (
 	"encoding/binary"
 
+	"sttwall/internal/checksum"
 	"sttwall/reason"
 )
 
@@ -108,10 +109,22 @@ func (s *Segment) Whole() bool { return len(s.Payload) == s.PayloadLen }
 // ChecksumGood reports whether the TCP checksum of the decoded packet is
 // right. packet is what Decode was given; false if it is not whole.
 func (s *Segment) ChecksumGood(packet []byte) bool {
-	if !s.Whole() || len(packet) < s.TotalLen {
-		return false
+	_, good := s.Verify(packet)
+	return good
+}
+
+// Verify is [Segment.ChecksumGood], and returns the one's complement sum of the
+// payload that it has read besides: folded, not complemented, valid iff good. Who
+// needs the sum of a part of it need not read it again.
+func (s *Segment) Verify(packet []byte) (payload uint16, good bool) {
+	if !s.Whole() || len(packet) < s.TotalLen || s.TotalLen < s.HeaderLen+SegmentHeaderLen {
+		return 0, false
 	}
-	return transportChecksum(s.Src, s.Dst, packet[s.HeaderLen:s.TotalLen]) == 0
+	payload = checksum.Sum(s.Payload)
+	at := s.HeaderLen
+	acc := checksum.Pseudo(s.Src, s.Dst, protocolTCP, s.TotalLen-at) + uint64(payload) +
+		uint64(checksum.Sum20((*[SegmentHeaderLen]byte)(packet[at:])))
+	return payload, checksum.Fold(acc) == 0xffff
 }
 
 // ChecksumIsPseudo reports whether the checksum field holds the pseudo-header

@@ -13,6 +13,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
+	"sttwall/internal/checksum"
 	"sttwall/reason"
 )
 
@@ -245,6 +246,37 @@ func TestChecksumsAgreeWithGopacket(t *testing.T) {
 		}
 		if want := binary.BigEndian.Uint16(buf.Bytes()[16:]); had != want {
 			t.Fatalf("seed %d, packet %d: checksum %#04x, gopacket says %#04x", seed, i, had, want)
+		}
+	}
+}
+
+// TestASumThatIsKnownNeedNotBeComputed: the same bytes are written with it, and
+// what verifies a packet finds it.
+func TestASumThatIsKnownNeedNotBeComputed(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	for _, p := range []Path{path4, path6} {
+		for n := FrameHeaderLen; n < 200; n++ {
+			payload := make([]byte, n)
+			for i := range payload {
+				payload[i] = byte(rng.Uint32())
+			}
+			piece := Piece{FrameID: rng.Uint32(), FrameLength: n + 7, Payload: payload}
+			for _, header := range []*FrameHeader{nil, {ContextID: rng.Uint64(), MSS: 1400}} {
+				piece.Header = header
+				piece.Sum, piece.HasSum = 0, false
+				want := AppendSegment(nil, &p, &piece)
+				piece.Sum, piece.HasSum = checksum.Sum(payload), true
+				if got := AppendSegment(nil, &p, &piece); !bytes.Equal(got, want) {
+					t.Fatalf("%v, %d bytes, header %v:\ngot  %x\nwant %x", p.Src, n, header != nil, got, want)
+				}
+				var s Segment
+				if r := s.Decode(want, len(want), ports); r != reason.None {
+					t.Fatal(r)
+				}
+				if sum, good := s.Verify(want); !good || sum != checksum.Sum(s.Payload) {
+					t.Fatalf("%v, %d bytes: got a sum of %#x, good %v, want %#x", p.Src, n, sum, good, checksum.Sum(s.Payload))
+				}
+			}
 		}
 	}
 }

@@ -15,8 +15,8 @@ func Sum(b []byte) uint16 {
 	return bits.ReverseBytes16(Fold(sum(b)))
 }
 
-// SumIPv4 returns the sum of an IPv4 header without options.
-func SumIPv4(h *[20]byte) uint16 {
+// Sum20 is [Sum] for the length of the headers of IPv4 and TCP without options.
+func Sum20(h *[20]byte) uint16 {
 	acc, carry := bits.Add64(binary.LittleEndian.Uint64(h[:]), binary.LittleEndian.Uint64(h[8:]), 0)
 	acc, carry = bits.Add64(acc, uint64(binary.LittleEndian.Uint32(h[16:])), carry)
 	return bits.ReverseBytes16(Fold(acc + carry))

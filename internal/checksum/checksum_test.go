@@ -65,8 +65,8 @@ func TestEverySumIsThatOfThePlainLoop(t *testing.T) {
 				b := memory[at : at+n : at+n] // what is around is no part of it
 				want := plain(b)
 				if n == 20 {
-					if got := SumIPv4((*[20]byte)(b)); got != want {
-						t.Fatalf("IPv4 header (%s) from %d on: got %#x, want %#x", what, at, got, want)
+					if got := Sum20((*[20]byte)(b)); got != want {
+						t.Fatalf("Sum20 (%s) from %d on: got %#x, want %#x", what, at, got, want)
 					}
 				}
 				for name, sum := range ways {
