@@ -124,8 +124,7 @@ func (r *receiver) packet(i int, now int64) {
 		Src: s.Src, Dst: s.Dst, SrcPort: s.SrcPort, DstPort: s.DstPort, FrameID: s.FrameID,
 		FrameLength: int(s.FrameLength), Offset: int(s.Offset), Payload: s.Payload,
 	}
-	p := &r.piece.Packet
-	p.HeaderLen = uint8(copy(p.Header[:], packet[:s.HeaderLen+stt.SegmentHeaderLen]))
+	r.piece.Packet.TOS = s.TOS
 	if f := r.reassembler.Add(now, &r.piece); f != nil {
 		r.frame(f, from, now)
 	}
@@ -180,8 +179,7 @@ func (r *receiver) frame(f *reassembly.Frame, from *remote, now int64) {
 // congested reports whether any of the packets was marked CE (RFC 3168).
 func congested(packets []reassembly.Packet) congestion {
 	for i := range packets {
-		h := &packets[i].Header
-		if h[0]>>4 == 4 && h[1]&3 == 3 || h[0]>>4 == 6 && h[1]>>4&3 == 3 {
+		if packets[i].TOS&3 == 3 {
 			return true
 		}
 	}

@@ -62,17 +62,16 @@ func (f *Firewall) canonicalPackets(packets []reassembly.Packet) bool {
 			// not that of its TCP header.
 			return false
 		}
-		s := f.outerHeader(&packets[i])
-		if !s.Canonical() || canonicalTOS(s.TOS, &f.event.Inner, f.standing.settings.Receivers, false) != s.TOS {
+		p := &packets[i]
+		if !p.Canonical {
+			return false
+		}
+		if i > 0 && p.TOS == packets[i-1].TOS {
+			continue
+		}
+		if canonicalTOS(p.TOS, &f.event.Inner, f.standing.settings.Receivers, false) != p.TOS {
 			return false
 		}
 	}
 	return true
-}
-
-// outerHeader decodes the headers of a packet that was decoded before.
-func (f *Firewall) outerHeader(p *reassembly.Packet) *stt.Segment {
-	header := p.Header[:p.HeaderLen]
-	f.held.Decode(header, int(p.HeaderLen)+p.Length, f.standing.settings.STTPorts)
-	return &f.held
 }

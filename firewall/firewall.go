@@ -54,7 +54,8 @@ type Firewall struct {
 
 	// Scratch, reset for every packet.
 	segment stt.Segment // the packet at hand
-	held    stt.Segment // a packet of the frame at hand
+	sum     uint16      // of its payload, valid iff summed
+	summed  bool
 	item    reassembly.Segment
 	event   FrameEvent
 	out     *Verdicts // where dropped frames leave their verdicts
@@ -197,6 +198,7 @@ func (f *Firewall) Flush(out *Verdicts) {
 // admit checks what a packet shows by itself.
 func (f *Firewall) admit(p *Packet) reason.Reason {
 	s := &f.segment
+	f.summed = false
 	if r := s.Decode(p.Data, p.Length, f.standing.settings.STTPorts); r != reason.None {
 		return r
 	}
@@ -209,9 +211,11 @@ func (f *Firewall) admit(p *Packet) reason.Reason {
 		if !s.Whole() {
 			return reason.CopyTooShort
 		}
-		if !s.ChecksumGood(p.Data) {
+		sum, good := s.Verify(p.Data)
+		if !good {
 			return reason.SegmentChecksum
 		}
+		f.sum, f.summed = sum, true
 	}
 	if !s.Whole() && !s.WholeFrame() {
 		return reason.CopyTooShort
@@ -223,16 +227,18 @@ func (f *Firewall) admit(p *Packet) reason.Reason {
 // that it completes.
 func (f *Firewall) reassemble(now int64, p *Packet) {
 	s := &f.segment
-	headerLen := s.HeaderLen + stt.SegmentHeaderLen
 	item := &f.item
 	item.Src, item.Dst, item.FrameID = s.Src, s.Dst, s.FrameID
 	item.SrcPort, item.DstPort = s.SrcPort, s.DstPort
 	item.FrameLength, item.Offset = int(s.FrameLength), int(s.Offset)
 	item.Payload = s.Payload
-	item.Packet.ID, item.Packet.GSO = p.ID, p.GSO
-	item.Packet.Unfinished = p.Checksum == ChecksumPartial && !p.GSO
-	item.Packet.Length = s.PayloadLen
-	item.Packet.HeaderLen = uint8(copy(item.Packet.Header[:], p.Data[:headerLen]))
+	item.Packet = reassembly.Packet{
+		ID: p.ID, Length: s.PayloadLen,
+		FlowLabel: s.FlowLabel, IPID: s.ID, TTL: s.TTL, TOS: s.TOS, DontFragment: s.DontFragment,
+		HeaderLen: uint8(s.HeaderLen + stt.SegmentHeaderLen), Canonical: s.Canonical(),
+		GSO: p.GSO, Unfinished: p.Checksum == ChecksumPartial && !p.GSO,
+		Sum: f.sum, Summed: f.summed,
+	}
 	fr := f.reassembler.Add(now, item)
 	if fr == nil {
 		return

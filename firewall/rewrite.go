@@ -48,7 +48,7 @@ func (f *Firewall) leave(now int64, fr *reassembly.Frame, data []byte, cut, chan
 	case recut:
 		f.recut(fr, data, id, &header, out)
 	default:
-		f.reencode(fr, data, id, &header, out)
+		f.reencode(fr, data, changed, id, &header, out)
 	}
 	e.Rewritten = rewrite
 	return reason.None
@@ -69,12 +69,12 @@ func canRecut(packets []reassembly.Packet, needed int) bool {
 }
 
 // reencode writes each packet of the frame anew, cut as it came.
-func (f *Firewall) reencode(fr *reassembly.Frame, data []byte, id uint32, header *stt.FrameHeader, out *Verdicts) {
+func (f *Firewall) reencode(fr *reassembly.Frame, data []byte, changed bool, id uint32, header *stt.FrameHeader, out *Verdicts) {
 	plain, ce := f.survey(fr.Packets)
 	var first uint16
 	for i := range fr.Packets {
 		p := &fr.Packets[i]
-		path := f.canonicalPath(p, ce)
+		path := f.canonicalPath(fr, p, ce)
 		if i == 0 {
 			first = path.ID
 		}
@@ -84,6 +84,7 @@ func (f *Firewall) reencode(fr *reassembly.Frame, data []byte, id uint32, header
 		piece := stt.Piece{
 			FrameID: id, FrameLength: fr.FrameLength,
 			Offset: p.Offset, Payload: data[p.Offset : p.Offset+p.Length],
+			Sum: p.Sum, HasSum: p.Summed && !changed,
 		}
 		if i == 0 {
 			piece.Header = header
@@ -104,7 +105,7 @@ func (f *Firewall) recut(fr *reassembly.Frame, data []byte, id uint32, header *s
 	for i := range fr.Packets {
 		size = max(size, fr.Packets[i].Length)
 	}
-	path := f.canonicalPath(&fr.Packets[0], ce)
+	path := f.canonicalPath(fr, &fr.Packets[0], ce)
 	at := 0
 	for i := range fr.Packets {
 		if at >= fr.FrameLength {
@@ -130,13 +131,16 @@ func (f *Firewall) survey(packets []reassembly.Packet) (plain, ce bool) {
 	plain = true
 	for i := range packets {
 		plain = plain && !packets[i].GSO
-		ce = ce || f.outerHeader(&packets[i]).CongestionExperienced()
+		ce = ce || packets[i].TOS&3 == 3
 	}
 	return plain, ce
 }
 
-func (f *Firewall) canonicalPath(p *reassembly.Packet, ce bool) stt.Path {
-	path := stt.PathOf(f.outerHeader(p))
-	path.TOS = canonicalTOS(path.TOS, &f.event.Inner, f.standing.settings.Receivers, ce)
-	return path
+// canonicalPath is the path of a packet of the frame when it is encoded anew.
+func (f *Firewall) canonicalPath(fr *reassembly.Frame, p *reassembly.Packet, ce bool) stt.Path {
+	return stt.Path{
+		Src: fr.Src, Dst: fr.Dst, SrcPort: fr.SrcPort, DstPort: fr.DstPort,
+		TTL: p.TTL, TOS: canonicalTOS(p.TOS, &f.event.Inner, f.standing.settings.Receivers, ce),
+		ID: p.IPID, DontFragment: p.DontFragment, FlowLabel: p.FlowLabel,
+	}
 }

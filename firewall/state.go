@@ -5,10 +5,12 @@ import (
 
 	"sttwall/conntrack"
 	"sttwall/inspect"
+	"sttwall/internal/checksum"
 	"sttwall/policy"
 	"sttwall/reason"
 	"sttwall/reassembly"
 	"sttwall/rewrite"
+	"sttwall/stt"
 )
 
 // judgePolicy decides about a frame that was read and verified: by its tenant,
@@ -24,7 +26,7 @@ func (f *Firewall) judgePolicy(now int64, fr *reassembly.Frame) reason.Reason {
 		k.ContextID, k.Frame, k.From, k.To = h.ContextID, &e.Inner, fr.Src, fr.Dst
 		k.Wall, k.Now, k.Peek, k.BeginsNothing = now/1e9, now, f.peek != nil, false
 		if f.admitSource(now, p, &d) {
-			f.fillTracked(p.Tenant(d.TenantIndex), &d)
+			f.fillTracked(fr, p.Tenant(d.TenantIndex), &d)
 			switch {
 			case !e.Inner.Fragmented:
 				f.judgeFlow(now, p, &d)
@@ -111,7 +113,7 @@ func (f *Firewall) judgeWithout(p *policy.Policy, d *policy.Decision, why reason
 }
 
 // fillTracked says what the packet is to the flow table.
-func (f *Firewall) fillTracked(t *policy.Tenant, d *policy.Decision) {
+func (f *Firewall) fillTracked(fr *reassembly.Frame, t *policy.Tenant, d *policy.Decision) {
 	e := &f.event
 	c := &f.tracked
 	c.Tenant, c.OVN = f.standing.tenants[d.TenantIndex], t.OVN
@@ -122,8 +124,18 @@ func (f *Firewall) fillTracked(t *policy.Tenant, d *policy.Decision) {
 	// A checksum that receivers will find wrong must not move the state of TCP:
 	// they will not see the packet. One that is partial they write themselves,
 	// one that is called verified they do not look at.
-	c.Trusted = !e.Inner.HasTCP || e.Header.ChecksumPartial() || e.Header.ChecksumVerified() ||
-		rewrite.ChecksumGood(e.InnerData, &e.Inner)
+	c.Trusted = !e.Inner.HasTCP || e.Header.ChecksumPartial() || e.Header.ChecksumVerified() || innerGood(fr, &e.Inner)
+}
+
+// innerGood reports whether the L4 checksum in the frame is right. Where the outer
+// ones were verified here, the bytes that both cover are not read again.
+func innerGood(fr *reassembly.Frame, inner *inspect.Frame) bool {
+	data := fr.Data[stt.FrameHeaderLen:]
+	if !fr.Summed {
+		return rewrite.ChecksumGood(data, inner)
+	}
+	header := checksum.Sum(fr.Data[:stt.FrameHeaderLen])
+	return rewrite.ChecksumGoodBySum(data, inner, checksum.Without(fr.Sum, header))
 }
 
 // followFlow decides as the rule did that accepted the flow.

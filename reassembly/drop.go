@@ -4,11 +4,15 @@ import "sttwall/reason"
 
 // drop gives up a frame and, if not nil, the segment s that is to blame.
 func (r *Reassembler) drop(e *entry, why reason.Reason, s *Segment) {
-	r.collect(e, s)
+	r.packets = e.inOrder(r.packets[:0])
+	data := e.known(r.packets)
+	if s != nil {
+		r.packets = append(r.packets, s.packet())
+	}
 	r.dropped = Dropped{
 		Key: e.key, SrcPort: e.srcPort, DstPort: e.dstPort,
 		FrameLength: e.length, Reason: why, Packets: r.packets,
-		Received: e.received, Data: e.known(), First: e.at,
+		Received: e.received, Data: data, First: e.at,
 	}
 	r.release(e)
 	r.bury(e, why)
@@ -44,7 +48,7 @@ func (r *Reassembler) tell() {
 func (r *Reassembler) enter(s *Segment, src *source) *entry {
 	e := r.pool.getEntry()
 	e.key, e.src, e.at = s.key(), src, r.now
-	r.keys[e.key] = e
+	r.keys[e.key], r.last = e, e
 	return e
 }
 
@@ -68,6 +72,5 @@ func (r *Reassembler) forget(e *entry) {
 	r.tombstones.remove(e)
 	e.src.tombstones.remove(e)
 	r.ledger.charge(e.src, tombstones, -1)
-	delete(r.keys, e.key)
-	r.pool.putEntry(e)
+	r.remove(e)
 }

@@ -1,8 +1,7 @@
 package reassembly
 
 import (
-	"slices"
-
+	"sttwall/internal/checksum"
 	"sttwall/reason"
 )
 
@@ -20,130 +19,74 @@ type entry struct {
 	srcPort, dstPort uint16
 	length, received int // bytes
 	buf              []byte
-	spans            []span // by offset
+	packets          []Packet // in the order in which they came
+	order            order    // of packets; empty while they came in that of their offsets
+	sum              uint64   // of the payloads, not folded
+	unsummed, cut    bool     // some packet: its sum is not known; only a part was copied
 }
 
 func (e *entry) tombstone() bool { return e.why != reason.None }
 
-// span is the part of a frame that one packet carried: [start, end), of which
-// the first copied bytes are known.
-type span struct {
-	start, end, copied uint16
-	node               *node
-}
-
-// fit finds the place of a segment among the spans of a frame, or why it
-// has none.
-func (e *entry) fit(s *Segment) (int, reason.Reason) {
+// fit finds the place of a segment among the packets of a frame, which has at least
+// one, or why it has none.
+func (e *entry) fit(s *Segment, p *pool) (place, reason.Reason) {
 	switch {
 	case s.SrcPort != e.srcPort:
-		return 0, reason.SourcePortChanged
+		return place{}, reason.SourcePortChanged
 	case s.DstPort != e.dstPort:
-		return 0, reason.DestinationPortChanged
+		return place{}, reason.DestinationPortChanged
 	case s.FrameLength != e.length:
-		return 0, reason.FrameLengthChanged
+		return place{}, reason.FrameLengthChanged
 	}
-	start, end := s.Offset, s.Offset+s.length()
-	i := len(e.spans)
-	// Segments come in order most of the time.
-	if i > 0 && int(e.spans[i-1].start) >= start {
-		i, _ = slices.BinarySearchFunc(e.spans, start, func(p span, start int) int { return int(p.start) - start })
+	if len(e.order) == 0 {
+		// Segments come in order most of the time.
+		if last := &e.packets[len(e.packets)-1]; s.Offset >= last.Offset+last.Length {
+			return place{}, reason.None
+		}
+		e.order = p.orders.get()
+		for i := range e.packets {
+			e.order.insert(e.order.end(), spanOf(&e.packets[i], i), p)
+		}
 	}
-	switch {
-	case i < len(e.spans) && int(e.spans[i].start) == start && int(e.spans[i].end) == end:
-		return 0, reason.SegmentDuplicate
-	case i < len(e.spans) && int(e.spans[i].start) < end,
-		i > 0 && int(e.spans[i-1].end) > start:
-		return 0, reason.SegmentOverlap
-	}
-	return i, reason.None
+	return e.order.fit(s.Offset, s.Offset+s.length())
 }
 
-// insert copies a segment that fits at i into the frame.
-func (e *entry) insert(i int, s *Segment, n *node) {
-	length := s.length()
+// insert copies a segment that fits at a place into the frame.
+func (e *entry) insert(at place, s *Segment, p *pool) {
 	copy(e.buf[s.Offset:], s.Payload)
-	n.Packet = s.packet()
-	e.spans = slices.Insert(e.spans, i, span{
-		start: uint16(s.Offset), end: uint16(s.Offset + length),
-		copied: uint16(len(s.Payload)), node: n,
-	})
-	e.received += length
+	e.packets = append(e.packets, s.packet())
+	last := &e.packets[len(e.packets)-1]
+	if len(e.order) > 0 {
+		e.order.insert(at, spanOf(last, len(e.packets)-1), p)
+	}
+	e.received += last.Length
+	e.sum += uint64(checksum.Part(last.Sum, last.Offset))
+	e.unsummed = e.unsummed || !last.Summed
+	e.cut = e.cut || int(last.copied) < last.Length
 }
 
-// known returns the start of the frame, up to the first byte that is missing.
-func (e *entry) known() []byte {
+// inOrder appends the packets to list in the order of their offsets.
+func (e *entry) inOrder(list []Packet) []Packet {
+	if len(e.order) == 0 {
+		return append(list, e.packets...)
+	}
+	for _, r := range e.order {
+		for _, s := range r.spans[:r.n] {
+			list = append(list, e.packets[s.index])
+		}
+	}
+	return list
+}
+
+// known returns the start of the frame that these packets carried, which are in
+// order, up to the first byte that is missing.
+func (e *entry) known(packets []Packet) []byte {
 	n := 0
-	for _, p := range e.spans {
-		if int(p.start) != n {
+	for i := range packets {
+		if packets[i].Offset != n {
 			break
 		}
-		n += int(p.copied) // less than its length: the next one starts elsewhere
+		n += int(packets[i].copied) // less than its length: the next one starts elsewhere
 	}
 	return e.buf[:n:n]
-}
-
-// node is the room for a packet that is held.
-type node struct {
-	Packet
-	next *node // among the idle ones
-}
-
-// pool has what frames are made of besides their buffers. It keeps what it
-// made; as much as the bounds let be held at a time, and no more.
-type pool struct {
-	nodes   *node
-	entries *entry // linked by links[ofAll].next
-	spans   [][]span
-
-	idleSpans, maxIdleSpans int // how many fit into spans
-}
-
-func (p *pool) getNode() *node {
-	if p.nodes == nil {
-		chunk := make([]node, 32)
-		for i := range chunk {
-			p.putNode(&chunk[i])
-		}
-	}
-	n := p.nodes
-	p.nodes, n.next = n.next, nil
-	return n
-}
-
-func (p *pool) putNode(n *node) { n.next, p.nodes = p.nodes, n }
-
-func (p *pool) getEntry() *entry {
-	e := p.entries
-	if e == nil {
-		return new(entry)
-	}
-	p.entries, e.links[ofAll].next = e.links[ofAll].next, nil
-	return e
-}
-
-func (p *pool) putEntry(e *entry) {
-	*e = entry{}
-	e.links[ofAll].next, p.entries = p.entries, e
-}
-
-func (p *pool) getSpans() []span {
-	last := len(p.spans) - 1
-	if last < 0 {
-		return nil
-	}
-	s := p.spans[last]
-	p.spans[last] = nil
-	p.spans = p.spans[:last]
-	p.idleSpans -= cap(s)
-	return s
-}
-
-func (p *pool) putSpans(s []span) {
-	if cap(s) == 0 || p.idleSpans+cap(s) > p.maxIdleSpans {
-		return
-	}
-	clear(s)
-	p.spans = append(p.spans, s[:0])
-	p.idleSpans += cap(s)
 }

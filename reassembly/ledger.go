@@ -76,6 +76,11 @@ func (l *ledger) source(addr netip.Addr) *source {
 	return s
 }
 
+// fits reports whether s may hold one more.
+func (l *ledger) fits(s *source, res resource) bool {
+	return s.used[res] < l.share[res] && l.used[res] < l.total[res]
+}
+
 // charge adds n, which may be negative, to what s holds.
 func (l *ledger) charge(s *source, res resource, n int) {
 	s.used[res] += n

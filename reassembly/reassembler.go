@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 
+	"sttwall/internal/checksum"
 	"sttwall/reason"
 )
 
@@ -15,6 +16,7 @@ type Reassembler struct {
 	now int64
 
 	keys       map[Key]*entry
+	last       *entry // of keys, that of the segment before; nil: none
 	frames     fifo
 	tombstones fifo
 	ledger     ledger
@@ -58,7 +60,7 @@ func New(c Config, sink Sink) (*Reassembler, error) {
 		keys:    make(map[Key]*entry),
 		ledger:  newLedger(&c),
 		buffers: Buffers{limit: c.Memory},
-		pool:    pool{maxIdleSpans: 4 * c.Packets},
+		pool:    newPool(&c),
 	}, nil
 }
 
@@ -114,7 +116,9 @@ func (r *Reassembler) Held() Stats {
 
 // advance moves the time on. Both lists are in the order of their times.
 func (r *Reassembler) advance(now int64) {
-	r.frame.Release()
+	if r.frame.Packets != nil {
+		r.frame.Release()
+	}
 	r.now = max(r.now, now)
 	for e := r.frames.head; e != nil && r.now-e.at >= r.timeout; e = r.frames.head {
 		r.drop(e, reason.FrameTimeout, nil)
@@ -131,14 +135,14 @@ func (r *Reassembler) add(s *Segment) *Frame {
 		// or was dropped under its key they have nothing.
 		return r.whole(s)
 	}
-	e := r.keys[s.key()]
+	e := r.find(s)
 	if e != nil && e.tombstone() {
 		r.refuse(s, e.why, true)
 		return nil
 	}
-	at := 0
+	var at place
 	if e != nil && why == reason.None {
-		at, why = e.fit(s)
+		at, why = e.fit(s, &r.pool)
 	}
 	switch {
 	case why != reason.None && e != nil:
@@ -156,18 +160,32 @@ func (r *Reassembler) add(s *Segment) *Frame {
 		if e = r.begin(s); e == nil {
 			return nil
 		}
-	case e.received+s.length() < e.length:
+	case e.received+s.length() < e.length && !r.ledger.fits(e.src, packets):
 		// The last packet of a frame needs no room: it is not held.
 		if !r.makeRoom(e.src, usage{packets: 1}, e, s) {
 			return nil
 		}
 	}
-	e.insert(at, s, r.pool.getNode())
+	e.insert(at, s, &r.pool)
 	r.ledger.charge(e.src, packets, 1)
 	if e.received < e.length {
 		return nil
 	}
 	return r.complete(e)
+}
+
+// find returns what is known of the key of s. Segments of one frame follow each
+// other most of the time.
+func (r *Reassembler) find(s *Segment) *entry {
+	k := s.key()
+	if e := r.last; e != nil && e.key == k {
+		return e
+	}
+	e := r.keys[k]
+	if e != nil {
+		r.last = e
+	}
+	return e
 }
 
 // whole makes a frame of a segment that is all of it, without a copy.
@@ -176,7 +194,7 @@ func (r *Reassembler) whole(s *Segment) *Frame {
 	r.frame = Frame{
 		Key: s.key(), SrcPort: s.SrcPort, DstPort: s.DstPort,
 		FrameLength: s.FrameLength, Data: s.Payload[:len(s.Payload):len(s.Payload)],
-		Packets: r.packets, First: r.now,
+		Packets: r.packets, First: r.now, Sum: s.Packet.Sum, Summed: s.Packet.Summed,
 	}
 	return &r.frame
 }
@@ -194,7 +212,7 @@ func (r *Reassembler) begin(s *Segment) *entry {
 	e := r.enter(s, src)
 	e.srcPort, e.dstPort, e.length = s.SrcPort, s.DstPort, s.FrameLength
 	e.buf = r.buffers.Get(s.FrameLength)
-	e.spans = r.pool.getSpans()
+	e.packets = r.pool.packets.get()
 	r.frames.push(e)
 	src.frames.push(e)
 	r.ledger.charge(src, memory, size)
@@ -228,27 +246,24 @@ func (r *Reassembler) makeRoom(src *source, need usage, e *entry, s *Segment) bo
 
 // complete hands out a frame all of whose bytes are there.
 func (r *Reassembler) complete(e *entry) *Frame {
-	r.collect(e, nil)
+	list := e.packets
+	if len(e.order) > 0 {
+		r.packets = e.inOrder(r.packets[:0])
+		list = r.packets
+	}
+	data := e.buf[:e.length:e.length]
+	if e.cut {
+		data = e.known(list)
+	}
 	r.frame = Frame{
 		Key: e.key, SrcPort: e.srcPort, DstPort: e.dstPort,
-		FrameLength: e.length, Data: e.known(), Packets: r.packets, First: e.at,
+		FrameLength: e.length, Data: data, Packets: list, First: e.at,
+		Sum: checksum.Fold(e.sum), Summed: !e.unsummed,
 	}
-	// The buffer is idle now, but not used before the next call.
+	// The buffer and the list are idle now, but not used before the next call.
 	r.release(e)
-	delete(r.keys, e.key)
-	r.pool.putEntry(e)
+	r.remove(e)
 	return &r.frame
-}
-
-// collect lists the packets of a frame and, if not nil, of s.
-func (r *Reassembler) collect(e *entry, s *Segment) {
-	r.packets = r.packets[:0]
-	for _, p := range e.spans {
-		r.packets = append(r.packets, p.node.Packet)
-	}
-	if s != nil {
-		r.packets = append(r.packets, s.packet())
-	}
 }
 
 // release gives back what a frame holds.
@@ -257,11 +272,18 @@ func (r *Reassembler) release(e *entry) {
 	e.src.frames.remove(e)
 	r.ledger.charge(e.src, memory, -cap(e.buf))
 	r.ledger.charge(e.src, frames, -1)
-	r.ledger.charge(e.src, packets, -len(e.spans))
-	for _, p := range e.spans {
-		r.pool.putNode(p.node)
-	}
+	r.ledger.charge(e.src, packets, -len(e.packets))
 	r.buffers.Put(e.buf)
-	r.pool.putSpans(e.spans)
-	e.buf, e.spans = nil, nil
+	r.pool.packets.put(e.packets)
+	r.pool.putOrder(e.order)
+	e.buf, e.packets, e.order = nil, nil, nil
+}
+
+// remove forgets a key.
+func (r *Reassembler) remove(e *entry) {
+	delete(r.keys, e.key)
+	if r.last == e {
+		r.last = nil
+	}
+	r.pool.putEntry(e)
 }

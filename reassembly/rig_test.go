@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"sttwall/internal/checksum"
 	"sttwall/reason"
 )
 
@@ -41,7 +42,7 @@ type rig struct {
 	c   Config
 	out []outcome // of the last call
 
-	pending map[uint64]bool // packets that went in and have not come out
+	pending map[uint64]bool // packets that went in and have not come out: whether their sum was given
 }
 
 func newRig(t testing.TB, c Config) *rig {
@@ -71,7 +72,7 @@ func (g *rig) Dropped(d *Dropped) {
 
 func (g *rig) settle(packets []Packet) {
 	for i := range packets {
-		if !g.pending[packets[i].ID] {
+		if _, in := g.pending[packets[i].ID]; !in {
 			g.t.Errorf("packet %d came out though it is not in", packets[i].ID)
 		}
 		delete(g.pending, packets[i].ID)
@@ -82,13 +83,18 @@ func (g *rig) settle(packets []Packet) {
 func (g *rig) add(now int64, s Segment) []outcome {
 	g.t.Helper()
 	g.out = nil
-	if g.pending[s.Packet.ID] {
+	if _, in := g.pending[s.Packet.ID]; in {
 		g.t.Fatalf("packet %d is in already", s.Packet.ID)
 	}
-	g.pending[s.Packet.ID] = true
+	// Of some packets nobody knows the sum.
+	if s.Packet.Summed = s.Packet.ID%16 != 0; s.Packet.Summed {
+		s.Packet.Sum = checksum.Sum(s.Payload)
+	}
+	g.pending[s.Packet.ID] = s.Packet.Summed
 	s.Payload = bytes.Clone(s.Payload)
 	f := g.r.Add(now, &s)
 	if f != nil {
+		g.checkSum(f)
 		g.settle(f.Packets)
 		g.checkFrame(f)
 		g.out = append(g.out, outcome{Key: f.Key, IDs: ids(f.Packets), Data: string(f.Data), First: f.First})
@@ -134,6 +140,20 @@ func (g *rig) checkFrame(f *Frame) {
 	}
 }
 
+// checkSum checks that the sum of the frame is that of its bytes.
+func (g *rig) checkSum(f *Frame) {
+	summed := true
+	for i := range f.Packets {
+		summed = summed && g.pending[f.Packets[i].ID]
+	}
+	if f.Summed != summed {
+		g.t.Errorf("frame %v: summed %v, want %v", f.Key, f.Summed, summed)
+	}
+	if want := checksum.Sum(f.Data); f.Summed && len(f.Data) == f.FrameLength && f.Sum != want {
+		g.t.Errorf("frame %v: sum %#x, want %#x", f.Key, f.Sum, want)
+	}
+}
+
 // audit counts anew what is held, and compares it with the accounts and the bounds.
 func (g *rig) audit() {
 	g.t.Helper()
@@ -150,19 +170,29 @@ func (g *rig) audit() {
 		u := bySource[e.src]
 		if e.tombstone() {
 			u[tombstones]++
-			if e.buf != nil || e.spans != nil {
+			if e.buf != nil || e.packets != nil || e.order != nil {
 				g.t.Errorf("the tombstone of %v holds memory", e.key)
 			}
 		} else {
 			u[frames]++
-			u[packets] += len(e.spans)
+			u[packets] += len(e.packets)
 			u[memory] += cap(e.buf)
-			held += len(e.spans)
-			received := 0
-			for i, p := range e.spans {
-				received += int(p.end - p.start)
-				if i > 0 && p.start < e.spans[i-1].end {
-					g.t.Errorf("%v: spans out of order: %v", e.key, e.spans)
+			held += len(e.packets)
+			received, end := 0, 0
+			list := e.inOrder(nil)
+			for _, p := range list {
+				received += p.Length
+				if p.Offset < end {
+					g.t.Errorf("%v: packets out of order: %v", e.key, list)
+				}
+				end = p.Offset + p.Length
+			}
+			if len(list) != len(e.packets) {
+				g.t.Errorf("%v: %d packets, %d in order", e.key, len(e.packets), len(list))
+			}
+			for i, r := range e.order {
+				if r.n < runLen/2 && i+1 < len(e.order) || r.n < 1 {
+					g.t.Errorf("%v: run %d of %d has %d spans", e.key, i, len(e.order), r.n)
 				}
 			}
 			if received != e.received || received >= e.length {

@@ -45,15 +45,27 @@ type Packet struct {
 	// it is more than the length of the segment's payload: then the kernel
 	// copied only a part of the packet.
 	Offset, Length int
-	// Header is the outer IP header and the segment header, as they came;
-	// the first HeaderLen bytes are valid.
-	Header    [60]byte
-	HeaderLen uint8
+	// FlowLabel, IPID, TTL, TOS and DontFragment are those of the outer IP
+	// header, see [stt.Outer]; HeaderLen is the length in bytes of that header
+	// and the segment header.
+	FlowLabel    uint32
+	IPID         uint16
+	TTL, TOS     uint8
+	HeaderLen    uint8
+	DontFragment bool
+	// Canonical: the segment header was as it would be written anew, see
+	// [stt.Segment.Canonical].
+	Canonical bool
 	// GSO: the packet is a super-segment that the kernel cuts up when it leaves.
 	GSO bool
 	// Unfinished: the checksum of a packet that is not cut up is still to be
 	// written by whatever sends it on.
 	Unfinished bool
+	// Sum is the sum of the payload, see [stt.Segment.Verify]. Valid iff Summed.
+	Summed bool
+	Sum    uint16
+
+	copied uint16 // bytes of the payload that are known
 }
 
 // Frame is a frame that is whole. It and all that it points to are valid until
@@ -72,6 +84,10 @@ type Frame struct {
 	Packets []Packet
 	// First is when the first of them came, in ns on the caller's clock.
 	First int64
+	// Sum is the one's complement sum of the frame, put together from those of its
+	// packets. Valid iff Summed: that of each was known.
+	Sum    uint16
+	Summed bool
 }
 
 // Release ends the use of f. It may be called more than once, and is called
@@ -119,7 +135,7 @@ func (s *Segment) whole() bool { return s.Offset == 0 && s.length() == s.FrameLe
 // packet returns the packet as it is kept.
 func (s *Segment) packet() Packet {
 	p := s.Packet
-	p.Offset, p.Length = s.Offset, s.length()
+	p.Offset, p.Length, p.copied = s.Offset, s.length(), uint16(len(s.Payload))
 	return p
 }
 
