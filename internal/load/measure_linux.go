@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Result is what came of a [Lab.Measure].
@@ -18,6 +20,11 @@ type Result struct {
 	// Busy is how many CPUs were busy, by CPU, 0 to 1 each. The source keeps its own
 	// CPU busy.
 	Busy []float64
+	// Process is the processor time a packet of the processes in the firewall's
+	// namespace; Source that of the source's thread, which is also where the packets
+	// are forwarded if no queue is in their way. Neither grows when other programs
+	// take their share of a CPU.
+	Process, Source time.Duration
 	// Elapsed is how long it took.
 	Elapsed time.Duration
 }
@@ -63,7 +70,7 @@ func (l *Lab) Open(ctx context.Context, t Traffic) error {
 		l.pace(0)
 		stop := make(chan struct{})
 		errs := make(chan error, 1)
-		go func() { errs <- l.runSource(src, s, stop) }()
+		go func() { errs <- l.runSource(src, s, stop, nil) }()
 		err = l.arrived(ctx, sent+uint64(flows-l.opened[t.Inner]))
 		close(stop)
 		if err := errors.Join(err, <-errs, src.close()); err != nil {
@@ -100,8 +107,9 @@ func (l *Lab) pace(gap time.Duration) {
 	l.board.word(boardDue).Store(0)
 }
 
-// runSource has it run until stop is closed, on its CPU.
-func (l *Lab) runSource(src *source, s step, stop <-chan struct{}) error {
+// runSource has it run until stop is closed, on its CPU. thread is told the file of its
+// processor time, if it is not nil.
+func (l *Lab) runSource(src *source, s step, stop <-chan struct{}, thread chan<- string) error {
 	from := l.sides[0]
 	if s.back() {
 		from = l.sides[1]
@@ -109,6 +117,9 @@ func (l *Lab) runSource(src *source, s step, stop <-chan struct{}) error {
 	return inNamespace(l.firewall, func() error {
 		if err := pin(l.config.CPU); err != nil {
 			return err
+		}
+		if thread != nil {
+			thread <- fmt.Sprintf("/proc/self/task/%d/schedstat", unix.Gettid())
 		}
 		for {
 			select {
@@ -161,37 +172,82 @@ func (l *Lab) flow(ctx context.Context, t Traffic, duration, gap time.Duration) 
 		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, src.close()) }()
-	sent, seen := l.board.word(boardSent).Load(), l.board.sum(seenPackets)
 	// What an earlier run lost is not on its way any more.
-	l.board.word(boardSent).Store(seen)
-	sent = seen
+	sent := l.board.sum(seenPackets)
+	l.board.word(boardSent).Store(sent)
 	l.pace(gap)
 	l.board.word(boardLimit).Store(math.MaxUint64)
-	stop := make(chan struct{})
+	stop, thread := make(chan struct{}), make(chan string, 1)
 	errs := make(chan error, 1)
-	go func() { errs <- l.runSource(src, stepData, stop) }()
+	go func() { errs <- l.runSource(src, stepData, stop, thread) }()
 
-	err = wait(ctx, duration/10) // until it runs
-	busy, busyErr := readBusy()
-	began, packetsBefore, bytesBefore := time.Now(), l.board.sum(seenPackets), l.board.sum(seenBytes)
-	if err == nil {
-		err = wait(ctx, duration)
-	}
-	packetsAfter, bytesAfter := l.board.sum(seenPackets), l.board.sum(seenBytes)
-	r.Elapsed = time.Since(began)
-	after, afterErr := readBusy()
+	r, err = l.sample(ctx, duration, thread)
 	l.board.word(boardLimit).Store(0)
 	close(stop)
-	if err := errors.Join(err, <-errs, busyErr, afterErr); err != nil {
+	if err := errors.Join(err, <-errs); err != nil {
 		return Result{}, err
 	}
-	r.Busy = after.since(busy)
-	r.PPS = float64(packetsAfter-packetsBefore) / r.Elapsed.Seconds()
-	r.Gbps = float64(bytesAfter-bytesBefore) * 8 / r.Elapsed.Seconds() / 1e9
 	end := l.board.word(boardSent).Load()
 	r.Packets = end - sent
 	if l.arrived(ctx, end) != nil {
 		r.Lost = end - l.board.sum(seenPackets)
 	}
 	return r, ctx.Err()
+}
+
+// sample looks at the sinks before and after a time.
+func (l *Lab) sample(ctx context.Context, duration time.Duration, thread <-chan string) (r Result, err error) {
+	if err := wait(ctx, duration/10); err != nil { // until it runs
+		return r, err
+	}
+	var source string
+	select {
+	case source = <-thread:
+	default: // it could not start: it says why itself
+		return r, nil
+	}
+	before, err := l.look(source)
+	if err != nil {
+		return r, err
+	}
+	if err := wait(ctx, duration); err != nil {
+		return r, err
+	}
+	after, err := l.look(source)
+	if err != nil {
+		return r, err
+	}
+	r.Elapsed = after.at.Sub(before.at)
+	packets := after.packets - before.packets
+	r.PPS = float64(packets) / r.Elapsed.Seconds()
+	r.Gbps = float64(after.bytes-before.bytes) * 8 / r.Elapsed.Seconds() / 1e9
+	r.Busy = after.busy.since(before.busy)
+	if packets > 0 {
+		r.Process = after.process.since(before.process) / time.Duration(packets)
+		r.Source = (after.source - before.source) / time.Duration(packets)
+	}
+	return r, nil
+}
+
+// reading is what was counted at a moment.
+type reading struct {
+	at             time.Time
+	packets, bytes uint64
+	busy           busy
+	process        processTime
+	source         time.Duration
+}
+
+func (l *Lab) look(source string) (r reading, err error) {
+	if r.process, err = l.processTime(); err != nil {
+		return r, err
+	}
+	if r.source, err = schedstat(source); err != nil {
+		return r, err
+	}
+	if r.busy, err = readBusy(); err != nil {
+		return r, err
+	}
+	r.packets, r.bytes, r.at = l.board.sum(seenPackets), l.board.sum(seenBytes), time.Now()
+	return r, nil
 }

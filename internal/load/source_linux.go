@@ -85,22 +85,25 @@ func sourceProgram(b *board, heads *ebpf.Map, c sourceConfig) asm.Instructions {
 		asm.Add.Imm(asm.R3, length),
 		asm.JGT.Reg(asm.R3, asm.R2, "drop"),
 
-		// At the limit?
+		// At the limit? Then no other frame begins.
 		asm.LoadMapValue(asm.R9, b.bpf.FD(), 0),
 		asm.LoadMem(asm.R1, asm.R9, boardSent, asm.DWord),
+		asm.LoadMem(asm.R3, asm.R9, boardPiece, asm.Word),
+		asm.JNE.Imm(asm.R3, 0, "below"),
 		asm.LoadMem(asm.R2, asm.R9, boardLimit, asm.DWord),
 		asm.JGE.Reg(asm.R1, asm.R2, "drop"),
+		asm.Mov.Reg(asm.R3, asm.R1).WithSymbol("below"),
 	}
 	// Is the window full?
 	for cpu := range b.cpus {
 		p = append(p,
 			asm.LoadMem(asm.R2, asm.R9, int16(boardSeen+cpu*seenLine+seenPackets), asm.DWord),
-			asm.Sub.Reg(asm.R1, asm.R2),
+			asm.Sub.Reg(asm.R3, asm.R2),
 		)
 	}
 	p = append(p,
 		asm.LoadMem(asm.R2, asm.R9, boardWindow, asm.DWord),
-		asm.JSGE.Reg(asm.R1, asm.R2, "drop"),
+		asm.JSGE.Reg(asm.R3, asm.R2, "drop"),
 
 		// Is a packet due?
 		asm.LoadMem(asm.R7, asm.R9, boardGap, asm.DWord),

@@ -168,11 +168,11 @@ const (
 	portBits   = 14
 )
 
-// OuterLeft and OuterRight are the tunnel endpoints; clients are behind the left one.
-func OuterLeft() netip.Addr { return outerLeft }
-
-// OuterRight: see [OuterLeft].
-func OuterRight() netip.Addr { return outerRight }
+// Endpoints returns the addresses of the two tunnel endpoints, as prefixes. Clients are
+// behind the first.
+func Endpoints() []netip.Prefix {
+	return []netip.Prefix{netip.PrefixFrom(outerLeft, 32), netip.PrefixFrom(outerRight, 32)}
+}
 
 // frames returns the Ethernet frames that the source sends in turn for flow 0 with
 // frame ID 0: those of one STT frame, or of several with their segments shuffled.
