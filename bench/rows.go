@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// Row is one line of the result.
+type Row struct {
+	Variant string `json:"variant"`
+	Packet  string `json:"packet"`
+	Queues  int    `json:"queues"`
+	Flows   int    `json:"flows"`
+	// PPS is packets a second; Gbps that of their outer IP packets in Gbit/s.
+	PPS  float64 `json:"pps"`
+	Gbps float64 `json:"gbps"`
+	// Ratio is that of forwarding in the same round. Each of the three is a median.
+	Ratio float64 `json:"ratio"`
+	// Lost is how many packets were lost in all rounds.
+	Lost uint64 `json:"lost"`
+	// CPU is how many CPUs the whole machine kept busy beside the source's.
+	CPU float64 `json:"cpu"`
+	// Time is the processor time that a packet took of the variant's processes, in
+	// nanoseconds; of forward, what it took of the source.
+	Time float64 `json:"ns"`
+	// SystemCalls is how many a packet the process made, where it says so.
+	SystemCalls float64 `json:"system_calls,omitempty"`
+	// Window is how many packets were on their way at most.
+	Window int `json:"window"`
+	// Latency is in microseconds at half of this variant's throughput; missing where
+	// it was not measured.
+	Latency *Latency `json:"latency,omitempty"`
+	// Error says why there are no figures.
+	Error string `json:"error,omitempty"`
+}
+
+// Latency is what quantiles a packet took from source to sink, in microseconds.
+type Latency struct {
+	PPS  float64 `json:"pps"` // the load
+	P50  float64 `json:"p50_us"`
+	P99  float64 `json:"p99_us"`
+	P999 float64 `json:"p999_us"`
+}
+
+// median is the middle of a list; of an even number the mean of both.
+func median(list []float64) float64 {
+	if len(list) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(list))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
+
+// writeJSON writes one object a line.
+func writeJSON(w io.Writer, rows []Row) error {
+	e := json.NewEncoder(w)
+	for _, r := range rows {
+		if err := e.Encode(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeTable writes the rows for people, a table for each cell.
+func writeTable(w io.Writer, rows []Row) error {
+	for len(rows) > 0 {
+		n := 1
+		for n < len(rows) && rows[n].cell() == rows[0].cell() {
+			n++
+		}
+		fmt.Fprintf(w, "\n%s\n", rows[0].cell())
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintln(t, "variant\tkpps\tGbit/s\tof forward\tlost\tns/packet\tCPUs\tcalls/packet\tp50 us\tp99\tp99.9\t")
+		for _, r := range rows[:n] {
+			if r.Error != "" {
+				fmt.Fprintf(t, "%s\t%s\t\n", r.Variant, r.Error)
+				continue
+			}
+			fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%.3f\t%d\t%.0f\t%.2f\t%s\t%s\t\n", r.Variant, r.PPS/1e3, r.Gbps, r.Ratio, r.Lost, r.Time, r.CPU,
+				orDash(r.SystemCalls), r.Latency.columns())
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+func (r Row) cell() string {
+	return fmt.Sprintf("packet %s, %d queue(s), %d flow(s)", r.Packet, r.Queues, r.Flows)
+}
+
+func orDash(f float64) string {
+	if f == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.3f", f)
+}
+
+func (l *Latency) columns() string {
+	if l == nil {
+		return strings.Repeat("-\t", 2) + "-"
+	}
+	return fmt.Sprintf("%.1f\t%.1f\t%.1f", l.P50, l.P99, l.P999)
+}
