@@ -43,7 +43,6 @@ type Lab struct {
 	ready    [2]link.Link
 
 	opened [2]int // by Inner: flows that are established
-	timed  *ebpf.Map
 }
 
 // NewLab makes the namespaces, links and sinks. It needs root: BPF is closed to user
@@ -186,9 +185,6 @@ func (l *Lab) Close() error {
 		if s.ns >= 0 {
 			errs = append(errs, s.ns.Close())
 		}
-	}
-	if l.timed != nil {
-		errs = append(errs, l.timed.Close())
 	}
 	if l.receive != nil {
 		errs = append(errs, l.receive.Close())

@@ -34,3 +34,14 @@ func TestWhatIsSentArrives(t *testing.T) {
 		}
 	}
 }
+
+func TestLat(t *testing.T) {
+	l := newTestLab(t, LabConfig{})
+	for _, traffic := range []Traffic{{}, {Packet: Full1500}, {Packet: Segments45}, {Flows: 1000}} {
+		r, err := l.Latency(t.Context(), traffic, 200000, 300*time.Millisecond)
+		t.Logf("%+v: %+v %v %v %v %v %d %d", traffic, r.Result, err, r.Times.Quantile(.5), r.Times.Quantile(.99), r.Times.Quantile(.999), r.Wrong, r.Times.Count())
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

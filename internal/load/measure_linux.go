@@ -33,8 +33,6 @@ type Result struct {
 const (
 	drainBound = 2 * time.Second
 	drainLook  = time.Millisecond
-	// stallBound is how long the sink may see nothing while packets are on their way.
-	stallBound = time.Second
 	// runTimes is how often the source's program runs in one system call: some
 	// hundredths of a second.
 	runTimes = 1 << 18
@@ -92,7 +90,7 @@ func (l *Lab) source(t Traffic, s step, stamp bool) (*source, error) {
 	}
 	batch := l.config.Batch
 	if stamp {
-		batch = 1 // none waits for another one
+		batch = 1 // none waits for the next one
 	}
 	for _, at := range []int{boardHead, boardPiece, boardFlow} {
 		l.board.half(at).Store(0)
@@ -104,7 +102,10 @@ func (l *Lab) source(t Traffic, s step, stamp bool) (*source, error) {
 func (l *Lab) pace(gap time.Duration) {
 	l.board.word(boardWindow).Store(uint64(l.config.Window))
 	l.board.word(boardGap).Store(uint64(gap))
-	l.board.word(boardDue).Store(0)
+	var now unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) == nil { // the clock of bpf_ktime_get_ns
+		l.board.word(boardDue).Store(uint64(now.Nano()))
+	}
 }
 
 // runSource has it run until stop is closed, on its CPU. thread is told the file of its
@@ -165,9 +166,10 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// flow sends data for a time. gap 0 is as fast as can be.
+// flow sends data for a time: with a gap between packets, and the time in each, or as
+// fast as can be if that is 0.
 func (l *Lab) flow(ctx context.Context, t Traffic, duration, gap time.Duration) (r Result, err error) {
-	src, err := l.source(t, stepData, l.timed != nil)
+	src, err := l.source(t, stepData, gap != 0)
 	if err != nil {
 		return Result{}, err
 	}
