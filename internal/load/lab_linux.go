@@ -22,6 +22,8 @@ type LabConfig struct {
 	Batch int
 	// CPU is where the source runs.
 	CPU int
+	// Ends says who talks.
+	Ends Ends
 }
 
 const (
@@ -57,11 +59,15 @@ func NewLab(c LabConfig) (*Lab, error) {
 	if c.Batch < 1 || c.Batch > 256 {
 		return nil, fmt.Errorf("load: batch of %d packets: 1 to 256", c.Batch)
 	}
+	var err error
+	if c.Ends, err = c.Ends.withDefaults(); err != nil {
+		return nil, err
+	}
 	l := &Lab{config: c, firewall: -1, sides: [2]*side{{
-		name: "left", outer: outerLeft.AsSlice(), router: []byte{10, 48, 1, 254},
+		name: "left", outer: c.Ends.Left.AsSlice(), router: []byte{169, 254, 48, 1},
 		mac: [6]byte{2, 0x48, 0, 0, 1, 1}, routerMAC: [6]byte{2, 0x48, 0, 0, 1, 0xfe}, ns: -1,
 	}, {
-		name: "right", outer: outerRight.AsSlice(), router: []byte{10, 48, 2, 254},
+		name: "right", outer: c.Ends.Right.AsSlice(), router: []byte{169, 254, 48, 2},
 		mac: [6]byte{2, 0x48, 0, 0, 2, 1}, routerMAC: [6]byte{2, 0x48, 0, 0, 2, 0xfe}, ns: -1,
 	}}}
 	if err := l.build(); err != nil {
@@ -143,7 +149,7 @@ func (l *Lab) attachSinks(histogram *ebpf.Map) error {
 					return err
 				}
 			}
-			l.sinks[i], err = newSink(l.board, histogram, s.end)
+			l.sinks[i], err = newSink(l.board, sinkConfig{histogram, s.end, l.config.Ends.Port})
 			return err
 		}); err != nil {
 			return err

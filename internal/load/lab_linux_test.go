@@ -1,6 +1,7 @@
 package load
 
 import (
+	"net/netip"
 	"os"
 	"testing"
 	"time"
@@ -35,13 +36,16 @@ func TestWhatIsSentArrives(t *testing.T) {
 	}
 }
 
-func TestLat(t *testing.T) {
-	l := newTestLab(t, LabConfig{})
-	for _, traffic := range []Traffic{{}, {Packet: Full1500}, {Packet: Segments45}, {Flows: 1000}} {
-		r, err := l.Latency(t.Context(), traffic, 200000, 300*time.Millisecond)
-		t.Logf("%+v: %+v %v %v %v %v %d %d", traffic, r.Result, err, r.Times.Quantile(.5), r.Times.Quantile(.99), r.Times.Quantile(.999), r.Wrong, r.Times.Count())
-		if err != nil {
-			t.Fatal(err)
-		}
+func TestTheEndsAreThoseThatAreAskedFor(t *testing.T) {
+	l := newTestLab(t, LabConfig{Ends: Ends{
+		Left: netip.MustParseAddr("10.47.0.1"), Right: netip.MustParseAddr("10.47.0.2"), Port: 7472, ContextID: 1 << 40, Back: 2 << 40,
+		Client: netip.MustParseAddr("203.0.113.9"), Server: netip.MustParseAddr("10.1.0.10"), ServerPort: 8443,
+	}})
+	r, err := l.Measure(t.Context(), Traffic{Flows: 3 << portBits}, 50*time.Millisecond)
+	if err != nil || r.Packets == 0 || r.Lost != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := l.Measure(t.Context(), Traffic{Flows: MaxFlows + 1}, time.Millisecond); err == nil {
+		t.Error("more flows than there are")
 	}
 }

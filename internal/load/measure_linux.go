@@ -54,6 +54,9 @@ func (l *Lab) Open(ctx context.Context, t Traffic) error {
 		return err
 	}
 	flows := max(t.Flows, 1)
+	if err := l.config.Ends.checkFlows(flows); err != nil {
+		return err
+	}
 	for _, s := range opening(t.Inner) {
 		if l.opened[t.Inner] >= flows {
 			return nil
@@ -84,7 +87,7 @@ func (l *Lab) source(t Traffic, s step, stamp bool) (*source, error) {
 	if s.back() {
 		from = l.sides[1]
 	}
-	list, err := frames(t, s, from.routerMAC, from.mac)
+	list, err := frames(&l.config.Ends, t, s, from.routerMAC, from.mac)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +98,7 @@ func (l *Lab) source(t Traffic, s step, stamp bool) (*source, error) {
 	for _, at := range []int{boardHead, boardPiece, boardFlow} {
 		l.board.half(at).Store(0)
 	}
-	return newSource(l.board, sourceConfig{traffic: t, step: s, frames: list, stamp: stamp, batch: uint32(batch)})
+	return newSource(l.board, sourceConfig{traffic: t, step: s, clientLow: l.config.Ends.clientLow(), frames: list, stamp: stamp, batch: uint32(batch)})
 }
 
 // pace has the source send a packet every gap; 0 is as fast as the window allows.

@@ -114,6 +114,12 @@ func (s *side) build() error {
 	if err := neighbour(near, s.outer, s.mac); err != nil {
 		return err
 	}
+	// The two endpoints may be in one network: each has a route of its own.
+	if err := netlink.RouteAdd(&netlink.Route{
+		LinkIndex: near, Dst: &net.IPNet{IP: s.outer, Mask: net.CIDRMask(32, 32)}, Scope: netlink.SCOPE_LINK,
+	}); err != nil {
+		return fmt.Errorf("load: link %s: route to %v: %w", s.name, s.outer, err)
+	}
 	return inNamespace(s.ns, func() error {
 		s.end, err = raise(endName, s.outer)
 		return err
@@ -126,7 +132,7 @@ func raise(name string, ip net.IP) (ifindex int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("load: link %s: %w", name, err)
 	}
-	if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: net.CIDRMask(24, 32)}}); err != nil {
+	if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: net.CIDRMask(32, 32)}}); err != nil {
 		return 0, fmt.Errorf("load: link %s: address %v: %w", name, ip, err)
 	}
 	if err := netlink.LinkSetUp(l); err != nil {

@@ -7,8 +7,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
-
-	"sttwall/stt"
 )
 
 // sink counts the STT packets that come in on an interface, and drops them before the
@@ -19,16 +17,22 @@ type sink struct {
 	link    link.Link
 }
 
-// newSink attaches one to an interface in the calling thread's namespace. histogram is
-// nil for none.
-func newSink(b *board, histogram *ebpf.Map, ifindex int) (*sink, error) {
+// sinkConfig says what a sink counts, on an interface in the calling thread's namespace.
+type sinkConfig struct {
+	histogram *ebpf.Map // nil for none
+	ifindex   int
+	port      uint16 // of the tunnel
+}
+
+// newSink attaches one.
+func newSink(b *board, c sinkConfig) (*sink, error) {
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "load_sink", Type: ebpf.SchedCLS, License: "GPL", Instructions: sinkProgram(b, histogram),
+		Name: "load_sink", Type: ebpf.SchedCLS, License: "GPL", Instructions: sinkProgram(b, c),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load: sink: %w", err)
 	}
-	l, err := link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: program, Attach: ebpf.AttachTCXIngress})
+	l, err := link.AttachTCX(link.TCXOptions{Interface: c.ifindex, Program: program, Attach: ebpf.AttachTCXIngress})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("load: sink: attach: %w", err), program.Close())
 	}
@@ -45,8 +49,8 @@ const (
 )
 
 // sinkProgram writes the program. R6 is its context, R7 this CPU's line of the board.
-func sinkProgram(b *board, histogram *ebpf.Map) asm.Instructions {
-	port := int32(stt.Port>>8 | stt.Port&0xff<<8) // as a halfword lies in memory
+func sinkProgram(b *board, c sinkConfig) asm.Instructions {
+	port := int32(c.port>>8 | c.port&0xff<<8) // as a halfword lies in memory
 	p := asm.Instructions{
 		// Anything but STT is none of ours.
 		asm.Mov.Reg(asm.R6, asm.R1),
@@ -66,8 +70,8 @@ func sinkProgram(b *board, histogram *ebpf.Map) asm.Instructions {
 		asm.LoadMapValue(asm.R7, b.bpf.FD(), boardSeen),
 		asm.Add.Reg(asm.R7, asm.R0),
 	}
-	if histogram != nil {
-		p = append(p, stampProgram(histogram)...)
+	if c.histogram != nil {
+		p = append(p, stampProgram(c.histogram)...)
 	}
 	return append(p,
 		asm.LoadMem(asm.R1, asm.R6, skbLen, asm.Word),

@@ -27,9 +27,11 @@ type source struct {
 type sourceConfig struct {
 	traffic Traffic
 	step    step
-	frames  [][]byte // what frames returned
-	stamp   bool     // write the time into the end of each packet
-	batch   uint32   // packets given to the stack at a time
+	// clientLow is what the address of flow 0's client ends in.
+	clientLow uint16
+	frames    [][]byte // what frames returned
+	stamp     bool     // write the time into the end of each packet
+	batch     uint32   // packets given to the stack at a time
 }
 
 func newSource(b *board, c sourceConfig) (_ *source, err error) {
@@ -232,7 +234,7 @@ func mendInner(c sourceConfig) asm.Instructions {
 		asm.Mov.Reg(asm.R3, asm.R7),
 		asm.RSh.Imm(asm.R3, portBits),
 		asm.Mov.Reg(asm.R1, asm.R3),
-		asm.Add.Imm(asm.R1, 1), // the address of flow 0 ends in 0.1
+		asm.Add.Imm(asm.R1, int32(c.clientLow)),
 		asm.HostTo(asm.BE, asm.R1, asm.Half),
 		asm.StoreMem(asm.R6, address, asm.R1, asm.Half),
 		asm.HostTo(asm.BE, asm.R3, asm.Half),

@@ -145,22 +145,10 @@ func opening(i Inner) []step {
 	return []step{stepSYN, stepSYNACK, stepACK}
 }
 
-// What is the same in all traffic. Inner addresses and ports of the client end in
-// the number of the flow.
-var (
-	outerLeft   = netip.MustParseAddr("10.48.1.1")
-	outerRight  = netip.MustParseAddr("10.48.2.1")
-	innerClient = netip.MustParseAddr("10.10.0.1")
-	innerServer = netip.MustParseAddr("10.20.0.1")
-
-	macClient = [6]byte{0x02, 0, 0, 0, 0, 0x0a}
-	macServer = [6]byte{0x02, 0, 0, 0, 0, 0x0b}
-)
-
 const (
-	// ContextID is the tenant of all traffic.
+	// ContextID is the tenant of all traffic, unless [Ends] say otherwise.
 	ContextID = 100
-	// ServerPort is the inner destination port of the clients, TCP or UDP.
+	// ServerPort is the inner destination port of the clients, TCP or UDP, likewise.
 	ServerPort = 443
 
 	clientPort = 0x8000 // and the low 14 bits of the flow
@@ -169,24 +157,26 @@ const (
 )
 
 // Endpoints returns the addresses of the two tunnel endpoints, as prefixes. Clients are
-// behind the first.
+// behind the first. [Ends] can name others.
 func Endpoints() []netip.Prefix {
-	return []netip.Prefix{netip.PrefixFrom(outerLeft, 32), netip.PrefixFrom(outerRight, 32)}
+	e := DefaultEnds()
+	return []netip.Prefix{netip.PrefixFrom(e.Left, 32), netip.PrefixFrom(e.Right, 32)}
 }
 
 // frames returns the Ethernet frames that the source sends in turn for flow 0 with
 // frame ID 0: those of one STT frame, or of several with their segments shuffled.
 // destination and source are the outer MAC addresses.
-func frames(t Traffic, s step, destination, source [6]byte) ([][]byte, error) {
+func frames(e *Ends, t Traffic, s step, destination, source [6]byte) ([][]byte, error) {
 	sh := packets[t.Packet]
-	inner := innerFrame(t, s, sh)
+	inner := innerFrame(e, t, s, sh)
 	path := stt.Path{
-		Src: outerLeft, Dst: outerRight, SrcPort: tunnelPort, DstPort: stt.Port, TTL: 64, DontFragment: true,
+		Src: e.Left, Dst: e.Right, SrcPort: tunnelPort, DstPort: e.Port, TTL: 64, DontFragment: true,
 	}
+	header := stt.FrameHeader{ContextID: e.ContextID}
 	if s.back() {
 		path.Src, path.Dst = path.Dst, path.Src
+		header.ContextID = e.Back
 	}
-	header := stt.FrameHeader{ContextID: ContextID}
 	frame := append(stt.AppendFrameHeader(nil, &header), inner...)
 	sum, mtu := stt.ChecksumFull, outerLen+sh.payload
 	if t.Packet == GSO64K && s == stepData {
@@ -220,18 +210,18 @@ func shuffled(list [][]byte) [][]byte {
 }
 
 // innerFrame returns the inner Ethernet frame of flow 0.
-func innerFrame(t Traffic, s step, sh shape) []byte {
+func innerFrame(e *Ends, t Traffic, s step, sh shape) []byte {
 	length := headLen - innerOffset // what opens a TCP flow has no payload
 	if s == stepData {
 		length = sh.segments*sh.payload - stt.FrameHeaderLen
 	}
-	source, destination := innerClient, innerServer
-	sourcePort, destinationPort := uint16(clientPort), uint16(ServerPort)
-	b := append(append([]byte(nil), macServer[:]...), macClient[:]...)
+	source, destination := e.Client, e.Server
+	sourcePort, destinationPort := uint16(clientPort), e.ServerPort
+	b := append(append([]byte(nil), e.ServerMAC[:]...), e.ClientMAC[:]...)
 	if s.back() {
 		source, destination = destination, source
 		sourcePort, destinationPort = destinationPort, sourcePort
-		b = append(append([]byte(nil), macClient[:]...), macServer[:]...)
+		b = append(append([]byte(nil), e.ClientMAC[:]...), e.ServerMAC[:]...)
 	}
 	b = append(b, 0x08, 0x00)
 	protocol := uint8(6)
