@@ -24,6 +24,8 @@ type LabConfig struct {
 	CPU int
 	// Ends says who talks.
 	Ends Ends
+	// Own: what is under test runs in this process; see [Result.Process].
+	Own bool
 }
 
 const (

@@ -244,7 +244,7 @@ type reading struct {
 }
 
 func (l *Lab) look(source string) (r reading, err error) {
-	if r.process, err = l.processTime(); err != nil {
+	if r.process, err = l.processTime(source); err != nil {
 		return r, err
 	}
 	if r.source, err = schedstat(source); err != nil {

@@ -19,8 +19,16 @@ import (
 // in. What the kernel does for a packet on their behalf is in it.
 type processTime map[string]time.Duration
 
-// processTime reads it.
-func (l *Lab) processTime() (processTime, error) {
+// processTime reads it. source is the file of the source's thread, which is not part of
+// it. Threads of this process count if [LabConfig.Own] says so.
+func (l *Lab) processTime(source string) (processTime, error) {
+	times := processTime{}
+	if l.config.Own {
+		if err := times.read("/proc/self/"); err != nil {
+			return nil, err
+		}
+		delete(times, source)
+	}
 	var own unix.Stat_t
 	if err := unix.Fstat(int(l.firewall), &own); err != nil {
 		return nil, fmt.Errorf("load: firewall's namespace: %w", err)
@@ -29,23 +37,30 @@ func (l *Lab) processTime() (processTime, error) {
 	if err != nil {
 		return nil, err
 	}
-	times := processTime{}
 	for _, path := range all {
 		var st unix.Stat_t
 		if unix.Stat(path, &st) != nil || st.Ino != own.Ino || st.Dev != own.Dev {
 			continue // or it has ended
 		}
-		tasks, err := filepath.Glob(strings.TrimSuffix(path, "ns/net") + "task/[0-9]*/schedstat")
-		if err != nil {
+		if err := times.read(strings.TrimSuffix(path, "ns/net")); err != nil {
 			return nil, err
-		}
-		for _, task := range tasks {
-			if times[task], err = schedstat(task); err != nil && !ended(err) {
-				return nil, err
-			}
 		}
 	}
 	return times, nil
+}
+
+// read adds the threads of a process, whose directory in /proc it is told.
+func (t processTime) read(dir string) error {
+	tasks, err := filepath.Glob(dir + "task/[0-9]*/schedstat")
+	if err != nil {
+		return err
+	}
+	for _, task := range tasks {
+		if t[task], err = schedstat(task); err != nil && !ended(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 func ended(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) }
