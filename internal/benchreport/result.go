@@ -49,12 +49,12 @@ type Sample struct {
 	// super-segment counts as one packet.
 	Packets, Bytes uint64
 	Elapsed        time.Duration
-	// CPU is the processor time of the whole process in it, the making of the packets
-	// included, which is the same for all ways. Workers is that of the queues' threads
-	// alone.
-	CPU, Workers time.Duration
-	// Lost packets were sent and did not leave.
-	Lost uint64
+	// Sent packets, of which Lost did not leave. They are more than Packets: those
+	// before and behind Elapsed are among them.
+	Sent, Lost uint64
+	// CPU is the processor time for those that were sent, of all threads but the packet
+	// source's.
+	CPU time.Duration
 	// Latency is nil where it was not measured.
 	Latency *Latency
 }
@@ -100,10 +100,10 @@ type Row struct {
 	OfAccept float64 `json:"ratio_accept"`
 	// Latency is nil where it was not measured.
 	Latency *Latency `json:"latency,omitempty"`
-	// CPU and Workers are processor time a packet in ns; see [Sample].
-	CPU     float64 `json:"cpu_ns"`
-	Workers float64 `json:"worker_cpu_ns"`
-	Lost    uint64  `json:"lost"` // in all rounds
+	// CPU is the processor time of the firewall's threads a packet in ns; 0 where there are
+	// none.
+	CPU  float64 `json:"cpu_ns"`
+	Lost uint64  `json:"lost"` // in all rounds
 }
 
 // Result is a whole benchmark.
@@ -166,11 +166,9 @@ func row(samples []Sample) Row {
 	rates := each((*Sample).rate)
 	r.PPS, r.Slowest, r.Fastest = median(rates), slices.Min(rates), slices.Max(rates)
 	r.Gbps = median(each(func(s *Sample) float64 { return float64(s.Bytes) * 8 / s.Elapsed.Seconds() / 1e9 }))
-	perPacket := func(d func(*Sample) time.Duration) float64 {
-		return median(each(func(s *Sample) float64 { return float64(d(s)) / float64(max(1, s.Packets)) }))
+	if r.Way != Forward { // which has the kernel alone
+		r.CPU = median(each(func(s *Sample) float64 { return float64(s.CPU) / float64(max(1, s.Sent)) }))
 	}
-	r.CPU = perPacket(func(s *Sample) time.Duration { return s.CPU })
-	r.Workers = perPacket(func(s *Sample) time.Duration { return s.Workers })
 	var p50, p99, p999 []time.Duration
 	for i := range samples {
 		r.Lost += samples[i].Lost

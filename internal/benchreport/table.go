@@ -15,7 +15,7 @@ const head = "                packets/s  Gbit/s of fwd of acc     p50     p99   
 // legend says what the columns are.
 const legend = `of fwd: of forwarding without a queue. of acc: of a queue whose worker accepts
 everything: the limit of user space. p50, p99, p99.9: latency at half the load.
-CPU: time a packet of all threads here, the packet source included.
+CPU: time of the firewall's threads for a packet.
 `
 
 // Write writes the result for people, at most 80 columns wide unless names are longer.
@@ -54,8 +54,12 @@ func (r *Row) line() string {
 	if l := r.Latency; l != nil {
 		p50, p99, p999 = timeText(l.P50), timeText(l.P99), timeText(l.P999)
 	}
+	cpu := "-"
+	if r.CPU > 0 {
+		cpu = timeText(time.Duration(r.CPU))
+	}
 	return fmt.Sprintf("  %-11s %11s %7s %6s %6s %7s %7s %7s %7s", r.Way, thousands(r.PPS), digits(r.Gbps),
-		share(r.Ratio), ofAccept, p50, p99, p999, timeText(time.Duration(r.CPU)))
+		share(r.Ratio), ofAccept, p50, p99, p999, cpu)
 }
 
 // Finding says in a sentence what the rows come to: what the rules cost of what is
