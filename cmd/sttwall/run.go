@@ -20,8 +20,6 @@ import (
 	"sttwall/internal/vitals"
 	"sttwall/nfq"
 	"sttwall/policy"
-	"sttwall/suggest"
-	"sttwall/tap"
 	"sttwall/temporary"
 )
 
@@ -130,23 +128,18 @@ type runConfig struct {
 
 // run runs the firewall until ctx ends.
 func run(ctx context.Context, c runConfig) error {
-	watch := newReporter(c.log)
-	feed, recent, taps := new(control.Feed), control.NewRecent(), new(tap.Taps)
 	var inline *nfq.Inline
-	audited := suggest.NewWatch(func() *policy.Policy { return inline.Shared().Policy() }, time.Now())
+	told := newObservers(c.log, func() *policy.Policy { return inline.Shared().Policy() })
+	watch, feed, recent, taps, audited := told.watch, told.feed, told.recent, told.taps, told.audited
 	events, err := openEventLog(c.events, func() []control.Drop { return vitals.Drops(inline) })
 	if err != nil {
 		return err
 	}
 	c.inline.Observer = func(e *firewall.FrameEvent) {
-		watch.observe(e)
-		feed.Observe(e)
-		recent.Observe(e)
-		taps.Observe(e)
-		audited.Observe(e)
+		told.observe(e)
 		events.Observe(e)
 	}
-	c.inline.Wrap = func(f *firewall.Firewall) nfq.Core { return taps.Wrap(f) }
+	c.inline.Wrap = told.wrap
 	// The socket first: what cannot be asked shall not run unnoticed, and nothing
 	// has been touched yet.
 	var socket *control.Listener

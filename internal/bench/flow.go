@@ -9,6 +9,7 @@ import (
 	"sttwall/control"
 	"sttwall/describe"
 	"sttwall/inspect"
+	"sttwall/internal/load"
 	"sttwall/policy"
 )
 
@@ -19,8 +20,7 @@ type Flow struct {
 	ContextID, Back uint64
 	// From and To are the tunnel endpoints.
 	From, To netip.Addr
-	// Src and Dst are the inner ends of the first flow. Others have other source ports,
-	// then other source addresses.
+	// Src and Dst are the inner ends of the first flow; see [load.Ends].
 	Src, Dst       netip.AddrPort
 	EthSrc, EthDst [6]byte
 	TCP            bool
@@ -37,7 +37,7 @@ func (f *Flow) String() string {
 	if f.Rule != "" {
 		by = f.Rule
 	}
-	return fmt.Sprintf("context %d, %s %s > %s, by %s", f.ContextID, protocol, f.Src, f.Dst, by)
+	return fmt.Sprintf("context %d, %s %s > %s, from %s to %s, by %s", f.ContextID, protocol, f.Src, f.Dst, f.From, f.To, by)
 }
 
 // Asked is a packet that the user wants to be sent. Text is the inner packet as
@@ -49,9 +49,9 @@ type Asked struct {
 
 // Choose finds a flow that the rules let pass at wall, in ns since 1970: the one that is
 // asked for, else one that a test of the file expects to pass, else one that the rules
-// are found to accept.
-func Choose(p *policy.Policy, wall int64, asked Asked) (*Flow, error) {
-	c := chooser{policy: p, wall: wall}
+// are found to accept. The last one of so many flows passes, too.
+func Choose(p *policy.Policy, wall int64, asked Asked, flows int) (*Flow, error) {
+	c := chooser{policy: p, wall: wall, flows: flows}
 	if asked.Text != "" {
 		f, why := c.try(asked)
 		if why != "" {
@@ -72,6 +72,7 @@ func Choose(p *policy.Policy, wall int64, asked Asked) (*Flow, error) {
 type chooser struct {
 	policy *policy.Policy
 	wall   int64
+	flows  int
 }
 
 // fromRules takes what rules that drop everything would decide otherwise.
@@ -121,12 +122,12 @@ func (c *chooser) try(asked Asked) (f *Flow, why string) {
 	}
 	f = &Flow{
 		ContextID: asked.ContextID, Back: c.back(asked.ContextID), TCP: frame.HasTCP,
-		Src: netip.AddrPortFrom(frame.Src, frame.SrcPort), Dst: netip.AddrPortFrom(frame.Dst, frame.DstPort),
+		Src: netip.AddrPortFrom(frame.Src, load.FirstPort), Dst: netip.AddrPortFrom(frame.Dst, frame.DstPort),
 		EthSrc: frame.EthSrc, EthDst: frame.EthDst,
 	}
 	f.From, f.To = c.policy.OuterEndpoints(&policy.Step{ContextID: asked.ContextID, Packet: d})
 	if d.To.IsValid() && d.To != f.From {
-		return f, c.open(f)
+		return f, c.opens(f)
 	}
 	// Anybody who may answer will do.
 	first := ""
@@ -134,7 +135,7 @@ func (c *chooser) try(asked Asked) (f *Flow, why string) {
 		if f.To = f.To.Next(); !f.To.IsValid() {
 			break
 		}
-		if why = c.open(f); why == "" {
+		if why = c.opens(f); why == "" {
 			return f, ""
 		}
 		if first == "" {

@@ -8,6 +8,7 @@ import (
 	"sttwall/control"
 	"sttwall/describe"
 	"sttwall/firewall"
+	"sttwall/internal/load"
 	"sttwall/stt"
 )
 
@@ -39,6 +40,22 @@ func mac(a [6]byte) string {
 
 // openingFlows is the size of the flow table that an opening is tried with.
 const openingFlows = 64
+
+// opens reports whether the first and the last flow pass; "": they do, else it says what is
+// dropped and why.
+func (c *chooser) opens(f *Flow) string {
+	if why := c.open(f); why != "" || c.flows == 1 {
+		return why
+	}
+	last := *f
+	if last.Src = (load.Ends{Client: f.Src.Addr()}).ClientOf(c.flows - 1); !last.Src.IsValid() {
+		return fmt.Sprintf("%d flows: there are not so many addresses behind %s: ask for less with --flows", c.flows, f.Src.Addr())
+	}
+	if why := c.open(&last); why != "" {
+		return fmt.Sprintf("flow %d of %d, from %s: %s", c.flows, c.flows, last.Src, why)
+	}
+	return ""
+}
 
 // open sends the packets that open a flow through a firewall of their own, and takes down
 // which rule lets the first one pass. It says what is dropped and why; "" is nothing.

@@ -43,7 +43,7 @@ func measured() []Sample {
 			packet string
 			size   uint64
 			rates  [3]float64
-		}{{"150", 150, [3]float64{1_800_000, 780_000, 741_000}}, {"gso", 64_000, [3]float64{400_000, 360_000, 361_000}}} {
+		}{{"150", 150, [3]float64{1_800_000, 780_000, 741_000}}, {"gso64k", 64_000, [3]float64{400_000, 360_000, 361_000}}} {
 			for i, way := range Ways {
 				packets := uint64(k.rates[i] / slow)
 				s := Sample{
@@ -51,7 +51,7 @@ func measured() []Sample {
 					Sent: packets + packets/10, CPU: time.Duration(1.08 * slow * float64(time.Second)),
 					Latency: &Latency{time.Duration(4000*(i+1)) * time.Duration(slow), time.Duration(19_000 * (i + 1)), time.Duration(310_000 * (i + 1))},
 				}
-				if way == Rules && k.packet == "gso" {
+				if way == Rules && k.packet == "gso64k" {
 					s.Lost = 2
 				}
 				out = append(out, s)
@@ -139,6 +139,18 @@ func TestTheTable(t *testing.T) {
 	}
 }
 
+func TestDoubtsAreSaid(t *testing.T) {
+	r := Result{Host: Host{CPUs: 4}, Setup: Setup{Queues: 3}, Rows: []Row{{PPS: 1000, Slowest: 900, Fastest: 1100}}}
+	if got := r.Doubts(); len(got) > 0 {
+		t.Errorf("got %q", got)
+	}
+	r.Queues, r.Rows[0].Fastest = 4, 1200
+	got := r.Doubts()
+	if len(got) != 2 || !strings.HasPrefix(got[0], "4 queues on 4 processors: ") || !strings.Contains(got[1], " differ by up to 30\u00a0%: ") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestJSON(t *testing.T) {
 	r := result()
 	out, err := json.MarshalIndent(&r, "", "  ")
@@ -178,7 +190,7 @@ func TestNumbersAreShort(t *testing.T) {
 		{digits(0.954), "0.95"}, {digits(9.999), "10.0"}, {digits(99.96), "100"}, {digits(187.4), "187"},
 		{timeText(0), "0 ns"}, {timeText(999), "999 ns"}, {timeText(1000), "1.0 us"}, {timeText(9_960), "10 us"}, {timeText(1_234_000), "1.2 ms"},
 		{timeText(999_600_000), "1.0 s"}, {timeText(90 * time.Second), "90.0 s"},
-		{Title("1500"), "1,500 bytes"}, {Title("frame"), "frames of 45 segments"}, {Title("other"), "other"},
+		{Title("1500"), "1,500 bytes"}, {Title("45"), "frames of 45 segments"}, {Title("other"), "other"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("got %q, want %q", tt.got, tt.want)

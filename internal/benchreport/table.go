@@ -38,8 +38,10 @@ func (r *Result) Write(w io.Writer) error {
 		}
 	}
 	out.WriteString("\n" + legend)
-	if finding := r.Finding(); finding != "" {
-		out.WriteString("\n" + wrapped(finding) + "\n")
+	for _, sentence := range append([]string{r.Finding()}, r.Doubts()...) {
+		if sentence != "" {
+			out.WriteString("\n" + wrapped(sentence) + "\n")
+		}
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
@@ -73,7 +75,7 @@ func (r *Result) Finding() string {
 		}
 		cost := "nothing that shows"
 		if percent := 100 * (1 - row.OfAccept); percent >= 0.5 {
-			cost = fmt.Sprintf("%.0f %%", percent)
+			cost = fmt.Sprintf("%.0f\u00a0%%", percent)
 		}
 		parts = append(parts, fmt.Sprintf("%s (%s)", cost, Title(row.Packet)))
 	}
@@ -88,12 +90,35 @@ func (r *Result) Finding() string {
 	return "Of what any firewall on a queue can do here the rules cost " + list + "."
 }
 
-// wrapped breaks text into lines of at most 80 columns.
+// noise is how much of the median the rates of single rounds may differ by before it is
+// worth a word.
+const noise = 0.25
+
+// Doubts says what makes the figures say less than they seem to.
+func (r *Result) Doubts() (out []string) {
+	if r.Queues >= r.CPUs {
+		out = append(out, fmt.Sprintf("%s on %s: the packet source shares one with a worker, and takes from what the firewall can do.",
+			counted(r.Queues, "queue"), counted(r.CPUs, "processor")))
+	}
+	worst := 0.0
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		worst = max(worst, (row.Fastest-row.Slowest)/max(1, row.PPS))
+	}
+	if worst > noise {
+		out = append(out, fmt.Sprintf("Rates of single rounds differ by up to %.0f\u00a0%%: this host does something else too. The ratios are of one round each and suffer less; more --rounds help.", 100*worst))
+	}
+	return out
+}
+
+// wrapped breaks text into lines of at most 80 columns, but not where a blank must not be
+// broken.
 func wrapped(text string) string {
 	const most = 80
 	var out strings.Builder
 	at := 0
-	for _, word := range strings.Fields(text) {
+	for _, word := range strings.Split(text, " ") {
+		word = strings.ReplaceAll(word, "\u00a0", " ")
 		switch {
 		case at == 0:
 		case at+1+len(word) > most:
@@ -111,18 +136,19 @@ func wrapped(text string) string {
 
 // Title names a kind of packet for people.
 func Title(packet string) string {
-	if n, err := strconv.Atoi(packet); err == nil {
-		return thousands(float64(n)) + " bytes"
-	}
 	if t, ok := titles[packet]; ok {
 		return t
+	}
+	if n, err := strconv.Atoi(packet); err == nil {
+		return thousands(float64(n)) + " bytes"
 	}
 	return packet
 }
 
 var titles = map[string]string{
-	"frame": "frames of 45 segments",
-	"gso":   "64 KiB GSO super-segments",
+	"45":          "frames of 45 segments",
+	"45-shuffled": "frames of 45 segments, shuffled",
+	"gso64k":      "64 KiB GSO super-segments",
 }
 
 func share(f float64) string {

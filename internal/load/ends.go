@@ -77,16 +77,27 @@ func (e Ends) withDefaults() (Ends, error) {
 }
 
 // clientLow is what the client's address ends in.
-func (e *Ends) clientLow() uint16 {
+func (e Ends) clientLow() uint16 {
 	a := e.Client.As4()
 	return binary.BigEndian.Uint16(a[2:])
 }
 
 // checkFlows reports whether so many flows have clients: of the address the lower half
 // alone is counted on.
-func (e *Ends) checkFlows(flows int) error {
+func (e Ends) checkFlows(flows int) error {
 	if most := (0x10000 - int(e.clientLow())) << portBits; flows > most {
 		return fmt.Errorf("traffic: %d flows from client %s on: at most %d, or the address would go over", flows, e.Client, most)
 	}
 	return nil
+}
+
+// ClientOf is the inner source of a flow, from 0 on; it is not valid if there is none.
+func (e Ends) ClientOf(flow int) netip.AddrPort {
+	a := e.Client.As4()
+	low := int(e.clientLow()) + flow>>portBits
+	if low > 0xffff {
+		return netip.AddrPort{}
+	}
+	binary.BigEndian.PutUint16(a[2:], uint16(low))
+	return netip.AddrPortFrom(netip.AddrFrom4(a), clientPort|uint16(flow&(1<<portBits-1)))
 }

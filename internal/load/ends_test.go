@@ -23,6 +23,11 @@ func TestEndsThatCannotBeSentAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for flow, want := range map[int]string{0: "10.255.255.1:32768", 16383: "10.255.255.1:49151", 16384: "10.255.255.2:32768", 255<<portBits - 1: "10.255.255.255:49151", 255 << portBits: "invalid AddrPort"} {
+		if got := e.ClientOf(flow).String(); got != want {
+			t.Errorf("flow %d: got %s, want %s", flow, got, want)
+		}
+	}
 	if most := 255 << portBits; e.checkFlows(most) != nil || e.checkFlows(most+1) == nil {
 		t.Errorf("from %s on there is room for %d flows", four, most)
 	}

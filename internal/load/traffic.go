@@ -151,6 +151,9 @@ const (
 	// ServerPort is the inner destination port of the clients, TCP or UDP, likewise.
 	ServerPort = 443
 
+	// FirstPort is the inner source port of flow 0.
+	FirstPort = clientPort
+
 	clientPort = 0x8000 // and the low 14 bits of the flow
 	tunnelPort = 0x8000 // likewise
 	portBits   = 14
