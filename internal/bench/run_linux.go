@@ -118,7 +118,7 @@ type bed struct {
 func (r *runner) build(ctx context.Context) error {
 	f := &r.config.Flow
 	for _, way := range benchreport.Ways {
-		lab, err := load.NewLab(load.LabConfig{CPU: r.sourceCPU, Ends: load.Ends{
+		lab, err := load.NewLab(load.LabConfig{CPU: r.sourceCPU, Own: true, Ends: load.Ends{
 			Left: f.From, Right: f.To, Port: r.config.Inline.Policy.Settings().STTPorts[0],
 			ContextID: f.ContextID, Back: f.Back,
 			Client: f.Src.Addr(), Server: f.Dst.Addr(), ServerPort: f.Dst.Port(), ClientMAC: f.EthSrc, ServerMAC: f.EthDst,
@@ -181,19 +181,11 @@ func (r *runner) measure(ctx context.Context) error {
 // sample measures throughput, and then latency at half of it.
 func (b *bed) sample(ctx context.Context, t load.Traffic, duration time.Duration) (benchreport.Sample, error) {
 	s := benchreport.Sample{Way: b.way, Packet: t.Packet.String()}
-	before, err := processTime()
-	if err != nil {
-		return s, err
-	}
 	got, err := b.lab.Measure(ctx, t, duration)
 	if err != nil {
 		return s, b.blamed(err)
 	}
-	after, err := processTime()
-	if err != nil {
-		return s, err
-	}
-	s.Elapsed, s.Sent, s.Lost, s.CPU = got.Elapsed, got.Packets, got.Lost, after-before-got.Source
+	s.Elapsed, s.CPU, s.Lost = got.Elapsed, got.Process, got.Lost
 	s.Packets, s.Bytes = uint64(got.PPS*got.Elapsed.Seconds()+0.5), uint64(got.Gbps*1e9/8*got.Elapsed.Seconds()+0.5)
 	if s.Packets == 0 {
 		return s, b.blamed(errors.New("nothing arrives"))
@@ -207,15 +199,6 @@ func (b *bed) blamed(err error) error {
 		return fmt.Errorf("%w; %s", err, why)
 	}
 	return err
-}
-
-// processTime is the processor time that this process has taken.
-func processTime() (time.Duration, error) {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		return 0, fmt.Errorf("getrusage: %w", err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
 }
 
 // explained says what to do about a kernel that has not what a lab needs.

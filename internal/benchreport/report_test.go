@@ -48,7 +48,7 @@ func measured() []Sample {
 				packets := uint64(k.rates[i] / slow)
 				s := Sample{
 					Way: way, Packet: k.packet, Packets: packets, Bytes: packets * k.size, Elapsed: time.Second,
-					Sent: packets + packets/10, CPU: time.Duration(1.08 * slow * float64(time.Second)),
+					CPU:     time.Duration(slow * float64(time.Second) / k.rates[i]),
 					Latency: &Latency{time.Duration(4000*(i+1)) * time.Duration(slow), time.Duration(19_000 * (i + 1)), time.Duration(310_000 * (i + 1))},
 				}
 				if way == Rules && k.packet == "gso64k" {

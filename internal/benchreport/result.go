@@ -49,11 +49,9 @@ type Sample struct {
 	// super-segment counts as one packet.
 	Packets, Bytes uint64
 	Elapsed        time.Duration
-	// Sent packets, of which Lost did not leave. They are more than Packets: those
-	// before and behind Elapsed are among them.
-	Sent, Lost uint64
-	// CPU is the processor time for those that were sent, of all threads but the packet
-	// source's.
+	// Lost packets were sent, in Elapsed or shortly before or behind it, and did not leave.
+	Lost uint64
+	// CPU is the processor time a packet, of all threads but the packet source's.
 	CPU time.Duration
 	// Latency is nil where it was not measured.
 	Latency *Latency
@@ -167,7 +165,7 @@ func row(samples []Sample) Row {
 	r.PPS, r.Slowest, r.Fastest = median(rates), slices.Min(rates), slices.Max(rates)
 	r.Gbps = median(each(func(s *Sample) float64 { return float64(s.Bytes) * 8 / s.Elapsed.Seconds() / 1e9 }))
 	if r.Way != Forward { // which has the kernel alone
-		r.CPU = median(each(func(s *Sample) float64 { return float64(s.CPU) / float64(max(1, s.Sent)) }))
+		r.CPU = median(each(func(s *Sample) float64 { return float64(s.CPU) }))
 	}
 	var p50, p99, p999 []time.Duration
 	for i := range samples {
