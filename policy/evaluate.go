@@ -15,14 +15,10 @@ import (
 // been decoded with [reason.None]. It allocates nothing and may be called from
 // any goroutine.
 func (p *Policy) Evaluate(k *Packet) Decision {
-	d, found := p.Find(k.ContextID)
-	if !found {
-		return d
+	var d Decision
+	if p.FindInto(k.ContextID, &d) && p.Admit(k, &d) {
+		p.Decide(k, &d)
 	}
-	if !p.Admit(k, &d) {
-		return d
-	}
-	p.Decide(k, &d)
 	return d
 }
 
@@ -30,6 +26,13 @@ func (p *Policy) Evaluate(k *Packet) Decision {
 // found is false where the decision is final: no tenant has one, or the ID is
 // impossible in the tenant's layout.
 func (p *Policy) Find(contextID uint64) (d Decision, found bool) {
+	found = p.FindInto(contextID, &d)
+	return d, found
+}
+
+// FindInto is Find for a decision that the caller has; all of it is reset.
+func (p *Policy) FindInto(contextID uint64, d *Decision) (found bool) {
+	*d = Decision{}
 	d.TenantIndex, d.RuleIndex = -1, -1
 	index := p.tenantOf(contextID)
 	if index < 0 {
@@ -38,15 +41,15 @@ func (p *Policy) Find(contextID uint64) (d Decision, found bool) {
 			// Nobody is known who could be answered.
 			d.Action, d.Reason = Drop, reason.ContextUnknown
 		}
-		return d, false
+		return false
 	}
 	t := &p.tenants[index]
 	d.Tenant, d.TenantIndex = t.Name, index
 	if t.OVN && contextID>>ovnBits != 0 {
 		d.Reason = reason.ContextReserved
-		return d, false
+		return false
 	}
-	return d, true
+	return true
 }
 
 // tenantOf returns the index of the tenant that has a context ID, or -1.
@@ -113,14 +116,14 @@ func (p *Policy) DecideByRule(k *Packet, d *Decision) bool {
 	t := &p.tenants[d.TenantIndex]
 	c := &k.check
 	c.begin(p, t, k)
-	if p.try(c, &p.first, d) || p.try(c, &p.before, d) {
+	if p.first.any() && p.try(c, &p.first, d) || p.before.any() && p.try(c, &p.before, d) {
 		return true
 	}
 	if t.neighbors && isNeighborDiscovery(k.Frame) {
 		d.Action, d.Neighbor, d.Stateless = Accept, true, true
 		return true
 	}
-	return p.try(c, &t.rules, d) || p.try(c, &p.after, d)
+	return t.rules.any() && p.try(c, &t.rules, d) || p.after.any() && p.try(c, &p.after, d)
 }
 
 // try looks for the first rule of a list that matches, and decides by it.
@@ -180,10 +183,11 @@ func isNeighborDiscovery(f *inspect.Frame) bool {
 		ndFirst <= f.ICMPType && f.ICMPType <= ndLast
 }
 
-// keyOf returns what the matcher compares. The protocol addresses of ARP count
-// as IPv4 addresses.
-func keyOf(f *inspect.Frame) classify.Key {
-	k := classify.Key{Family: f.IP, SrcPort: classify.Absent, DstPort: classify.Absent}
+// fillKey fills what the matcher compares. The protocol addresses of ARP count as
+// IPv4 addresses. Numbers are written where they are read, and in the width in which
+// they are read: a processor waits where it has to put a value together.
+func fillKey(k *classify.Key, f *inspect.Frame) {
+	k.Family, k.SrcPort, k.DstPort = f.IP, classify.Absent, classify.Absent
 	switch {
 	case f.IP != 0:
 		k.Kind = uint32(f.Protocol)
@@ -191,27 +195,34 @@ func keyOf(f *inspect.Frame) classify.Key {
 		k.Family, k.Kind = 4, otherKind|inspect.EtherTypeARP
 	default:
 		k.Kind = otherKind | uint32(f.EtherType)
-		return k
+		k.Src, k.Dst = [2]uint64{}, [2]uint64{}
+		return
 	}
-	k.Src, k.Dst = halves(f.Src), halves(f.Dst)
+	fillHalves(&k.Src, &f.Src)
+	fillHalves(&k.Dst, &f.Dst)
 	switch {
 	case f.HasPorts:
 		k.SrcPort, k.DstPort = uint32(f.SrcPort), uint32(f.DstPort)
 	case f.HasICMP:
 		k.DstPort = uint32(f.ICMPType)<<8 | uint32(f.ICMPCode)
 	}
-	return k
 }
 
 // otherKind marks a kind that is an ethertype, not an IP protocol.
 const otherKind = 1 << 16
 
 // halves returns an address as two numbers; IPv4 is in the low 32 bits.
-func halves(a netip.Addr) [2]uint64 {
+func halves(a netip.Addr) (h [2]uint64) {
+	fillHalves(&h, &a)
+	return h
+}
+
+func fillHalves(h *[2]uint64, a *netip.Addr) {
 	if a.Is4() {
 		b := a.As4()
-		return [2]uint64{0, uint64(binary.BigEndian.Uint32(b[:]))}
+		h[0], h[1] = 0, uint64(binary.BigEndian.Uint32(b[:]))
+		return
 	}
 	b := a.As16()
-	return [2]uint64{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
+	h[0], h[1] = binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
 }

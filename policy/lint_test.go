@@ -11,6 +11,7 @@ import (
 	"sttwall/describe"
 	"sttwall/inspect"
 	"sttwall/policy/analyze"
+	"sttwall/policy/classify"
 	"sttwall/policy/internal/plain"
 	"sttwall/policy/space"
 	"sttwall/reason"
@@ -25,7 +26,8 @@ func pointOf(contextID uint64, f *inspect.Frame, from, to netip.Addr) *space.Poi
 	set(space.Ingress, space.NoIngress)
 	set(space.Egress, space.NoEgress)
 	set(space.Family, uint64(f.IP))
-	k := keyOf(f)
+	var k classify.Key
+	fillKey(&k, f)
 	set(space.Kind, uint64(k.Kind))
 	set(space.SrcPort, uint64(k.SrcPort))
 	set(space.DstPort, uint64(k.DstPort))

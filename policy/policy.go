@@ -113,6 +113,10 @@ type ruleList struct {
 	later      *laterRules // nil: none
 }
 
+// any reports whether there are rules: the call is inlined, and for most frames
+// three of four lists have none.
+func (l *ruleList) any() bool { return l.matcher != nil }
+
 // laterRules are those of a list that name later fragments: no others are asked
 // about them.
 type laterRules struct {

@@ -209,7 +209,7 @@ type check struct {
 
 func (c *check) begin(p *Policy, t *tenant, k *Packet) {
 	c.policy, c.tenant, c.packet = p, t, k
-	c.key = keyOf(k.Frame)
+	fillKey(&c.key, k.Frame)
 	c.later = fragmentOf(k.Frame) == fragmentLater
 }
 
