@@ -1,0 +1,229 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+
+	"tailscale.com/net/flowtrack"
+	"tailscale.com/types/ipproto"
+
+	"sttwall/conntrack"
+	"sttwall/inspect"
+	"sttwall/reason"
+)
+
+// flowContests: a packet of an established UDP flow, of so many flows in no order;
+// it is counted in what is found. sttwall also holds it against the endpoint, the
+// context ID and the rules of its flow. sttwall takes the packets in batches, as its
+// worker does; sttwall_single one by one.
+func flowContests(at *place) ([]*contest, error) {
+	sizes := []int{1, 1000, 1_000_000}
+	if at.quick {
+		sizes = []int{1, 1000, 100_000}
+	}
+	var out []*contest
+	for _, n := range sizes {
+		o, err := newOurFlows(n)
+		if err != nil {
+			return nil, err
+		}
+		m, l := newMapFlows(n), newCacheFlows(n)
+		var c contest
+		c.job, c.units = fmt.Sprintf("udp/flows=%d", n), 1
+		c.contestants = []contestant{
+			{variant: ours, run: o.batches},
+			{variant: "sttwall_single", run: o.singly},
+			{variant: "go_map", run: m.run},
+			{variant: "tailscale_flowtrack", run: l.run},
+		}
+		out = append(out, &c)
+	}
+	return out, nil
+}
+
+// order gives the numbers of flows as they come, by a generator with a period far
+// longer than a cache is large (Marsaglia, Xorshift RNGs, 2003).
+type order struct {
+	state uint64
+	flows uint64
+}
+
+func newOrder(flows int) order { return order{0x9e3779b97f4a7c15, uint64(flows)} }
+
+func (o *order) next() int {
+	o.state ^= o.state << 13
+	o.state ^= o.state >> 7
+	o.state ^= o.state << 17
+	return int(o.state >> 32 * o.flows >> 32)
+}
+
+// ends are the inner addresses and ports of a flow.
+func ends(flow int) (src, dst netip.AddrPort) {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(flow >> 12), byte(flow >> 4)}), uint16(flow)),
+		netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, 2}), uint16(flow>>16))
+}
+
+const bytesOfPacket = 150
+
+type ourFlows struct {
+	table   *conntrack.Table
+	order   order
+	packets []conntrack.Packet
+	frames  []inspect.Frame
+	keys    []conntrack.Key
+}
+
+func newOurFlows(flows int) (*ourFlows, error) {
+	table, err := conntrack.New(conntrack.Config{MaxFlows: flows})
+	if err != nil {
+		return nil, err
+	}
+	o := &ourFlows{
+		table: table, order: newOrder(flows),
+		packets: make([]conntrack.Packet, conntrack.ExpectAtOnce), frames: make([]inspect.Frame, conntrack.ExpectAtOnce),
+		keys: make([]conntrack.Key, conntrack.ExpectAtOnce),
+	}
+	udp := udpFrame4.bytes(bytesOfPacket)
+	for i := range o.packets {
+		f := &o.frames[i]
+		if f.Decode(udp, len(udp), 0, inspect.NoTag) != reason.None {
+			return nil, errRefused
+		}
+		o.packets[i] = conntrack.Packet{Context: 1, To: netip.MustParseAddr("192.0.2.99"), Frame: f, Data: udp, Bytes: bytesOfPacket, Trusted: true}
+	}
+	for i := range flows {
+		p := &o.packets[0]
+		aim(p, i)
+		var r conntrack.Result
+		if table.Create(1, 1, p, &conntrack.Creation{}, &r); r.State != conntrack.StateOriginal {
+			return nil, fmt.Errorf("flow %d: %v, %v", i, r.State, r.Reason)
+		}
+	}
+	return o, nil
+}
+
+// aim makes a packet one of that flow.
+func aim(p *conntrack.Packet, flow int) {
+	src, dst := ends(flow)
+	f := p.Frame
+	f.Src, f.Dst, f.SrcPort, f.DstPort = src.Addr(), dst.Addr(), src.Port(), dst.Port()
+	p.From = netip.AddrFrom4([4]byte{192, 0, 2, byte(flow % 8)}) // none has more than its share
+}
+
+// batches does as a worker does: it expects a batch where that pays, and tracks it.
+func (o *ourFlows) batches(n int) error {
+	for n > 0 {
+		batch := o.packets[:min(n, len(o.packets))]
+		for i := range batch {
+			aim(&batch[i], o.order.next())
+		}
+		if o.table.Cold() {
+			for i := range batch {
+				o.keys[i], _ = conntrack.KeyOf(&batch[i])
+			}
+			o.table.Expect(o.keys[:len(batch)])
+		}
+		for i := range batch {
+			var r conntrack.Result
+			if o.table.Track(1, 1, &batch[i], &r); r.State != conntrack.StateOriginal {
+				return errRefused
+			}
+		}
+		n -= len(batch)
+	}
+	return nil
+}
+
+func (o *ourFlows) singly(n int) error {
+	p := &o.packets[0]
+	for range n {
+		aim(p, o.order.next())
+		var r conntrack.Result
+		if o.table.Track(1, 1, p, &r); r.State != conntrack.StateOriginal {
+			return errRefused
+		}
+	}
+	return nil
+}
+
+// counted is what the peers keep of a flow.
+type counted struct {
+	packets, bytes uint64
+	last           int64
+}
+
+// mapFlows is a map with a lock, as one writes it first.
+type mapFlows struct {
+	mu    sync.Mutex
+	flows map[mapKey]*counted
+	order order
+}
+
+type mapKey struct {
+	context          uint64
+	src, dst         netip.Addr
+	srcPort, dstPort uint16
+	protocol         uint8
+}
+
+func keyOf(flow int) mapKey {
+	src, dst := ends(flow)
+	return mapKey{1, src.Addr(), dst.Addr(), src.Port(), dst.Port(), uint8(ipproto.UDP)}
+}
+
+func newMapFlows(n int) *mapFlows {
+	m := &mapFlows{flows: make(map[mapKey]*counted, n), order: newOrder(n)}
+	for i := range n {
+		m.flows[keyOf(i)] = new(counted)
+	}
+	return m
+}
+
+func (m *mapFlows) run(n int) error {
+	for range n {
+		k := keyOf(m.order.next())
+		m.mu.Lock()
+		c := m.flows[k]
+		if c == nil {
+			m.mu.Unlock()
+			return errRefused
+		}
+		c.packets, c.bytes, c.last = c.packets+1, c.bytes+bytesOfPacket, 1
+		m.mu.Unlock()
+	}
+	return nil
+}
+
+// cacheFlows is tailscale's cache behind a lock, as its filter has it, but for the
+// bound of 512 flows there.
+type cacheFlows struct {
+	mu    sync.Mutex
+	flows flowtrack.Cache[counted]
+	order order
+}
+
+func newCacheFlows(n int) *cacheFlows {
+	l := &cacheFlows{order: newOrder(n)}
+	for i := range n {
+		src, dst := ends(i)
+		l.flows.Add(flowtrack.MakeTuple(ipproto.UDP, src, dst), counted{})
+	}
+	return l
+}
+
+func (l *cacheFlows) run(n int) error {
+	for range n {
+		src, dst := ends(l.order.next())
+		k := flowtrack.MakeTuple(ipproto.UDP, src, dst)
+		l.mu.Lock()
+		c, ok := l.flows.Get(k)
+		if !ok {
+			l.mu.Unlock()
+			return errRefused
+		}
+		c.packets, c.bytes, c.last = c.packets+1, c.bytes+bytesOfPacket, 1
+		l.mu.Unlock()
+	}
+	return nil
+}
