@@ -26,7 +26,8 @@ const (
 // not. What a shorter copy decodes to is what the whole frame decodes to, or
 // CopyTooShort.
 func (f *Frame) Decode(data []byte, length int, tunnelTCI uint16, tagged Tagged) reason.Reason {
-	*f = Frame{L4Offset: -1}
+	*f = Frame{}
+	f.L4Offset = -1
 	if len(data) > length {
 		data = data[:max(length, 0)]
 	}
@@ -36,40 +37,53 @@ func (f *Frame) Decode(data []byte, length int, tunnelTCI uint16, tagged Tagged)
 	if len(data) < ethernetLen {
 		return reason.CopyTooShort
 	}
-	f.EthDst = [6]byte(data[0:6])
-	f.EthSrc = [6]byte(data[6:12])
+	b := (*[ethernetLen]byte)(data)
+	f.EthDst = [6]byte(b[0:6])
+	f.EthSrc = [6]byte(b[6:12])
 	f.HeaderBytes = ethernetLen
 	if tagged {
 		f.Tags[0] = tunnelTCI
 		f.TagCount = 1
 	}
 
-	f.EtherType = binary.BigEndian.Uint16(data[12:])
-	f.L3Offset = ethernetLen
-	for isTag(f.EtherType) {
-		if r := f.decodeTag(data, length); r != reason.None {
+	// What is known by now goes on in registers: to read a field that was just
+	// written takes longer than all that is done with it.
+	etherType, l3, end := binary.BigEndian.Uint16(b[12:]), ethernetLen, length
+	f.EtherType, f.L3Offset = etherType, l3
+	if etherType != EtherTypeIPv4 && etherType != EtherTypeIPv6 {
+		var r reason.Reason
+		if end, r = f.decodeBetween(data, length); r != reason.None {
 			return r
 		}
+		etherType, l3 = f.EtherType, f.L3Offset
 	}
-	// end is where the frame's contents end; only 802.3 tells more than length.
-	end := length
-	if f.EtherType < minType {
-		end = f.L3Offset + int(f.EtherType)
-		if r := f.decodeSNAP(data, length); r != reason.None {
-			return r
-		}
-	}
-	f.PayloadOffset = f.L3Offset
+	f.PayloadOffset = l3
 
-	switch f.EtherType {
+	switch etherType {
 	case EtherTypeIPv4:
-		return f.decodeIPv4(data, end)
+		return f.decodeIPv4(data, l3, end)
 	case EtherTypeIPv6:
-		return f.decodeIPv6(data, end)
+		return f.decodeIPv6(data, l3, end)
 	case EtherTypeARP:
 		return f.decodeARP(data, end)
 	}
 	return reason.None
+}
+
+// decodeBetween reads what stands between the addresses and the innermost
+// ethertype: tags and SNAP. end is where the frame's contents end; only 802.3 tells
+// more than length.
+func (f *Frame) decodeBetween(data []byte, length int) (end int, r reason.Reason) {
+	for isTag(f.EtherType) {
+		if r := f.decodeTag(data, length); r != reason.None {
+			return 0, r
+		}
+	}
+	if f.EtherType >= minType {
+		return length, reason.None
+	}
+	end = f.L3Offset + int(f.EtherType)
+	return end, f.decodeSNAP(data, length)
 }
 
 func isTag(etherType uint16) bool {

@@ -108,16 +108,14 @@ type Frame struct {
 	// HasTarget: an IPv6 neighbour advertisement (RFC 4861 section 4.4) for the
 	// address Target, sent in answer to somebody if Solicited. One that is too
 	// short to name a target has none; no receiver takes it.
-	HasTarget bool
-	Target    netip.Addr
-	Solicited bool
-
+	HasTarget, Solicited bool
 	// Fragmented: a part of an IP packet; Fragment tells which.
 	Fragmented bool
-	Fragment   Fragment
 	// Atomic: an IPv6 packet that is whole and has a fragment header all the
 	// same (RFC 6946). Fragmented is false.
-	Atomic bool
+	Atomic   bool
+	Target   netip.Addr
+	Fragment Fragment
 
 	// L3Offset is where the IP or ARP header begins, or whatever the ethertype
 	// names.

@@ -31,15 +31,14 @@ const (
 // decodeIPv4 reads an IPv4 header (RFC 791) and what follows. Options other
 // than source routes are passed over. The reserved flag is ignored, as receivers ignore it, and
 // fragments may carry DF, as Linux sends them at times.
-func (f *Frame) decodeIPv4(data []byte, end int) reason.Reason {
-	l3 := f.L3Offset
+func (f *Frame) decodeIPv4(data []byte, l3, end int) reason.Reason {
 	if end-l3 < ipv4Len {
 		return reason.InnerTruncated
 	}
 	if len(data) < l3+ipv4Len {
 		return reason.CopyTooShort
 	}
-	b := data[l3 : l3+ipv4Len]
+	b := (*[ipv4Len]byte)(data[l3:])
 	headerLen := int(b[0]&0x0f) * 4
 	if b[0]>>4 != 4 || headerLen < ipv4Len {
 		return reason.InnerIPHeader
@@ -57,11 +56,9 @@ func (f *Frame) decodeIPv4(data []byte, end int) reason.Reason {
 	if headerLen > ipv4Len && sourceRouted(data[l3+ipv4Len:l3+headerLen]) {
 		return reason.InnerSourceRoute
 	}
-	f.IP = 4
-	f.TOS = b[1]
-	f.Protocol = b[9]
-	f.Src = netip.AddrFrom4([4]byte(b[12:16]))
-	f.Dst = netip.AddrFrom4([4]byte(b[16:20]))
+	protocol := b[9]
+	f.IP, f.TOS, f.Protocol = 4, b[1], protocol
+	f.Src, f.Dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
 	f.IPEnd = l3 + total
 	f.PayloadOffset = l3 + headerLen
 	f.HeaderBytes = l3 + headerLen
@@ -80,7 +77,10 @@ func (f *Frame) decodeIPv4(data []byte, end int) reason.Reason {
 			return r
 		}
 	}
-	return f.decodeL4(data)
+	if protocol == ProtocolTCP {
+		return f.decodeTCP(data, l3+headerLen, l3+total)
+	}
+	return f.decodeL4(data, protocol, l3+headerLen, l3+total)
 }
 
 // sourceRouted reports whether IPv4 options hold a loose or strict source route
@@ -111,15 +111,14 @@ func sourceRouted(options []byte) bool {
 
 // decodeIPv6 reads an IPv6 header (RFC 8200), its extension headers and what
 // follows.
-func (f *Frame) decodeIPv6(data []byte, end int) reason.Reason {
-	l3 := f.L3Offset
+func (f *Frame) decodeIPv6(data []byte, l3, end int) reason.Reason {
 	if end-l3 < ipv6Len {
 		return reason.InnerTruncated
 	}
 	if len(data) < l3+ipv6Len {
 		return reason.CopyTooShort
 	}
-	b := data[l3 : l3+ipv6Len]
+	b := (*[ipv6Len]byte)(data[l3:])
 	if b[0]>>4 != 6 {
 		return reason.InnerIPHeader
 	}
@@ -144,8 +143,12 @@ func (f *Frame) decodeIPv6(data []byte, end int) reason.Reason {
 		if f.Fragmented && f.Fragment.Offset != 0 {
 			return reason.None
 		}
+		return f.decodeL4(data, f.Protocol, f.PayloadOffset, f.IPEnd)
 	}
-	return f.decodeL4(data)
+	if next == ProtocolTCP {
+		return f.decodeTCP(data, l3+ipv6Len, l3+ipv6Len+size)
+	}
+	return f.decodeL4(data, next, l3+ipv6Len, l3+ipv6Len+size)
 }
 
 func isExtension(header uint8) bool {

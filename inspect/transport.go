@@ -20,15 +20,15 @@ const (
 // typeAdvertisement is the ICMPv6 type of a neighbour advertisement.
 const typeAdvertisement = 136
 
-// decodeL4 reads the upper-layer header at PayloadOffset: that of a whole
-// packet or of a first fragment, which must hold all of it.
-func (f *Frame) decodeL4(data []byte) reason.Reason {
-	off := f.PayloadOffset
-	size := f.IPEnd - off
+// decodeL4 reads the upper-layer header at off: that of a whole packet or of a
+// first fragment, which must hold all of it. end is where the packet ends.
+func (f *Frame) decodeL4(data []byte, protocol uint8, off, end int) reason.Reason {
+	if protocol == ProtocolTCP {
+		return f.decodeTCP(data, off, end)
+	}
+	size := end - off
 	var need int
-	switch f.Protocol {
-	case ProtocolTCP:
-		need = tcpLen
+	switch protocol {
 	case ProtocolUDP:
 		need = udpLen
 	case ProtocolSCTP:
@@ -56,15 +56,15 @@ func (f *Frame) decodeL4(data []byte) reason.Reason {
 	f.PayloadOffset = off + need
 	f.HeaderBytes = off + need
 	b := data[off : off+need]
-	switch f.Protocol {
+	switch protocol {
 	case ProtocolICMP, ProtocolICMPv6:
 		f.HasICMP = true
 		f.ICMPType, f.ICMPCode = b[0], b[1]
-		if need == icmpLen && hasIdentifier(f.Protocol, f.ICMPType) {
+		if need == icmpLen && hasIdentifier(protocol, b[0]) {
 			f.HasICMPID = true
 			f.ICMPID = binary.BigEndian.Uint16(b[4:])
 		}
-		if f.Protocol == ProtocolICMPv6 && f.IP == 6 && f.ICMPType == typeAdvertisement {
+		if protocol == ProtocolICMPv6 && f.IP == 6 && b[0] == typeAdvertisement {
 			return f.decodeAdvertisement(data)
 		}
 		return reason.None
@@ -72,10 +72,7 @@ func (f *Frame) decodeL4(data []byte) reason.Reason {
 	f.HasPorts = true
 	f.SrcPort = binary.BigEndian.Uint16(b[0:])
 	f.DstPort = binary.BigEndian.Uint16(b[2:])
-	switch f.Protocol {
-	case ProtocolTCP:
-		return f.decodeTCP(data, b)
-	case ProtocolUDP:
+	if protocol == ProtocolUDP {
 		// A first fragment has the length of the whole datagram.
 		length := int(binary.BigEndian.Uint16(b[4:]))
 		if length < udpLen || length > size && !f.Fragmented {
@@ -123,26 +120,38 @@ func (f *Frame) headerCut() reason.Reason {
 	return reason.InnerTruncated
 }
 
-// decodeTCP reads what only TCP has. b is the fixed part of the header.
-func (f *Frame) decodeTCP(data, b []byte) reason.Reason {
+// decodeTCP is decodeL4 for TCP.
+func (f *Frame) decodeTCP(data []byte, off, end int) reason.Reason {
+	if end-off < tcpLen {
+		return f.headerCut()
+	}
+	if len(data) < off+tcpLen {
+		return reason.CopyTooShort
+	}
+	b := (*[tcpLen]byte)(data[off:])
+	f.L4Offset = off
+	f.HasPorts = true
+	f.SrcPort = binary.BigEndian.Uint16(b[0:])
+	f.DstPort = binary.BigEndian.Uint16(b[2:])
 	headerLen := int(b[12]>>4) * 4
+	// Until the whole header is known to be there, it is as long as it must be.
+	f.PayloadOffset, f.HeaderBytes = off+tcpLen, off+tcpLen
 	if headerLen < tcpLen {
 		return reason.InnerTCPOffset
 	}
-	if headerLen > f.IPEnd-f.L4Offset {
+	if headerLen > end-off {
 		if f.Fragmented {
 			return reason.InnerFragment
 		}
 		return reason.InnerTCPOffset
 	}
-	if len(data) < f.L4Offset+headerLen {
+	if len(data) < off+headerLen {
 		return reason.CopyTooShort
 	}
-	f.HasTCP = true
-	f.TCPFlags = (uint16(b[12])<<8 | uint16(b[13])) & 0x1ff
-	f.PayloadOffset = f.L4Offset + headerLen
-	f.HeaderBytes = f.L4Offset + headerLen
-	if impossibleFlags(f.TCPFlags) {
+	flags := (uint16(b[12])<<8 | uint16(b[13])) & 0x1ff
+	f.HasTCP, f.TCPFlags = true, flags
+	f.PayloadOffset, f.HeaderBytes = off+headerLen, off+headerLen
+	if impossibleFlags(flags) {
 		return reason.InnerTCPFlags
 	}
 	return reason.None

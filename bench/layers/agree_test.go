@@ -68,6 +68,11 @@ func TestAllReadTheSameOfAnInnerFrame(t *testing.T) {
 		if theirs.Decode(f.data[f.ipAt:]); theirs.Src != src || theirs.Dst != dst || uint8(theirs.IPProto) != frame.Protocol || theirs.IPVersion != frame.IP {
 			t.Errorf("%s: tailscale reads %v, sttwall %v %v", name, &theirs, src, dst)
 		}
+		var behind taggedParser
+		if !behind.decode(f.data) || behind.Src != src || behind.Dst != dst || behind.src != frame.EthSrc || behind.dst != frame.EthDst ||
+			behind.tagCount != int(frame.TagCount) || behind.tags[0] != frame.Tags[0] {
+			t.Errorf("%s: behind an Ethernet header tailscale reads %+v, sttwall %+v", name, &behind, frame)
+		}
 		for _, container := range []gopacket.DecodingLayerContainer{gopacket.DecodingLayerArray(nil), gopacket.DecodingLayerSparse(nil)} {
 			p := newInnerParser(container)
 			if err := p.runner(f.data)(1); err != nil {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/binary"
+
 	"github.com/google/gopacket"
 	gplayers "github.com/google/gopacket/layers"
 	"tailscale.com/net/packet"
@@ -22,7 +24,9 @@ var innerFrames = map[string]struct {
 }
 
 // parseContests: an inner frame, from its Ethernet header to its ports. tailscale's
-// parser knows no Ethernet: it gets the IP packet, so that it has less to read.
+// parser knows no Ethernet: alone it gets the IP packet, and has less to read; with
+// the plainest Ethernet header in front of it, it reads what a firewall of frames has
+// to. Neither looks whether the lengths in the packet agree.
 func parseContests(*place) ([]*contest, error) {
 	var out []*contest
 	for _, job := range sortedKeys(innerFrames) {
@@ -43,6 +47,15 @@ func parseContests(*place) ([]*contest, error) {
 				var p packet.Parsed
 				for range n {
 					if p.Decode(f.data[f.ipAt:]); p.IPProto == 0 {
+						return errRefused
+					}
+				}
+				return nil
+			}},
+			{variant: "tailscale_ethernet", run: func(n int) error {
+				var p taggedParser
+				for range n {
+					if !p.decode(f.data) {
 						return errRefused
 					}
 				}
@@ -88,4 +101,32 @@ func (p *innerParser) runner(frame []byte) func(int) error {
 		}
 		return nil
 	}
+}
+
+// taggedParser is tailscale's parser behind an Ethernet header with up to two tags.
+type taggedParser struct {
+	dst, src [6]byte
+	tags     [2]uint16
+	tagCount int
+	packet.Parsed
+}
+
+func (p *taggedParser) decode(frame []byte) bool {
+	if len(frame) < 14 {
+		return false
+	}
+	p.dst, p.src = [6]byte(frame), [6]byte(frame[6:])
+	etherType, rest := binary.BigEndian.Uint16(frame[12:]), frame[14:]
+	for p.tagCount = 0; etherType == inspect.EtherTypeVLAN || etherType == inspect.EtherTypeQinQ; p.tagCount++ {
+		if p.tagCount == len(p.tags) || len(rest) < 4 {
+			return false
+		}
+		p.tags[p.tagCount] = binary.BigEndian.Uint16(rest)
+		etherType, rest = binary.BigEndian.Uint16(rest[2:]), rest[4:]
+	}
+	if etherType != inspect.EtherTypeIPv4 && etherType != inspect.EtherTypeIPv6 {
+		return false
+	}
+	p.Decode(rest)
+	return p.IPProto != 0
 }
