@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"sttwall/internal/load"
 )
 
 // Peer is one program that takes packets from queues and accepts them.
@@ -36,6 +38,9 @@ type Env struct {
 	QueueLength int
 	// ReceiveBuffer is in bytes; 0 means 32 MiB.
 	ReceiveBuffer int
+	// PIDs is filled by Start: the processes, for who wants to look at them. nil
+	// if nobody does.
+	PIDs *[]int
 	// Counts is filled by stop; nil if nobody asks.
 	Counts *Counts
 }
@@ -101,7 +106,22 @@ func (e Env) cpus(i int) []int {
 	return []int{e.CPUs[i%len(e.CPUs)]}
 }
 
-// All returns every peer: Suricata without rules last.
+// All returns every peer. Those that decide anything accept the tenant that the
+// traffic of sttwall/internal/load has.
 func All() []Peer {
-	return []Peer{CLoop(), CMany(), CBatch(), GoNFQueue(), Suricata(SuricataRules{})}
+	return []Peer{
+		CLoop(), CMany(), CBatch(), GoNFQueue(),
+		Suricata(SuricataRules{}), Suricata(SuricataRules{Tenants: Tenants(1000, load.ContextID)}),
+	}
+}
+
+// Tenants makes a list of n Context IDs that are not alike; the given one is last.
+func Tenants(n int, last uint64) []uint64 {
+	list := make([]uint64, n)
+	for i := range list {
+		// A prime number of steps: neighbours have no bytes in common where
+		// rules could be told apart early.
+		list[i] = last ^ uint64(n-1-i)*0x9e3779b97f4a7c15
+	}
+	return list
 }

@@ -202,6 +202,17 @@ func pin(cpus []int) error {
 	return nil
 }
 
+// started fills in PIDs.
+func (e Env) started(running ...*process) {
+	if e.PIDs == nil {
+		return
+	}
+	*e.PIDs = nil
+	for _, p := range running {
+		*e.PIDs = append(*e.PIDs, p.cmd.Process.Pid)
+	}
+}
+
 // startAll starts one process for each queue; command names that of queue i.
 func startAll(ctx context.Context, name string, env Env, command func(i int) command) (stop func() error, err error) {
 	var running []*process
@@ -229,5 +240,6 @@ func startAll(ctx context.Context, name string, env Env, command func(i int) com
 		}
 		running = append(running, p)
 	}
+	env.started(running...)
 	return stop, nil
 }

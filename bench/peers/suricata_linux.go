@@ -126,6 +126,7 @@ func (s *suricata) Start(ctx context.Context, env Env) (stop func() error, err e
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", s.Name(), err), os.RemoveAll(folder))
 	}
+	env.started(p)
 	return func() error {
 		c, err := p.stop()
 		if err != nil {
