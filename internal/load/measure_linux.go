@@ -71,7 +71,7 @@ func (l *Lab) Open(ctx context.Context, t Traffic) error {
 		l.pace(0)
 		stop := make(chan struct{})
 		errs := make(chan error, 1)
-		go func() { errs <- l.runSource(src, s, stop, nil) }()
+		go func() { errs <- l.runSource(src, s, stop, make(chan string, 1)) }()
 		err = l.arrived(ctx, sent+uint64(flows-l.opened[t.Inner]))
 		close(stop)
 		if err := errors.Join(err, <-errs, src.close()); err != nil {
@@ -112,19 +112,23 @@ func (l *Lab) pace(gap time.Duration) {
 }
 
 // runSource has it run until stop is closed, on its CPU. thread is told the file of its
-// processor time, if it is not nil.
+// processor time once it runs, and closed at the end.
 func (l *Lab) runSource(src *source, s step, stop <-chan struct{}, thread chan<- string) error {
 	from := l.sides[0]
 	if s.back() {
 		from = l.sides[1]
 	}
+	defer close(thread)
 	return inNamespace(l.firewall, func() error {
 		if err := pin(l.config.CPU); err != nil {
 			return err
 		}
-		if thread != nil {
-			thread <- fmt.Sprintf("/proc/self/task/%d/schedstat", unix.Gettid())
+		hold, err := src.hold()
+		if err != nil {
+			return err
 		}
+		defer hold.Close()
+		thread <- fmt.Sprintf("/proc/self/task/%d/schedstat", unix.Gettid())
 		for {
 			select {
 			case <-stop:
@@ -202,14 +206,12 @@ func (l *Lab) flow(ctx context.Context, t Traffic, duration, gap time.Duration) 
 
 // sample looks at the sinks before and after a time.
 func (l *Lab) sample(ctx context.Context, duration time.Duration, thread <-chan string) (r Result, err error) {
-	if err := wait(ctx, duration/10); err != nil { // until it runs
-		return r, err
+	source, ok := <-thread
+	if !ok {
+		return r, nil // it could not start: it says why itself
 	}
-	var source string
-	select {
-	case source = <-thread:
-	default: // it could not start: it says why itself
-		return r, nil
+	if err := wait(ctx, duration/10); err != nil { // until all are warm
+		return r, err
 	}
 	before, err := l.look(source)
 	if err != nil {
