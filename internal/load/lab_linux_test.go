@@ -27,7 +27,7 @@ func newTestLab(t *testing.T, c LabConfig) *Lab {
 
 func TestWhatIsSentArrives(t *testing.T) {
 	l := newTestLab(t, LabConfig{})
-	for _, traffic := range []Traffic{{}, {Packet: Full1500}, {Packet: Segments45}, {Packet: Shuffled45}, {Flows: 1000}, {Flows: 1 << 20}, {Inner: UDP}} {
+	for _, traffic := range []Traffic{{}, {Packet: Full1500}, {Packet: Segments45}, {Packet: Shuffled45}, {Flows: 1000}, {Flows: 1 << 20}, {Inner: UDP}, {Packet: GSO64K}} {
 		r, err := l.Measure(t.Context(), traffic, 300*time.Millisecond)
 		t.Logf("%+v: %+v %v", traffic, r, err)
 		if err != nil {

@@ -33,9 +33,6 @@ type Result struct {
 const (
 	drainBound = 2 * time.Second
 	drainLook  = time.Millisecond
-	// runTimes is how often the source's program runs in one system call: some
-	// hundredths of a second.
-	runTimes = 1 << 18
 )
 
 // Measure sends traffic from left to right for a time and says how much arrived. Flows
@@ -61,7 +58,7 @@ func (l *Lab) Open(ctx context.Context, t Traffic) error {
 		if l.opened[t.Inner] >= flows {
 			return nil
 		}
-		src, err := l.source(t, s, false)
+		src, err := l.sender(t, s, false)
 		if err != nil {
 			return err
 		}
@@ -71,7 +68,7 @@ func (l *Lab) Open(ctx context.Context, t Traffic) error {
 		l.pace(0)
 		stop := make(chan struct{})
 		errs := make(chan error, 1)
-		go func() { errs <- l.runSource(src, s, stop, make(chan string, 1)) }()
+		go func() { errs <- l.run(src, stop, make(chan string, 1)) }()
 		err = l.arrived(ctx, sent+uint64(flows-l.opened[t.Inner]))
 		close(stop)
 		if err := errors.Join(err, <-errs, src.close()); err != nil {
@@ -82,7 +79,16 @@ func (l *Lab) Open(ctx context.Context, t Traffic) error {
 	return nil
 }
 
-func (l *Lab) source(t Traffic, s step, stamp bool) (*source, error) {
+// sender is what packets come from.
+type sender interface {
+	// run sends until stop is closed, on the calling thread, which is in the
+	// firewall's namespace.
+	run(stop <-chan struct{}) error
+	close() error
+}
+
+// sender returns one for a step of the traffic; the board is made ready for it.
+func (l *Lab) sender(t Traffic, s step, stamp bool) (sender, error) {
 	from := l.sides[0]
 	if s.back() {
 		from = l.sides[1]
@@ -91,14 +97,22 @@ func (l *Lab) source(t Traffic, s step, stamp bool) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, at := range []int{boardHead, boardPiece, boardFlow} {
+		l.board.half(at).Store(0)
+	}
+	if t.Packet == GSO64K && s == stepData {
+		return l.superSender(t, list[0])
+	}
+	if err := l.InFirewall(func() error { return l.listen(true) }); err != nil {
+		return nil, err
+	}
 	batch := l.config.Batch
 	if stamp {
 		batch = 1 // none waits for the next one
 	}
-	for _, at := range []int{boardHead, boardPiece, boardFlow} {
-		l.board.half(at).Store(0)
-	}
-	return newSource(l.board, sourceConfig{traffic: t, step: s, clientLow: l.config.Ends.clientLow(), frames: list, stamp: stamp, batch: uint32(batch)})
+	return newSource(l.board, sourceConfig{
+		traffic: t, step: s, clientLow: l.config.Ends.clientLow(), frames: list, stamp: stamp, batch: uint32(batch), ifindex: from.ifindex,
+	})
 }
 
 // pace has the source send a packet every gap; 0 is as fast as the window allows.
@@ -111,34 +125,16 @@ func (l *Lab) pace(gap time.Duration) {
 	}
 }
 
-// runSource has it run until stop is closed, on its CPU. thread is told the file of its
+// run has a sender run until stop is closed, on its CPU. thread is told the file of its
 // processor time once it runs, and closed at the end.
-func (l *Lab) runSource(src *source, s step, stop <-chan struct{}, thread chan<- string) error {
-	from := l.sides[0]
-	if s.back() {
-		from = l.sides[1]
-	}
+func (l *Lab) run(from sender, stop <-chan struct{}, thread chan<- string) error {
 	defer close(thread)
-	return inNamespace(l.firewall, func() error {
+	return l.InFirewall(func() error {
 		if err := pin(l.config.CPU); err != nil {
 			return err
 		}
-		hold, err := src.hold()
-		if err != nil {
-			return err
-		}
-		defer hold.Close()
 		thread <- fmt.Sprintf("/proc/self/task/%d/schedstat", unix.Gettid())
-		for {
-			select {
-			case <-stop:
-				return nil
-			default:
-			}
-			if err := src.run(from.ifindex, runTimes); err != nil {
-				return err
-			}
-		}
+		return from.run(stop)
 	})
 }
 
@@ -176,7 +172,7 @@ func wait(ctx context.Context, d time.Duration) error {
 // flow sends data for a time: with a gap between packets, and the time in each, or as
 // fast as can be if that is 0.
 func (l *Lab) flow(ctx context.Context, t Traffic, duration, gap time.Duration) (r Result, err error) {
-	src, err := l.source(t, stepData, gap != 0)
+	src, err := l.sender(t, stepData, gap != 0)
 	if err != nil {
 		return Result{}, err
 	}
@@ -188,7 +184,7 @@ func (l *Lab) flow(ctx context.Context, t Traffic, duration, gap time.Duration) 
 	l.board.word(boardLimit).Store(math.MaxUint64)
 	stop, thread := make(chan struct{}), make(chan string, 1)
 	errs := make(chan error, 1)
-	go func() { errs <- l.runSource(src, stepData, stop, thread) }()
+	go func() { errs <- l.run(src, stop, thread) }()
 
 	r, err = l.sample(ctx, duration, thread)
 	l.board.word(boardLimit).Store(0)

@@ -22,7 +22,11 @@ type source struct {
 	program  *ebpf.Program
 	template []byte
 	batch    uint32
+	ifindex  int
 }
+
+// runTimes is how often the program runs in one system call: some hundredths of a second.
+const runTimes = 1 << 18
 
 // sourceConfig says what a source sends.
 type sourceConfig struct {
@@ -33,6 +37,7 @@ type sourceConfig struct {
 	frames    [][]byte // what frames returned
 	stamp     bool     // write the time into the end of each packet
 	batch     uint32   // packets given to the stack at a time
+	ifindex   int      // where they seem to come in, in the firewall's namespace
 }
 
 func newSource(b *board, c sourceConfig) (_ *source, err error) {
@@ -53,7 +58,7 @@ func newSource(b *board, c sourceConfig) (_ *source, err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("load: source: %w", err), heads.Close())
 	}
-	return &source{b, heads, program, c.frames[0], c.batch}, nil
+	return &source{b, heads, program, c.frames[0], c.batch, c.ifindex}, nil
 }
 
 func (s *source) close() error { return errors.Join(s.program.Close(), s.heads.Close()) }
@@ -71,21 +76,31 @@ func (s *source) hold() (link.Link, error) {
 	return l, nil
 }
 
-// run has the program run so many times over packets that seem to come in on the
-// interface with this index in the calling thread's namespace.
-func (s *source) run(ifindex int, times uint32) error {
-	if _, err := s.program.Run(&ebpf.RunOptions{
-		Data: s.template,
-		// struct xdp_md (linux/bpf.h): data, data_end, data_meta, ingress_ifindex,
-		// rx_queue_index, egress_ifindex.
-		Context:   [6]uint32{0, uint32(len(s.template)), 0, uint32(ifindex), 0, 0},
-		Repeat:    times,
-		BatchSize: s.batch,
-		Flags:     unix.BPF_F_TEST_XDP_LIVE_FRAMES,
-	}); err != nil {
-		return fmt.Errorf("load: source: run: %w", err)
+// run sends until stop is closed. The calling thread is in the firewall's namespace.
+func (s *source) run(stop <-chan struct{}) error {
+	hold, err := s.hold()
+	if err != nil {
+		return err
 	}
-	return nil
+	defer hold.Close()
+	for {
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+		if _, err := s.program.Run(&ebpf.RunOptions{
+			Data: s.template,
+			// struct xdp_md (linux/bpf.h): data, data_end, data_meta,
+			// ingress_ifindex, rx_queue_index, egress_ifindex.
+			Context:   [6]uint32{0, uint32(len(s.template)), 0, uint32(s.ifindex), 0, 0},
+			Repeat:    runTimes,
+			BatchSize: s.batch,
+			Flags:     unix.BPF_F_TEST_XDP_LIVE_FRAMES,
+		}); err != nil {
+			return fmt.Errorf("load: source: run: %w", err)
+		}
+	}
 }
 
 // sourceProgram writes the program. R6 is the packet, R7 its flow, R8 the sum that goes
