@@ -138,6 +138,14 @@ func (l *Lab) run(from sender, stop <-chan struct{}, thread chan<- string) error
 	})
 }
 
+// wholeFrames waits until the sender, which is at its limit, has sent the last segment of
+// the frame that it is in: half a frame never leaves a firewall.
+func (l *Lab) wholeFrames() {
+	for began := time.Now(); l.board.half(boardPiece).Load() != 0 && time.Since(began) < drainBound; {
+		time.Sleep(drainLook)
+	}
+}
+
 // arrived waits until the sinks have seen so many packets since the lab began.
 func (l *Lab) arrived(ctx context.Context, want uint64) error {
 	last, since := uint64(0), time.Now()
@@ -188,6 +196,7 @@ func (l *Lab) flow(ctx context.Context, t Traffic, duration, gap time.Duration) 
 
 	r, err = l.sample(ctx, duration, thread)
 	l.board.word(boardLimit).Store(0)
+	l.wholeFrames()
 	close(stop)
 	if err := errors.Join(err, <-errs); err != nil {
 		return Result{}, err
