@@ -48,7 +48,7 @@ func (r *Reassembler) tell() {
 func (r *Reassembler) enter(s *Segment, src *source) *entry {
 	e := r.pool.getEntry()
 	e.key, e.src, e.at = s.key(), src, r.now
-	r.keys[e.key], r.last = e, e
+	r.keys.add(e)
 	return e
 }
 

@@ -9,6 +9,7 @@ import (
 // tombstone of one that was dropped.
 type entry struct {
 	key   Key
+	next  *entry // in the list of the table
 	src   *source
 	links [memberships]link
 	at    int64 // when it became what it is, in ns

@@ -45,18 +45,27 @@ func (o order) end() place {
 func (o order) find(start int) place {
 	i := len(o) - 1
 	if int(o[i].spans[0].start) > start {
-		var exact bool
-		i, exact = slices.BinarySearchFunc(o, start, func(r *run, start int) int { return int(r.spans[0].start) - start })
-		if !exact {
-			i = max(i-1, 0)
+		// The last run that begins at start or before it; or the first of all.
+		low, high := 0, i
+		for low < high {
+			if middle := (low + high) / 2; int(o[middle].spans[0].start) <= start {
+				low = middle + 1
+			} else {
+				high = middle
+			}
 		}
+		i = max(low-1, 0)
 	}
 	r := o[i]
-	if int(r.spans[r.n-1].start) < start {
-		return place{i, r.n}
+	low, high := 0, r.n
+	for low < high {
+		if middle := (low + high) / 2; int(r.spans[middle&(runLen-1)].start) < start {
+			low = middle + 1
+		} else {
+			high = middle
+		}
 	}
-	at, _ := slices.BinarySearchFunc(r.spans[:r.n], start, func(s span, start int) int { return int(s.start) - start })
-	return place{i, at}
+	return place{i, low}
 }
 
 // fit finds the place for a span [start, end), or why there is none.

@@ -15,8 +15,7 @@ type Reassembler struct {
 
 	now int64
 
-	keys       map[Key]*entry
-	last       *entry // of keys, that of the segment before; nil: none
+	keys       table
 	frames     fifo
 	tombstones fifo
 	ledger     ledger
@@ -57,7 +56,7 @@ func New(c Config, sink Sink) (*Reassembler, error) {
 		timeout: int64(c.Timeout),
 		life:    int64(c.TombstoneLife),
 		now:     math.MinInt64,
-		keys:    make(map[Key]*entry),
+		keys:    newTable(c.Frames + c.Tombstones),
 		ledger:  newLedger(&c),
 		buffers: Buffers{limit: c.Memory},
 		pool:    newPool(&c),
@@ -135,7 +134,7 @@ func (r *Reassembler) add(s *Segment) *Frame {
 		// or was dropped under its key they have nothing.
 		return r.whole(s)
 	}
-	e := r.find(s)
+	e := r.keys.get(s.Src, s.Dst, s.FrameID)
 	if e != nil && e.tombstone() {
 		r.refuse(s, e.why, true)
 		return nil
@@ -172,20 +171,6 @@ func (r *Reassembler) add(s *Segment) *Frame {
 		return nil
 	}
 	return r.complete(e)
-}
-
-// find returns what is known of the key of s. Segments of one frame follow each
-// other most of the time.
-func (r *Reassembler) find(s *Segment) *entry {
-	k := s.key()
-	if e := r.last; e != nil && e.key == k {
-		return e
-	}
-	e := r.keys[k]
-	if e != nil {
-		r.last = e
-	}
-	return e
 }
 
 // whole makes a frame of a segment that is all of it, without a copy.
@@ -281,9 +266,6 @@ func (r *Reassembler) release(e *entry) {
 
 // remove forgets a key.
 func (r *Reassembler) remove(e *entry) {
-	delete(r.keys, e.key)
-	if r.last == e {
-		r.last = nil
-	}
+	r.keys.remove(e)
 	r.pool.putEntry(e)
 }

@@ -92,7 +92,7 @@ func TestAFrameInOnePacketIsNotCopied(t *testing.T) {
 	if f == nil || unsafe.SliceData(f.Data) != unsafe.SliceData(s.Payload) || cap(f.Data) != len(s.Payload) {
 		t.Fatalf("got %+v, want its data to be the payload itself", f)
 	}
-	if len(g.r.keys) != 0 || g.r.Held() != (Stats{}) {
+	if g.r.keys.n != 0 || g.r.Held() != (Stats{}) {
 		t.Errorf("held %+v, want nothing", g.r.Held())
 	}
 }

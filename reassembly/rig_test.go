@@ -164,7 +164,7 @@ func (g *rig) audit() {
 	held := 0
 	count := func(e *entry) {
 		inLists++
-		if r.keys[e.key] != e {
+		if r.keys.get(e.key.Src, e.key.Dst, e.key.FrameID) != e {
 			g.t.Errorf("%v is in a list, and not under its key", e.key)
 		}
 		u := bySource[e.src]
@@ -223,8 +223,8 @@ func (g *rig) audit() {
 		}
 		walk(l)
 	}
-	if inLists != len(r.keys) {
-		g.t.Errorf("%d entries in the lists, %d keys", inLists, len(r.keys))
+	if inLists != r.keys.n {
+		g.t.Errorf("%d entries in the lists, %d keys", inLists, r.keys.n)
 	}
 	sources := 0
 	for s, u := range bySource {
