@@ -122,8 +122,8 @@ func (f *benchFlags) run(ctx context.Context, s streams) error {
 		return err
 	}
 	result, err := f.measure(ctx, s, rules, flow)
-	if err == nil {
-		err = f.write(s.out, result)
+	if result != nil {
+		err = errors.Join(err, f.write(s.out, result))
 	}
 	return errors.Join(err, svg.finish(result, err))
 }
@@ -137,7 +137,8 @@ func (f *benchFlags) policy(s streams, asked *bench.Asked) (rules *policy.Policy
 	return rules, err
 }
 
-// measure runs the benchmark.
+// measure runs the benchmark. Where it is interrupted, what there is by then comes with the
+// error.
 func (f *benchFlags) measure(ctx context.Context, s streams, rules *policy.Policy, flow *bench.Flow) (*benchreport.Result, error) {
 	host, err := bench.Host(version())
 	if err != nil {
@@ -152,7 +153,11 @@ func (f *benchFlags) measure(ctx context.Context, s streams, rules *policy.Polic
 	c.Progress = progress.next
 	samples, err := bench.Run(ctx, c)
 	progress.end()
-	if err != nil {
+	interrupted := err != nil && ctx.Err() != nil
+	if interrupted {
+		err = fmt.Errorf("interrupted: %d of %d measurements were done; the lab is gone", len(samples), c.Of())
+	}
+	if err != nil && len(samples) == 0 || interrupted && f.asJSON {
 		return nil, err
 	}
 	r := &benchreport.Result{Host: host, Setup: benchreport.Setup{
@@ -160,7 +165,7 @@ func (f *benchFlags) measure(ctx context.Context, s streams, rules *policy.Polic
 		Rules: f.name(rules), Flow: flow.String(),
 	}}
 	r.Rows = benchreport.Summarize(r.Setup, samples)
-	return r, nil
+	return r, err
 }
 
 // name says which rules they are.

@@ -64,6 +64,9 @@ func (c *Config) Validate() error {
 	return nil
 }
 
+// Of is how many measurements there are.
+func (c *Config) Of() int { return len(c.Packets) * c.Rounds * len(benchreport.Ways) }
+
 // ErrNotRoot: the user is an ordinary one.
 var ErrNotRoot = errors.New("this needs root: the packets are made by BPF in the kernel, which is closed to others, in user namespaces too. Run it with sudo")
 
@@ -76,7 +79,7 @@ func Ready() error {
 }
 
 // Run measures. What it has built is gone when it returns, after an error and at the end
-// of ctx too.
+// of ctx too; then it returns the error of ctx, and the samples of the rounds that are whole.
 func Run(ctx context.Context, c Config) ([]benchreport.Sample, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -93,10 +96,14 @@ func Run(ctx context.Context, c Config) ([]benchreport.Sample, error) {
 	if err == nil {
 		err = r.measure(ctx)
 	}
-	if err = errors.Join(err, r.close()); ctx.Err() != nil {
-		return nil, ctx.Err()
+	err = errors.Join(err, r.close())
+	switch {
+	case ctx.Err() != nil:
+		return r.samples[:len(r.samples)-len(r.samples)%len(r.beds)], ctx.Err()
+	case err != nil:
+		return nil, err
 	}
-	return r.samples, err
+	return r.samples, nil
 }
 
 type runner struct {
@@ -163,7 +170,7 @@ func (r *runner) measure(ctx context.Context) error {
 			for _, b := range r.beds {
 				if r.config.Progress != nil {
 					r.config.Progress(Progress{
-						Done: len(r.samples), Of: len(r.config.Packets) * r.config.Rounds * len(r.beds),
+						Done: len(r.samples), Of: r.config.Of(),
 						Packet: kind.String(), Round: round + 1, Way: b.way,
 					})
 				}
