@@ -139,13 +139,11 @@ func (e *entry) closed() bool { return e.status == statusTimeWait || e.status ==
 // seconds, on no packet's way, if ends shall be told soon. A shard is locked for
 // [sweepStep] entries at a time. It returns how many flows were forgotten.
 func (t *Table) Reap(now int64) (done int) {
-	for n := range t.shards {
-		for from, more := uint32(0), true; more; from += sweepStep {
-			var ended int
-			more, ended = t.reapSome(now, uint32(n), from)
-			done += ended
-		}
-	}
+	t.inSteps(func(n, from uint32) bool {
+		more, ended := t.reapSome(now, n, from)
+		done += ended
+		return more
+	})
 	return done
 }
 

@@ -65,7 +65,21 @@ func (e *entry) origin(r *record, f *inspect.Frame) {
 
 // sweepStep is how many entries [Table.Sweep] looks at under one hold of a lock,
 // so that a worker waits for microseconds and not for the whole shard.
-const sweepStep = 256
+const sweepStep = 16
+
+// inSteps calls some for all places of the table, [sweepStep] of a shard at a time,
+// until it has said of each shard that there are no more. The next hold of a lock is of
+// another shard: who waits for this one has it before we come back.
+func (t *Table) inSteps(some func(shard, from uint32) (more bool)) {
+	for from, more := uint32(0), true; more; from += sweepStep {
+		more = false
+		for n := range t.shards {
+			if some(uint32(n), from) {
+				more = true
+			}
+		}
+	}
+}
 
 // live reports whether the entry is a flow: versions count up when one begins
 // and when it ends, from 0.
@@ -80,13 +94,11 @@ func (t *Table) Sweep(now int64, visit func(h Handle, f *Flow, origin *inspect.F
 		flow   Flow
 		origin inspect.Frame
 	)
-	for n := range t.shards {
-		for from, more := uint32(0), true; more; from += sweepStep {
-			var done int
-			more, done = t.sweepSome(now, uint32(n), from, &flow, &origin, visit)
-			ended += done
-		}
-	}
+	t.inSteps(func(n, from uint32) bool {
+		more, done := t.sweepSome(now, n, from, &flow, &origin, visit)
+		ended += done
+		return more
+	})
 	return ended
 }
 
