@@ -22,6 +22,9 @@ type Counters struct {
 	// PacketsAccepted and PacketsDropped count verdicts. Surplus packets of
 	// an accepted frame that was cut anew count as dropped.
 	PacketsAccepted, PacketsDropped atomic.Uint64
+	// PacketsAgain counts packets of which too little had been copied, and that were
+	// asked for again; see [Again]. They are in Packets and Bytes when they have come.
+	PacketsAgain atomic.Uint64
 	// Reasons counts dropped frames by reason, and dropped packets that
 	// belong to no frame.
 	Reasons [reason.Count]atomic.Uint64
@@ -51,6 +54,7 @@ type Totals struct {
 	FramesAccepted, FramesDropped     uint64
 	FramesRewritten, FrameIDsReplaced uint64
 	PacketsAccepted, PacketsDropped   uint64
+	PacketsAgain                      uint64
 	Reasons, DroppedBytes             [reason.Count]uint64
 	FirstDropped, LastDropped         [reason.Count]int64
 	LatePackets                       uint64
@@ -70,6 +74,7 @@ func (t *Totals) Add(c *Counters) {
 	t.FrameIDsReplaced += c.FrameIDsReplaced.Load()
 	t.PacketsAccepted += c.PacketsAccepted.Load()
 	t.PacketsDropped += c.PacketsDropped.Load()
+	t.PacketsAgain += c.PacketsAgain.Load()
 	t.LatePackets += c.LatePackets.Load()
 	t.RejectsSent += c.RejectsSent.Load()
 	t.RejectsLimited += c.RejectsLimited.Load()

@@ -14,7 +14,7 @@ type counts struct {
 	framesAccepted, framesDropped     uint64
 	framesRewritten, frameIDsReplaced uint64
 	packetsAccepted, packetsDropped   uint64
-	latePackets                       uint64
+	packetsAgain, latePackets         uint64
 
 	rejectsSent, rejectsLimited, rejectsRefused uint64
 	framesAudited, fragmentsHeld                uint64
@@ -43,14 +43,13 @@ func (c *counts) drop(now int64, r reason.Reason, bytes int) {
 
 // verdicts counts those that were given.
 func (c *counts) verdicts(list []Verdict) {
-	accepted := uint64(0)
+	var given [Again + 1]uint64
 	for i := range list {
-		if list[i].Action == Accept {
-			accepted++
-		}
+		given[list[i].Action]++
 	}
-	c.packetsAccepted += accepted
-	c.packetsDropped += uint64(len(list)) - accepted
+	c.packetsAccepted += given[Accept]
+	c.packetsDropped += given[Drop]
+	c.packetsAgain += given[Again]
 }
 
 // show adds to what others see, and begins anew.
@@ -74,6 +73,7 @@ func (c *counts) show(to *Counters) {
 	move(&to.FrameIDsReplaced, &c.frameIDsReplaced)
 	move(&to.PacketsAccepted, &c.packetsAccepted)
 	move(&to.PacketsDropped, &c.packetsDropped)
+	move(&to.PacketsAgain, &c.packetsAgain)
 	move(&to.LatePackets, &c.latePackets)
 	move(&to.RejectsSent, &c.rejectsSent)
 	move(&to.RejectsLimited, &c.rejectsLimited)

@@ -56,25 +56,29 @@ func damagedPackets(t *testing.T, r *rand.Rand) (packets []Packet) {
 	return packets
 }
 
+const smallHead = "settings {\n  endpoints = [\"192.0.2.0/24\"]\n}\n"
+
+// smallPolicies are as many ways to decide.
+var smallPolicies = map[string]string{
+	"nothing":            smallHead,
+	"a default":          "settings {\n  default_action = \"accept\"\n}\n",
+	"a tenant":           smallHead + tenantAll,
+	"rules for all":      smallHead + "before_tenants {\n  rule \"udp\" {\n    action   = \"accept\"\n    services = [\"udp\"]\n  }\n}\n",
+	"audit":              smallHead + "tenant \"a\" {\n  context_ids = [100]\n  mode        = \"audit\"\n}\n",
+	"bindings":           smallHead + "tenant \"a\" {\n  context_ids    = [100]\n  default_action = \"reject\"\n  anti_spoof {\n    learn = [\"address\", \"mac\"]\n  }\n}\n",
+	"the OVN layout":     smallHead + "tenant \"a\" {\n  context_layout = \"ovn\"\n  datapaths      = [7, 100]\n  anti_spoof {\n    learn = [\"ingress_port\"]\n  }\n}\n",
+	"rules for each":     fragmentRules,
+	"bindings and rules": spoofRules,
+	"many things":        togetherRules(0),
+}
+
 // Whatever comes, and however little the rules file has: nothing ends the firewall,
 // and every packet gets its verdict.
 func TestDamagedPacketsUnderSmallPolicies(t *testing.T) {
-	const head = "settings {\n  endpoints = [\"192.0.2.0/24\"]\n}\n"
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	for name, rules := range map[string]string{
-		"nothing":            head,
-		"a default":          "settings {\n  default_action = \"accept\"\n}\n",
-		"a tenant":           head + tenantAll,
-		"rules for all":      head + "before_tenants {\n  rule \"udp\" {\n    action   = \"accept\"\n    services = [\"udp\"]\n  }\n}\n",
-		"audit":              head + "tenant \"a\" {\n  context_ids = [100]\n  mode        = \"audit\"\n}\n",
-		"bindings":           head + "tenant \"a\" {\n  context_ids    = [100]\n  default_action = \"reject\"\n  anti_spoof {\n    learn = [\"address\", \"mac\"]\n  }\n}\n",
-		"the OVN layout":     head + "tenant \"a\" {\n  context_layout = \"ovn\"\n  datapaths      = [7, 100]\n  anti_spoof {\n    learn = [\"ingress_port\"]\n  }\n}\n",
-		"rules for each":     fragmentRules,
-		"bindings and rules": spoofRules,
-		"many things":        togetherRules(0),
-	} {
+	for name, rules := range smallPolicies {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, benchConfig{rules: rules, bits: 16, hold: HoldConfig{Packets: 16}, reassembly: reassembly.Config{Memory: 1 << 20}})
 			packets, verdicts := 0, 0

@@ -60,6 +60,7 @@ type Firewall struct {
 	event   FrameEvent
 	out     *Verdicts // where dropped frames leave their verdicts
 	device  int       // that the packet at hand came in on
+	more    bool      // the packet at hand can come again; see again.go
 	now     int64     // of the last batch or Expire
 	packetScratch
 	fragment fragmentScratch
@@ -159,11 +160,18 @@ func (f *Firewall) finish(before int) {
 func (f *Firewall) process(now int64, p *Packet) {
 	f.counts.packets++
 	f.counts.bytes += uint64(p.Length)
-	f.device = p.Device
-	if r := f.admit(p); r != reason.None {
-		f.refuse(now, p, r)
-	} else {
+	f.device, f.more, f.repeated = p.Device, p.More, false
+	switch r := f.admit(p); {
+	case r == reason.None:
 		f.reassemble(now, p)
+	case r == reason.CopyTooShort && p.More:
+		f.again(p.ID)
+	default:
+		f.refuse(now, p, r)
+	}
+	if f.repeated {
+		f.counts.packets--
+		f.counts.bytes -= uint64(p.Length)
 	}
 }
 
@@ -264,6 +272,10 @@ func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
 	if r == reason.None {
 		r = f.release(now, fr, cut)
 	}
+	if r == reason.CopyTooShort && f.more && !f.fragment.first {
+		f.again(fr.Packets[0].ID)
+		return
+	}
 	e.Reason = r
 	if !e.HasHeader {
 		e.Beginning = fr.Data
@@ -345,6 +357,9 @@ func (f *Firewall) judge(now int64, fr *reassembly.Frame) reason.Reason {
 		L4Offset: h.L4Offset, MSS: h.MSS, MSSFloor: f.mssFloor,
 	}); r != reason.None {
 		return r
+	}
+	if f.more && f.wantsRest(now, fr) {
+		return reason.CopyTooShort
 	}
 	return f.judgePolicy(now, fr)
 }

@@ -201,7 +201,8 @@ func (f *Firewall) keep(now int64, fr *reassembly.Frame) {
 	if !h.any() {
 		h.entered = entered
 	}
-	h.add(now, fr, &id).device = f.device
+	held := h.add(now, fr, &id)
+	held.device, held.more = f.device, f.more
 	f.counts.fragmentsHeld++
 }
 
@@ -209,10 +210,10 @@ func (f *Firewall) keep(now int64, fr *reassembly.Frame) {
 // reports whether it is decided. It always is if why is not None: that is the
 // reason then if its first fragment is still not known.
 func (f *Firewall) decideHeld(now int64, h *heldFragment, why reason.Reason) bool {
-	device := f.device
-	f.device, f.fragment.late, f.fragment.why = h.device, true, why
+	device, more := f.device, f.more
+	f.device, f.more, f.fragment.late, f.fragment.why = h.device, h.more, true, why
 	f.decide(now, &h.frame)
-	f.device, f.fragment.late, f.fragment.why = device, false, reason.None
+	f.device, f.more, f.fragment.late, f.fragment.why = device, more, false, reason.None
 	return !f.fragment.waits
 }
 

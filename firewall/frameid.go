@@ -88,6 +88,18 @@ func (f *FrameIDFilter) claim(now int64, src, dst netip.Addr, id uint32) bool {
 	return f.maps[1-active][word].Load()&mask == 0 && !used
 }
 
+// unused reports whether claim would find the ID unused at time now, and claims
+// nothing.
+func (f *FrameIDFilter) unused(now int64, src, dst netip.Addr, id uint32) bool {
+	if now < f.guard {
+		return false
+	}
+	f.turnAt(now)
+	bit := f.hash(src, dst, id) & f.mask
+	word, mask := bit/64, uint64(1)<<(bit%64)
+	return (f.maps[0][word].Load()|f.maps[1][word].Load())&mask == 0
+}
+
 // fresh returns an ID for the frame that is safe to send: want itself if it
 // is unused, else a random one. ok is false if none was found.
 func (f *FrameIDFilter) fresh(now int64, src, dst netip.Addr, want uint32, random rand.Source) (id uint32, ok bool) {

@@ -26,6 +26,9 @@ type Packet struct {
 	// Length is the length of the packet on the wire in bytes; more than
 	// len(Data) where the kernel copied only a part.
 	Length int
+	// More: the kernel still has all of the packet and can be asked for it, with the
+	// verdict [Again].
+	More bool
 	// Checksum is what is known of the outer TCP checksum.
 	Checksum ChecksumState
 	// GSO: the packet is a super-segment that the kernel cuts up when it leaves.
@@ -42,12 +45,18 @@ const (
 	Drop Action = iota
 	// Accept: the packet leaves.
 	Accept
+	// Again: too little of the packet was copied to decide it. It comes again, whole,
+	// as another packet. Only a packet with More gets it.
+	Again
 )
 
-// String returns "drop" or "accept".
+// String returns "drop", "accept" or "again".
 func (a Action) String() string {
-	if a == Accept {
+	switch a {
+	case Accept:
 		return "accept"
+	case Again:
+		return "again"
 	}
 	return "drop"
 }

@@ -45,6 +45,7 @@ type standing struct {
 	windows    uint64     // see policy.WindowsAt
 	tenants    []int32    // numbers of the tenants in the tables, by index
 	rejects    *limit.Bucket
+	sets       bool // rules of it change packets
 }
 
 // flowsPerFragmented is how many flows there are for one packet that is remembered
@@ -104,6 +105,9 @@ func (s *Shared) SetPolicy(p *policy.Policy) {
 			s.called = append(s.called, name)
 		}
 		next.tenants = append(next.tenants, id)
+	}
+	for i := range p.Rules() {
+		next.sets = next.sets || p.Set(int32(i)) != nil
 	}
 	next.rejects = limit.NewBucket(next.settings.RejectRate)
 	if old := s.current.Load(); old != nil && old.policy != p {

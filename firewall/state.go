@@ -311,6 +311,7 @@ type packetScratch struct {
 	answer      []byte // see reject.go
 	bindingScratch
 
+	repeated bool  // the packet at hand got the verdict Again
 	peek     *peek // not nil: nothing is changed; see explain.go
 	expected expected
 }

@@ -121,6 +121,10 @@ func (c *Core) rest(list []firewall.Verdict) {
 		if k == nil {
 			continue
 		}
+		if list[i].Action == firewall.Again { // not decided: it comes as another packet
+			c.using.forget(list[i].ID)
+			continue
+		}
 		e := &c.alone
 		*e = firewall.FrameEvent{Time: k.time, Decided: k.time, Verdict: list[i].Action, Segments: 1}
 		e.Decision.TenantIndex, e.Decision.RuleIndex = -1, -1
