@@ -7,7 +7,7 @@ import "sttwall/firewall"
 const (
 	maxHeaders = 32 << 10
 	maxPieces  = 1000
-	// maxHeader is the most that one verdict takes of the headers, the padding
+	// maxHeader is the most that one message takes of the headers, the padding
 	// behind the payload before it included.
 	maxHeader = 3 + headerLen + verdictHeaderLen + attrHeaderLen
 )
@@ -31,7 +31,10 @@ type answers struct {
 	// send sends the pieces of a datagram, which are borrowed until it returns.
 	send func(pieces [][]byte) error
 
-	late, refused, messages uint64 // of the last list
+	copyRange *copyRange
+
+	late, refused, messages, again uint64 // of the last list
+	unasked                        uint64 // that were to come again, but had come whole
 
 	at      []int    // where the packets of the list are, or atNowhere
 	headers []byte   // all that is no payload, in the order of the pieces
@@ -43,9 +46,9 @@ type answers struct {
 // atNowhere is where a packet is that the kernel does not hold.
 const atNowhere = -1
 
-func newAnswers(queue uint16, held *outstanding, maxSend int, send func([][]byte) error) *answers {
+func newAnswers(queue uint16, held *outstanding, r *copyRange, maxSend int, send func([][]byte) error) *answers {
 	return &answers{
-		queue: queue, held: held, maxSend: maxSend, send: send,
+		queue: queue, held: held, copyRange: r, maxSend: maxSend, send: send,
 		headers: make([]byte, 0, maxHeaders), pieces: make([][]byte, 0, maxPieces+3),
 	}
 }
@@ -53,8 +56,13 @@ func newAnswers(queue uint16, held *outstanding, maxSend int, send func([][]byte
 // give sends the verdicts of a list. Those for packets that the kernel does not
 // hold are counted as late.
 func (a *answers) give(list []firewall.Verdict) error {
-	a.late, a.refused, a.messages = 0, 0, 0
+	a.late, a.refused, a.messages, a.again, a.unasked = 0, 0, 0, 0, 0
 	passes, drops := a.look(list)
+	if a.again > 0 {
+		if err := a.repeat(list); err != nil {
+			return err
+		}
+	}
 	var err error
 	// What there is less of goes first, one by one if need be, so that it is not
 	// in the way of a batch verdict for the rest.
@@ -86,7 +94,13 @@ func (a *answers) look(list []firewall.Verdict) (passes, drops int) {
 		case !ok:
 			a.late++
 			at = atNowhere
+		case v.Action == firewall.Again && a.held.entries[at]&entryMore != 0:
+			a.again++
+			a.held.set(at, entryPasses)
 		case v.Action != firewall.Accept:
+			if v.Action == firewall.Again {
+				a.unasked++ // it would come as it is, for ever
+			}
 			drops++
 			a.held.set(at, entryDrops)
 		case v.Payload != nil && !sendable(v.Payload):
@@ -100,6 +114,40 @@ func (a *answers) look(list []firewall.Verdict) (passes, drops int) {
 		a.at = append(a.at, at)
 	}
 	return passes, drops
+}
+
+// repeat has the packets of the list queued anew that are to come again, with a copy
+// range for all of them. They get new IDs, above all that were received.
+func (a *answers) repeat(list []firewall.Verdict) error {
+	r := a.copyRange
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := a.setCopyRange(wholePacket); err != nil {
+		return err
+	}
+	for i := range list {
+		if at := a.at[i]; at >= 0 && list[i].Action == firewall.Again && a.held.entries[at].state() == entryPasses {
+			if err := a.single(at, firewall.Again, nil); err != nil {
+				return err
+			}
+		}
+	}
+	if err := a.setCopyRange(r.bytes); err != nil {
+		return err
+	}
+	return a.flush() // before somebody else changes it
+}
+
+func (a *answers) setCopyRange(bytes uint32) error {
+	if a.copyRange.bytes == wholePacket {
+		return nil // it is what it has to be
+	}
+	if err := a.room(copyRangeLen); err != nil {
+		return err
+	}
+	a.headers = appendCopyRange(a.headers, a.queue, bytes)
+	a.size += copyRangeLen
+	return nil
 }
 
 // accepts says which packets leave, in the order of the list.

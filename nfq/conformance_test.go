@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
 
 	"sttwall/firewall"
 )
@@ -193,6 +194,67 @@ func conformance(t *testing.T, driver Driver) {
 			if got := len(take(t, q, 1)[0].Data); got != c.want {
 				t.Errorf("copy range changed to %d: got %d bytes, want %d", c.copyRange, got, c.want)
 			}
+		}
+	})
+
+	t.Run("a packet that is to come again comes whole, behind the others, and leaves as it came", func(t *testing.T) {
+		w, q := bench(t, Config{CopyRange: 64})
+		large := func(id uint32, size int) []byte {
+			return outer{id: id, payload: bytes.Repeat([]byte("01234567"), 10000)[:size], partial: true}.bytes()
+		}
+		gso := offload{checksum: true, gsoSize: 1400}
+		again := func(p firewall.Packet) firewall.Verdict { return firewall.Verdict{ID: p.ID, Action: firewall.Again} }
+		first, largest := large(1, 30000), large(2, 65535-40)
+		inside(t, w.far, func() error { // room for the largest and its Ethernet header
+			link, err := netlink.LinkByName("far")
+			if err != nil {
+				return err
+			}
+			return errors.Join(netlink.LinkSetGSOMaxSize(link, 70000), netlink.LinkSetGSOIPv4MaxSize(link, 70000))
+		})
+		w.sendOffload(t, gso, first, largest)
+		w.send(t, outer{id: 3, payload: make([]byte, 100)}.bytes())
+		p := take(t, q, 3)
+		for i, length := range []int{len(first), len(largest), 140} {
+			if !p[i].More || len(p[i].Data) != 64 || p[i].Length != length {
+				t.Fatalf("packet %d: got %d bytes of %d, more %v, want 64 of %d, true", i, len(p[i].Data), p[i].Length, p[i].More, length)
+			}
+		}
+		must(t, q.SetVerdicts([]firewall.Verdict{again(p[0]), again(p[1]), accept(p[2])[0]}))
+		whole := take(t, q, 2)
+		for i, sent := range [][]byte{first, largest} {
+			got := whole[i]
+			if got.More || got.Length != len(sent) || !bytes.Equal(got.Data, sent[:min(len(sent), MaxPayload)]) || got.ID == p[i].ID || !got.GSO || got.Device != p[i].Device {
+				t.Errorf("packet %d: got %d bytes of %d, more %v, GSO %v, device %d, want all that is copied of %d, device %d",
+					i, len(got.Data), got.Length, got.More, got.GSO, got.Device, len(sent), p[i].Device)
+			}
+		}
+		if diff := cmp.Diff(w.delivered(t), []uint32{3}); diff != "" {
+			t.Errorf("delivered meanwhile (-got +want):\n%s", diff)
+		}
+		fourth := outer{id: 4, payload: make([]byte, 100)}.bytes()
+		w.send(t, fourth)
+		if got := take(t, q, 1)[0]; len(got.Data) != 64 {
+			t.Errorf("the next packet: got %d bytes, want 64", len(got.Data))
+		} else {
+			must(t, q.SetVerdicts(accept(got)))
+		}
+		must(t, q.SetVerdicts(accept(whole...)))
+		if got, want := receiveRaw(t, w.raw4), fourth[20:]; !bytes.Equal(got, want) {
+			t.Errorf("left first as %d bytes, want the packet behind it", len(got))
+		}
+		for i, sent := range [][]byte{first, largest} {
+			// Without its checksum, which the device finishes.
+			got, want := receiveRaw(t, w.raw4), sent[20:]
+			clear(got[16:18])
+			want = bytes.Clone(want)
+			clear(want[16:18])
+			if !bytes.Equal(got, want) {
+				t.Errorf("packet %d left with %d bytes, want %d as sent", i, len(got), len(want))
+			}
+		}
+		if s := q.Stats(); s.Again != 2 || s.Late != 0 || s.Packets != 6 || s.KernelKnown && s.Kernel.Waiting != 0 {
+			t.Errorf("got %+v, want 2 packets that came again, 6 received, none late or waiting", s)
 		}
 	})
 

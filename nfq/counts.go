@@ -5,7 +5,7 @@ import "sync/atomic"
 // counts is what a driver counts; see [Stats].
 type counts struct {
 	packets, verdicts, overruns, late, payloadRefused, verdictsLost, unreadable, otherErrors atomic.Uint64
-	messages, syscalls                                                                       atomic.Uint64
+	messages, syscalls, again                                                                atomic.Uint64
 }
 
 func (c *counts) stats() Stats {
@@ -20,5 +20,6 @@ func (c *counts) stats() Stats {
 		OtherErrors:    c.otherErrors.Load(),
 		Messages:       c.messages.Load(),
 		Syscalls:       c.syscalls.Load(),
+		Again:          c.again.Load(),
 	}
 }

@@ -116,6 +116,7 @@ func (q *fast) start(c Config) (err error) {
 	}
 	q.initReceive()
 	q.initSend()
+	q.sock.copyRange.bytes = uint32(c.CopyRange)
 	begin := appendCopyRange(nil, q.number, uint32(c.CopyRange))
 	binary.NativeEndian.PutUint16(begin[6:], flagRequest|flagAck)
 	binary.NativeEndian.PutUint32(begin[8:], seqStart)
@@ -151,7 +152,7 @@ func appendBind(dst []byte, c *Config) []byte {
 }
 
 func (q *fast) initSend() {
-	q.answers = newAnswers(q.number, &q.held, q.sock.maxSend, q.sendPieces)
+	q.answers = newAnswers(q.number, &q.held, &q.sock.copyRange, q.sock.maxSend, q.sendPieces)
 	q.single = q.sock.newSender()
 	q.sendIovs = make([]unix.Iovec, 0, maxPieces+3)
 	q.write = q.writeTo
@@ -167,6 +168,8 @@ func (q *fast) SetVerdicts(list []firewall.Verdict) error {
 	q.count.payloadRefused.Add(a.refused)
 	q.count.late.Add(a.late)
 	q.count.messages.Add(a.messages)
+	q.count.again.Add(a.again)
+	q.count.otherErrors.Add(a.unasked)
 	if err != nil {
 		if q.closing.Load() {
 			return q.closed()

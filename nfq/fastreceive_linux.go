@@ -202,7 +202,7 @@ func (q *fast) packet(m *message) {
 	p := &q.batch[q.n]
 	known, ok := m.packet(q.number, p)
 	if known {
-		p.ID, known = q.held.received(uint32(p.ID))
+		p.ID, known = q.held.received(uint32(p.ID), p.More)
 	}
 	switch {
 	case !known:

@@ -104,6 +104,7 @@ func (q *goNFQueue) start(c Config) error {
 		return err
 	}
 	q.sock, q.sender = sock, sock.newSender()
+	sock.copyRange.bytes = uint32(c.CopyRange)
 	q.proc = openProcQueue(c.NetNS, c.Number)
 	if err := q.nf.Con.SetBPF(answersOnly()); err != nil {
 		return fmt.Errorf("attach a filter to the netfilter socket: %w", err)
@@ -220,6 +221,7 @@ func packetOf(a *nfqueue.Attribute, p *firewall.Packet) bool {
 		}
 		info = binary.BigEndian.Uint32(*a.SkbInfo)
 	}
+	p.More = more(p)
 	p.Checksum = checksumState(info)
 	p.GSO = info&infoGSO != 0
 	if a.InDev != nil {
@@ -285,6 +287,12 @@ func (q *goNFQueue) SetVerdicts(list []firewall.Verdict) error {
 	for i := range list {
 		v := &list[i]
 		action, payload := v.Action, v.Payload
+		if action == firewall.Again {
+			if err := q.again(uint32(v.ID)); err != nil {
+				return err
+			}
+			continue
+		}
 		if action != firewall.Accept {
 			payload = nil
 		} else if payload != nil && !sendable(payload) {
@@ -304,6 +312,24 @@ func (q *goNFQueue) SetVerdicts(list []firewall.Verdict) error {
 	}
 	q.count.verdicts.Add(uint64(len(list)))
 	return nil
+}
+
+// again has a packet queued anew, whole.
+func (q *goNFQueue) again(id uint32) error {
+	if len(q.out)+verdictLen(nil)+2*copyRangeLen > q.sock.maxSend {
+		if err := q.sendVerdicts(); err != nil {
+			return err
+		}
+	}
+	r := &q.sock.copyRange
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q.out = appendCopyRange(q.out, q.number, wholePacket)
+	q.out = appendVerdict(q.out, q.number, id, firewall.Again, nil)
+	q.out = appendCopyRange(q.out, q.number, r.bytes)
+	q.count.again.Add(1)
+	q.count.messages.Add(1)
+	return q.sendVerdicts()
 }
 
 // sendVerdicts sends q.out. Where the kernel has no memory for a large

@@ -26,7 +26,7 @@ func TestPacketOfAMessage(t *testing.T) {
 		ok      bool
 	}{
 		{"a whole packet", attribute(7, []byte("abc"), 0, nil), firewall.Packet{ID: 7, Data: []byte("abc"), Length: 3, Checksum: firewall.ChecksumGood}, true},
-		{"a cut one", attribute(7, []byte("abc"), 1500, []byte{0, 0, 0, 4}), firewall.Packet{ID: 7, Data: []byte("abc"), Length: 1500}, true},
+		{"a cut one", attribute(7, []byte("abc"), 1500, []byte{0, 0, 0, 4}), firewall.Packet{ID: 7, Data: []byte("abc"), Length: 1500, More: true}, true},
 		{"a super-segment", attribute(1<<32-1, []byte("abc"), 0, []byte{0, 0, 0, 3}), firewall.Packet{ID: 1<<32 - 1, Data: []byte("abc"), Length: 3, Checksum: firewall.ChecksumPartial, GSO: true}, true},
 		{"an empty packet", attribute(7, []byte{}, 0, nil), firewall.Packet{ID: 7, Data: []byte{}, Checksum: firewall.ChecksumGood}, true},
 		{"a length below what was copied", attribute(7, []byte("abc"), 2, nil), firewall.Packet{ID: 7, Data: []byte("abc"), Length: 3, Checksum: firewall.ChecksumGood}, true},

@@ -100,6 +100,7 @@ func (m *message) packet(queue uint16, p *firewall.Packet) (known, ok bool) {
 		}
 	}
 	p.Length = max(len(p.Data), int(capLen))
+	p.More = more(p)
 	p.Checksum = checksumState(info)
 	p.GSO = info&infoGSO != 0
 	return known, known && hasData

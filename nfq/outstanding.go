@@ -18,19 +18,21 @@ type outstanding struct {
 	unsure bool
 }
 
-// entry is an ID and, in the lowest two bits, what becomes of its packet.
+// entry is an ID, whether the kernel has more of its packet, and in the lowest two
+// bits what becomes of it.
 type entry uint64
 
 const (
 	entryWaits  = entry(iota) // no verdict yet
-	entryPasses               // accepted as it came; the verdict is not sent yet
+	entryPasses               // accepted, or to come again; the verdict is not in a message yet
 	entryDrops                // dropped; likewise
 	entryDone                 // its verdict is in a message
 )
 
 const (
-	entryBits  = 2
-	entryState = entry(1<<entryBits - 1)
+	entryState = entry(3)
+	entryMore  = entry(4)
+	entryBits  = 3
 
 	// keepEntries is how many entries that are done stay for want of a reason
 	// to move the others.
@@ -40,9 +42,10 @@ const (
 func (e entry) id() uint64   { return uint64(e >> entryBits) }
 func (e entry) state() entry { return e & entryState }
 
-// received enters the packet with the kernel's ID and returns its own. False for
-// an ID that cannot be: the kernel's go up. After that nothing is sure.
-func (o *outstanding) received(id uint32) (uint64, bool) {
+// received enters the packet with the kernel's ID and returns its own. more says
+// that it can be asked for again. False for an ID that cannot be: the kernel's go
+// up. After that nothing is sure.
+func (o *outstanding) received(id uint32, more bool) (uint64, bool) {
 	step := id - uint32(o.last)
 	if int32(step) <= 0 {
 		o.unsure = true
@@ -52,7 +55,11 @@ func (o *outstanding) received(id uint32) (uint64, bool) {
 	if done := o.head + o.done; done > keepEntries && done > 3*(len(o.entries)-done) {
 		o.compact()
 	}
-	o.entries = append(o.entries, entry(o.last)<<entryBits)
+	e := entry(o.last) << entryBits
+	if more {
+		e |= entryMore
+	}
+	o.entries = append(o.entries, e)
 	return o.last, true
 }
 

@@ -12,22 +12,25 @@ import (
 // kernelList is nfnetlink_queue's list of packets as one reads it there: each
 // packet that nobody decided yet, in the order of queueing.
 type kernelList struct {
-	t    testing.TB
-	last uint32 // ID of the last packet queued
-	list []queued
-	left []string // what left, in order
+	t         testing.TB
+	last      uint32 // ID of the last packet queued
+	copyRange uint32
+	list      []queued
+	repeated  []queued // queued anew
+	left      []string // what left, in order
 }
 
 type queued struct {
-	id   uint32
-	name string
+	id    uint32
+	name  string
+	whole bool
 }
 
 // push queues a packet; lost ones take an ID and no place.
 func (k *kernelList) push(name string, lost bool) (id uint32) {
 	k.last++
 	if !lost {
-		k.list = append(k.list, queued{k.last, name})
+		k.list = append(k.list, queued{k.last, name, false})
 	}
 	return k.last
 }
@@ -42,6 +45,10 @@ func (k *kernelList) carryOut(datagram []byte, became map[string]string) {
 			k.t.Fatalf("no message: %x", datagram)
 		}
 		datagram = rest
+		if m.typ == msgConfig {
+			k.copyRange = binary.BigEndian.Uint32(m.body[netfilterHeaderLen+attrHeaderLen:])
+			continue
+		}
 		action, id, payload := readAnswer(k.t, &m)
 		switch m.typ {
 		case msgVerdict:
@@ -49,11 +56,15 @@ func (k *kernelList) carryOut(datagram []byte, became map[string]string) {
 			if at < 0 {
 				k.t.Fatalf("verdict for packet %d, which the kernel does not hold", id)
 			}
-			k.reinject(k.list[at], action, payload, became)
+			q := k.list[at]
 			k.list = slices.Delete(k.list, at, at+1)
+			k.reinject(q, action, payload, became)
 		case msgVerdictBatch:
 			n := 0
 			for n < len(k.list) && int32(k.list[n].id-id) <= 0 {
+				if action == netfilterRepeat {
+					k.t.Fatal("a batch verdict to repeat packets")
+				}
 				k.reinject(k.list[n], action, payload, became)
 				n++
 			}
@@ -72,6 +83,13 @@ func (k *kernelList) reinject(q queued, action uint32, payload []byte, became ma
 	if action == netfilterAccept {
 		what = "accept" + string(payload)
 		k.left = append(k.left, q.name)
+	}
+	if action == netfilterRepeat {
+		what = "again"
+		k.last++
+		q = queued{k.last, q.name, k.copyRange == wholePacket}
+		k.list = append(k.list, q)
+		k.repeated = append(k.repeated, q)
 	}
 	if _, twice := became[q.name]; twice {
 		k.t.Fatalf("packet %s got two verdicts", q.name)
@@ -109,6 +127,7 @@ type answerModel struct {
 	t      testing.TB
 	kernel kernelList
 	held   outstanding
+	ranges copyRange
 	a      *answers
 	socket []byte // what the kernel carries out
 
@@ -119,13 +138,15 @@ type answerModel struct {
 type received struct {
 	id   uint64
 	name string
+	more bool
 }
 
 func newAnswerModel(t testing.TB, first uint32, maxSend int) *answerModel {
 	m := &answerModel{t: t}
-	m.kernel = kernelList{t: t, last: first}
+	m.ranges.bytes = 256
+	m.kernel = kernelList{t: t, last: first, copyRange: m.ranges.bytes}
 	m.held.last = uint64(first)
-	m.a = newAnswers(testQueue, &m.held, maxSend, func(pieces [][]byte) error {
+	m.a = newAnswers(testQueue, &m.held, &m.ranges, maxSend, func(pieces [][]byte) error {
 		datagram := slices.Concat(pieces...)
 		if len(datagram) == 0 || len(datagram) > maxSend || len(pieces) > 1024 {
 			t.Fatalf("datagram of %d bytes in %d pieces", len(datagram), len(pieces))
@@ -141,14 +162,19 @@ func (m *answerModel) come(lost bool) {
 	m.names++
 	name := string(binary.BigEndian.AppendUint32(nil, uint32(m.names)))
 	id := m.kernel.push(name, lost)
-	if lost {
-		return
+	if !lost {
+		m.receive(queued{id: id, name: name})
 	}
-	long, ok := m.held.received(id)
-	if !ok || uint32(long) != id {
-		m.t.Fatalf("packet %d was received as %d, %v", id, long, ok)
+}
+
+// receive receives a packet; every other one is longer than the copy range.
+func (m *answerModel) receive(q queued) {
+	more := !q.whole && q.name[3]%2 == 0
+	long, ok := m.held.received(q.id, more)
+	if !ok || uint32(long) != q.id {
+		m.t.Fatalf("packet %d was received as %d, %v", q.id, long, ok)
 	}
-	m.waiting = append(m.waiting, received{long, name})
+	m.waiting = append(m.waiting, received{long, q.name, more})
 }
 
 // decide gives the verdicts and looks what became of the packets. The list names
@@ -165,6 +191,9 @@ func (m *answerModel) decide(list []choice) {
 			v.ID = p.id
 			if _, twice := want[p.name]; !twice {
 				want[p.name] = "drop"
+				if c.action == firewall.Again && p.more {
+					want[p.name] = "again"
+				}
 				if c.action == firewall.Accept && (c.payload == nil || sendable(c.payload)) {
 					want[p.name] = "accept" + string(c.payload)
 					leave = append(leave, p.name)
@@ -196,7 +225,17 @@ func (m *answerModel) decide(list []choice) {
 	if !slices.Equal(m.kernel.left, leave) {
 		m.t.Fatalf("left as %x, want %x", m.kernel.left, leave)
 	}
+	if m.kernel.copyRange != m.ranges.bytes {
+		m.t.Fatalf("the copy range stays at %d, want %d", m.kernel.copyRange, m.ranges.bytes)
+	}
 	m.waiting = slices.DeleteFunc(m.waiting, func(p received) bool { _, done := want[p.name]; return done })
+	for _, q := range m.kernel.repeated {
+		if !q.whole {
+			m.t.Fatalf("packet %x comes again and is not whole", q.name)
+		}
+		m.receive(q)
+	}
+	m.kernel.repeated = nil
 	if alive := len(m.held.entries) - m.held.head - m.held.done; alive != len(m.waiting) {
 		m.t.Fatalf("%d packets are outstanding, want %d", alive, len(m.waiting))
 	}
@@ -244,6 +283,9 @@ func TestNoPacketEverGetsAnothersVerdict(t *testing.T) {
 				if random.Float64() >= drop {
 					c.action = firewall.Accept
 				}
+				if random.IntN(30) == 0 {
+					c.action = firewall.Again
+				}
 				if random.Float64() < payload {
 					c.payload = replacements[random.IntN(len(replacements))]
 				}
@@ -257,6 +299,10 @@ func TestNoPacketEverGetsAnothersVerdict(t *testing.T) {
 			}
 			if random.IntN(4) == 0 {
 				random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+			}
+			if random.IntN(20) == 0 {
+				m.ranges.bytes = []uint32{128, 256, wholePacket}[random.IntN(3)]
+				m.kernel.copyRange = m.ranges.bytes
 			}
 			m.decide(list)
 		}

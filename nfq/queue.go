@@ -24,8 +24,9 @@ type Queue interface {
 	Receive(batch []firewall.Packet, timeout time.Duration) (int, error)
 
 	// SetVerdicts gives verdicts for packets received before, in this order,
-	// which is the order in which they leave. A payload replaces the whole
-	// packet; one that the kernel could not carry ([MaxPayload]) or that is no
+	// which is the order in which they leave. [firewall.Again] has the kernel queue
+	// the packet anew, behind the others, with all that it can copy; the copy range
+	// of the others stays. A payload replaces the whole packet; one that the kernel could not carry ([MaxPayload]) or that is no
 	// IP packet with a TCP header drops the packet instead. The list is borrowed
 	// until the call returns.
 	//
@@ -193,6 +194,9 @@ type Stats struct {
 	// OtherErrors that the socket reported and the queue survived.
 	OtherErrors uint64
 
+	// Again counts packets that were asked for again, because too little of them had
+	// been copied. Packets and Verdicts count them twice.
+	Again uint64
 	// Messages that carried verdicts; one can carry many of them.
 	Messages uint64
 	// Syscalls is how many system calls it took to receive, to wait and to give

@@ -28,6 +28,7 @@ type socket struct {
 	kernel        unix.Sockaddr
 	receiveBuffer int // granted, bytes
 	maxSend       int // bytes in one datagram
+	copyRange     copyRange
 }
 
 // newSocket sizes the buffers of conn: by force where the caller may, else up
@@ -123,11 +124,15 @@ func setCopyRange(s *socket, queue uint16, bytes int) error {
 		return fmt.Errorf("copy range %d: 0 to 65535 bytes", bytes)
 	}
 	if bytes == 0 {
-		bytes = 65535
+		bytes = wholePacket
 	}
+	r := &s.copyRange
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if err := s.newSender().send(appendCopyRange(nil, queue, uint32(bytes))); err != nil {
 		return fmt.Errorf("set the copy range: %w", err)
 	}
+	r.bytes = uint32(bytes)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package nfq
 
 import (
 	"encoding/binary"
+	"sync"
 
 	"sttwall/firewall"
 )
@@ -39,13 +40,15 @@ const (
 
 	netfilterDrop   = 0 // NF_DROP
 	netfilterAccept = 1 // NF_ACCEPT
+	netfilterRepeat = 4 // NF_REPEAT: the hook that queued it runs again
 
 	flagRequest = 1 // NLM_F_REQUEST
 	flagAck     = 4 // NLM_F_ACK
 
 	headerLen        = 16 + 4 // struct nlmsghdr, struct nfgenmsg
 	attrHeaderLen    = 4
-	verdictHeaderLen = attrHeaderLen + 8 // struct nfqnl_msg_verdict_hdr
+	verdictHeaderLen = attrHeaderLen + 8             // struct nfqnl_msg_verdict_hdr
+	copyRangeLen     = headerLen + attrHeaderLen + 8 // struct nfqnl_msg_config_params, padded
 )
 
 // appendHeader begins a message; endMessage sets its length.
@@ -99,8 +102,11 @@ func appendVerdict(dst []byte, queue uint16, id uint32, action firewall.Action, 
 // or, as NFQNL_MSG_VERDICT_BATCH, for all that the kernel holds up to it.
 func appendVerdictHeader(dst []byte, typ, queue uint16, id uint32, action firewall.Action) []byte {
 	verdict := uint32(netfilterDrop)
-	if action == firewall.Accept {
+	switch action {
+	case firewall.Accept:
 		verdict = netfilterAccept
+	case firewall.Again:
+		verdict = netfilterRepeat
 	}
 	dst = appendHeader(dst, typ, flagRequest, queue)
 	dst = appendAttrHeader(dst, attrVerdictHeader, 8)
@@ -113,6 +119,16 @@ func appendBatchVerdict(dst []byte, queue uint16, id uint32, action firewall.Act
 	start := len(dst)
 	return endMessage(appendVerdictHeader(dst, msgVerdictBatch, queue, id, action), start)
 }
+
+// copyRange is how many bytes of each packet a queue copies. Whoever changes it, or
+// for a moment lets it be another, holds the lock until the kernel knows.
+type copyRange struct {
+	mu    sync.Mutex
+	bytes uint32
+}
+
+// wholePacket is the copy range with which all of a packet is copied.
+const wholePacket = 65535
 
 // appendDropUpTo appends a message that drops every packet with an ID up to id,
 // without exception, and asks for an answer. Right only while nothing of the
@@ -135,6 +151,10 @@ func appendCopyRange(dst []byte, queue uint16, copyRange uint32) []byte {
 	dst = append(dst, copyPacket)
 	return endMessage(dst, start)
 }
+
+// more reports whether the kernel has bytes of a packet that it did not copy for
+// the copy range alone. What is longer than [MaxPayload] is never copied whole.
+func more(p *firewall.Packet) bool { return len(p.Data) < p.Length && len(p.Data) < MaxPayload }
 
 // sendable reports whether the kernel can put payload in a packet's place:
 // short enough for an attribute, and long enough for an IP and a TCP header,
