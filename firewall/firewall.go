@@ -249,6 +249,9 @@ func (f *Firewall) reassemble(now int64, p *Packet) {
 	}
 	fr := f.reassembler.Add(now, item)
 	if fr == nil {
+		if s.Offset == 0 {
+			f.ids.expect(s.Src, s.Dst, s.FrameID) // when the rest is there
+		}
 		return
 	}
 	f.decide(now, fr)

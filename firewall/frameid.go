@@ -1,13 +1,17 @@
 package firewall
 
 import (
-	"encoding/binary"
 	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
+
+	"sttwall/internal/prefetch"
+	"sttwall/reassembly"
 )
 
 const (
@@ -25,7 +29,7 @@ const (
 
 // FrameIDConfig sizes a [FrameIDFilter].
 type FrameIDConfig struct {
-	// Bits is the size of each of its two bitmaps as a power of two; 0 means
+	// Bits is the size of each of its three bitmaps as a power of two; 0 means
 	// 26, which is 8 MiB each. A frame sets one bit for 90 to 180 s; a frame
 	// that meets a set bit is sent with a new frame ID, which costs a copy.
 	Bits int
@@ -38,22 +42,30 @@ type FrameIDConfig struct {
 }
 
 // FrameIDFilter remembers which frame IDs have left, so that no receiver can
-// put pieces of two frames together: two bitmaps turned in time, test-and-set
-// at the decision. It errs on one side only: it can take a new ID for a used
-// one.
+// put pieces of two frames together: bitmaps turned in time, test-and-set at the
+// decision. It errs on one side only: it can take a new ID for a used one.
+//
+// Of three bitmaps one is written, the one before it still counts, and the third is
+// cleared meanwhile, a little with each claim, so that no packet waits at a turn.
 //
 // One filter serves all workers; its methods may be called from any goroutine.
 type FrameIDFilter struct {
 	seed  maphash.Seed
 	mask  uint64
 	guard int64 // ns; before it no ID is fresh
+	// turn is when the bitmaps are turned next, in ns; turns how often they were:
+	// modulo 3 the index of the one that is written.
+	turn  atomic.Int64
+	turns atomic.Uint32
+	maps  [3][]atomic.Uint64
 
-	// turn is when the bitmaps are turned next, in ns; active is the index
-	// of the one that is written.
-	turn   atomic.Int64
-	active atomic.Uint32
-	maps   [2][]atomic.Uint64
+	clearing sync.Mutex   // of the third bitmap, and of what turns them
+	dirty    atomic.Int64 // its words from here on are still to be cleared; written under clearing
 }
+
+// clearAtOnce is how many words a claim clears: half a KiB, while 16,384 claims are
+// enough for the largest bitmap of the default size.
+const clearAtOnce = 64
 
 // NewFrameIDFilter makes a filter. The error says which setting is out of bounds.
 func NewFrameIDFilter(c FrameIDConfig) (*FrameIDFilter, error) {
@@ -72,6 +84,7 @@ func NewFrameIDFilter(c FrameIDConfig) (*FrameIDFilter, error) {
 		f.maps[i] = make([]atomic.Uint64, 1<<(c.Bits-6))
 	}
 	f.turn.Store(c.Start + int64(frameIDWindow))
+	f.dirty.Store(int64(len(f.maps[0]))) // nothing is
 	return f, nil
 }
 
@@ -79,13 +92,32 @@ func NewFrameIDFilter(c FrameIDConfig) (*FrameIDFilter, error) {
 // claimed it within the last [frameIDWindow].
 func (f *FrameIDFilter) claim(now int64, src, dst netip.Addr, id uint32) bool {
 	f.turnAt(now)
-	bit := f.hash(src, dst, id) & f.mask
-	word, mask := bit/64, uint64(1)<<(bit%64)
-	active := f.active.Load()
-	// Set first, then look into the other map: of two workers that hold
-	// different maps for the active one at least one then sees the other.
-	used := f.maps[active][word].Or(mask)&mask != 0
-	return f.maps[1-active][word].Load()&mask == 0 && !used
+	if f.dirty.Load() < int64(len(f.maps[0])) && f.clearing.TryLock() {
+		f.clear(clearAtOnce)
+		f.clearing.Unlock()
+	}
+	word, mask := f.place(src, dst, id)
+	turns := f.turns.Load()
+	// Set first, then look into the other one, then at the turns: of two workers
+	// that take different maps for the one that is written, the one with the older
+	// either is seen by the other or sees that they were turned.
+	used := f.maps[turns%3][word].Or(mask)&mask != 0
+	return f.maps[(turns+2)%3][word].Load()&mask == 0 && !used && f.turns.Load() == turns
+}
+
+// expect asks for the memory that a claim will need; see package prefetch.
+func (f *FrameIDFilter) expect(src, dst netip.Addr, id uint32) {
+	word, _ := f.place(src, dst, id)
+	turns := f.turns.Load()
+	prefetch.Line(unsafe.Pointer(&f.maps[turns%3][word]))
+	prefetch.Line(unsafe.Pointer(&f.maps[(turns+2)%3][word]))
+}
+
+// place is where the bit of an ID is in a map.
+func (f *FrameIDFilter) place(src, dst netip.Addr, id uint32) (word, mask uint64) {
+	key := reassembly.Key{Src: src, Dst: dst, FrameID: id}
+	bit := key.Hash(f.seed) & f.mask
+	return bit / 64, 1 << (bit % 64)
 }
 
 // unused reports whether claim would find the ID unused at time now, and claims
@@ -95,9 +127,9 @@ func (f *FrameIDFilter) unused(now int64, src, dst netip.Addr, id uint32) bool {
 		return false
 	}
 	f.turnAt(now)
-	bit := f.hash(src, dst, id) & f.mask
-	word, mask := bit/64, uint64(1)<<(bit%64)
-	return (f.maps[0][word].Load()|f.maps[1][word].Load())&mask == 0
+	word, mask := f.place(src, dst, id)
+	turns := f.turns.Load()
+	return (f.maps[turns%3][word].Load()|f.maps[(turns+2)%3][word].Load())&mask == 0
 }
 
 // fresh returns an ID for the frame that is safe to send: want itself if it
@@ -115,26 +147,30 @@ func (f *FrameIDFilter) fresh(now int64, src, dst netip.Addr, want uint32, rando
 	return 0, false
 }
 
-// turnAt turns the bitmaps when it is time. Whoever wins the race clears the
-// older map before it becomes the active one.
+// turnAt turns the bitmaps when it is time. Whoever wins the race clears what is
+// left of the third before it becomes the one that is written.
 func (f *FrameIDFilter) turnAt(now int64) {
 	turn := f.turn.Load()
 	if now < turn || !f.turn.CompareAndSwap(turn, now+int64(frameIDWindow)) {
 		return
 	}
-	older := 1 - f.active.Load()
-	words := f.maps[older]
-	for i := range words {
-		words[i].Store(0)
-	}
-	f.active.Store(older)
+	f.clearing.Lock()
+	defer f.clearing.Unlock()
+	f.clear(len(f.maps[0]))
+	f.turns.Add(1)
+	f.dirty.Store(0)
 }
 
-func (f *FrameIDFilter) hash(src, dst netip.Addr, id uint32) uint64 {
-	var key [36]byte
-	s, d := src.As16(), dst.As16()
-	copy(key[:], s[:])
-	copy(key[16:], d[:])
-	binary.LittleEndian.PutUint32(key[32:], id)
-	return maphash.Bytes(f.seed, key[:])
+// clear clears up to n more words of the third bitmap, with clearing locked. What is
+// clear is not written: it may be memory that nobody has used.
+func (f *FrameIDFilter) clear(n int) {
+	words := f.maps[(f.turns.Load()+1)%3]
+	from := int(f.dirty.Load())
+	to := min(from+n, len(words))
+	for i := from; i < to; i++ {
+		if words[i].Load() != 0 {
+			words[i].Store(0)
+		}
+	}
+	f.dirty.Store(int64(to))
 }

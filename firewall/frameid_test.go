@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -153,6 +154,70 @@ func TestTheStartupGuardReplacesEveryIDOfSeveralPackets(t *testing.T) {
 	}
 }
 
+// TestClaimsClearTheThirdBitmap: whether there are enough of them before the turn or
+// not, all of it is clear then, and no claim is lost.
+func TestClaimsClearTheThirdBitmap(t *testing.T) {
+	words := 1 << (20 - 6)
+	for _, claims := range []int{0, 1, words/clearAtOnce - 1, words / clearAtOnce, words} {
+		f := newFilter(t, FrameIDConfig{Bits: 20})
+		turned := int64(frameIDWindow)
+		f.claim(turned, endpointA, endpointB, 0)
+		third := f.maps[(f.turns.Load()+1)%3]
+		for i := range third {
+			third[i].Store(^uint64(0))
+		}
+		f.dirty.Store(0)
+		for id := range claims {
+			f.claim(turned, endpointB, endpointA, uint32(id))
+		}
+		dirty := 0
+		for i := range third {
+			if third[i].Load() != 0 {
+				dirty++
+			}
+		}
+		if want := max(0, words-claims*clearAtOnce); dirty != want {
+			t.Errorf("%d claims: %d words are dirty, want %d", claims, dirty, want)
+		}
+		again := 2 * turned
+		f.turnAt(again)
+		if written := f.maps[f.turns.Load()%3]; &written[0] != &third[0] {
+			t.Fatal("another map is written")
+		}
+		for i := range third {
+			if third[i].Load() != 0 {
+				t.Fatalf("%d claims: word %d is dirty when the map is written", claims, i)
+			}
+		}
+		for id := range claims {
+			if f.claim(again, endpointB, endpointA, uint32(id)) {
+				t.Fatalf("%d claims: ID %d is new again", claims, id)
+			}
+		}
+	}
+}
+
+// TestAtATurnOneWorkerGetsTheID: the maps are turned while several claim the same.
+func TestAtATurnOneWorkerGetsTheID(t *testing.T) {
+	f := newFilter(t, FrameIDConfig{Bits: 20})
+	for round := range int64(300) {
+		var got atomic.Int32
+		var all sync.WaitGroup
+		for worker := range int64(4) {
+			all.Go(func() {
+				// Half of them are there when it is time.
+				if f.claim((round+1)*int64(frameIDWindow)-worker%2, endpointA, endpointB, uint32(round)) {
+					got.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if n := got.Load(); n > 1 {
+			t.Fatalf("round %d: %d workers got the ID", round, n)
+		}
+	}
+}
+
 func TestAFullFilterDropsRatherThanRepeat(t *testing.T) {
 	b := newBench(t, benchConfig{bits: minFrameIDBits})
 	for i := range b.fw.ids.maps[0] {
@@ -162,13 +227,23 @@ func TestAFullFilterDropsRatherThanRepeat(t *testing.T) {
 	b.one(reason.FrameIDExhausted, packets...)
 }
 
+// BenchmarkFrameID: with the default size each claim meets memory that no cache
+// holds. expected: it was asked for 45 claims before.
 func BenchmarkFrameID(b *testing.B) {
-	f := newFilter(b, FrameIDConfig{})
-	random := rand.NewPCG(1, 1)
-	b.ReportAllocs()
-	var id uint32
-	for b.Loop() {
-		id++
-		f.fresh(0, endpointA, endpointB, id, random)
+	const ahead = 45
+	for _, expected := range []bool{false, true} {
+		b.Run(fmt.Sprintf("expected=%v", expected), func(b *testing.B) {
+			f := newFilter(b, FrameIDConfig{})
+			random := rand.NewPCG(1, 1)
+			b.ReportAllocs()
+			var id uint32
+			for b.Loop() {
+				id++
+				if expected {
+					f.expect(endpointA, endpointB, id+ahead)
+				}
+				f.fresh(0, endpointA, endpointB, id, random)
+			}
+		})
 	}
 }

@@ -179,8 +179,8 @@ var provoke = map[reason.Reason]func(t *testing.T) *bench{
 
 	reason.FrameIDExhausted: func(t *testing.T) *bench {
 		b := newBench(t, benchConfig{bits: minFrameIDBits})
-		for i := range b.fw.ids.maps[1] {
-			b.fw.ids.maps[1][i].Store(^uint64(0))
+		for i := range b.fw.ids.maps[2] { // of the window before
+			b.fw.ids.maps[2][i].Store(^uint64(0))
 		}
 		b.send(cut(path(), 5, sttFrame(stt.FrameHeader{ContextID: 100}, innerUDP(t, 100)), 100)...)
 		return b

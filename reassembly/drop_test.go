@@ -15,7 +15,8 @@ func refused(source byte, id uint64) Segment {
 func (g *rig) late(source byte, id uint64) bool {
 	g.t.Helper()
 	s := opening(source, id, 100)
-	e := g.r.keys.get(s.Src, s.Dst, s.FrameID)
+	k := s.key()
+	e := g.r.keys.get(&k)
 	return e != nil && e.tombstone()
 }
 

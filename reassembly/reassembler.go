@@ -134,7 +134,8 @@ func (r *Reassembler) add(s *Segment) *Frame {
 		// or was dropped under its key they have nothing.
 		return r.whole(s)
 	}
-	e := r.keys.get(s.Src, s.Dst, s.FrameID)
+	k := s.key()
+	e := r.keys.get(&k)
 	if e != nil && e.tombstone() {
 		r.refuse(s, e.why, true)
 		return nil

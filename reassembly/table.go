@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
-	"net/netip"
 )
 
 // table finds entries by key. It is as large as the bounds let it become from the
@@ -22,34 +21,34 @@ func newTable(entries int) table {
 	return table{seed: maphash.MakeSeed(), lists: make([]*entry, 1<<bits.Len(uint(entries-1)))}
 }
 
-func (t *table) list(src, dst netip.Addr, id uint32) **entry {
-	var hash uint64
-	if src.Is4() && dst.Is4() {
-		var key [12]byte
-		s, d := src.As4(), dst.As4()
-		copy(key[:], s[:])
-		copy(key[4:], d[:])
-		binary.LittleEndian.PutUint32(key[8:], id)
-		hash = maphash.Bytes(t.seed, key[:])
-	} else {
-		var key [36]byte
-		s, d := src.As16(), dst.As16()
-		copy(key[:], s[:])
-		copy(key[16:], d[:])
-		binary.LittleEndian.PutUint32(key[32:], id)
-		hash = maphash.Bytes(t.seed, key[:])
+func (t *table) list(k *Key) **entry { return &t.lists[k.Hash(t.seed)&uint64(len(t.lists)-1)] }
+
+// Hash returns a hash of k, which nobody can foretell who does not know the seed.
+func (k *Key) Hash(seed maphash.Seed) uint64 {
+	if k.Src.Is4() && k.Dst.Is4() {
+		var b [12]byte
+		s, d := k.Src.As4(), k.Dst.As4()
+		copy(b[:], s[:])
+		copy(b[4:], d[:])
+		binary.LittleEndian.PutUint32(b[8:], k.FrameID)
+		return maphash.Bytes(seed, b[:])
 	}
-	return &t.lists[hash&uint64(len(t.lists)-1)]
+	var b [36]byte
+	s, d := k.Src.As16(), k.Dst.As16()
+	copy(b[:], s[:])
+	copy(b[16:], d[:])
+	binary.LittleEndian.PutUint32(b[32:], k.FrameID)
+	return maphash.Bytes(seed, b[:])
 }
 
 // get returns the entry of a key, or nil. Segments of one frame follow each other
 // most of the time.
-func (t *table) get(src, dst netip.Addr, id uint32) *entry {
-	if e := t.last; e != nil && e.is(src, dst, id) {
+func (t *table) get(k *Key) *entry {
+	if e := t.last; e != nil && e.key.equal(k) {
 		return e
 	}
-	for e := *t.list(src, dst, id); e != nil; e = e.next {
-		if e.is(src, dst, id) {
+	for e := *t.list(k); e != nil; e = e.next {
+		if e.key.equal(k) {
 			t.last = e
 			return e
 		}
@@ -59,7 +58,7 @@ func (t *table) get(src, dst netip.Addr, id uint32) *entry {
 
 // add adds an entry whose key is not there.
 func (t *table) add(e *entry) {
-	list := t.list(e.key.Src, e.key.Dst, e.key.FrameID)
+	list := t.list(&e.key)
 	e.next, *list = *list, e
 	t.n++
 	t.last = e
@@ -67,7 +66,7 @@ func (t *table) add(e *entry) {
 
 // remove takes an entry out that is there.
 func (t *table) remove(e *entry) {
-	at := t.list(e.key.Src, e.key.Dst, e.key.FrameID)
+	at := t.list(&e.key)
 	for *at != e {
 		at = &(*at).next
 	}
@@ -78,6 +77,5 @@ func (t *table) remove(e *entry) {
 	}
 }
 
-func (e *entry) is(src, dst netip.Addr, id uint32) bool {
-	return e.key.FrameID == id && e.key.Src == src && e.key.Dst == dst
-}
+// equal compares first what differs first.
+func (k *Key) equal(o *Key) bool { return k.FrameID == o.FrameID && k.Src == o.Src && k.Dst == o.Dst }

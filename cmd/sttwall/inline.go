@@ -60,7 +60,7 @@ func (f *inlineFlags) addRun(flags *pflag.FlagSet) {
 	flags.IntVar(&r.SourceMemory, "reassembly-source-memory", 0, "the part of it in `bytes` that one endpoint may hold;\n0 is a quarter")
 	flags.IntVar(&r.Frames, "reassembly-frames", reassembly.DefaultFrames, "how many unfinished frames are held, all queues together")
 	flags.DurationVar(&r.Timeout, "reassembly-timeout", reassembly.DefaultTimeout, "how long a frame may take to become whole")
-	flags.IntVar(&f.into.FrameIDBits, "frame-id-filter", 26, "size of the frame-ID filter: two bitmaps of 2^`N` bits")
+	flags.IntVar(&f.into.FrameIDBits, "frame-id-filter", 26, "size of the frame-ID filter: three bitmaps of 2^`N` bits")
 	flags.DurationVar(&f.guard, "startup-guard", startupGuard, "how long after the start frames of several packets\nget new frame IDs")
 	flags.Uint16Var(&f.into.MSSFloor, "mss-floor", 0, "smallest MSS in `bytes` that a frame may ask for; 0 is 536")
 }
