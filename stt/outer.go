@@ -2,9 +2,9 @@ package stt
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"net/netip"
 
-	"sttwall/internal/checksum"
 	"sttwall/reason"
 )
 
@@ -45,7 +45,7 @@ func (o *Outer) DSCP() uint8 { return o.TOS >> 2 }
 func (o *Outer) CongestionExperienced() bool { return o.TOS&3 == 3 }
 
 // decode reads the IP header of packet, which is length bytes long on the
-// wire, and leaves HeaderLen at the segment header. A verdict about a packet
+// wire, into an empty o, and leaves HeaderLen at the segment header. A verdict about a packet
 // that is not STT is always [reason.NotSTT], so that a caller can tell it
 // from broken STT. o must be reset.
 func (o *Outer) decode(packet []byte, length int, ports []uint16) reason.Reason {
@@ -73,40 +73,52 @@ func (o *Outer) decodeIPv4(packet []byte, length int, ports []uint16) reason.Rea
 	if len(packet) < ipv4HeaderLen {
 		return short(length, ipv4HeaderLen)
 	}
-	if packet[9] != protocolTCP {
+	b := (*[ipv4HeaderLen]byte)(packet)
+	if b[9] != protocolTCP {
 		return reason.NotSTT
 	}
-	o.Src = netip.AddrFrom4([4]byte(packet[12:16]))
-	o.Dst = netip.AddrFrom4([4]byte(packet[16:20]))
-	o.HeaderLen = int(packet[0]&0x0f) * 4
-	o.TotalLen = int(binary.BigEndian.Uint16(packet[2:]))
-	o.TOS, o.TTL = packet[1], packet[8]
-	o.ID = binary.BigEndian.Uint16(packet[4:])
-	fragment := binary.BigEndian.Uint16(packet[6:])
+	o.Src, o.Dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
+	headerLen, total := int(b[0]&0x0f)*4, int(binary.BigEndian.Uint16(b[2:]))
+	o.HeaderLen, o.TotalLen = headerLen, total
+	o.TOS, o.TTL = b[1], b[8]
+	o.ID = binary.BigEndian.Uint16(b[4:])
+	fragment := binary.BigEndian.Uint16(b[6:])
 	o.DontFragment = fragment&0x4000 != 0
 
 	if fragment&0x1fff != 0 {
 		// No port to know it by; a receiver could complete an STT packet with it.
 		return reason.OuterFragment
 	}
-	if o.HeaderLen < ipv4HeaderLen || o.TotalLen < o.HeaderLen || o.TotalLen > length {
+	if headerLen < ipv4HeaderLen || total < headerLen || total > length {
 		return reason.OuterMalformed
 	}
-	if len(packet) < o.HeaderLen {
-		return short(length, o.HeaderLen)
+	if len(packet) < headerLen {
+		return short(length, headerLen)
 	}
-	if r := toPort(packet[:min(len(packet), o.TotalLen)], o.HeaderLen, o.TotalLen, ports); r != reason.None {
+	if r := toPort(packet[:min(len(packet), total)], headerLen, total, ports); r != reason.None {
 		return r
 	}
 	switch {
 	case fragment&0x2000 != 0:
 		return reason.OuterFragment
-	case o.HeaderLen != ipv4HeaderLen:
+	case headerLen != ipv4HeaderLen:
 		return reason.OuterOptions
-	case checksum.Sum20((*[ipv4HeaderLen]byte)(packet)) != 0xffff:
+	case !headerSumGood(b):
 		return reason.OuterIPChecksum
 	}
 	return reason.None
+}
+
+// headerSumGood reports whether the checksum of an IPv4 header without options is
+// right: whether its sum is all ones, in whatever byte order (RFC 1071 section 2 (B)).
+func headerSumGood(h *[ipv4HeaderLen]byte) bool {
+	acc, carry := bits.Add64(binary.LittleEndian.Uint64(h[:]), binary.LittleEndian.Uint64(h[8:]), 0)
+	acc, carry = bits.Add64(acc, uint64(binary.LittleEndian.Uint32(h[16:])), carry)
+	acc += carry // no further carry: the last summand had 32 bits
+	acc = acc>>32 + acc&0xffffffff
+	acc = acc>>16 + acc&0xffff
+	acc = acc>>16 + acc&0xffff
+	return acc>>16+acc&0xffff == 0xffff
 }
 
 func (o *Outer) decodeIPv6(packet []byte, length int, ports []uint16) reason.Reason {

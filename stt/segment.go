@@ -74,15 +74,16 @@ func (s *Segment) Decode(packet []byte, length int, ports []uint16) reason.Reaso
 	if r := s.decode(packet, length, ports); r != reason.None {
 		return r
 	}
-	if s.TotalLen < s.HeaderLen+SegmentHeaderLen {
+	at, end := s.HeaderLen, s.TotalLen
+	if end < at+SegmentHeaderLen {
 		return reason.SegmentMalformed
 	}
-	if len(packet) < s.HeaderLen+SegmentHeaderLen {
+	if len(packet) < at+SegmentHeaderLen {
 		return reason.CopyTooShort
 	}
-	packet = packet[:min(len(packet), s.TotalLen)]
-	h := packet[s.HeaderLen:]
-	s.SrcPort = binary.BigEndian.Uint16(h)
+	packet = packet[at:min(len(packet), end)]
+	h := (*[SegmentHeaderLen]byte)(packet)
+	s.SrcPort = binary.BigEndian.Uint16(h[0:])
 	s.DstPort = binary.BigEndian.Uint16(h[2:])
 	s.FrameLength = binary.BigEndian.Uint16(h[4:])
 	s.Offset = binary.BigEndian.Uint16(h[6:])
@@ -92,10 +93,10 @@ func (s *Segment) Decode(packet []byte, length int, ports []uint16) reason.Reaso
 	s.Window = binary.BigEndian.Uint16(h[14:])
 	s.Checksum = binary.BigEndian.Uint16(h[16:])
 	s.Urgent = binary.BigEndian.Uint16(h[18:])
-	s.Payload = h[SegmentHeaderLen:]
-	s.PayloadLen = s.TotalLen - s.HeaderLen - SegmentHeaderLen
+	s.Payload = packet[SegmentHeaderLen:]
+	s.PayloadLen = end - at - SegmentHeaderLen
 	switch {
-	case s.Flags&^(FlagACK|FlagPSH) != 0:
+	case h[13]&^(FlagACK|FlagPSH) != 0:
 		return reason.SegmentFlags
 	case h[12]>>4 != SegmentHeaderLen/4:
 		return reason.SegmentMalformed

@@ -15,7 +15,7 @@ import (
 )
 
 // captureContests: whole commands over captures, from the start of the process to
-// its end; what they print goes nowhere. sttwall replay reassembles frames, parses
+// its end, with what they print. sttwall replay reassembles frames, parses
 // them, decides, and prints a line for each; tshark reassembles them, dissects them,
 // and prints a line for each packet.
 func captureContests(at *place) ([]*contest, error) {
