@@ -1,10 +1,18 @@
 package load
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // newTestLab makes a lab, which needs root of the whole machine.
@@ -25,14 +33,162 @@ func newTestLab(t *testing.T, c LabConfig) *Lab {
 	return l
 }
 
-func TestWhatIsSentArrives(t *testing.T) {
+// tapped collects what comes in at the right end, as long as there is room, until done is
+// closed.
+func tapped(t *testing.T, l *Lab, done <-chan struct{}) <-chan [][]byte {
+	t.Helper()
+	var fd int
+	if err := inNamespace(l.sides[1].ns, func() (err error) {
+		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
+		}
+		const all = unix.ETH_P_ALL<<8&0xff00 | unix.ETH_P_ALL>>8
+		return errors.Join(
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20),
+			unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 20_000}),
+			unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: l.sides[1].end}))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	out := make(chan [][]byte, 1)
+	go func() {
+		defer unix.Close(fd)
+		var list [][]byte
+		buffer := make([]byte, 1<<17)
+		for {
+			n, _, err := unix.Recvfrom(fd, buffer, 0)
+			if err == nil {
+				list = append(list, bytes.Clone(buffer[:n]))
+				continue
+			}
+			select {
+			case <-done:
+				out <- list
+				return
+			default:
+			}
+		}
+	}()
+	return out
+}
+
+func TestWhatArrivesIsWhatIsSent(t *testing.T) {
+	for _, traffic := range everyTraffic() {
+		t.Run(fmt.Sprintf("%v/%v", traffic.Packet, map[Inner]string{TCP: "tcp", UDP: "udp"}[traffic.Inner]), func(t *testing.T) {
+			l := newTestLab(t, LabConfig{Window: 256})
+			traffic.Flows = 100
+			if err := l.Open(t.Context(), traffic); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			out := tapped(t, l, done)
+			r, err := l.Measure(t.Context(), traffic, 20*time.Millisecond)
+			close(done)
+			list := <-out
+			if err != nil || r.Lost != 0 || r.Packets == 0 || r.PPS <= 0 || r.Gbps <= 0 || r.Elapsed <= 0 {
+				t.Fatalf("%+v, %v", r, err)
+			}
+			got := reader{ends: l.config.Ends, traffic: traffic, step: stepData}
+			ids, clients := map[uint32]bool{}, map[string]bool{}
+			for i, b := range list {
+				if err := got.add(b); err != nil {
+					t.Fatalf("packet %d: %v", i, err)
+				}
+			}
+			for _, f := range got.done {
+				if ids[f.id] {
+					t.Fatalf("frame ID %d twice", f.id)
+				}
+				ids[f.id], clients[f.clientAt] = true, true
+			}
+			if len(ids) == 0 || len(clients) != min(traffic.Flows, len(ids)) {
+				t.Errorf("%d packets captured of %d: %d frames of %d clients", len(list), r.Packets, len(ids), len(clients))
+			}
+		})
+	}
+}
+
+func TestFlowsAreOpenedOnceInBothDirections(t *testing.T) {
 	l := newTestLab(t, LabConfig{})
-	for _, traffic := range []Traffic{{}, {Packet: Full1500}, {Packet: Segments45}, {Packet: Shuffled45}, {Flows: 1000}, {Flows: 1 << 20}, {Inner: UDP}, {Packet: GSO64K}} {
-		r, err := l.Measure(t.Context(), traffic, 300*time.Millisecond)
-		t.Logf("%+v: %+v %v", traffic, r, err)
+	seen := func() uint64 { return l.board.sum(seenPackets) }
+	for _, tt := range []struct {
+		traffic Traffic
+		want    uint64 // packets more
+	}{
+		{Traffic{}, 3}, {Traffic{Flows: 1}, 0}, {Traffic{Flows: 1000}, 3 * 999}, {Traffic{Flows: 20_000, Packet: Segments45}, 3 * 19_000},
+		{Traffic{Flows: 1000, Packet: GSO64K}, 0}, {Traffic{Flows: 10, Inner: UDP}, 2 * 10},
+	} {
+		before := seen()
+		if err := l.Open(t.Context(), tt.traffic); err != nil {
+			t.Fatal(err)
+		}
+		if got := seen() - before; got != tt.want {
+			t.Errorf("%+v: %d packets, want %d", tt.traffic, got, tt.want)
+		}
+	}
+}
+
+func TestTheTimeOfEachPacketIsTaken(t *testing.T) {
+	l := newTestLab(t, LabConfig{})
+	for _, traffic := range []Traffic{{Flows: 10}, {Packet: Full1500, Inner: UDP}, {Packet: Shuffled45}} {
+		r, err := l.Latency(t.Context(), traffic, 20_000, 50*time.Millisecond)
 		if err != nil {
 			t.Fatal(err)
 		}
+		if n := r.Times.Count(); n != r.Packets || n == 0 || r.Wrong != 0 || r.Lost != 0 || r.Times.Quantile(0.5) <= 0 {
+			t.Errorf("%+v: %d times of %d packets, %d wrong, %d lost, median %v", traffic, n, r.Packets, r.Wrong, r.Lost, r.Times.Quantile(0.5))
+		}
+	}
+	if _, err := l.Latency(t.Context(), Traffic{Packet: GSO64K}, 1000, time.Millisecond); err == nil {
+		t.Error("super-segments were timed")
+	}
+	if r, err := l.Measure(t.Context(), Traffic{}, 10*time.Millisecond); err != nil || r.Lost != 0 {
+		t.Errorf("after it: %+v, %v", r, err)
+	}
+}
+
+// What a firewall drops is counted, whole frames and parts alike.
+func TestALossIsSeen(t *testing.T) {
+	l := newTestLab(t, LabConfig{Window: 64})
+	if err := l.Open(t.Context(), Traffic{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.InFirewall(func() error {
+		link, err := netlink.LinkByName("right")
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetDown(link)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := l.Measure(t.Context(), Traffic{}, 10*time.Millisecond)
+	if err != nil || r.Packets != 64 || r.Lost != 64 || r.PPS != 0 {
+		t.Errorf("with the link down: %+v, %v", r, err)
+	}
+	if err := l.Open(t.Context(), Traffic{Flows: 5}); err == nil || !strings.Contains(err.Error(), "are missing") {
+		t.Errorf("open: %v", err)
+	}
+}
+
+func TestAProgramThatIsStartedIsInTheFirewallsNamespace(t *testing.T) {
+	l := newTestLab(t, LabConfig{})
+	var out bytes.Buffer
+	c := exec.Command("sh", "-c", "readlink /proc/self/ns/net; taskset -pc $$ | sed 's/.*: //'")
+	c.Stdout = &out
+	if err := l.Start(c, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	_, path := l.FirewallNS()
+	name, err := os.Readlink(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := out.String(), name+"\n0\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
