@@ -143,16 +143,16 @@ func (l *Lab) listen(on bool) (err error) {
 // nil.
 func (l *Lab) attachSinks(histogram *ebpf.Map) error {
 	for i, s := range l.sides {
-		if err := inNamespace(s.ns, func() (err error) {
-			if l.sinks[i] != nil {
-				old := l.sinks[i]
-				l.sinks[i] = nil
-				if err := old.close(); err != nil {
-					return err
-				}
+		if err := inNamespace(s.ns, func() error {
+			next, err := newSink(l.board, sinkConfig{histogram, s.end, l.config.Ends.Port})
+			if err != nil {
+				return err
 			}
-			l.sinks[i], err = newSink(l.board, sinkConfig{histogram, s.end, l.config.Ends.Port})
-			return err
+			old := l.sinks[i]
+			if l.sinks[i] = next; old != nil {
+				return old.close()
+			}
+			return nil
 		}); err != nil {
 			return err
 		}

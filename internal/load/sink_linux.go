@@ -6,15 +6,16 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // sink counts the STT packets that come in on an interface, and drops them before the
-// network stack does anything with them: a program at the interface's tcx hook. With a
-// histogram it also looks at the time that the source wrote into each.
+// network stack does anything with them: a program at the interface's clsact hook, which
+// is asked before any protocol is. With a histogram it also looks at the time that the
+// source wrote into each.
 type sink struct {
 	program *ebpf.Program
-	link    link.Link
 }
 
 // sinkConfig says what a sink counts, on an interface in the calling thread's namespace.
@@ -24,7 +25,8 @@ type sinkConfig struct {
 	port      uint16 // of the tunnel
 }
 
-// newSink attaches one.
+// newSink attaches one, in the place of the one that was there. It stays as long as the
+// interface.
 func newSink(b *board, c sinkConfig) (*sink, error) {
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name: "load_sink", Type: ebpf.SchedCLS, License: "GPL", Instructions: sinkProgram(b, c),
@@ -32,14 +34,29 @@ func newSink(b *board, c sinkConfig) (*sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load: sink: %w", err)
 	}
-	l, err := link.AttachTCX(link.TCXOptions{Interface: c.ifindex, Program: program, Attach: ebpf.AttachTCXIngress})
-	if err != nil {
+	if err := attach(program, c.ifindex); err != nil {
 		return nil, errors.Join(fmt.Errorf("load: sink: attach: %w", err), program.Close())
 	}
-	return &sink{program, l}, nil
+	return &sink{program}, nil
 }
 
-func (s *sink) close() error { return errors.Join(s.link.Close(), s.program.Close()) }
+// attach makes program the only filter of what comes in.
+func attach(program *ebpf.Program, ifindex int) error {
+	if err := netlink.QdiscReplace(&netlink.GenericQdisc{
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT},
+		QdiscType:  "clsact",
+	}); err != nil {
+		return fmt.Errorf("clsact: %w", err)
+	}
+	return netlink.FilterReplace(&netlink.BpfFilter{
+		FilterAttrs: netlink.FilterAttrs{
+			LinkIndex: ifindex, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Priority: 1, Protocol: unix.ETH_P_ALL,
+		},
+		Fd: program.FD(), Name: "load_sink", DirectAction: true,
+	})
+}
+
+func (s *sink) close() error { return s.program.Close() }
 
 // Fields of struct __sk_buff (linux/bpf.h), in bytes.
 const (
@@ -84,7 +101,7 @@ func sinkProgram(b *board, c sinkConfig) asm.Instructions {
 		asm.StoreMem(asm.R7, seenPackets, asm.R1, asm.DWord),
 		asm.Mov.Imm(asm.R0, 2), // TC_ACT_SHOT
 		asm.Return(),
-		asm.Mov.Imm(asm.R0, -1).WithSymbol("pass"), // TCX_NEXT
+		asm.Mov.Imm(asm.R0, 0).WithSymbol("pass"), // TC_ACT_OK
 		asm.Return(),
 	)
 }
