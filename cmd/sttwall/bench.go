@@ -137,8 +137,7 @@ func (f *benchFlags) policy(s streams, asked *bench.Asked) (rules *policy.Policy
 	return rules, err
 }
 
-// measure runs the benchmark. Where it is interrupted, what there is by then comes with the
-// error.
+// measure runs the benchmark. What there is by then comes with an error, for people.
 func (f *benchFlags) measure(ctx context.Context, s streams, rules *policy.Policy, flow *bench.Flow) (*benchreport.Result, error) {
 	host, err := bench.Host(version())
 	if err != nil {
@@ -153,11 +152,10 @@ func (f *benchFlags) measure(ctx context.Context, s streams, rules *policy.Polic
 	c.Progress = progress.next
 	samples, err := bench.Run(ctx, c)
 	progress.end()
-	interrupted := err != nil && ctx.Err() != nil
-	if interrupted {
+	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("interrupted: %d of %d measurements were done; the lab is gone", len(samples), c.Of())
 	}
-	if err != nil && len(samples) == 0 || interrupted && f.asJSON {
+	if err != nil && (len(samples) == 0 || f.asJSON) {
 		return nil, err
 	}
 	r := &benchreport.Result{Host: host, Setup: benchreport.Setup{

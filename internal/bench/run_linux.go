@@ -79,7 +79,7 @@ func Ready() error {
 }
 
 // Run measures. What it has built is gone when it returns, after an error and at the end
-// of ctx too; then it returns the error of ctx, and the samples of the rounds that are whole.
+// of ctx too; then the samples of the rounds that are whole come with the error.
 func Run(ctx context.Context, c Config) ([]benchreport.Sample, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -97,14 +97,20 @@ func Run(ctx context.Context, c Config) ([]benchreport.Sample, error) {
 		err = r.measure(ctx)
 	}
 	err = errors.Join(err, r.close())
-	switch {
-	case ctx.Err() != nil:
-		return r.samples[:len(r.samples)-len(r.samples)%len(r.beds)], ctx.Err()
-	case err != nil:
-		return nil, err
+	if ctx.Err() != nil {
+		err = ctx.Err()
 	}
-	return r.samples, nil
+	if err != nil && len(r.beds) > 0 {
+		r.samples = r.samples[:len(r.samples)-len(r.samples)%len(r.beds)]
+	}
+	return r.samples, err
 }
+
+// How often, and for how long at least, is measured again where nothing arrives.
+const (
+	triesMore = 3
+	longTime  = 200 * time.Millisecond
+)
 
 type runner struct {
 	config    Config
@@ -188,16 +194,43 @@ func (r *runner) measure(ctx context.Context) error {
 // sample measures throughput, and then latency at half of it.
 func (b *bed) sample(ctx context.Context, t load.Traffic, duration time.Duration) (benchreport.Sample, error) {
 	s := benchreport.Sample{Way: b.way, Packet: t.Packet.String()}
-	got, err := b.lab.Measure(ctx, t, duration)
+	got, err := longer(duration, func(d time.Duration) (r load.Result, some bool, err error) {
+		r, err = b.lab.Measure(ctx, t, d)
+		return r, r.PPS > 0, err
+	})
 	if err != nil {
 		return s, b.blamed(err)
 	}
 	s.Elapsed, s.CPU, s.Lost = got.Elapsed, got.Process, got.Lost
 	s.Packets, s.Bytes = uint64(got.PPS*got.Elapsed.Seconds()+0.5), uint64(got.Gbps*1e9/8*got.Elapsed.Seconds()+0.5)
-	if s.Packets == 0 {
-		return s, b.blamed(errors.New("nothing arrives"))
+	if t.Packet == load.GSO64K { // which the source cannot time
+		return s, nil
 	}
+	timed, err := longer(duration, func(d time.Duration) (l load.Latency, some bool, err error) {
+		l, err = b.lab.Latency(ctx, t, max(1, got.PPS/2), d)
+		return l, l.Times.Count() > 0, err
+	})
+	if err != nil {
+		return s, b.blamed(err)
+	}
+	s.Lost += timed.Lost
+	s.Latency = &benchreport.Latency{P50: timed.Times.Quantile(0.5), P99: timed.Times.Quantile(0.99), P999: timed.Times.Quantile(0.999)}
 	return s, nil
+}
+
+// longer measures for a time, and where nothing arrives in it, for longer ones: on a busy
+// host a worker may have to wait for its processor.
+func longer[T any](duration time.Duration, measure func(time.Duration) (T, bool, error)) (T, error) {
+	for tries := 0; ; tries++ {
+		got, some, err := measure(duration)
+		switch {
+		case err != nil || some:
+			return got, err
+		case tries == triesMore:
+			return got, errors.New("nothing arrives")
+		}
+		duration = max(4*duration, longTime)
+	}
 }
 
 // blamed adds to an error who has dropped what did not arrive.
