@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"sttwall/control"
 	"sttwall/internal/bench"
@@ -59,6 +60,8 @@ func newBenchCommand(s streams) *cobra.Command {
 	flags.StringSliceVar(&f.packets, "packets", []string{"150", "1500", "45", "gso64k"},
 		"which `kinds` of packets: 150 or 1500 (bytes), 45 or 45-shuffled (segments of a frame, in order or not), gso64k (super-segments)")
 	flags.IntVar(&f.config.Flows, "flows", 1000, "how many inner flows")
+	f.inline.addRun(pflag.NewFlagSet("run", pflag.ContinueOnError)) // what is measured is what runs unless told otherwise
+	flags.StringVar(&f.inline.driver, "driver", f.inline.driver, "how packets are taken from the kernel: fast or go-nfqueue")
 	flags.IntVar(&f.inline.queues, "queues", 1, "how many queues, each with a worker of its own")
 	flags.DurationVar(&f.config.Duration, "duration", 500*time.Millisecond, "how long one measurement takes")
 	flags.IntVar(&f.config.Rounds, "rounds", 7, "how often each is measured")
@@ -76,8 +79,9 @@ func (f *benchFlags) check() error {
 		}
 		f.config.Packets = append(f.config.Packets, kind)
 	}
-	if f.inline.queues < 1 || f.inline.queues > 256 {
-		return fmt.Errorf("--queues %d: want 1 to 256", f.inline.queues)
+	var err error
+	if f.config.Inline, err = f.inline.config(); err != nil {
+		return err
 	}
 	switch {
 	case f.ruleCount < 1 || f.ruleCount > bench.MaxBuiltIn:
@@ -146,7 +150,7 @@ func (f *benchFlags) measure(ctx context.Context, s streams, rules *policy.Polic
 	told := newObservers(slog.New(slog.NewTextHandler(io.Discard, nil)), func() *policy.Policy { return rules })
 	c := f.config
 	c.Flow = *flow
-	c.Inline.Policy, c.Inline.Queues, c.Inline.Queue.Number = rules, f.inline.queues, defaultQueue
+	c.Inline.Policy = rules
 	c.Inline.Observer, c.Inline.Wrap = told.observe, told.wrap
 	progress := &benchProgress{w: s.err, line: terminal(s.err) && os.Getenv("TERM") != "dumb", began: time.Now()}
 	c.Progress = progress.next
@@ -160,7 +164,7 @@ func (f *benchFlags) measure(ctx context.Context, s streams, rules *policy.Polic
 	}
 	r := &benchreport.Result{Host: host, Setup: benchreport.Setup{
 		Queues: f.inline.queues, Flows: c.Flows, Rounds: c.Rounds, Duration: c.Duration.Seconds(),
-		Rules: f.name(rules), Flow: flow.String(),
+		Driver: c.Inline.Queue.Driver.String(), Rules: f.name(rules), Flow: flow.String(),
 	}}
 	r.Rows = benchreport.Summarize(r.Setup, samples)
 	return r, err

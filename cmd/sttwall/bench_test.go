@@ -41,6 +41,7 @@ func TestBenchRefusesWhatItCannotMeasure(t *testing.T) {
 		{[]string{"--packets", "9000"}, `--packets: packet "9000": not one of 150, 1500, 45, 45-shuffled, gso64k`},
 		{[]string{"--packets", ""}, "no kind of packet"},
 		{[]string{"--queues", "0"}, "--queues 0: want 1 to 256"},
+		{[]string{"--driver", "slow"}, `--driver "slow": want fast or go-nfqueue`},
 		{[]string{"--rounds", "0"}, "0 rounds: want 1 to 1000"},
 		{[]string{"--flows", "2000000"}, "2000000 flows: want 1 to 1048576"},
 		{[]string{"--duration", "1ms"}, "duration 1ms: want 10ms to 1m0s"},
