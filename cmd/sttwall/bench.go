@@ -17,8 +17,12 @@ import (
 	"sttwall/internal/bench"
 	"sttwall/internal/benchreport"
 	"sttwall/internal/load"
+	"sttwall/nfq"
 	"sttwall/policy"
 )
+
+// benchPackets are the kinds of packets that there are.
+var benchPackets = []string{load.Small150.String(), load.Full1500.String(), load.Segments45.String(), load.Shuffled45.String(), load.GSO64K.String()}
 
 // benchFlags are what `bench` is told.
 type benchFlags struct {
@@ -67,6 +71,13 @@ func newBenchCommand(s streams) *cobra.Command {
 	flags.IntVar(&f.config.Rounds, "rounds", 7, "how often each is measured")
 	flags.StringVar(&f.svg, "svg", "", "draw the result into this `file` too, as SVG")
 	flags.BoolVar(&f.asJSON, "json", false, "write a line of JSON instead of the table")
+	complete := func(flag string, values ...string) {
+		if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+			panic(err) // there is no such flag
+		}
+	}
+	complete("packets", benchPackets...)
+	complete("driver", nfq.DriverFast.String(), nfq.DriverGoNFQueue.String())
 	return cmd
 }
 

@@ -5,11 +5,13 @@ import (
 	"encoding/xml"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"sttwall/internal/benchreport"
+	"sttwall/internal/load"
 )
 
 // canBench skips where nothing can be measured: BPF is closed to all but root of the
@@ -54,6 +56,20 @@ func TestBenchRefusesWhatItCannotMeasure(t *testing.T) {
 		status, out, stderr := sttwall(append([]string{"bench"}, tt.args...)...)
 		if status != statusUsage || out != "" || !strings.Contains(stderr, tt.want) {
 			t.Errorf("%v: status %d, %q, %s, want %q", tt.args, status, out, stderr, tt.want)
+		}
+	}
+}
+
+func TestBenchCompletesKindsAndDrivers(t *testing.T) {
+	for flag, want := range map[string][]string{"--packets": benchPackets, "--driver": {"fast", "go-nfqueue"}} {
+		_, out, _ := sttwall("__complete", "bench", flag, "")
+		if got := strings.Fields(out); !slices.Equal(got[:min(len(got), len(want))], want) {
+			t.Errorf("%s: got %q, want %q", flag, out, want)
+		}
+	}
+	for _, name := range benchPackets {
+		if _, err := load.ParsePacket(name); err != nil {
+			t.Error(err)
 		}
 	}
 }

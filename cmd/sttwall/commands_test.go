@@ -105,7 +105,7 @@ func TestHelpVersionAndCompletionAreFine(t *testing.T) {
 		nil, {"--help"}, {"help", "run"}, {"version"}, {"completion", "bash"}, {"completion", "zsh"}, {"completion", "fish"},
 		{"run", "--help"}, {"replay", "--help"}, {"check", "--help"}, {"nft", "--help"}, {"demo", "--help"}, {"endpoint", "--help"},
 		{"fmt", "--help"}, {"explain", "--help"}, {"block", "--help"}, {"allow", "--help"}, {"unblock", "--help"}, {"temporary", "--help"},
-		{"suggest", "--help"}, {"top", "--help"},
+		{"suggest", "--help"}, {"top", "--help"}, {"bench", "--help"},
 	} {
 		if status, out, stderr := sttwall(args...); status != statusFine || out == "" || stderr != "" {
 			t.Errorf("%v: status %d, %q, %s", args, status, out, stderr)
