@@ -111,7 +111,8 @@ func (e Env) cpus(i int) []int {
 func All() []Peer {
 	return []Peer{
 		CLoop(), CMany(), CBatch(), GoNFQueue(),
-		Suricata(SuricataRules{}), Suricata(SuricataRules{Tenants: Tenants(1000, load.ContextID)}),
+		Suricata(SuricataConfig{}), Suricata(SuricataConfig{AsShipped: true}),
+		Suricata(SuricataConfig{Tenants: Tenants(1000, load.ContextID)}),
 	}
 }
 

@@ -153,7 +153,7 @@ func TestEachPeerAcceptsWhatComesAndEndsWhenToldTo(t *testing.T) {
 }
 
 func TestSuricataDropsTheFramesOfOtherTenants(t *testing.T) {
-	p := Suricata(SuricataRules{Tenants: []uint64{100}})
+	p := Suricata(SuricataConfig{Tenants: []uint64{100}})
 	available(t, p)
 	l := newLab(t, 1)
 	stop, err := p.Start(context.Background(), Env{NetNS: l.path, FirstQueue: 10, Queues: 1})

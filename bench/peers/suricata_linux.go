@@ -27,9 +27,13 @@ var suricataConfig = template.Must(template.New("suricata.yaml").Parse(suricataY
 // suricataBatch is the largest that Suricata takes.
 const suricataBatch = 255
 
-// SuricataRules are the rules that Suricata runs with; the zero value is none,
-// and then it accepts all.
-type SuricataRules struct {
+// SuricataConfig says how Suricata runs; the zero value accepts all, as fast as it
+// can be set to.
+type SuricataConfig struct {
+	// AsShipped leaves the run mode and the number of packets for one verdict as
+	// they are if nobody sets them: "autofp", in which threads hand packets on to
+	// each other, and 1.
+	AsShipped bool
 	// Tenants are the Context IDs that may pass. Frames of others are dropped,
 	// by their first segment: see bench/README.md for what that is worth.
 	Tenants []uint64
@@ -38,17 +42,21 @@ type SuricataRules struct {
 }
 
 // suricata is Suricata inline, one process for all queues.
-type suricata struct{ rules SuricataRules }
+type suricata struct{ config SuricataConfig }
 
 // Suricata is Suricata 7 inline over NFQUEUE, one thread for each queue. It is
 // looked for in PATH and where the script suricata-install puts it.
-func Suricata(r SuricataRules) Peer { return &suricata{r} }
+func Suricata(c SuricataConfig) Peer { return &suricata{c} }
 
 func (s *suricata) Name() string {
-	if n := len(s.rules.Tenants); n > 0 {
-		return fmt.Sprintf("suricata_rules_%d", n)
+	name := "suricata"
+	if s.config.AsShipped {
+		name += "_as_shipped"
 	}
-	return "suricata"
+	if n := len(s.config.Tenants); n > 0 {
+		name += fmt.Sprintf("_rules_%d", n)
+	}
+	return name
 }
 
 var suricataVersion = regexp.MustCompile(`version (\d+)\.[.\d]+`)
@@ -116,10 +124,14 @@ func (s *suricata) Start(ctx context.Context, env Env) (stop func() error, err e
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Name(), err)
 	}
+	runmode := "workers"
+	if s.config.AsShipped {
+		runmode = "autofp"
+	}
 	p, err := start(ctx, command{
 		path: program, env: environment, netNS: env.NetNS, cpus: env.CPUs, ready: "Engine started",
 		args: []string{
-			"-c", filepath.Join(folder, "suricata.yaml"), "-l", folder, "--runmode", "workers",
+			"-c", filepath.Join(folder, "suricata.yaml"), "-l", folder, "--runmode", runmode,
 			"-q", fmt.Sprintf("%d:%d", env.FirstQueue, env.FirstQueue+env.Queues-1),
 		},
 	})
@@ -149,13 +161,17 @@ func (s *suricata) layOut(env Env) (folder string, err error) {
 	for _, n := range env.CPUs {
 		cpus = append(cpus, strconv.Itoa(n))
 	}
+	batch := suricataBatch
+	if s.config.AsShipped {
+		batch = 1
+	}
 	var yaml bytes.Buffer
 	err = suricataConfig.Execute(&yaml, map[string]any{
-		"Folder": folder, "Batch": suricataBatch, "CPUs": strings.Join(cpus, ", "),
+		"Folder": folder, "Batch": batch, "CPUs": strings.Join(cpus, ", "),
 		"Pending": max(1, min(env.QueueLength/4, 65000)),
 	})
 	for name, data := range map[string][]byte{
-		"suricata.yaml": yaml.Bytes(), "tenants.rules": s.rules.text(), "empty": nil,
+		"suricata.yaml": yaml.Bytes(), "tenants.rules": s.config.rules(), "empty": nil,
 	} {
 		err = errors.Join(err, os.WriteFile(filepath.Join(folder, name), data, 0o644))
 	}
@@ -165,25 +181,25 @@ func (s *suricata) layOut(env Env) (folder string, err error) {
 	return folder, nil
 }
 
-// text writes the rules in Suricata's language. It does not know STT: the
+// rules writes the rules in Suricata's language. It does not know STT: the
 // Context ID is eight bytes at a fixed place of the first segment, which is the
 // one whose sequence number ends in two zero bytes (the offset in the frame).
 // What passes is looked at first, so the last rule meets the others.
-func (r SuricataRules) text() []byte {
-	if len(r.Tenants) == 0 {
+func (c SuricataConfig) rules() []byte {
+	if len(c.Tenants) == 0 {
 		return nil
 	}
-	port := r.Port
+	port := c.Port
 	if port == 0 {
 		port = 7471
 	}
 	var b bytes.Buffer
 	w := bufio.NewWriter(&b)
-	for i, tenant := range r.Tenants {
+	for i, tenant := range c.Tenants {
 		id := binary.BigEndian.AppendUint64(nil, tenant)
 		fmt.Fprintf(w, "pass tcp any any -> any %d (msg:\"tenant %d\"; content:\"|% x|\"; offset:8; depth:8; sid:%d;)\n", port, tenant, id, i+1)
 	}
-	fmt.Fprintf(w, "drop tcp any any -> any %d (msg:\"other tenants\"; tcp.hdr; content:\"|00 00|\"; offset:6; depth:2; sid:%d;)\n", port, len(r.Tenants)+1)
+	fmt.Fprintf(w, "drop tcp any any -> any %d (msg:\"other tenants\"; tcp.hdr; content:\"|00 00|\"; offset:6; depth:2; sid:%d;)\n", port, len(c.Tenants)+1)
 	_ = w.Flush() // into memory
 	return b.Bytes()
 }
