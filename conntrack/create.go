@@ -43,9 +43,9 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 		}
 		t.end(s, n, i, why)
 	}
-	i, e, ok := s.insert(&l.packed, h)
+	i, e, ok := s.insert(&l.packed, h, t.memory)
 	if !ok && t.evict(s, n) {
-		i, e, ok = s.insert(&l.packed, h)
+		i, e, ok = s.insert(&l.packed, h, t.memory)
 	}
 	if !ok {
 		t.release(&l, &c.Limits)

@@ -4,6 +4,9 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"unsafe"
+
+	"sttwall/internal/arena"
 )
 
 // shard is a part of the flows behind a lock: a hash table of slots, which name
@@ -31,6 +34,24 @@ const (
 type slab struct {
 	entries atomic.Pointer[[slabSize]entry]
 	records *[slabSize]record
+}
+
+// pages are the memory of a slab, outside of Go's heap: see [arena.Arena].
+type pages struct {
+	entries [slabSize]entry
+	records [slabSize]record
+}
+
+// take gets the slab its memory, or returns false if there is none.
+func (s *slab) take(from *arena.Arena) bool {
+	b := from.Take(int(unsafe.Sizeof(pages{})))
+	if b == nil {
+		return false
+	}
+	p := (*pages)(unsafe.Pointer(&b[0]))
+	s.records = &p.records
+	s.entries.Store(&p.entries)
+	return true
 }
 
 // init makes room for about so many flows. Slots are four fifths full then, and
@@ -86,8 +107,8 @@ func (s *shard) find(p *packed, h uint64) (uint32, bool) {
 }
 
 // insert makes an entry for a key that is not there; false if the shard has no
-// room.
-func (s *shard) insert(p *packed, h uint64) (uint32, *entry, bool) {
+// room, or the host no memory.
+func (s *shard) insert(p *packed, h uint64, memory *arena.Arena) (uint32, *entry, bool) {
 	if s.count >= s.limit {
 		return 0, nil, false
 	}
@@ -97,9 +118,8 @@ func (s *shard) insert(p *packed, h uint64) (uint32, *entry, bool) {
 		s.free = s.record(n).next
 	} else {
 		n = s.used
-		if of := &s.slabs[n>>slabBits]; of.records == nil {
-			of.records = new([slabSize]record)
-			of.entries.Store(new([slabSize]entry))
+		if of := &s.slabs[n>>slabBits]; of.records == nil && !of.take(memory) {
+			return 0, nil, false
 		}
 		s.used++
 	}

@@ -6,10 +6,13 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"sttwall/inspect"
+	"sttwall/internal/arena"
 	"sttwall/internal/ring"
 	"sttwall/reason"
 )
@@ -115,10 +118,13 @@ type Creation struct {
 
 // Table holds flows. Its methods may be called from any goroutine.
 type Table struct {
-	config    Config
-	seed      maphash.Seed
-	shards    []shard
-	mask      uint32
+	config Config
+	seed   maphash.Seed
+	shards []shard
+	mask   uint32
+	memory *arena.Arena // of the slabs
+
+	_         [64]byte // what stands before it is read for each packet
 	flows     atomic.Int64
 	tenants   tenantTable
 	sources   countTable[source]   // by inner address, where a limit asks for it
@@ -133,6 +139,8 @@ type Table struct {
 
 const (
 	maxShards = 64
+	// chunk is how much memory the table asks for at a time, in bytes: a large page.
+	chunk = 2 << 20
 	// MaxFlows is the largest [Config.MaxFlows].
 	MaxFlows = 16 << 20
 )
@@ -153,6 +161,10 @@ func New(c Config) (*Table, error) {
 	for i := range t.shards {
 		t.shards[i].init((c.MaxFlows + n - 1) / n)
 	}
+	slabs := n * len(t.shards[0].slabs)
+	t.memory = arena.New(min(chunk, slabs*int(unsafe.Sizeof(pages{}))))
+	// Whoever is about to touch a flow has its shard.
+	runtime.AddCleanup(&t.shards[0], (*arena.Arena).Close, t.memory)
 	t.sources.init()
 	t.endpoints.init()
 	return t, nil
