@@ -148,6 +148,10 @@ func (s *Shared) Generation() uint32 { return s.current.Load().generation }
 // Fragments returns the table of first inner fragments.
 func (s *Shared) Fragments() *conntrack.Fragments { return s.fragments }
 
+// ChangesPackets reports whether rules of the policy that holds now change packets,
+// which takes all of their bytes.
+func (s *Shared) ChangesPackets() bool { return s.current.Load().sets }
+
 // Flows returns the flow table.
 func (s *Shared) Flows() *conntrack.Table { return s.flows }
 

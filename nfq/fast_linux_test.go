@@ -1,10 +1,12 @@
 package nfq
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"sttwall/firewall"
 )
@@ -98,4 +100,73 @@ func TestTheKernelCarriesOutBatchVerdicts(t *testing.T) {
 	if s := q.Stats(); s.Late != 0 || s.KernelKnown && s.Kernel.Waiting != 0 {
 		t.Errorf("got %d late verdicts, %d packets waiting, want none", s.Late, s.Kernel.Waiting)
 	}
+}
+
+// BenchmarkCopyRange is what [copyRule] weighs: a packet of which 256 bytes are
+// copied, one that is copied whole, and one that comes again: the processor time of
+// the thread that takes and answers them, what follows in the kernel included. The
+// differences count.
+func BenchmarkCopyRange(b *testing.B) {
+	for _, size := range []int{1500, 9000, 64000} {
+		for _, how := range []string{"part", "whole", "again"} {
+			b.Run(fmt.Sprintf("packet=%d/%s", size, how), func(b *testing.B) {
+				w := newWire(b)
+				c := Config{Number: 17, CopyRange: 256}
+				if how == "whole" {
+					c.CopyRange = 0
+				}
+				q, err := Open(c)
+				must(b, err)
+				defer q.Close()
+				_, err = InstallTable(TableConfig{Ports: []uint16{testPort}, FirstQueue: 17, Queues: 1})
+				must(b, err)
+				o := offload{checksum: true, gsoSize: 1400}
+				if size == 1500 {
+					o.gsoSize = 0
+				}
+				burst := slices.Repeat([][]byte{outer{payload: make([]byte, size-40), partial: true}.bytes()}, slots)
+				batch := make([]firewall.Packet, slots)
+				list := make([]firewall.Verdict, 0, slots)
+				sum, sent, spent := 0, 0, int64(0)
+				for left := 0; b.Loop(); left-- {
+					if left > 0 {
+						continue // of the burst that was answered
+					}
+					left = len(burst)
+					w.sendOffload(b, o, burst...)
+					sent += len(burst)
+					spent -= threadTime(b)
+					for answered := 0; answered < len(burst); {
+						n, err := q.Receive(batch, patience)
+						must(b, err)
+						if n == 0 {
+							b.Fatal("a packet is missing")
+						}
+						list = list[:0]
+						for i := range batch[:n] {
+							v := firewall.Verdict{ID: batch[i].ID, Action: firewall.Accept}
+							if how == "again" && batch[i].More {
+								v.Action = firewall.Again
+							} else {
+								answered++
+							}
+							sum += int(batch[i].Data[40])
+							list = append(list, v)
+						}
+						must(b, q.SetVerdicts(list))
+					}
+					spent += threadTime(b)
+				}
+				b.ReportMetric(float64(spent)/float64(sent), "cpu-ns/packet")
+			})
+		}
+	}
+}
+
+// threadTime is the processor time of the calling thread in ns.
+func threadTime(t testing.TB) int64 {
+	t.Helper()
+	var now unix.Timespec
+	must(t, unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &now))
+	return now.Nano()
 }

@@ -15,7 +15,6 @@ import (
 
 	"sttwall/firewall"
 	"sttwall/policy"
-	"sttwall/reason"
 	"sttwall/reassembly"
 )
 
@@ -25,10 +24,15 @@ type InlineConfig struct {
 	// Policy decides, and names the STT ports and the endpoints.
 	Policy *policy.Policy
 	// Queue is the first queue; the others have the numbers behind it and are
-	// otherwise alike.
+	// otherwise alike. A CopyRange that is not 0 is how much of a packet is copied
+	// while that is cheaper than to copy all of it, see [WorkerConfig].
 	Queue Config
 	// Queues is how many there are; 1 to 256.
 	Queues int
+	// Whole, if not nil, reports whether somebody wants whole packets although
+	// Queue.CopyRange is less: captures do. Workers ask after each batch; it must
+	// not wait.
+	Whole func() bool
 	// Table says whether the table is installed.
 	Table TableMode
 	// FailOpenAbsent lets STT pass while nobody listens on its queue.
@@ -223,7 +227,7 @@ func (in *Inline) open(c InlineConfig) error {
 		}
 		worker, err := NewWorker(WorkerConfig{
 			Queue: queue, Core: wrapped, Send: send, Clock: clock, Affinity: cpus[i%len(cpus)],
-			CopiesTooShort: core.Counters().Reasons[reason.CopyTooShort].Load,
+			Part: c.Queue.CopyRange, Whole: in.wantsWhole,
 		})
 		if err != nil {
 			return err
@@ -232,6 +236,11 @@ func (in *Inline) open(c InlineConfig) error {
 		in.firewalls = append(in.firewalls, core)
 	}
 	return nil
+}
+
+// wantsWhole reports whether packets have to be copied whole.
+func (in *Inline) wantsWhole() bool {
+	return in.shared.ChangesPackets() || in.config.Whole != nil && in.config.Whole()
 }
 
 func (in *Inline) closeQueues() {

@@ -52,10 +52,13 @@ type WorkerConfig struct {
 	// Send, if not nil, sends a packet of the core's own out of the device with
 	// that index. It must not wait; the packet is borrowed until it returns.
 	Send func(packet []byte, device int)
-	// CopiesTooShort, if not nil, counts the packets that the core dropped
-	// because the kernel had copied too little of them. When it grows, the
-	// worker has whole packets copied from then on.
-	CopiesTooShort func() uint64
+	// Part, if not 0, is how many bytes of each packet are copied while that is
+	// cheaper than to copy them whole; see [PartOfPacket]. The queue was opened with
+	// that copy range, which is the worker's to change. 0 leaves it as it is.
+	Part int
+	// Whole, if not nil, reports whether somebody wants whole packets, whatever they
+	// cost. It is asked after each batch and must not wait.
+	Whole func() bool
 }
 
 // Affinity is the processor that a worker's thread is pinned to. The zero value
@@ -73,8 +76,10 @@ type Worker struct {
 	clock    func() int64
 	affinity Affinity
 	send     func(packet []byte, device int) // nil: nobody does
-	tooShort func() uint64                   // nil once whole packets are copied
-	now      int64                           // when the last packets came; asking the time is not cheap everywhere
+	rule     copyRule
+	whole    func() bool // nil: nobody wants whole packets
+	copies   bool        // whole packets
+	now      int64       // when the last packets came; asking the time is not cheap everywhere
 	batch    []firewall.Packet
 	verdicts firewall.Verdicts
 }
@@ -88,6 +93,8 @@ func NewWorker(c WorkerConfig) (*Worker, error) {
 		return nil, errors.New("worker: no core")
 	case c.Batch < 0 || c.Batch > maxBatch:
 		return nil, fmt.Errorf("worker: batch of %d packets: 1 to %d, or 0 for %d", c.Batch, maxBatch, DefaultBatch)
+	case c.Part < 0 || c.Part > 65535:
+		return nil, fmt.Errorf("worker: part of %d bytes: 0 to 65535", c.Part)
 	case c.Affinity < 0:
 		return nil, fmt.Errorf("worker: processor %d: must not be negative", c.Affinity-1)
 	}
@@ -103,7 +110,8 @@ func NewWorker(c WorkerConfig) (*Worker, error) {
 		clock:    c.Clock,
 		affinity: c.Affinity,
 		send:     c.Send,
-		tooShort: c.CopiesTooShort,
+		rule:     copyRule{part: c.Part},
+		whole:    c.Whole,
 		batch:    make([]firewall.Packet, c.Batch),
 	}, nil
 }
@@ -135,6 +143,9 @@ func (w *Worker) run(ctx context.Context) error {
 	defer stop()
 	err := pin(w.affinity)
 	w.now = w.clock()
+	if err == nil {
+		err = w.adapt(nil)
+	}
 	for err == nil && ctx.Err() == nil {
 		err = w.step()
 	}
@@ -161,16 +172,25 @@ func (w *Worker) step() error {
 		return err
 	}
 	w.core.Rest()
-	return w.widen()
+	return w.adapt(w.batch[:n])
 }
 
-// widen asks for whole packets when a copy has been too short.
-func (w *Worker) widen() error {
-	if w.tooShort == nil || w.tooShort() == 0 {
+// adapt has as much of each packet copied as is cheapest or wanted. The packets are
+// those of the batch that was answered last.
+func (w *Worker) adapt(packets []firewall.Packet) error {
+	if w.rule.part == 0 {
 		return nil
 	}
-	w.tooShort = nil
-	return w.queue.SetCopyRange(0)
+	w.rule.decided(w.now, packets, w.verdicts.List)
+	whole := w.rule.whole || w.whole != nil && w.whole()
+	if whole == w.copies {
+		return nil
+	}
+	w.copies = whole
+	if whole {
+		return w.queue.SetCopyRange(0)
+	}
+	return w.queue.SetCopyRange(w.rule.part)
 }
 
 // wait is how long the queue may stay silent until the core wants to be asked.

@@ -247,6 +247,7 @@ func TestWorkerConfigIsRefused(t *testing.T) {
 		{"without a core", WorkerConfig{Queue: newScriptQueue()}},
 		{"with a negative batch", WorkerConfig{Queue: newScriptQueue(), Core: newPairCore(), Batch: -1}},
 		{"with too large a batch", WorkerConfig{Queue: newScriptQueue(), Core: newPairCore(), Batch: 4097}},
+		{"with a part larger than a packet", WorkerConfig{Queue: newScriptQueue(), Core: newPairCore(), Part: 65536}},
 		{"with a negative processor", WorkerConfig{Queue: newScriptQueue(), Core: newPairCore(), Affinity: CPU(-5)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -303,7 +304,7 @@ func (acceptCore) Rest()                            {}
 
 func TestWorkerStepAllocatesNothing(t *testing.T) {
 	q := &echoQueue{batch: packets(1, 2, 3, 4, 5, 6, 7, 8)}
-	w, err := NewWorker(WorkerConfig{Queue: q, Core: acceptCore{}})
+	w, err := NewWorker(WorkerConfig{Queue: q, Core: acceptCore{}, Part: PartOfPacket, Whole: func() bool { return false }})
 	must(t, err)
 	if got := testing.AllocsPerRun(1000, func() {
 		if err := w.step(); err != nil {
@@ -328,30 +329,50 @@ func BenchmarkWorkerStep(b *testing.B) {
 	}
 }
 
-func TestWorkerAsksForWholePacketsWhenACopyWasTooShort(t *testing.T) {
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	q := newScriptQueue([]firewall.Packet{{ID: 0}}, []firewall.Packet{{ID: 2}}, []firewall.Packet{{ID: 4}})
-	q.end = stop
-	var tooShort uint64
-	core := &pairCore{held: map[uint64]int64{}, lifetime: time.Hour, process: func(p *firewall.Packet) {
-		if p.ID == 2 {
-			if len(q.ranges) != 0 {
-				t.Error("it asked before a copy was too short")
-			}
-			tooShort++
+// A worker has parts copied, whole packets while somebody wants them, and whole ones
+// when too many parts were too short.
+func TestWorkerHasAsMuchCopiedAsIsCheapestOrWanted(t *testing.T) {
+	cut := func(ids ...uint64) (list []firewall.Packet) {
+		for _, id := range ids {
+			list = append(list, firewall.Packet{ID: id, Data: make([]byte, 256), Length: 1500, More: true})
 		}
-	}}
-	w, err := NewWorker(WorkerConfig{Queue: q, Core: core, CopiesTooShort: func() uint64 { return tooShort }})
-	if err != nil {
-		t.Fatal(err)
+		return list
 	}
-	stopping := context.AfterFunc(ctx, q.Wake)
-	defer stopping()
-	if err := w.Run(ctx); err != nil {
-		t.Fatal(err)
+	for _, c := range []struct {
+		name   string
+		script [][]firewall.Packet
+		core   Core
+		want   func(batch int) bool // whole packets are wanted after so many batches
+		ranges []int
+	}{
+		{"parts that are enough", [][]firewall.Packet{cut(1, 2, 3), cut(4, 5, 6)}, acceptCore{}, nil, nil},
+		{"whole packets that are wanted from the start", [][]firewall.Packet{cut(1), cut(2), cut(3)}, acceptCore{}, func(int) bool { return true }, []int{0}},
+		{"whole packets that are wanted for a while", [][]firewall.Packet{cut(1), cut(2), cut(3)}, acceptCore{}, func(n int) bool { return n == 2 }, []int{0, 300}},
+		{"parts that are too short", [][]firewall.Packet{cut(1, 2), cut(3, 4, 5), cut(6)}, againCore{}, nil, []int{0}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, stop := context.WithCancel(context.Background())
+			defer stop()
+			q := newScriptQueue(c.script...)
+			q.end = stop
+			w, err := NewWorker(WorkerConfig{Queue: q, Core: c.core, Part: 300, Whole: func() bool {
+				return c.want != nil && c.want(q.sends)
+			}})
+			must(t, err)
+			must(t, w.Run(ctx))
+			if diff := cmp.Diff(q.ranges, c.ranges); diff != "" {
+				t.Errorf("copy ranges (-got +want):\n%s", diff)
+			}
+		})
 	}
-	if diff := cmp.Diff(q.ranges, []int{0}); diff != "" {
-		t.Errorf("copy ranges (-got +want):\n%s", diff)
+}
+
+// againCore asks for each packet again.
+type againCore struct{ acceptCore }
+
+func (againCore) NextDeadline() (int64, bool) { return 0, false }
+func (againCore) ProcessBatch(_ int64, packets []firewall.Packet, out *firewall.Verdicts) {
+	for i := range packets {
+		out.List = append(out.List, firewall.Verdict{ID: packets[i].ID, Action: firewall.Again})
 	}
 }

@@ -53,6 +53,19 @@ func (t *Taps) Observe(e *firewall.FrameEvent) {
 	}
 }
 
+// smallSnap is what a tap hands out that is content with the beginning of packets.
+const smallSnap = 128
+
+// Whole reports whether a reader wants more of packets than their beginning. Any
+// goroutine may ask; it waits for nothing.
+func (t *Taps) Whole() bool {
+	if t.outer.Load() != nil {
+		return true
+	}
+	taps := t.inner.Load()
+	return taps != nil && slices.ContainsFunc(*taps, func(one *Tap) bool { return one.snap > smallSnap })
+}
+
 // Open opens a tap. The caller closes it.
 func (t *Taps) Open(c Config) (*Tap, error) {
 	if c.Snap < 1 || c.Snap > MaxSnap {

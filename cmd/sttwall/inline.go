@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,9 +19,10 @@ const (
 	defaultQueue = 7471
 	// mostQueues is as many queues as are opened unless told otherwise.
 	mostQueues = 8
-	// minCopyRange holds the outer headers, the frame header and the inner
-	// headers of all but contrived packets.
-	minCopyRange = 256
+	// minCopyRange holds the headers of all but contrived packets.
+	minCopyRange = nfq.PartOfPacket
+	// The words that --copy-range takes besides a number.
+	copyAuto, copyWhole = "auto", "whole"
 	// startupGuard is as long as receivers may hold pieces of frames that an
 	// earlier instance let out (DESIGN 4).
 	startupGuard = 90 * time.Second
@@ -34,6 +36,7 @@ type inlineFlags struct {
 	noNFT         bool
 	guard         time.Duration
 	driver        string
+	copyRange     string
 	into          nfq.InlineConfig
 }
 
@@ -53,7 +56,7 @@ func (f *inlineFlags) addRun(flags *pflag.FlagSet) {
 	q := &f.into.Queue
 	flags.IntVar(&q.Length, "queue-length", nfq.DefaultLength, "how many packets each queue takes in the kernel, held ones included;\n0 is 65536")
 	flags.IntVar(&q.ReceiveBuffer, "receive-buffer", nfq.DefaultReceiveBuffer, "receive buffer of each queue in `bytes`")
-	flags.IntVar(&q.CopyRange, "copy-range", 0, "how many `bytes` of each packet are copied from the kernel, 256 at least;\n0 is all; when a copy was too short, all are copied from then on")
+	flags.StringVar(&f.copyRange, "copy-range", copyAuto, "how many `bytes` of each packet are copied from the kernel\nwhere that is enough, 256 at least: auto is 256, whole is all of it")
 	r := &f.into.Reassembly
 	flags.IntVar(&r.Packets, "max-held", reassembly.DefaultPackets, "how many packets of unfinished frames are held,\nall queues together")
 	flags.IntVar(&r.Memory, "reassembly-memory", reassembly.DefaultMemory, "memory for unfinished frames in `bytes`,\nall queues together")
@@ -63,6 +66,23 @@ func (f *inlineFlags) addRun(flags *pflag.FlagSet) {
 	flags.IntVar(&f.into.FrameIDBits, "frame-id-filter", 26, "size of the frame-ID filter: three bitmaps of 2^`N` bits")
 	flags.DurationVar(&f.guard, "startup-guard", startupGuard, "how long after the start frames of several packets\nget new frame IDs")
 	flags.Uint16Var(&f.into.MSSFloor, "mss-floor", 0, "smallest MSS in `bytes` that a frame may ask for; 0 is 536")
+}
+
+// copyRangeOf reads the value of --copy-range.
+func copyRangeOf(word string) (bytes int, err error) {
+	switch word {
+	case "": // the flag is not there
+	case copyAuto:
+		bytes = minCopyRange
+	case copyWhole, "0":
+		bytes = 0
+	default:
+		bytes, err = strconv.Atoi(word)
+		if err != nil || bytes < minCopyRange || bytes > 65535 {
+			return 0, fmt.Errorf("--copy-range %s: want %d to 65535 bytes, %s or %s", word, minCopyRange, copyAuto, copyWhole)
+		}
+	}
+	return bytes, nil
 }
 
 // config returns what the flags say.
@@ -75,8 +95,9 @@ func (f *inlineFlags) config() (nfq.InlineConfig, error) {
 	if f.queues < 1 || f.queues > 256 {
 		return c, fmt.Errorf("--queues %d: want 1 to 256", f.queues)
 	}
-	if n := c.Queue.CopyRange; n != 0 && (n < minCopyRange || n > 65535) {
-		return c, fmt.Errorf("--copy-range %d: want %d to 65535 bytes, or 0 for all", n, minCopyRange)
+	var err error
+	if c.Queue.CopyRange, err = copyRangeOf(f.copyRange); err != nil {
+		return c, err
 	}
 	if f.driver != "" {
 		driver, err := nfq.ParseDriver(f.driver)

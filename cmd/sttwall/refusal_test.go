@@ -143,6 +143,7 @@ func TestRunRefusesBeforeItTouchesTheKernel(t *testing.T) {
 		{"queues beyond the last number", []string{"--rules", acceptAll, "--queue", "65535", "--queues", "2"}, statusRefused, []string{"65535"}},
 		{"no queue at all", []string{"--rules", acceptAll, "--queues", "0"}, statusUsage, []string{"--queues 0", "1 to 256"}},
 		{"a copy range without room for headers", []string{"--rules", acceptAll, "--copy-range", "100"}, statusUsage, []string{"--copy-range 100", "256"}},
+		{"a copy range that is none", []string{"--rules", acceptAll, "--copy-range", "some"}, statusUsage, []string{"--copy-range some", "auto or whole"}},
 		{"a driver that is none", []string{"--rules", acceptAll, "--driver", "slow"}, statusUsage, []string{"--driver", "slow", "fast or go-nfqueue"}},
 		{"a misspelt case of failing open", []string{"--rules", acceptAll, "--fail-open", "absnet"}, statusUsage, []string{"absnet", "absent, overload"}},
 		{"a case of failing open that is not there yet", []string{"--rules", acceptAll, "--fail-open=absent,exception"}, statusUsage, []string{"exception", "flow table"}},

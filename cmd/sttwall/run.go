@@ -139,7 +139,7 @@ func run(ctx context.Context, c runConfig) error {
 		told.observe(e)
 		events.Observe(e)
 	}
-	c.inline.Wrap = told.wrap
+	c.inline.Wrap, c.inline.Whole = told.wrap, taps.Whole
 	// The socket first: what cannot be asked shall not run unnoticed, and nothing
 	// has been touched yet.
 	var socket *control.Listener
