@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
+
+	"github.com/gaissmai/bart"
 
 	"sttwall/inspect"
 	"sttwall/policy"
@@ -51,6 +54,9 @@ type Firewall struct {
 	hold        fragmentHold
 	counters    Counters
 	counts      counts // that counters do not show yet
+
+	admitted   netip.Addr // the source that was last found among admittedBy
+	admittedBy *bart.Lite // the endpoints that held then
 
 	// Scratch, reset for every packet.
 	segment stt.Segment // the packet at hand
@@ -210,8 +216,11 @@ func (f *Firewall) admit(p *Packet) reason.Reason {
 	if r := s.Decode(p.Data, p.Length, f.standing.settings.STTPorts); r != reason.None {
 		return r
 	}
-	if e := f.standing.endpoints; e != nil && !e.Contains(s.Src) {
-		return reason.EndpointUnknown
+	if e := f.standing.endpoints; e != nil && (s.Src != f.admitted || e != f.admittedBy) {
+		if !e.Contains(s.Src) {
+			return reason.EndpointUnknown
+		}
+		f.admitted, f.admittedBy = s.Src, e
 	}
 	if p.Checksum == ChecksumUnverified {
 		// Before reassembly: a packet that receivers would not take must
@@ -240,13 +249,13 @@ func (f *Firewall) reassemble(now int64, p *Packet) {
 	item.SrcPort, item.DstPort = s.SrcPort, s.DstPort
 	item.FrameLength, item.Offset = int(s.FrameLength), int(s.Offset)
 	item.Payload = s.Payload
-	item.Packet = reassembly.Packet{
-		ID: p.ID, Length: s.PayloadLen,
-		FlowLabel: s.FlowLabel, IPID: s.ID, TTL: s.TTL, TOS: s.TOS, DontFragment: s.DontFragment,
-		HeaderLen: uint8(s.HeaderLen + stt.SegmentHeaderLen), Canonical: s.Canonical(),
-		GSO: p.GSO, Unfinished: p.Checksum == ChecksumPartial && !p.GSO,
-		Sum: f.sum, Summed: f.summed,
-	}
+	// Field by field: a value with these would be made elsewhere and copied.
+	kept := &item.Packet
+	kept.ID, kept.Length = p.ID, s.PayloadLen
+	kept.FlowLabel, kept.IPID, kept.TTL, kept.TOS, kept.DontFragment = s.FlowLabel, s.ID, s.TTL, s.TOS, s.DontFragment
+	kept.HeaderLen, kept.Canonical = uint8(s.HeaderLen+stt.SegmentHeaderLen), s.Canonical()
+	kept.GSO, kept.Unfinished = p.GSO, p.Checksum == ChecksumPartial && !p.GSO
+	kept.Sum, kept.Summed = f.sum, f.summed
 	fr := f.reassembler.Add(now, item)
 	if fr == nil {
 		if s.Offset == 0 {

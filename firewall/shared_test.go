@@ -3,12 +3,14 @@ package firewall
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
 
 	"sttwall/describe"
 	"sttwall/policy"
+	"sttwall/reason"
 	"sttwall/stt"
 )
 
@@ -143,4 +145,31 @@ tenant "a" {
 	}
 	close(stop)
 	worker.Wait()
+}
+
+// TestASourceIsAdmittedByTheEndpointsThatHold: not by those before a reload.
+func TestASourceIsAdmittedByTheEndpointsThatHold(t *testing.T) {
+	rules := func(endpoints string) string {
+		return "settings {\n endpoints = [" + endpoints + "]\n}\ntenant \"t\" {\n context_ids = [100]\n rule \"all\" {\n action = \"accept\"\n }\n}\n"
+	}
+	frame := sttFrame(stt.FrameHeader{ContextID: 100}, innerUDP(t, 100))
+	both, other := "\"192.0.2.1\", \"192.0.2.2\"", "\"192.0.2.2\""
+	b := newBench(t, benchConfig{rules: rules(both)})
+	from := func(last byte) []byte {
+		p := path()
+		p.Src = netip.AddrFrom4([4]byte{192, 0, 2, last})
+		p.Dst = netip.AddrFrom4([4]byte{192, 0, 2, 3 - last})
+		return cut(p, 5, frame, 0)[0]
+	}
+	for _, tt := range []struct {
+		endpoints string
+		first     reason.Reason
+	}{{both, reason.None}, {other, reason.EndpointUnknown}, {both, reason.None}} {
+		b.shared.SetPolicy(compile(t, rules(tt.endpoints)))
+		for range 2 {
+			b.one(tt.first, from(1))
+			b.one(reason.None, from(2))
+			b.one(reason.None, from(2))
+		}
+	}
 }

@@ -7,7 +7,7 @@ func (r *Reassembler) drop(e *entry, why reason.Reason, s *Segment) {
 	r.packets = e.inOrder(r.packets[:0])
 	data := e.known(r.packets)
 	if s != nil {
-		r.packets = append(r.packets, s.packet())
+		r.packets = s.appendTo(r.packets)
 	}
 	r.dropped = Dropped{
 		Key: e.key, SrcPort: e.srcPort, DstPort: e.dstPort,
@@ -21,7 +21,7 @@ func (r *Reassembler) drop(e *entry, why reason.Reason, s *Segment) {
 
 // refuse drops a segment of which no frame is held.
 func (r *Reassembler) refuse(s *Segment, why reason.Reason, late bool) {
-	r.packets = append(r.packets[:0], s.packet())
+	r.packets = s.appendTo(r.packets[:0])
 	r.dropped = Dropped{
 		Key: s.key(), SrcPort: s.SrcPort, DstPort: s.DstPort,
 		FrameLength: s.FrameLength, Reason: why, Late: late, Packets: r.packets,

@@ -15,8 +15,7 @@ func refused(source byte, id uint64) Segment {
 func (g *rig) late(source byte, id uint64) bool {
 	g.t.Helper()
 	s := opening(source, id, 100)
-	k := s.key()
-	e := g.r.keys.get(&k)
+	e := g.r.keys.get(s.Src, s.Dst, s.FrameID)
 	return e != nil && e.tombstone()
 }
 

@@ -55,7 +55,7 @@ func (e *entry) fit(s *Segment, p *pool) (place, reason.Reason) {
 // insert copies a segment that fits at a place into the frame.
 func (e *entry) insert(at place, s *Segment, p *pool) {
 	copy(e.buf[s.Offset:], s.Payload)
-	e.packets = append(e.packets, s.packet())
+	e.packets = s.appendTo(e.packets)
 	last := &e.packets[len(e.packets)-1]
 	if len(e.order) > 0 {
 		e.order.insert(at, spanOf(last, len(e.packets)-1), p)

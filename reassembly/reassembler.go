@@ -134,8 +134,7 @@ func (r *Reassembler) add(s *Segment) *Frame {
 		// or was dropped under its key they have nothing.
 		return r.whole(s)
 	}
-	k := s.key()
-	e := r.keys.get(&k)
+	e := r.keys.get(s.Src, s.Dst, s.FrameID)
 	if e != nil && e.tombstone() {
 		r.refuse(s, e.why, true)
 		return nil
@@ -176,7 +175,7 @@ func (r *Reassembler) add(s *Segment) *Frame {
 
 // whole makes a frame of a segment that is all of it, without a copy.
 func (r *Reassembler) whole(s *Segment) *Frame {
-	r.packets = append(r.packets[:0], s.packet())
+	r.packets = s.appendTo(r.packets[:0])
 	r.frame = Frame{
 		Key: s.key(), SrcPort: s.SrcPort, DstPort: s.DstPort,
 		FrameLength: s.FrameLength, Data: s.Payload[:len(s.Payload):len(s.Payload)],

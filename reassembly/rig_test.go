@@ -164,7 +164,7 @@ func (g *rig) audit() {
 	held := 0
 	count := func(e *entry) {
 		inLists++
-		if r.keys.get(&e.key) != e {
+		if r.keys.get(e.key.Src, e.key.Dst, e.key.FrameID) != e {
 			g.t.Errorf("%v is in a list, and not under its key", e.key)
 		}
 		u := bySource[e.src]

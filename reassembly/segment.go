@@ -132,11 +132,25 @@ func (s *Segment) length() int { return max(s.Packet.Length, len(s.Payload)) }
 // whole reports whether the segment is all of its frame.
 func (s *Segment) whole() bool { return s.Offset == 0 && s.length() == s.FrameLength }
 
-// packet returns the packet as it is kept.
-func (s *Segment) packet() Packet {
-	p := s.Packet
-	p.Offset, p.Length, p.copied = s.Offset, s.length(), uint16(len(s.Payload))
-	return p
+// keep writes the packet as it is kept. Field by field: it has just been written so,
+// and a processor waits before it reads more at a time than was written.
+func (s *Segment) keep(p *Packet) {
+	o := &s.Packet
+	p.ID, p.Offset, p.Length = o.ID, s.Offset, s.length()
+	p.FlowLabel, p.IPID, p.TTL, p.TOS, p.DontFragment = o.FlowLabel, o.IPID, o.TTL, o.TOS, o.DontFragment
+	p.HeaderLen, p.Canonical, p.GSO, p.Unfinished = o.HeaderLen, o.Canonical, o.GSO, o.Unfinished
+	p.Sum, p.Summed, p.copied = o.Sum, o.Summed, uint16(len(s.Payload))
+}
+
+// appendTo appends the packet as it is kept to list.
+func (s *Segment) appendTo(list []Packet) []Packet {
+	n := len(list)
+	if n == cap(list) {
+		list = append(list, Packet{})
+	}
+	list = list[:n+1]
+	s.keep(&list[n])
+	return list
 }
 
 // start returns the first bytes of the frame, if the segment holds them.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
+	"net/netip"
 )
 
 // table finds entries by key. It is as large as the bounds let it become from the
@@ -43,12 +44,12 @@ func (k *Key) Hash(seed maphash.Seed) uint64 {
 
 // get returns the entry of a key, or nil. Segments of one frame follow each other
 // most of the time.
-func (t *table) get(k *Key) *entry {
-	if e := t.last; e != nil && e.key.equal(k) {
+func (t *table) get(src, dst netip.Addr, id uint32) *entry {
+	if e := t.last; e != nil && e.is(src, dst, id) {
 		return e
 	}
-	for e := *t.list(k); e != nil; e = e.next {
-		if e.key.equal(k) {
+	for e := *t.list(&Key{src, dst, id}); e != nil; e = e.next {
+		if e.is(src, dst, id) {
 			t.last = e
 			return e
 		}
@@ -77,5 +78,7 @@ func (t *table) remove(e *entry) {
 	}
 }
 
-// equal compares first what differs first.
-func (k *Key) equal(o *Key) bool { return k.FrameID == o.FrameID && k.Src == o.Src && k.Dst == o.Dst }
+// is compares first what differs first.
+func (e *entry) is(src, dst netip.Addr, id uint32) bool {
+	return e.key.FrameID == id && e.key.Src == src && e.key.Dst == dst
+}

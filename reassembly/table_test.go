@@ -16,7 +16,7 @@ func TestTheTableIsAMap(t *testing.T) {
 	for range 20_000 {
 		k := Key{hosts[rng.IntN(4)], hosts[rng.IntN(4)], rng.Uint32N(8)}
 		e := want[k]
-		if got := table.get(&k); got != e {
+		if got := table.get(k.Src, k.Dst, k.FrameID); got != e {
 			t.Fatalf("%v: got %p, want %p", k, got, e)
 		}
 		switch {
