@@ -152,7 +152,7 @@ func TestASourceIsAdmittedByTheEndpointsThatHold(t *testing.T) {
 	rules := func(endpoints string) string {
 		return "settings {\n endpoints = [" + endpoints + "]\n}\ntenant \"t\" {\n context_ids = [100]\n rule \"all\" {\n action = \"accept\"\n }\n}\n"
 	}
-	frame := sttFrame(stt.FrameHeader{ContextID: 100}, innerUDP(t, 100))
+	frame := sttFrame(stt.FrameHeader{ContextID: 100}, innerARP(t)) // of no flow
 	both, other := "\"192.0.2.1\", \"192.0.2.2\"", "\"192.0.2.2\""
 	b := newBench(t, benchConfig{rules: rules(both)})
 	from := func(last byte) []byte {
