@@ -40,7 +40,7 @@ func newBenchCommand(s streams) *cobra.Command {
 	var f benchFlags
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure what forwarding costs on this host, with and without the firewall",
+		Short: "Measure what this host forwards, with and without the firewall",
 		Long: "bench measures how many packets a second this host forwards, in a lab of network namespaces of its own: without a queue,\n" +
 			"through a queue whose worker accepts everything, which is the limit of any firewall in user space, and through the whole\n" +
 			"firewall with your rules. It prints packets and bits a second, latency at half of the load that each can carry, and the\n" +
@@ -51,7 +51,8 @@ func newBenchCommand(s streams) *cobra.Command {
 			"figures mean.",
 		Example: "  sudo sttwall bench\n" +
 			"  sudo sttwall bench --rules /etc/sttwall/rules.hcl --svg bench.svg\n" +
-			"  sudo sttwall bench --rules rules.hcl --context 100 --packet 'tcp 10.0.0.9:1 > 10.1.0.10:443 syn'\n" +
+			"  sudo sttwall bench --rules rules.hcl --context 100 \\\n" +
+			"    --packet 'tcp 10.0.0.9:1 > 10.1.0.10:443 syn'\n" +
 			"  sudo sttwall bench --packets 150 --flows 100000 --queues 2 --json",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), s) },
