@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/xml"
 	"os"
@@ -28,7 +29,7 @@ func benchmark(t *testing.T, args ...string) (status int, out, stderr string) {
 	t.Helper()
 	canBench(t)
 	status, out, stderr = sttwall(append([]string{"bench"}, args...)...)
-	if strings.Contains(stderr, "need root of the whole machine") && os.Getenv("CI") == "" {
+	if strings.Contains(stderr, "needs root of the whole machine") && os.Getenv("CI") == "" {
 		t.Skip(stderr)
 	}
 	return status, out, stderr
@@ -100,6 +101,22 @@ func TestBenchTellsAnOrdinaryUserThatItNeedsRoot(t *testing.T) {
 	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
 	if status, stderr := output(t, cmd); status != statusRefused || !strings.Contains(stderr, "sttwall: this needs root: ") {
 		t.Errorf("status %d, %s", status, stderr)
+	}
+}
+
+// Root of a user namespace may not use BPF.
+func TestBenchTellsRootOfLessThanTheMachine(t *testing.T) {
+	cmd := program(t, "inside", "bench")
+	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
+	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}
+	cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		t.Skipf("no user namespace: %v", err)
+	}
+	if status := cmd.ProcessState.ExitCode(); status != statusRefused || !strings.Contains(said.String(), "sttwall: this needs root of the whole machine; ") {
+		t.Errorf("status %d, %s", status, &said)
 	}
 }
 

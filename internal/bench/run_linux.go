@@ -148,7 +148,7 @@ func (r *runner) build(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", way, err)
 		}
 		if err := lab.Open(ctx, r.traffic(r.config.Packets[0])); err != nil {
-			return fmt.Errorf("%s: %s: %w", way, f, b.blamed(err))
+			return fmt.Errorf("%s: %s: %w", way, f, b.blamed(explained(err)))
 		}
 	}
 	return nil
@@ -241,13 +241,13 @@ func (b *bed) blamed(err error) error {
 	return err
 }
 
-// explained says what to do about a kernel that has not what a lab needs.
+// explained says what to do about a user or a kernel that has not what a lab needs.
 func explained(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return fmt.Errorf("%w: BPF and network namespaces need root of the whole machine (in a container: CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN and no seccomp filter on bpf)", err)
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
-		return fmt.Errorf("%w: this kernel lacks something that packets are made with; want Linux 6.6 with BPF, veth, XDP test runs of live frames (5.18) and tcx (6.6)", err)
+		return fmt.Errorf("this needs root of the whole machine; in a container CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN, and no seccomp filter in the way of BPF: %w", err)
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.ENOENT):
+		return fmt.Errorf("this kernel seems to lack what packets are made and counted with; it takes Linux 5.18 or newer, with BPF, veth, sch_ingress and cls_bpf: %w", err)
 	}
 	return err
 }

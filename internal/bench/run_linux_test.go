@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -171,6 +172,19 @@ func TestAConfigOutOfItsBoundsIsRefused(t *testing.T) {
 		change(&c)
 		if samples, err := Run(t.Context(), c); err == nil || samples != nil {
 			t.Errorf("%+v: %v, %v", c, samples, err)
+		}
+	}
+}
+
+func TestWhatIsMissingIsSaid(t *testing.T) {
+	for err, want := range map[error]string{
+		unix.EPERM: "needs root of the whole machine", unix.EACCES: "needs root of the whole machine",
+		unix.EINVAL: "Linux 5.18", unix.EOPNOTSUPP: "Linux 5.18", unix.ENOSYS: "Linux 5.18", unix.ENOENT: "cls_bpf",
+		unix.ENOMEM: "cannot allocate memory",
+	} {
+		wrapped := fmt.Errorf("load: board: %w", err)
+		if got := explained(wrapped); !errors.Is(got, err) || !strings.Contains(got.Error(), want) || !strings.Contains(got.Error(), "load: board") {
+			t.Errorf("%v: got %v", err, got)
 		}
 	}
 }

@@ -113,12 +113,18 @@ func TestWhatWasNotMeasuredIsLeftOut(t *testing.T) {
 	}
 	r := result()
 	r.Rows = rows
+	if rows[0].Rounds != 1 {
+		t.Errorf("%d rounds", rows[0].Rounds)
+	}
 	var out bytes.Buffer
 	if err := r.Write(&out); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), "accept-all           10    0.00      -   1.00       -       -       -       -\n") {
 		t.Errorf("got\n%s", &out)
+	}
+	if !strings.Contains(out.String(), "\n150 bytes (1 of 3 rounds)\n") {
+		t.Errorf("does not say that rounds are missing:\n%s", &out)
 	}
 	if strings.Contains(string(r.SVG()), "latency") {
 		t.Error("a plot of no latencies")

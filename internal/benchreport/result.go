@@ -86,6 +86,7 @@ type Row struct {
 	Packet string `json:"packet"`
 	Queues int    `json:"queues"`
 	Flows  int    `json:"flows"`
+	Rounds int    `json:"rounds"` // less than asked for where it was interrupted
 	// PPS are packets a second that left, Gbps 10^9 bits a second of them, from the outer
 	// IP header on. Slowest and Fastest are the packets a second of single rounds.
 	PPS     float64 `json:"pps"`
@@ -153,7 +154,7 @@ func Summarize(s Setup, samples []Sample) []Row {
 
 // row has the medians of the samples of one way and kind.
 func row(samples []Sample) Row {
-	r := Row{Way: samples[0].Way, Packet: samples[0].Packet}
+	r := Row{Way: samples[0].Way, Packet: samples[0].Packet, Rounds: len(samples)}
 	each := func(f func(*Sample) float64) []float64 {
 		var out []float64
 		for i := range samples {

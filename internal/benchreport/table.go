@@ -30,7 +30,11 @@ func (r *Result) Write(w io.Writer) error {
 		row := &r.Rows[i]
 		if row.Packet != packet {
 			packet = row.Packet
-			fmt.Fprintln(&out, Title(packet))
+			out.WriteString(Title(packet))
+			if row.Rounds < r.Rounds {
+				fmt.Fprintf(&out, " (%d of %s)", row.Rounds, counted(r.Rounds, "round"))
+			}
+			out.WriteString("\n")
 		}
 		out.WriteString(row.line() + "\n")
 		if row.Lost > 0 {
