@@ -26,7 +26,7 @@ func config(t *testing.T) Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Config{Flow: *f, Packets: []load.Packet{load.Small150, load.Segments45}, Flows: 20, Rounds: 2, Duration: 30 * time.Millisecond}
+	c := Config{Flow: *f, Packets: []load.Packet{load.Small150, load.Segments45, load.GSO64K}, Flows: 20, Rounds: 2, Duration: 30 * time.Millisecond}
 	c.Inline.Policy, c.Inline.Queues, c.Inline.Queue.Number = p, 1, 17
 	return c
 }
@@ -82,7 +82,7 @@ func TestEachWayIsMeasuredInEachRound(t *testing.T) {
 	c := config(t)
 	told := 0
 	c.Progress = func(p Progress) {
-		if p.Done != told || p.Of != 12 || p.Way != benchreport.Ways[told%3] || p.Round != told/3%2+1 || p.Packet != c.Packets[told/6].String() {
+		if p.Done != told || p.Of != 18 || p.Way != benchreport.Ways[told%3] || p.Round != told/3%2+1 || p.Packet != c.Packets[told/6].String() {
 			t.Errorf("progress %d: %+v", told, p)
 		}
 		told++
@@ -91,14 +91,14 @@ func TestEachWayIsMeasuredInEachRound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if told != 12 || len(samples) != 12 {
+	if told != 18 || len(samples) != 18 {
 		t.Fatalf("%d samples, told of %d", len(samples), told)
 	}
 	for i, s := range samples {
 		if s.Way != benchreport.Ways[i%3] || s.Packet != c.Packets[i/6].String() || s.Packets == 0 || s.Bytes < 150*s.Packets || s.Lost != 0 {
 			t.Errorf("sample %d: %+v", i, s)
 		}
-		if l := s.Latency; l == nil || l.P50 <= 0 {
+		if l := s.Latency; (l == nil || l.P50 <= 0) != (s.Packet == load.GSO64K.String()) {
 			t.Errorf("sample %d: latency %+v", i, l)
 		}
 		if (s.CPU == 0) != (s.Way == benchreport.Forward) && s.Way != benchreport.Forward {
