@@ -164,8 +164,9 @@ func (f *benchFlags) measure(ctx context.Context, s streams, rules *policy.Polic
 	c.Flow = *flow
 	c.Inline.Policy = rules
 	c.Inline.Observer, c.Inline.Wrap = told.observe, told.wrap
-	progress := &benchProgress{w: s.err, line: terminal(s.err) && os.Getenv("TERM") != "dumb", began: time.Now()}
+	progress := &benchProgress{w: s.err, line: terminal(s.err) && os.Getenv("TERM") != "dumb"}
 	c.Progress = progress.next
+	progress.building(c.Flows)
 	samples, err := bench.Run(ctx, c)
 	progress.end()
 	if err != nil && ctx.Err() != nil {
@@ -242,8 +243,14 @@ func (f *svgFile) finish(r *benchreport.Result, failed error) error {
 type benchProgress struct {
 	w      io.Writer
 	line   bool
-	began  time.Time
+	began  time.Time // of the first measurement
 	packet string
+}
+
+func (p *benchProgress) building(flows int) {
+	if p.line {
+		fmt.Fprintf(p.w, "building the lab, opening %s ...", counted(flows, "flow"))
+	}
 }
 
 func (p *benchProgress) next(n bench.Progress) {
@@ -255,7 +262,9 @@ func (p *benchProgress) next(n bench.Progress) {
 		return
 	}
 	left := ""
-	if n.Done > 0 {
+	if n.Done == 0 {
+		p.began = time.Now()
+	} else {
 		each := time.Since(p.began) / time.Duration(n.Done)
 		left = fmt.Sprintf(", %s left", forText(each*time.Duration(n.Of-n.Done)))
 	}

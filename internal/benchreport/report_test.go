@@ -69,7 +69,7 @@ func result() Result {
 		},
 		Setup: Setup{
 			Queues: 1, Flows: 1000, Rounds: 3, Duration: 1, Driver: "fast",
-			Rules: "rules.hcl: 2 tenants, 40 rules", Flow: "context 100, tcp 10.0.0.1:1024- > 10.0.0.2:443, by acme/web",
+			Rules: "rules.hcl: 2 tenants, 40 rules", Flow: "context 100, tcp 10.0.0.1:32768 > 10.0.0.2:443, from 10.47.0.1 to 10.47.0.2, by acme/web",
 		},
 	}
 	r.Rows = Summarize(r.Setup, measured())

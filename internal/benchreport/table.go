@@ -21,10 +21,15 @@ CPU: time of the firewall's threads for a packet.
 // Write writes the result for people, at most 80 columns wide unless names are longer.
 func (r *Result) Write(w io.Writer) error {
 	var out strings.Builder
-	fmt.Fprintf(&out, "%s; Linux %s, %s, %s\n", r.Version, r.Kernel, r.Processor, counted(r.CPUs, "processor"))
-	fmt.Fprintf(&out, "%s, %s, driver %s; medians of %s of %g s, in turn\n",
-		counted(r.Queues, "queue"), counted(r.Flows, "flow"), r.Driver, counted(r.Rounds, "round"), r.Duration)
-	fmt.Fprintf(&out, "rules: %s\npackets: %s\n\n%s", r.Rules, r.Flow, head)
+	for _, line := range []string{
+		fmt.Sprintf("%s; Linux %s, %s, %s", r.Version, r.Kernel, r.Processor, counted(r.CPUs, "processor")),
+		fmt.Sprintf("%s, %s, driver %s; medians of %s of %g s, in turn",
+			counted(r.Queues, "queue"), counted(r.Flows, "flow"), r.Driver, counted(r.Rounds, "round"), r.Duration),
+		"rules: " + r.Rules, "packets: " + r.Flow,
+	} {
+		out.WriteString(wrapped(line) + "\n")
+	}
+	out.WriteString("\n" + head)
 	packet := ""
 	for i := range r.Rows {
 		row := &r.Rows[i]
