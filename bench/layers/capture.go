@@ -14,10 +14,10 @@ import (
 	"sttwall/stt"
 )
 
-// captureContests: whole commands over captures, from the start of the process to
-// its end, with what they print. sttwall replay reassembles frames, parses
-// them, decides, and prints a line for each; tshark reassembles them, dissects them,
-// and prints a line for each packet.
+// captureContests: whole commands over captures, from the start of the process to its
+// end, with what they print. sttwall replay reassembles frames, parses them, decides,
+// and prints a line for each; tshark reassembles them, dissects them, and prints a line
+// for each packet.
 func captureContests(at *place) ([]*contest, error) {
 	module, err := output("go", "list", "-m", "-f", "{{.Dir}}", "sttwall")
 	if err != nil {

@@ -6,9 +6,9 @@
 //	cd bench && go run ./layers --only parse,checksum --json
 //
 // Each contestant works for a slot of some milliseconds, then the next one; what is
-// printed is the median of all rounds, in ns of processor time. A ratio is the median of what the rounds say,
-// each for itself: how many times what sttwall takes. The same contests are Go
-// benchmarks, for profiles:
+// printed is the median of all rounds, in ns of processor time. A ratio is the median
+// of what the rounds say, each for itself: how many times what sttwall takes. The same
+// contests are Go benchmarks, for profiles:
 //
 //	go test ./layers -run - -bench Layers/layer=parse -cpuprofile cpu.prof
 //
