@@ -5,11 +5,13 @@ import (
 	"hash/maphash"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
 
+	"sttwall/internal/arena"
 	"sttwall/internal/prefetch"
 	"sttwall/reassembly"
 )
@@ -57,7 +59,7 @@ type FrameIDFilter struct {
 	// modulo 3 the index of the one that is written.
 	turn  atomic.Int64
 	turns atomic.Uint32
-	maps  [3][]atomic.Uint64
+	maps  [3][]atomic.Uint64 // in an [arena.Arena]: nothing of them is touched before the first frame
 
 	clearing sync.Mutex   // of the third bitmap, and of what turns them
 	dirty    atomic.Int64 // its words from here on are still to be cleared; written under clearing
@@ -80,9 +82,17 @@ func NewFrameIDFilter(c FrameIDConfig) (*FrameIDFilter, error) {
 		mask:  1<<c.Bits - 1,
 		guard: c.Start + int64(c.StartupGuard),
 	}
+	words := 1 << (c.Bits - 6)
+	memory := arena.New(8 * words)
 	for i := range f.maps {
-		f.maps[i] = make([]atomic.Uint64, 1<<(c.Bits-6))
+		b := memory.Take(8 * words)
+		if b == nil {
+			memory.Close()
+			return nil, fmt.Errorf("frame-ID filter: no memory for three bitmaps of %d bytes each", 8*words)
+		}
+		f.maps[i] = unsafe.Slice((*atomic.Uint64)(unsafe.Pointer(&b[0])), words)
 	}
+	runtime.AddCleanup(f, (*arena.Arena).Close, memory)
 	f.turn.Store(c.Start + int64(frameIDWindow))
 	f.dirty.Store(int64(len(f.maps[0]))) // nothing is
 	return f, nil
