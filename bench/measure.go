@@ -9,7 +9,7 @@ import (
 	"sttwall/internal/load"
 )
 
-// entry is a variant under measurement.
+// entry is a variant under measurement in a cell.
 type entry struct {
 	variant variant
 	lab     *load.Lab
@@ -17,9 +17,11 @@ type entry struct {
 
 	window           int
 	pps, gbps, ratio []float64
-	cpu, own         []float64
+	busy, own        []float64
 	lost             uint64
-	err              error
+	calls            float64
+	latency          []*latencies
+	err              error // why there are no more figures
 }
 
 // measure measures all variants in one cell.
@@ -32,12 +34,13 @@ func measure(ctx context.Context, o options, c cell, variants []variant) (rows [
 		}
 	}()
 	for _, v := range variants {
-		fmt.Fprintf(os.Stderr, "  start %s\n", v.name())
-		e := &entry{variant: v}
-		entries = append(entries, e)
-		if e.err = e.begin(ctx, c); e.err != nil {
-			fmt.Fprintf(os.Stderr, "  %s: %v\n", v.name(), e.err)
+		if !v.measures(c) {
+			continue
 		}
+		fmt.Fprintf(os.Stderr, "  start %s\n", v.name())
+		e := &entry{variant: v, window: load.DefaultWindow}
+		entries = append(entries, e)
+		e.fail(e.begin(ctx, c))
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -49,36 +52,42 @@ func measure(ctx context.Context, o options, c cell, variants []variant) (rows [
 			if e.err != nil {
 				continue
 			}
-			r, err := e.lab.Measure(ctx, traffic, o.duration)
+			r, err := e.once(ctx, traffic, o)
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
 			if err != nil {
-				e.err = err
+				e.fail(err)
 				continue
 			}
 			if e.variant.name() == "forward" {
 				base = r.PPS
 			}
 			e.add(r, base)
-			fmt.Fprintf(os.Stderr, "  round %d/%d %-20s %8.0f pps %.3f %5d ns%s\n", round+1, o.rounds, e.variant.name(), r.PPS, r.PPS/base, int(e.own[len(e.own)-1]), lostNote(r))
+			fmt.Fprintf(os.Stderr, "  round %d/%d %-20s %8.0f pps %.3f %5.0f ns\n", round+1, o.rounds, e.variant.name(), r.PPS, r.PPS/base, e.own[len(e.own)-1])
+		}
+	}
+	if c.timed() {
+		if err := measureLatency(ctx, o, traffic, entries); err != nil {
+			return nil, err
 		}
 	}
 	for _, e := range entries {
+		e.fail(e.end())
 		rows = append(rows, e.row(c))
 	}
 	return rows, nil
 }
 
-func lostNote(r load.Result) string {
-	if r.Lost == 0 {
-		return ""
+// fail keeps the first error.
+func (e *entry) fail(err error) {
+	if err != nil && e.err == nil {
+		e.err = err
+		fmt.Fprintf(os.Stderr, "  %s: %v\n", e.variant.name(), err)
 	}
-	return fmt.Sprintf(" LOST %d of %d", r.Lost, r.Packets)
 }
 
 func (e *entry) begin(ctx context.Context, c cell) (err error) {
-	e.window = load.DefaultWindow
 	if e.lab, err = load.NewLab(load.LabConfig{CPU: sourceCPU, Window: e.window}); err != nil {
 		return err
 	}
@@ -91,12 +100,31 @@ func (e *entry) begin(ctx context.Context, c cell) (err error) {
 func (e *entry) end() error {
 	var errs []error
 	if e.running != nil {
-		errs = append(errs, e.running.stop())
+		calls, err := e.running.stop()
+		e.running, e.calls, errs = nil, calls, append(errs, err)
 	}
 	if e.lab != nil {
 		errs = append(errs, e.lab.Close())
+		e.lab = nil
 	}
 	return errors.Join(errs...)
+}
+
+// smallestWindow is where it ends: a frame of 45 segments, and some.
+const smallestWindow = 64
+
+// once measures once. Losses say that the window is more than the variant can hold: it is
+// made smaller, and what was measured does not count.
+func (e *entry) once(ctx context.Context, t load.Traffic, o options) (load.Result, error) {
+	for {
+		r, err := e.lab.Measure(ctx, t, o.duration)
+		if err != nil || r.Lost == 0 || e.window <= smallestWindow {
+			return r, err
+		}
+		e.window /= 2
+		fmt.Fprintf(os.Stderr, "  %s lost %d of %d packets: again, with %d on their way at most\n", e.variant.name(), r.Lost, r.Packets, e.window)
+		e.lab.SetWindow(e.window)
+	}
 }
 
 func (e *entry) add(r load.Result, base float64) {
@@ -110,10 +138,10 @@ func (e *entry) add(r load.Result, base float64) {
 			busy += b
 		}
 	}
-	e.cpu = append(e.cpu, busy)
+	e.busy = append(e.busy, busy)
 	own := r.Process
-	if e.running.pid() == 0 && r.Process == 0 {
-		own = r.Source // forwarding
+	if own == 0 {
+		own = r.Source // nothing but the kernel is in the firewall's namespace
 	}
 	e.own = append(e.own, float64(own.Nanoseconds()))
 	e.lost += r.Lost
@@ -122,7 +150,11 @@ func (e *entry) add(r load.Result, base float64) {
 func (e *entry) row(c cell) Row {
 	r := Row{
 		Variant: e.variant.name(), Packet: c.packet.String(), Queues: c.queues, Flows: c.flows,
-		PPS: median(e.pps), Gbps: median(e.gbps), Ratio: median(e.ratio), CPU: median(e.cpu), Time: median(e.own), Lost: e.lost, Window: e.window,
+		PPS: median(e.pps), Gbps: median(e.gbps), Ratio: median(e.ratio), CPU: median(e.busy), Time: median(e.own), Lost: e.lost,
+		SystemCalls: e.calls, Window: e.window,
+	}
+	for _, l := range e.latency {
+		r.Latency = append(r.Latency, l.row())
 	}
 	if e.err != nil {
 		r.Error = e.err.Error()

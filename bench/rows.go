@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"text/tabwriter"
 )
 
@@ -20,27 +19,30 @@ type Row struct {
 	Gbps float64 `json:"gbps"`
 	// Ratio is that of forwarding in the same round. Each of the three is a median.
 	Ratio float64 `json:"ratio"`
-	// Lost is how many packets were lost in all rounds.
+	// Lost is how many packets of those that the figures are of were lost: a figure
+	// with losses is none.
 	Lost uint64 `json:"lost"`
 	// CPU is how many CPUs the whole machine kept busy beside the source's.
 	CPU float64 `json:"cpu"`
 	// Time is the processor time that a packet took of the variant's processes, in
 	// nanoseconds; of forward, what it took of the source.
 	Time float64 `json:"ns"`
-	// SystemCalls is how many a packet the process made, where it says so.
+	// SystemCalls is how many a packet the processes made; 0 where they do not say.
 	SystemCalls float64 `json:"system_calls,omitempty"`
 	// Window is how many packets were on their way at most.
 	Window int `json:"window"`
-	// Latency is in microseconds at half of this variant's throughput; missing where
-	// it was not measured.
-	Latency *Latency `json:"latency,omitempty"`
+	// Latency is how long packets took under less than all the load.
+	Latency []Latency `json:"latency,omitempty"`
 	// Error says why there are no figures.
 	Error string `json:"error,omitempty"`
 }
 
-// Latency is what quantiles a packet took from source to sink, in microseconds.
+// Latency is what quantiles of the packets took from source to sink, in microseconds:
+// medians of the rounds.
 type Latency struct {
-	PPS  float64 `json:"pps"` // the load
+	// Load says which: "half" of the variant's own throughput, or "half of c_loop".
+	Load string  `json:"load"`
+	PPS  float64 `json:"pps"`
 	P50  float64 `json:"p50_us"`
 	P99  float64 `json:"p99_us"`
 	P999 float64 `json:"p999_us"`
@@ -66,28 +68,41 @@ func writeJSON(w io.Writer, rows []Row) error {
 	return nil
 }
 
-// writeTable writes the rows for people, a table for each cell.
+// writeTable writes the rows of a cell for people.
 func writeTable(w io.Writer, rows []Row) error {
-	for len(rows) > 0 {
-		n := 1
-		for n < len(rows) && rows[n].cell() == rows[0].cell() {
-			n++
+	if len(rows) == 0 {
+		return nil
+	}
+	fmt.Fprintf(w, "\n%s\n", rows[0].cell())
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "variant\tkpps\tGbit/s\tof forward\tlost\tCPU ns/packet\tcalls/packet\t")
+	latencies := false
+	for _, r := range rows {
+		if r.Error != "" {
+			fmt.Fprintf(t, "%s\t-\t-\t-\t-\t-\t-\t\n", r.Variant)
+			continue
 		}
-		fmt.Fprintf(w, "\n%s\n", rows[0].cell())
-		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-		fmt.Fprintln(t, "variant\tkpps\tGbit/s\tof forward\tlost\tns/packet\tCPUs\tcalls/packet\tp50 us\tp99\tp99.9\t")
-		for _, r := range rows[:n] {
-			if r.Error != "" {
-				fmt.Fprintf(t, "%s\t%s\t\n", r.Variant, r.Error)
-				continue
+		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%.3f\t%d\t%.0f\t%s\t\n", r.Variant, r.PPS/1e3, r.Gbps, r.Ratio, r.Lost, r.Time, orDash(r.SystemCalls))
+		latencies = latencies || len(r.Latency) > 0
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if latencies {
+		fmt.Fprintln(t, "\nlatency of\tat\tkpps\tp50 us\tp99 us\tp99.9 us\t")
+		for _, r := range rows {
+			for _, l := range r.Latency {
+				fmt.Fprintf(t, "%s\t%s\t%.0f\t%.1f\t%.1f\t%.1f\t\n", r.Variant, l.Load, l.PPS/1e3, l.P50, l.P99, l.P999)
 			}
-			fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%.3f\t%d\t%.0f\t%.2f\t%s\t%s\t\n", r.Variant, r.PPS/1e3, r.Gbps, r.Ratio, r.Lost, r.Time, r.CPU,
-				orDash(r.SystemCalls), r.Latency.columns())
 		}
 		if err := t.Flush(); err != nil {
 			return err
 		}
-		rows = rows[n:]
+	}
+	for _, r := range rows {
+		if r.Error != "" {
+			fmt.Fprintf(w, "%s: %s\n", r.Variant, r.Error)
+		}
 	}
 	return nil
 }
@@ -101,11 +116,4 @@ func orDash(f float64) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.3f", f)
-}
-
-func (l *Latency) columns() string {
-	if l == nil {
-		return strings.Repeat("-\t", 2) + "-"
-	}
-	return fmt.Sprintf("%.1f\t%.1f\t%.1f", l.P50, l.P99, l.P999)
 }

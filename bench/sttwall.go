@@ -37,7 +37,8 @@ func sttwallVariants(binary string) []variant {
 	)
 }
 
-func (s *sttwall) name() string { return s.title }
+func (s *sttwall) name() string       { return s.title }
+func (s *sttwall) measures(cell) bool { return true }
 
 // available asks the program whether it knows the flags of this variant.
 func (s *sttwall) available() error {
@@ -65,7 +66,8 @@ func (s *sttwall) start(ctx context.Context, l *load.Lab, at place) (_ running, 
 	r := &program{dir: dir}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, r.stop())
+			_, stopErr := r.stop()
+			err = errors.Join(err, stopErr)
 		}
 	}()
 	rules := filepath.Join(dir, "rules.hcl")
@@ -90,10 +92,8 @@ func (s *sttwall) start(ctx context.Context, l *load.Lab, at place) (_ running, 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.title, err)
 	}
-	if s.screen {
-		r.watch(client)
-	} else {
-		client.Close()
+	if r.client = client; s.screen {
+		r.watch()
 	}
 	return r, nil
 }
@@ -106,6 +106,7 @@ type program struct {
 	ended   chan struct{}
 	err     error
 
+	client  *control.Client
 	unwatch func() error
 }
 
@@ -134,14 +135,14 @@ func (p *program) dial(ctx context.Context, socket string) (*control.Client, err
 }
 
 // watch asks what the screens of `sttwall top` ask, once a second.
-func (p *program) watch(c *control.Client) {
+func (p *program) watch() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
 		for {
-			if err := look(ctx, c); err != nil {
+			if err := look(ctx, p.client); err != nil {
 				done <- err
 				return
 			}
@@ -159,7 +160,6 @@ func (p *program) watch(c *control.Client) {
 		if errors.Is(err, context.Canceled) {
 			err = nil
 		}
-		c.Close()
 		return err
 	}
 }
@@ -179,13 +179,17 @@ func look(ctx context.Context, c *control.Client) error {
 	return errors.Join(errs...)
 }
 
-func (p *program) pid() int { return p.command.Process.Pid }
-
 // stop ends it, and says what it had logged if it does not end well.
-func (p *program) stop() error {
+func (p *program) stop() (calls float64, err error) {
 	var errs []error
 	if p.unwatch != nil {
 		errs = append(errs, p.unwatch())
+	}
+	if p.client != nil {
+		var callsErr error
+		calls, callsErr = p.systemCalls()
+		errs = append(errs, callsErr)
+		p.client.Close()
 	}
 	if p.command != nil {
 		select {
@@ -201,7 +205,25 @@ func (p *program) stop() error {
 			}
 		}
 	}
-	return errors.Join(append(errs, os.RemoveAll(p.dir))...)
+	return calls, errors.Join(append(errs, os.RemoveAll(p.dir))...)
+}
+
+// systemCalls is how many its queues made for a packet.
+func (p *program) systemCalls() (float64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), startBound)
+	defer cancel()
+	h, err := p.client.Health(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var calls, packets uint64
+	for _, q := range h.Queues {
+		calls, packets = calls+q.SystemCalls, packets+q.Packets
+	}
+	if packets == 0 {
+		return 0, nil
+	}
+	return float64(calls) / float64(packets), nil
 }
 
 // said is the end of what it logged.

@@ -53,6 +53,9 @@ type QueueHealth struct {
 	Late    uint64 `json:"late"`
 	Refused uint64 `json:"refused"`
 	Errors  uint64 `json:"errors"`
+	// SystemCalls is how many it took to receive packets and to send verdicts; 0 where
+	// the driver does not count them.
+	SystemCalls uint64 `json:"system_calls"`
 	// ReceiveBuffer is in bytes.
 	ReceiveBuffer int `json:"receive_buffer"`
 }

@@ -44,6 +44,9 @@ func (l *Lab) Measure(ctx context.Context, t Traffic, duration time.Duration) (R
 	return l.flow(ctx, t, duration, 0)
 }
 
+// SetWindow changes [LabConfig.Window].
+func (l *Lab) SetWindow(packets int) { l.config.Window = packets }
+
 // Open establishes the flows of t that are not established yet, through whatever
 // firewall there is. It is an error if one of their packets gets lost.
 func (l *Lab) Open(ctx context.Context, t Traffic) error {

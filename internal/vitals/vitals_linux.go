@@ -38,7 +38,7 @@ func queue(number, length int, q *nfq.Stats) control.QueueHealth {
 	h := control.QueueHealth{
 		Number: number, Waiting: -1, Length: length, Packets: q.Packets, Verdicts: q.Verdicts,
 		Overruns: q.Overruns, Late: q.Late, Refused: q.PayloadRefused + q.VerdictsLost + q.Unreadable, Errors: q.OtherErrors,
-		ReceiveBuffer: q.ReceiveBuffer,
+		SystemCalls: q.Syscalls, ReceiveBuffer: q.ReceiveBuffer,
 	}
 	if q.KernelKnown {
 		h.Waiting = int(q.Kernel.Waiting)
