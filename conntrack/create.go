@@ -15,10 +15,9 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 		*out = Result{State: StateInvalid, Reason: reason.StateInvalid}
 		return
 	}
-	l.from = p.From.As16()
 	if why := t.reserve(now, &l, &c.Limits); why != reason.None {
 		// The limit may count the flow itself, which another worker has begun.
-		if t.trackFlow(now, generation, p, &l, out); out.State == StateNew {
+		if t.trackFlow(now, generation, &l.terms, t.hash(&l.packed), out); out.State == StateNew {
 			*out = Result{State: StateInvalid, Reason: why}
 		}
 		return
@@ -31,7 +30,7 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 	if i, found := s.find(&l.packed, h); found {
 		why := EndedReplaced
 		if now < s.at(i).expires(&t.config.Timeouts) {
-			t.judge(now, generation, p, &l, s, n, i, out)
+			t.judge(now, generation, &l.terms, s, n, i, out)
 			if out.State != StateNew {
 				t.release(&l, &c.Limits)
 				return

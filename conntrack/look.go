@@ -21,14 +21,14 @@ func (t *Table) Peek(now int64, generation uint32, p *Packet, out *Result, f *Fl
 	defer s.mu.Unlock()
 	i, found := s.find(&l.packed, h)
 	if !found || now >= s.at(i).expires(&t.config.Timeouts) {
-		out.fresh(&l)
+		out.fresh(&l.terms)
 		return
 	}
 	e := *s.at(i) // a copy may move
 	out.Handle = Handle{n, i, e.version}
 	t.show(&e, s.record(i), f)
 	f.Handle = out.Handle
-	e.weigh(generation, p, &l, out)
+	e.weigh(generation, &l.terms, out)
 }
 
 // Fresh says what [Table.Track] would say of the packet if no flow were known.
@@ -39,7 +39,7 @@ func (t *Table) Fresh(p *Packet, out *Result) {
 		out.State = StateUntracked
 		return
 	}
-	out.fresh(&l)
+	out.fresh(&l.terms)
 }
 
 // Look fills f with a flow; false if it is gone.
@@ -62,7 +62,6 @@ func (t *Table) Room(now int64, p *Packet, limits *Limits) reason.Reason {
 	if !l.read(p) || !l.startable {
 		return reason.StateInvalid
 	}
-	l.from = p.From.As16()
 	why := t.room(now, &l, limits)
 	if why != reason.None && t.sweepForLimit(now) {
 		why = t.room(now, &l, limits)

@@ -156,8 +156,12 @@ func New(c Config) (*Table, error) {
 	if !c.Timeouts.positive() {
 		return nil, errors.New("timeouts: want all more than 0")
 	}
+	return makeTable(c, maphash.MakeSeed()), nil
+}
+
+func makeTable(c Config, seed maphash.Seed) *Table {
 	n := min(maxShards, 1<<max(0, bits.Len(uint(c.MaxFlows/1024))-1))
-	t := &Table{config: c, seed: maphash.MakeSeed(), shards: make([]shard, n), mask: uint32(n - 1), idBegin: newIDs()}
+	t := &Table{config: c, seed: seed, shards: make([]shard, n), mask: uint32(n - 1), idBegin: newIDs()}
 	for i := range t.shards {
 		t.shards[i].init((c.MaxFlows + n - 1) / n)
 	}
@@ -167,8 +171,13 @@ func New(c Config) (*Table, error) {
 	runtime.AddCleanup(&t.shards[0], (*arena.Arena).Close, t.memory)
 	t.sources.init()
 	t.endpoints.init()
-	return t, nil
+	return t
 }
+
+// Like returns an empty table that is as large as t, with its timeouts, and would have
+// the same flows at the same places: so that two that are given the same packets can be
+// compared.
+func (t *Table) Like() *Table { return makeTable(t.config, t.seed) }
 
 // SetTimeouts changes the timeouts; flows that are there follow the new ones
 // from their next look.

@@ -19,6 +19,12 @@ type segment struct {
 	cut            bool // a first fragment: end is not the segment's
 }
 
+// begins reports whether the packet may begin a flow.
+func (s *segment) begins(loose bool) bool {
+	return s.has(inspect.SYN) && !s.has(inspect.ACK|inspect.RST|inspect.FIN) ||
+		loose && !s.has(inspect.SYN|inspect.RST) && s.has(inspect.ACK)
+}
+
 func before(a, b uint32) bool { return int32(a-b) < 0 }
 func after(a, b uint32) bool  { return int32(a-b) > 0 }
 
@@ -32,21 +38,20 @@ const (
 	maxScale                    = 14
 )
 
-// readSegment reads the TCP header that f found in data.
-func readSegment(data []byte, f *inspect.Frame) segment {
-	h := data[f.L4Offset:f.PayloadOffset]
+// readSegment reads a whole TCP header of a packet with these flags and so many bytes
+// of payload.
+func readSegment(h []byte, flags uint16, payload int) segment {
 	s := segment{
 		seq: binary.BigEndian.Uint32(h[4:]), ack: binary.BigEndian.Uint32(h[8:]),
-		window: uint32(binary.BigEndian.Uint16(h[14:])), flags: f.TCPFlags,
+		window: uint32(binary.BigEndian.Uint16(h[14:])), flags: flags,
 	}
-	s.end = s.seq + uint32(f.TCPPayload())
+	s.end = s.seq + uint32(payload)
 	if s.has(inspect.SYN) {
 		s.end++
 	}
 	if s.has(inspect.FIN) {
 		s.end++
 	}
-	s.cut = f.Fragmented
 	s.sack = s.ack
 	for o := h[20:]; len(o) > 0 && o[0] != optionEnd; {
 		if o[0] == optionNothing {

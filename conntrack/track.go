@@ -7,15 +7,30 @@ import (
 	"sttwall/reason"
 )
 
-// lookup is a packet in the terms of the table.
+// lookup is a packet by its key.
 type lookup struct {
-	key       Key
+	key Key
+	terms
+}
+
+// terms are what the table looks at of a packet, whoever has read it.
+type terms struct {
 	packed    packed
 	reversed  bool // the packet goes from the key's second address to the first
+	self      bool // a host talks to itself: the addresses do not tell the direction
+	answer    bool // self, and an ICMP query's answer
 	startable bool // may begin a flow
 	tcp       bool
-	segment   segment
-	from      [16]byte // outer source, of a packet that is to begin a flow
+	segment   segment // of TCP
+
+	// As in [Packet].
+	ovn, trusted, anyEndpoint, mayMove, asked bool
+
+	from    [16]byte // outer source
+	context uint64
+	bytes   int
+	rule    int32
+	mark    uint32
 }
 
 // KeyOf returns the key of a packet; false where it has none and is
@@ -33,6 +48,12 @@ func (l *lookup) read(p *Packet) bool {
 		return false
 	}
 	l.packed, l.reversed = l.key.pack()
+	k := &l.key
+	l.self = k.Src == k.Dst && (k.isICMP() || k.SrcPort == k.DstPort)
+	l.answer = l.self && k.Reply
+	l.ovn, l.trusted, l.anyEndpoint, l.mayMove = p.OVN, p.Trusted, p.AnyEndpoint, p.MayMove
+	l.from, l.context, l.bytes = p.From.As16(), p.Context, p.Bytes
+	l.asked, l.rule, l.mark = p.Asked, p.Rule, p.Mark
 	return true
 }
 
@@ -55,10 +76,9 @@ func (l *lookup) name(p *Packet) bool {
 		}
 		k.SrcPort, k.DstPort = f.SrcPort, f.DstPort
 		l.tcp = true
-		l.segment = readSegment(p.Data, f)
-		s := &l.segment
-		l.startable = s.has(inspect.SYN) && !s.has(inspect.ACK|inspect.RST|inspect.FIN) ||
-			p.Loose && !s.has(inspect.SYN|inspect.RST) && s.has(inspect.ACK)
+		l.segment = readSegment(p.Data[f.L4Offset:f.PayloadOffset], f.TCPFlags, f.TCPPayload())
+		l.segment.cut = f.Fragmented
+		l.startable = l.segment.begins(p.Loose)
 	case f.HasPorts:
 		k.SrcPort, k.DstPort = f.SrcPort, f.DstPort
 	case f.Protocol == inspect.ProtocolICMP || f.Protocol == inspect.ProtocolICMPv6:
@@ -90,12 +110,11 @@ func (t *Table) Track(now int64, generation uint32, p *Packet, out *Result) {
 		}
 		return
 	}
-	t.trackFlow(now, generation, p, &l, out)
+	t.trackFlow(now, generation, &l.terms, t.hash(&l.packed), out)
 }
 
-// trackFlow is Track for a packet that has a key.
-func (t *Table) trackFlow(now int64, generation uint32, p *Packet, l *lookup, out *Result) {
-	h := t.hash(&l.packed)
+// trackFlow is Track for a packet that has a key, with that hash. out is empty.
+func (t *Table) trackFlow(now int64, generation uint32, l *terms, h uint64, out *Result) {
 	s, n := t.shardOf(h)
 	s.mu.Lock()
 	i, found := s.find(&l.packed, h)
@@ -105,7 +124,7 @@ func (t *Table) trackFlow(now int64, generation uint32, p *Packet, l *lookup, ou
 		found = false
 	}
 	if found {
-		t.judge(now, generation, p, l, s, n, i, out)
+		t.judge(now, generation, l, s, n, i, out)
 	} else {
 		out.fresh(l)
 	}
@@ -113,7 +132,7 @@ func (t *Table) trackFlow(now int64, generation uint32, p *Packet, l *lookup, ou
 }
 
 // fresh is the result for a packet of no known flow.
-func (r *Result) fresh(l *lookup) {
+func (r *Result) fresh(l *terms) {
 	*r = Result{State: StateNew}
 	if !l.startable {
 		r.State, r.Reason = StateInvalid, reason.StateInvalid
@@ -129,23 +148,22 @@ func (e *entry) direction(reversed bool) int {
 }
 
 // directionOf is direction for a packet that came.
-func (e *entry) directionOf(l *lookup) int {
-	if l.key.Src == l.key.Dst && (l.key.isICMP() || l.key.SrcPort == l.key.DstPort) {
-		// A host that talks to itself: the addresses do not tell.
-		if l.key.Reply {
-			return 1
-		}
+func (e *entry) directionOf(l *terms) int {
+	switch {
+	case l.answer:
+		return 1
+	case l.self:
 		return 0
 	}
 	return e.direction(l.reversed)
 }
 
 // judge says what the packet is to the flow that it names, and moves the flow.
-func (t *Table) judge(now int64, generation uint32, p *Packet, l *lookup, s *shard, n, i uint32, out *Result) {
+func (t *Table) judge(now int64, generation uint32, l *terms, s *shard, n, i uint32, out *Result) {
 	e := s.at(i)
 	out.Handle = Handle{n, i, e.version}
 	was := e.status
-	dir := e.weigh(generation, p, l, out)
+	dir := e.weigh(generation, l, out)
 	if is := e.status; is != was {
 		e.status = was
 		e.setStatus(s, i, is)
@@ -162,24 +180,24 @@ func (t *Table) judge(now int64, generation uint32, p *Packet, l *lookup, s *sha
 	if dir == 1 {
 		e.set(flagHasReply)
 	}
-	if e.contexts[dir] != p.Context {
-		e.contexts[dir] = p.Context
+	if e.contexts[dir] != l.context {
+		e.contexts[dir] = l.context
 		e.rule, e.mark = out.Rule, out.Mark // others, if the rules were asked
 	}
 	e.packets[dir]++
-	e.bytes[dir] += uint64(p.Bytes)
+	e.bytes[dir] += uint64(l.bytes)
 	switch {
 	case e.from[dir] == ([16]byte{}):
-		e.from[dir] = p.From.As16() // the first packet went to a group of endpoints
+		e.from[dir] = l.from // the first packet went to a group of endpoints
 	case out.MovedFrom.IsValid():
 		if dir == 0 {
 			t.endpoints.remove(e.from[0])
-			t.endpoints.add(p.From.As16(), noLimit)
+			t.endpoints.add(l.from, noLimit)
 		}
-		e.from[dir] = p.From.As16()
+		e.from[dir] = l.from
 		t.stats.moved.Add(1)
 	}
-	if p.Trusted {
+	if l.trusted {
 		e.last = max(e.last, now)
 		e.set(flagTouched)
 	}
@@ -188,13 +206,15 @@ func (t *Table) judge(now int64, generation uint32, p *Packet, l *lookup, s *sha
 // weigh says what the packet is to the flow, and moves what the flow knows of
 // itself: its status, which the caller brings to the table, and its windows. dir
 // is the packet's direction.
-func (e *entry) weigh(generation uint32, p *Packet, l *lookup, out *Result) (dir int) {
+func (e *entry) weigh(generation uint32, l *terms, out *Result) (dir int) {
 	dir = e.directionOf(l)
 	out.Rule, out.Mark = e.rule, e.mark
 	refuse := func(why reason.Reason) {
 		out.State, out.Reason = StateInvalid, why
 	}
-	if !p.AnyEndpoint && !p.MayMove && e.from[dir] != p.From.As16() && e.from[dir] != ([16]byte{}) {
+	home := &e.from[dir]
+	elsewhere := *home != l.from && *home != ([16]byte{}) && !l.anyEndpoint
+	if elsewhere && !l.mayMove {
 		refuse(reason.FlowEndpoint)
 		return dir
 	}
@@ -202,14 +222,14 @@ func (e *entry) weigh(generation uint32, p *Packet, l *lookup, out *Result) (dir
 		out.State = StateStale
 		return dir
 	}
-	other := p.OVN && dir == 0 && e.contexts[0] != p.Context && !p.Asked
+	other := l.ovn && dir == 0 && e.contexts[0] != l.context && !l.asked
 	if l.tcp {
 		var why reason.Reason
 		var reuse bool
 		if other {
 			why, reuse = e.weighTCP(&l.segment, dir)
 		} else {
-			why, reuse = e.judgeTCP(&l.segment, dir, p.Trusted)
+			why, reuse = e.judgeTCP(&l.segment, dir, l.trusted)
 		}
 		if reuse {
 			// It stays until the rules accept the new one: [Table.Create].
@@ -225,7 +245,7 @@ func (e *entry) weigh(generation uint32, p *Packet, l *lookup, out *Result) (dir
 		out.State = StateOtherContext
 		return dir
 	}
-	if !l.tcp && dir == 1 && p.Trusted {
+	if !l.tcp && dir == 1 && l.trusted {
 		switch e.status {
 		case statusUDP:
 			e.status = statusUDPStream
@@ -238,11 +258,11 @@ func (e *entry) weigh(generation uint32, p *Packet, l *lookup, out *Result) (dir
 	out.State = StateOriginal
 	if dir == 1 {
 		out.State = StateReply
-	} else if p.Asked && e.contexts[0] != p.Context {
-		out.Rule, out.Mark = p.Rule, p.Mark
+	} else if l.asked && e.contexts[0] != l.context {
+		out.Rule, out.Mark = l.rule, l.mark
 	}
-	if home := e.from[dir]; home != ([16]byte{}) && home != p.From.As16() && !p.AnyEndpoint && p.Trusted {
-		out.MovedFrom = addressOf(home) // it may move, or it would have been refused
+	if elsewhere && l.trusted {
+		out.MovedFrom = addressOf(*home) // it may move, or it would have been refused
 	}
 	out.ReverseContext, out.HasReverseContext = e.contexts[1-dir], dir == 1 || e.flags&flagHasReply != 0
 	return dir

@@ -84,6 +84,15 @@ type FrameEvent struct {
 	Flow conntrack.Handle
 }
 
+// Quiet reports whether nothing has happened but that a packet of a known flow went its
+// way: the frame is accepted as it came, and nothing is logged, learned or would have
+// been dropped.
+func (e *FrameEvent) Quiet() bool {
+	known := e.State == conntrack.StateOriginal || e.State == conntrack.StateReply
+	return known && e.Verdict == Accept && !e.Begins && !e.Rewritten && !e.Decision.Audit && !e.Decision.Log &&
+		len(e.Moves) == 0 && !e.FlowMovedFrom.IsValid()
+}
+
 // Forget lets go of what a copy of the event may not keep.
 func (e *FrameEvent) Forget() {
 	e.InnerData, e.Beginning, e.Packets, e.Moves = nil, nil, nil, nil

@@ -39,6 +39,10 @@ type Config struct {
 	// Observer, if not nil, is told of every frame; see [FrameEvent]. It is
 	// called on the packet's way and must not block.
 	Observer func(*FrameEvent)
+	// WantsQuiet, if not nil, is asked before each batch of packets whether Observer
+	// is to be told of quiet frames too: see [FrameEvent.Quiet]. Most frames are, and
+	// to tell of them costs more than to decide them. It must not block.
+	WantsQuiet func() bool
 }
 
 // Firewall takes packets and decides them. Not for concurrent use.
@@ -49,6 +53,9 @@ type Firewall struct {
 	random   rand.Source
 	mssFloor uint16
 	observer func(*FrameEvent)
+
+	wantsQuiet func() bool // nil: the observer wants all
+	tellQuiet  bool        // in this batch
 
 	reassembler *reassembly.Reassembler
 	hold        fragmentHold
@@ -71,6 +78,7 @@ type Firewall struct {
 	packetScratch
 	fragment fragmentScratch
 	tallies  tallies
+	quick    quickScratch
 	refused  [1]reassembly.Packet // what the event of a packet names that never reached reassembly
 
 	shown heldShown
@@ -89,7 +97,7 @@ func New(c Config) (*Firewall, error) {
 	}
 	f := &Firewall{
 		shared: c.Shared, standing: c.Shared.current.Load(), ids: c.Shared.frameIDs,
-		random: c.Random, mssFloor: c.MSSFloor, observer: c.Observer,
+		random: c.Random, mssFloor: c.MSSFloor, observer: c.Observer, wantsQuiet: c.WantsQuiet,
 	}
 	r, err := reassembly.New(c.Reassembly, f)
 	if err != nil {
@@ -106,12 +114,17 @@ func New(c Config) (*Firewall, error) {
 }
 
 // AlsoTell has another observer told of every frame, after those that there are; see
-// [Config.Observer]. It must be called before the first packet.
-func (f *Firewall) AlsoTell(observer func(*FrameEvent)) {
-	first := f.observer
+// [Config.Observer] and [Config.WantsQuiet]. Where one of them wants quiet frames, all
+// are told of them. It must be called before the first packet.
+func (f *Firewall) AlsoTell(observer func(*FrameEvent), wantsQuiet func() bool) {
+	first, wants := f.observer, f.wantsQuiet
 	if first == nil {
-		f.observer = observer
+		f.observer, f.wantsQuiet = observer, wantsQuiet
 		return
+	}
+	f.wantsQuiet = nil
+	if wants != nil && wantsQuiet != nil {
+		f.wantsQuiet = func() bool { return wants() || wantsQuiet() }
 	}
 	f.observer = func(e *FrameEvent) {
 		first(e)
@@ -130,30 +143,30 @@ func (f *Firewall) Counters() *Counters { return &f.counters }
 // [Firewall.Tallies] is there when it returns.
 func (f *Firewall) ProcessBatch(now int64, packets []Packet, out *Verdicts) {
 	before := f.begin(now, out)
-	f.lookAtHeld(now)
-	if len(packets) > 1 {
-		f.expect(packets)
-	}
-	for i := range packets {
-		f.process(now, &packets[i])
-	}
+	f.decideAll(now, packets)
 	f.finish(before)
 }
 
 // Process is [Firewall.ProcessBatch] for one packet.
 func (f *Firewall) Process(now int64, p *Packet, out *Verdicts) {
 	before := f.begin(now, out)
-	f.lookAtHeld(now)
-	f.process(now, p)
+	f.quick.routes.follow(f.standing)
+	if q := &f.quick.read[0]; !f.quickRead(p, q) || !f.quickDecide(now, p, q) {
+		f.process(now, p)
+	}
 	f.finish(before)
 }
 
-// begin makes ready for what comes at now, and returns how many verdicts there were
-// before.
+// begin makes ready for what comes at now, drops what is overdue, and returns how many
+// verdicts there were before.
 func (f *Firewall) begin(now int64, out *Verdicts) (before int) {
+	before = len(out.List)
 	f.out, f.now = out, now
 	f.standing = f.shared.look(now)
-	return len(out.List)
+	f.tellQuiet = f.observer != nil && (f.wantsQuiet == nil || f.wantsQuiet())
+	f.reassembler.Expire(now)
+	f.lookAtHeld(now)
+	return before
 }
 
 // finish shows what was counted since begin, which has returned before.
@@ -184,10 +197,7 @@ func (f *Firewall) process(now int64, p *Packet) {
 // Expire drops the frames whose time is over at now, and lets out inner fragments
 // of which another worker has decided the first.
 func (f *Firewall) Expire(now int64, out *Verdicts) {
-	before := f.begin(now, out)
-	f.reassembler.Expire(now)
-	f.lookAtHeld(now)
-	f.finish(before)
+	f.finish(f.begin(now, out))
 }
 
 // NextDeadline returns when [Firewall.Expire] has to be called next; false if
@@ -249,13 +259,8 @@ func (f *Firewall) reassemble(now int64, p *Packet) {
 	item.SrcPort, item.DstPort = s.SrcPort, s.DstPort
 	item.FrameLength, item.Offset = int(s.FrameLength), int(s.Offset)
 	item.Payload = s.Payload
-	// Field by field: a value with these would be made elsewhere and copied.
-	kept := &item.Packet
-	kept.ID, kept.Length = p.ID, s.PayloadLen
-	kept.FlowLabel, kept.IPID, kept.TTL, kept.TOS, kept.DontFragment = s.FlowLabel, s.ID, s.TTL, s.TOS, s.DontFragment
-	kept.HeaderLen, kept.Canonical = uint8(s.HeaderLen+stt.SegmentHeaderLen), s.Canonical()
-	kept.GSO, kept.Unfinished = p.GSO, p.Checksum == ChecksumPartial && !p.GSO
-	kept.Sum, kept.Summed = f.sum, f.summed
+	fillPacket(&item.Packet, p, s)
+	item.Packet.Sum, item.Packet.Summed = f.sum, f.summed
 	fr := f.reassembler.Add(now, item)
 	if fr == nil {
 		if s.Offset == 0 {
@@ -265,6 +270,15 @@ func (f *Firewall) reassemble(now int64, p *Packet) {
 	}
 	f.decide(now, fr)
 	fr.Release()
+}
+
+// fillPacket writes down what a verdict and a new encoding need to know of a packet.
+func fillPacket(kept *reassembly.Packet, p *Packet, s *stt.Segment) {
+	// Field by field: a value with these would be made elsewhere and copied.
+	kept.ID, kept.Length = p.ID, s.PayloadLen
+	kept.FlowLabel, kept.IPID, kept.TTL, kept.TOS, kept.DontFragment = s.FlowLabel, s.ID, s.TTL, s.TOS, s.DontFragment
+	kept.HeaderLen, kept.Canonical = uint8(s.HeaderLen+stt.SegmentHeaderLen), s.Canonical()
+	kept.GSO, kept.Unfinished = p.GSO, p.Checksum == ChecksumPartial && !p.GSO
 }
 
 // decide judges a whole frame and appends the verdicts of its packets, unless it
@@ -313,7 +327,7 @@ func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
 		}
 	}
 	f.countDecision(now)
-	if f.observer != nil {
+	if f.observer != nil && (f.tellQuiet || !e.Quiet()) {
 		f.observer(e)
 	}
 	if f.fragment.first {

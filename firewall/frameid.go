@@ -130,6 +130,12 @@ func (f *FrameIDFilter) place(src, dst netip.Addr, id uint32) (word, mask uint64
 	return bit / 64, 1 << (bit % 64)
 }
 
+// take claims an ID as claim does, of a packet that may have it at time now. It
+// returns false where it may not.
+func (f *FrameIDFilter) take(now int64, src, dst netip.Addr, id uint32) bool {
+	return now >= f.guard && f.claim(now, src, dst, id)
+}
+
 // unused reports whether claim would find the ID unused at time now, and claims
 // nothing.
 func (f *FrameIDFilter) unused(now int64, src, dst netip.Addr, id uint32) bool {

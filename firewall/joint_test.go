@@ -274,7 +274,14 @@ func (j *joint) compareKey(worker *Firewall, p *Packet, state conntrack.State) {
 	if !ok || j.event.State == conntrack.StateUntracked || state == conntrack.StateUntracked {
 		return
 	}
-	if want, tracked := conntrack.KeyOf(&worker.tracked); !tracked || got != want {
+	var want conntrack.Key
+	tracked := true
+	if q := &worker.quick.read[0]; q.plain {
+		want = q.packet.Key()
+	} else {
+		want, tracked = conntrack.KeyOf(&worker.tracked)
+	}
+	if !tracked || got != want {
 		j.Fatalf("packet %d: expect reads %+v, it is looked for %+v", j.n, got, want)
 	}
 }

@@ -124,6 +124,10 @@ func (f *Firewall) fillTracked(fr *reassembly.Frame, t *policy.Tenant, d *policy
 	// A checksum that receivers will find wrong must not move the state of TCP:
 	// they will not see the packet. One that is partial they write themselves,
 	// one that is called verified they do not look at.
+	if f.quick.handed {
+		c.Trusted = f.quick.trusted
+		return
+	}
 	c.Trusted = !e.Inner.HasTCP || e.Header.ChecksumPartial() || e.Header.ChecksumVerified() || innerGood(fr, &e.Inner)
 }
 
@@ -253,6 +257,10 @@ func (f *Firewall) judgeOrigin(p *policy.Policy, d *policy.Decision, contextID u
 func (f *Firewall) track(now int64) {
 	if f.peek != nil {
 		f.peek.track(f, now)
+		return
+	}
+	if f.quick.handed { // what the table has said
+		f.quick.handed, f.result = false, f.quick.result
 		return
 	}
 	f.shared.flows.Track(now, f.standing.generation, &f.tracked, &f.result)

@@ -57,6 +57,13 @@ func (t *tallies) count(to *tally, now int64, e *FrameEvent) {
 	t.changed(to, now)
 }
 
+// passed counts a frame of so many bytes that was accepted without more.
+func (t *tallies) passed(to *tally, now int64, bytes int) {
+	to.own.Frames++
+	to.own.Bytes += uint64(bytes)
+	t.changed(to, now)
+}
+
 // changed notes that a frame was counted at now.
 func (t *tallies) changed(to *tally, now int64) {
 	if to.own.First == 0 {

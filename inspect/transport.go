@@ -151,16 +151,16 @@ func (f *Frame) decodeTCP(data []byte, off, end int) reason.Reason {
 	flags := (uint16(b[12])<<8 | uint16(b[13])) & 0x1ff
 	f.HasTCP, f.TCPFlags = true, flags
 	f.PayloadOffset, f.HeaderBytes = off+headerLen, off+headerLen
-	if impossibleFlags(flags) {
+	if ImpossibleFlags(flags) {
 		return reason.InnerTCPFlags
 	}
 	return reason.None
 }
 
-// impossibleFlags reports a combination that no stack sends: neither SYN, RST
+// ImpossibleFlags reports a combination that no stack sends: neither SYN, RST
 // nor ACK (RFC 9293 section 3.10.7.4 drops it; scans without any flag, with FIN
 // alone and with FIN, PSH and URG are such), or two of SYN, FIN and RST.
-func impossibleFlags(flags uint16) bool {
+func ImpossibleFlags(flags uint16) bool {
 	if flags&(SYN|RST|ACK) == 0 {
 		return true
 	}

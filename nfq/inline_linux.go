@@ -55,6 +55,8 @@ type InlineConfig struct {
 	MSSFloor uint16
 	// Observer, if not nil, is told of every frame, from every worker at once.
 	Observer func(*firewall.FrameEvent)
+	// WantsQuiet: see [firewall.Config.WantsQuiet].
+	WantsQuiet func() bool
 	// Wrap, if not nil, stands between a worker and its core.
 	Wrap func(*firewall.Firewall) Core
 }
@@ -205,7 +207,7 @@ func (in *Inline) open(c InlineConfig) error {
 		crand.Read(seed[:]) // never fails
 		core, err := firewall.New(firewall.Config{
 			Shared: in.shared, Reassembly: per, Hold: hold, Random: rand.NewChaCha8(seed),
-			MSSFloor: c.MSSFloor, Observer: c.Observer,
+			MSSFloor: c.MSSFloor, Observer: c.Observer, WantsQuiet: c.WantsQuiet,
 		})
 		if err != nil {
 			return err

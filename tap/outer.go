@@ -30,7 +30,7 @@ type Core struct {
 // Wrap stands in front of a firewall, before its first packet.
 func (t *Taps) Wrap(f *firewall.Firewall) *Core {
 	c := &Core{Firewall: f, taps: t}
-	f.AlsoTell(c.observe)
+	f.AlsoTell(c.observe, func() bool { return c.using != nil })
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.cores = append(t.cores, c)

@@ -178,7 +178,7 @@ func BenchmarkCore(b *testing.B) {
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			r := newRig(b)
-			r.core.AlsoTell(r.taps.Observe)
+			r.core.AlsoTell(r.taps.Observe, nil)
 			for _, c := range bench.open {
 				one, err := r.taps.Open(c)
 				if err != nil {

@@ -66,6 +66,10 @@ func (t *Taps) Whole() bool {
 	return taps != nil && slices.ContainsFunc(*taps, func(one *Tap) bool { return one.snap > smallSnap })
 }
 
+// WantsQuiet reports whether a tap is open that may want a frame that nothing happens
+// to; it is a [firewall.Config.WantsQuiet].
+func (t *Taps) WantsQuiet() bool { return t.inner.Load() != nil }
+
 // Open opens a tap. The caller closes it.
 func (t *Taps) Open(c Config) (*Tap, error) {
 	if c.Snap < 1 || c.Snap > MaxSnap {

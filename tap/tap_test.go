@@ -204,3 +204,21 @@ func BenchmarkObserve(b *testing.B) {
 		}
 	})
 }
+
+func TestAnOpenTapWantsQuietFrames(t *testing.T) {
+	var taps Taps
+	if taps.WantsQuiet() {
+		t.Error("nobody is there")
+	}
+	one, err := taps.Open(Config{Snap: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !taps.WantsQuiet() {
+		t.Error("somebody is there")
+	}
+	one.Close()
+	if taps.WantsQuiet() {
+		t.Error("they have left")
+	}
+}

@@ -140,6 +140,7 @@ func run(ctx context.Context, c runConfig) error {
 		events.Observe(e)
 	}
 	c.inline.Wrap, c.inline.Whole = told.wrap, taps.Whole
+	c.inline.WantsQuiet = taps.WantsQuiet // nobody else does
 	// The socket first: what cannot be asked shall not run unnoticed, and nothing
 	// has been touched yet.
 	var socket *control.Listener

@@ -4,11 +4,11 @@ package main
 var flowFaults = []fault{
 	// Who belongs to a flow.
 	{"conntrack/track.go", "if reversed == (e.flags&flagReversed != 0) {", "if reversed != (e.flags&flagReversed != 0) {"},
-	{"conntrack/track.go", "if !p.AnyEndpoint && !p.MayMove && e.from[dir]", "if p.AnyEndpoint && !p.MayMove && e.from[dir]"},
+	{"conntrack/track.go", "*home != ([16]byte{}) && !l.anyEndpoint", "*home != ([16]byte{}) && l.anyEndpoint"},
 	{"conntrack/track.go", "if e.generation != generation {", "if e.generation > generation {"},
 	{"conntrack/key.go", "k.Src != k.Dst && reversed != k.Reply {", "k.Src != k.Dst && k.Reply {"},
-	{"conntrack/track.go", "other := p.OVN && dir == 0 &&", "other := p.OVN && dir == 1 &&"},
-	{"conntrack/track.go", "e.contexts[0] != p.Context && !p.Asked", "e.contexts[0] < p.Context && !p.Asked"},
+	{"conntrack/track.go", "other := l.ovn && dir == 0 &&", "other := l.ovn && dir == 1 &&"},
+	{"conntrack/track.go", "e.contexts[0] != l.context && !l.asked", "e.contexts[0] < l.context && !l.asked"},
 	{"conntrack/track.go", "e.rule, e.mark = out.Rule, out.Mark // others", "// others"},
 	{"firewall/state.go", "c.Asked = false", "c.Asked = t.OVN && c.Asked"},
 	{"firewall/state.go", "first := f.judgeOrigin(p, d, f.packet.ContextID, from, to)", "first := f.judgeOrigin(p, d, f.packet.ContextID^1, from, to)"},
@@ -18,7 +18,7 @@ var flowFaults = []fault{
 	{"conntrack/entry.go", "e.contexts[0] == p.context())", "e.contexts[1] == p.context())"},
 	{"conntrack/related.go", "e.from[1-dir] != p.From.As16() &&", "e.from[dir] != p.From.As16() &&"},
 	{"conntrack/related.go", "!after(seq, h.end) && after(seq,", "!after(seq, h.end+1) && after(seq,"},
-	{"conntrack/track.go", "e.from[dir] = p.From.As16()\n\t\tt.stats.moved", "e.from[0] = p.From.As16()\n\t\tt.stats.moved"},
+	{"conntrack/track.go", "e.from[dir] = l.from\n\t\tt.stats.moved", "e.from[0] = l.from\n\t\tt.stats.moved"},
 	{"conntrack/track.go", "\t\tif dir == 0 {\n\t\t\tt.endpoints", "\t\tif dir == 1 {\n\t\t\tt.endpoints"},
 	{"conntrack/endpoints.go", "c.MaxFlows - c.MaxFlows/4", "c.MaxFlows"},
 	{"conntrack/endpoints.go", "s.at(at - 1).from[0] == *endpoint", "s.at(at - 1).from[0] != *endpoint"},
@@ -46,7 +46,7 @@ var flowFaults = []fault{
 	{"conntrack/limits.go", "e.flags &^= flagHalfOpen\n", "\n"},
 	{"conntrack/limits.go", "n > int64(limits.HalfOpen)", "n >= int64(limits.HalfOpen)"},
 	{"conntrack/counts.go", "if int(n) >= limit {", "if int(n) > limit {"},
-	{"conntrack/create.go", "if t.trackFlow(now, generation, p, &l, out); out.State == StateNew {", "if out.State != StateNew {"},
+	{"conntrack/create.go", "if t.trackFlow(now, generation, &l.terms, t.hash(&l.packed), out); out.State == StateNew {", "if out.State != StateNew {"},
 	{"conntrack/timeouts.go", "statusOther, statusClose, statusTimeWait,", "statusOther, statusTimeWait, statusClose,"},
 	// Where they are.
 	{"conntrack/shard.go", "s.distance(home, j) >= s.distance(i, j)", "s.distance(home, j) > s.distance(i, j)"},

@@ -1,0 +1,241 @@
+package firewall
+
+import (
+	"sttwall/conntrack"
+	"sttwall/inspect"
+	"sttwall/policy"
+	"sttwall/reason"
+	"sttwall/reassembly"
+	"sttwall/stt"
+)
+
+// The quick way. Most packets are plain: a whole frame in one packet, which leaves as
+// it came, of TCP or UDP, of a flow that is known. They take one look at their headers
+// (quickread.go), one in the flow table, and no more:
+//
+//	packet ──> plain? ──────────> flow known, by the ──────> GSO: frame ──> accepted,
+//	             │ no             rules that hold now?       ID unused?     counted
+//	             │                        │ no                   │ no
+//	             └──> process <───────────┴──────────────────────┘
+//	                  the general way      with what the table said
+//
+// What is decided is what the general way decides: whatever is not sure goes there.
+// The flow table moves on the quick way already, so the general way, which looks for
+// the same flow, takes the result over instead of asking again.
+
+// quickAtOnce is how many packets are read before the first of them is decided, where
+// their flows are most likely in no cache.
+const quickAtOnce = conntrack.ExpectAtOnce
+
+// quickScratch is what the quick way needs, kept for the next batch.
+type quickScratch struct {
+	off bool // no packet is plain: for tests, which compare
+
+	read   [quickAtOnce]quickPacket
+	routes quickRoutes
+	result conntrack.Result
+
+	// handed: the general way is given a packet that the flow table has seen, with
+	// result as its answer, and an inner checksum that makes it trusted or not.
+	handed, trusted bool
+	packet          Packet
+
+	contextIDs [quickAtOnce]uint64
+	packets    [1]reassembly.Packet // for an event
+}
+
+// decideAll decides the packets of a batch.
+func (f *Firewall) decideAll(now int64, packets []Packet) {
+	k := &f.quick
+	k.routes.follow(f.standing)
+	tenants, flows := f.standing.policy.Cold(), f.shared.flows.Cold()
+	if !tenants && !flows {
+		q := &k.read[0]
+		for i := range packets {
+			p := &packets[i]
+			if !f.quickRead(p, q) || !f.quickDecide(now, p, q) {
+				f.process(now, p)
+			}
+		}
+		return
+	}
+	for len(packets) > 0 {
+		n := min(len(packets), quickAtOnce)
+		f.quickExpect(packets[:n], tenants, flows)
+		for i := range n {
+			p := &packets[i]
+			if q := &k.read[i]; !q.plain || !f.quickDecide(now, p, q) {
+				f.process(now, p)
+			}
+		}
+		packets = packets[n:]
+	}
+}
+
+// quickExpect reads packets, and asks for the memory that is needed to decide them.
+func (f *Firewall) quickExpect(packets []Packet, tenants, flows bool) {
+	k := &f.quick
+	if tenants {
+		ids := k.contextIDs[:0]
+		for i := range packets {
+			if id, ok := quickContext(&packets[i]); ok {
+				ids = append(ids, id)
+			}
+		}
+		f.standing.policy.Expect(ids)
+	}
+	others := 0 // that are not plain, up to here
+	for i := range packets {
+		q := &k.read[i]
+		if !f.quickRead(&packets[i], q) {
+			others++
+			continue
+		}
+		if flows {
+			f.shared.flows.ExpectSlot(&q.packet)
+		}
+		if others > 0 {
+			f.expect(packets[i-others : i])
+			others = 0
+		}
+	}
+	if others > 0 {
+		f.expect(packets[len(packets)-others:])
+	}
+	if flows {
+		for i := range packets {
+			if q := &k.read[i]; q.plain {
+				f.shared.flows.ExpectEntry(&q.packet)
+			}
+		}
+	}
+}
+
+// quickDecide decides a plain packet. It returns false where the general way has to.
+func (f *Firewall) quickDecide(now int64, p *Packet, q *quickPacket) bool {
+	k, st := &f.quick, f.standing
+	if p.GSO && p.More && !f.ids.unused(now, q.src(), q.dst(), q.frameID) {
+		return false // before anything moves: see again.go
+	}
+	r := &k.result
+	f.shared.flows.TrackPlain(now, st.generation, &q.packet, r)
+	known := r.State == conntrack.StateOriginal || r.State == conntrack.StateReply
+	if !known || r.Mark&markAudit != 0 || st.sets && st.policy.Set(r.Rule) != nil ||
+		p.GSO && !f.ids.take(now, q.src(), q.dst(), q.frameID) {
+		f.handOver(now, p, q)
+		return true
+	}
+	f.counts.packets++
+	f.counts.bytes += uint64(p.Length)
+	f.counts.framesAccepted++
+	t := &f.tallies
+	if t.generation != st.generation {
+		t.attach(st)
+	}
+	t.passed(t.tenants[q.route.tenant], now, q.frameLength)
+	if r.Rule >= 0 {
+		t.passed(t.rules[r.Rule], now, q.frameLength)
+	}
+	f.out.accept(p.ID)
+	if f.tellQuiet {
+		f.quickTell(now, p, q)
+	}
+	return true
+}
+
+// handOver lets the general way decide a packet that the flow table has seen.
+func (f *Firewall) handOver(now int64, p *Packet, q *quickPacket) {
+	k := &f.quick
+	k.handed, k.trusted, k.packet = true, q.packet.Trusted, *p
+	if q.verified {
+		k.packet.Checksum = ChecksumGood
+	}
+	f.process(now, &k.packet)
+	k.handed, k.packet.Data = false, nil
+}
+
+// quickTell tells observers of a frame that was accepted on the quick way.
+func (f *Firewall) quickTell(now int64, p *Packet, q *quickPacket) {
+	s, r := &f.segment, &f.quick.result
+	s.Decode(p.Data, p.Length, f.standing.settings.STTPorts)
+	list := f.quick.packets[:]
+	fillPacket(&list[0], p, s)
+	e := f.beginEvent(reassembly.Key{Src: s.Src, Dst: s.Dst, FrameID: s.FrameID}, s.SrcPort, int(s.FrameLength), list, now)
+	e.HasHeader = e.Header.Decode(s.Payload)
+	e.InnerData = s.Payload[stt.FrameHeaderLen:]
+	h := &e.Header
+	why := e.Inner.Decode(e.InnerData, int(s.FrameLength)-stt.FrameHeaderLen, h.TCI, inspect.Tagged(h.TCI != 0))
+	e.HasInner = why == reason.None
+	e.Verdict, e.State, e.Flow = Accept, r.State, r.Handle
+	e.Reverse, e.HasReverse = r.ReverseContext, r.HasReverseContext
+	t := f.standing.policy.Tenant(q.route.tenant)
+	e.Decision.Tenant, e.Decision.TenantIndex = t.Name, q.route.tenant
+	follow(f.standing.policy, r.Rule, r.Mark, &e.Decision)
+	f.observer(e)
+}
+
+// quickRoutes remembers where frames may come from: of an outer source and a context
+// ID, whose they are. A place that another one takes is found out anew. The zero value
+// is ready.
+type quickRoutes struct {
+	of     *standing // that all places are by
+	places [quickPlaces]quickRoute
+}
+
+const quickPlaces = 256 // a power of two
+
+// quickRoute is a context ID from an outer source that its tenant may come from.
+type quickRoute struct {
+	high, low   uint64 // outer source; IPv4 addresses are mapped
+	context     uint64
+	tenant      int32 // index
+	id          int32 // number in the tables
+	known       bool  // all of this is
+	there       bool  // it may
+	ovn         bool
+	anyEndpoint bool
+	loose       bool
+}
+
+// follow forgets all if other rules hold now.
+func (r *quickRoutes) follow(st *standing) {
+	if r.of != st {
+		*r = quickRoutes{of: st}
+	}
+}
+
+// find returns the route, or nil where the general way has to decide.
+func (r *quickRoutes) find(high, low, context uint64, scratch *policy.Packet) *quickRoute {
+	h := (high ^ low ^ context*0x9e3779b97f4a7c15) * 0xd6e8feb86659fd93
+	at := &r.places[h>>56%quickPlaces]
+	if at.low != low || at.context != context || at.high != high || !at.known {
+		*at = quickRoute{high: high, low: low, context: context, known: true}
+		at.there = r.of.route(at, scratch)
+	}
+	if !at.there {
+		return nil
+	}
+	return at
+}
+
+// route finds out whose the frames of a route are; false where that is nobody, or they
+// may not come from there, or their tenant has bindings to be looked at. The scratch is
+// changed.
+func (st *standing) route(to *quickRoute, scratch *policy.Packet) bool {
+	src := addressOf(to.high, to.low)
+	if st.endpoints != nil && !st.endpoints.Contains(src) {
+		return false
+	}
+	d, found := st.policy.Find(to.context)
+	if !found {
+		return false
+	}
+	t := st.policy.Tenant(d.TenantIndex)
+	scratch.ContextID, scratch.From = to.context, src
+	if t.AntiSpoof != nil || !st.policy.Admit(scratch, &d) || d.Audit {
+		return false
+	}
+	to.tenant, to.id = d.TenantIndex, st.tenants[d.TenantIndex]
+	to.ovn, to.anyEndpoint, to.loose = t.OVN, t.AnyEndpoint, t.TCPLoose
+	return true
+}

@@ -1,0 +1,414 @@
+package firewall
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"sttwall/stt"
+)
+
+// choices make random packets, or those that the input of a fuzz target asks for.
+type choices interface{ IntN(n int) int }
+
+func (s *script) IntN(n int) int {
+	v := s.next()
+	if n > 256 {
+		v = v<<8 | s.next()
+	}
+	return v % n
+}
+
+// headersEnd is behind the headers of all captured packets, in bytes.
+const headersEnd = 140
+
+// damaged is a packet with something about it changed.
+func damaged(c choices, p Packet) Packet {
+	data := bytes.Clone(p.Data)
+	if c.IntN(8) == 0 && len(data) > 60 && data[0]>>4 == 4 {
+		data = overIPv6(data)
+	}
+	for range c.IntN(3) {
+		at := c.IntN(min(len(data), headersEnd))
+		switch c.IntN(4) {
+		case 0:
+			data[at] ^= 1 << c.IntN(8)
+		case 1:
+			data[at] = byte(c.IntN(256))
+		case 2:
+			data[at] = 0
+		case 3:
+			data[at]++
+		}
+	}
+	if at := innerTCPAt(data); at > 0 && c.IntN(4) == 0 {
+		flags := []byte{0x10, 0x18, 0x11, 0x04, 0x14, 0x02, 0x12}
+		data[at+13] = flags[c.IntN(len(flags))]
+		field := data[at+4+4*c.IntN(2):]
+		binary.BigEndian.PutUint32(field, binary.BigEndian.Uint32(field)+uint32(c.IntN(3000))-1500)
+	}
+	if c.IntN(8) == 0 && len(data) > 70 {
+		data[stt.SegmentHeaderLen+20+6] ^= byte(stt.TagPresent >> 8)
+	}
+	switch c.IntN(4) {
+	case 0:
+	case 1:
+		mend(data, false)
+	default:
+		mend(data, true)
+	}
+	p.Data, p.Length = data, len(data)
+	switch c.IntN(16) {
+	case 0:
+		p.Data = data[:c.IntN(min(len(data), 2*headersEnd))+1] // the rest was not copied
+	case 1:
+		p.Length -= c.IntN(4)
+	case 2:
+		p.Data = append(data, make([]byte, c.IntN(8))...) // padding of the link
+		p.Length = len(p.Data)
+	}
+	switch c.IntN(8) {
+	case 0:
+		p.Checksum = ChecksumGood
+	case 1:
+		p.Checksum, p.GSO = ChecksumPartial, true
+	case 2:
+		p.GSO = !p.GSO
+	case 3:
+		p.Checksum = ChecksumState(c.IntN(3))
+	}
+	return p
+}
+
+// overIPv6 puts another outer header before the segment.
+func overIPv6(data []byte) []byte {
+	high := [...]byte{0x20, 0x01, 0x0d, 0xb8}
+	b := []byte{0x60 | data[1]>>4, data[1] << 4, 0, 0, 0, 0, 6, data[8]}
+	binary.BigEndian.PutUint16(b[4:], uint16(len(data)-20))
+	b = append(append(append(b, high[:]...), make([]byte, 8)...), data[12:16]...)
+	b = append(append(append(b, high[:]...), make([]byte, 8)...), data[16:20]...)
+	return append(b, data[20:]...)
+}
+
+// innerTCPAt is where the inner TCP header most likely is; 0 if nowhere.
+func innerTCPAt(data []byte) int {
+	at := 20
+	if data[0]>>4 == 6 {
+		at = 40
+	}
+	at += stt.SegmentHeaderLen + stt.FrameHeaderLen
+	switch {
+	case len(data) < at+54+20:
+		return 0
+	case data[at+12] == 0x08 && data[at+23] == 6:
+		return at + 34
+	case data[at+12] == 0x86 && data[at+20] == 6:
+		return at + 54
+	}
+	return 0
+}
+
+// Whatever comes, the quick way decides, counts, tells and remembers as the general
+// way does: the captures, each packet followed by some that are like it.
+func TestTheQuickWayAgreesWithTheGeneralWay(t *testing.T) {
+	files := captured(t)
+	plain, offered := 0, 0
+	for variant, rules := range waysRules {
+		for i, file := range slices.Sorted(maps.Keys(files)) {
+			t.Run(fmt.Sprint(file, "/", variant), func(t *testing.T) {
+				seed := rand.Uint64()
+				r := rand.New(rand.NewPCG(seed, 7))
+				t.Logf("seed %d", seed)
+				w := newTwoWays(t, rules)
+				if i%4 == variant {
+					w.crowd()
+				}
+				for at, p := range files[file] {
+					w.offer(p)
+					w.pass(time.Duration(r.IntN(3)) * time.Millisecond)
+					var batch []Packet
+					for range r.IntN(12) {
+						batch = append(batch, damaged(r, files[file][max(0, at-r.IntN(3))]))
+					}
+					if r.IntN(2) == 0 {
+						w.offer(batch...)
+					} else {
+						for _, p := range batch {
+							w.offer(p)
+						}
+					}
+					switch r.IntN(100) {
+					case 0:
+						w.pass(time.Duration(r.IntN(60)) * time.Second)
+					case 1:
+						w.setRules(waysRules[r.IntN(len(waysRules))])
+					case 2:
+						w.setRules(rules)
+					case 3:
+						w.compareAll()
+					}
+				}
+				w.compareAll()
+				plain, offered = plain+w.plain, offered+w.offered
+			})
+		}
+	}
+	t.Logf("%d of %d packets were plain", plain, offered)
+	if plain < offered/10 {
+		t.Errorf("%d of %d packets were plain", plain, offered)
+	}
+}
+
+// Every byte of the headers of packets of known flows, with all kinds of values.
+func TestTheQuickWayAgreesWhateverAHeaderHolds(t *testing.T) {
+	files := captured(t)
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		t.Run(file, func(t *testing.T) {
+			packets := files[file]
+			w := newTwoWays(t, waysRules[len(file)%len(waysRules)])
+			done := map[string]int{}
+			for _, p := range packets {
+				w.offer(p)
+				// Some of each kind and length of headers.
+				kind := "other"
+				if w.quick.fw.quick.read[0].plain {
+					kind = fmt.Sprint(w.quick.fw.quick.read[0].packet.HeaderLen, w.quick.fw.quick.read[0].packet.Key().Src.Is4(), p.GSO)
+				}
+				if done[kind]++; done[kind] != 4 {
+					continue
+				}
+				end := min(len(p.Data), headersEnd)
+				for _, over := range []bool{false, true} {
+					base := p
+					if over && p.Data[0]>>4 == 4 && len(p.Data) > 60 {
+						base.Data = overIPv6(p.Data)
+						base.Length = len(base.Data)
+						mend(base.Data, false)
+						end = min(len(base.Data), headersEnd+20)
+					}
+					for at := range end {
+						for _, value := range []byte{base.Data[at] ^ 1, base.Data[at] ^ 0x10, base.Data[at] ^ 0x80, base.Data[at] + 1, 0, 0xff} {
+							for _, level := range []int{0, 1, 2} {
+								one := base
+								one.Data = bytes.Clone(base.Data)
+								one.Data[at] = value
+								if level > 0 {
+									mend(one.Data, level == 2)
+								}
+								w.offer(one)
+							}
+						}
+						one := base
+						one.Data = base.Data[:at] // cut off by the kernel
+						w.offer(one)
+					}
+				}
+			}
+			w.compareAll()
+		})
+	}
+}
+
+func FuzzQuickAgrees(f *testing.F) {
+	var packets []Packet
+	files := captured(f)
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		packets = append(packets, files[file][:min(len(files[file]), 40)]...)
+	}
+	for i := range 20 {
+		seed := binary.BigEndian.AppendUint16(nil, uint16(i*len(packets)/20))
+		r := rand.New(rand.NewPCG(uint64(i), 1))
+		for range 200 {
+			seed = append(seed, byte(r.IntN(256)))
+		}
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		s := &script{input}
+		w := newTwoWays(t, waysRules[s.IntN(2)])
+		at := s.IntN(len(packets))
+		for !s.done() && w.offered < 300 {
+			switch s.IntN(8) {
+			case 0:
+				at = s.IntN(len(packets))
+			case 1:
+				w.pass(time.Duration(s.IntN(256)) * time.Second)
+			case 2:
+				w.setRules(waysRules[s.IntN(2)])
+			case 3, 4:
+				w.offer(packets[at%len(packets)])
+				at++
+			case 5:
+				var batch []Packet
+				for range s.IntN(8) {
+					batch = append(batch, damaged(s, packets[(at+s.IntN(4))%len(packets)]))
+				}
+				if len(batch) > 0 {
+					w.offer(batch...)
+				}
+			default:
+				w.offer(damaged(s, packets[at%len(packets)]))
+			}
+		}
+		w.compareAll()
+	})
+}
+
+// The address of an outer IPv6 header that is a mapped IPv4 one is not that of IPv4.
+func TestAMappedOuterAddressIsNotPlain(t *testing.T) {
+	w := newTwoWays(t, waysRules[0])
+	p := path()
+	p.Src, p.Dst = netip.MustParseAddr("10.47.1.1"), netip.MustParseAddr("10.47.2.1")
+	data := cut(p, 5, sttFrame(stt.FrameHeader{ContextID: 400}, innerUDP(t, 10)), 0)[0]
+	w.offer(Packet{Data: data, Length: len(data)})
+	w.offer(Packet{Data: data, Length: len(data)})
+	if w.plain != 2 || w.slow.fw.Counters().FramesAccepted.Load() != 2 {
+		t.Fatalf("%d packets were plain", w.plain)
+	}
+	data = overIPv6(data)
+	copy(data[8:], append(make([]byte, 10), 0xff, 0xff))
+	mend(data, false)
+	w.offer(Packet{Data: data, Length: len(data)})
+	if w.plain != 2 {
+		t.Error("it was plain")
+	}
+}
+
+// Whoever does not want quiet frames is told of all others, whichever way they take.
+func TestQuietFramesAreToldWhereSomebodyWantsThem(t *testing.T) {
+	for _, off := range []bool{false, true} {
+		b := newBench(t, benchConfig{rules: waysRules[0]})
+		b.fw.quick.off = off
+		wanted := false
+		b.fw.wantsQuiet = func() bool { return wanted }
+		p := path()
+		p.Src, p.Dst = netip.MustParseAddr("10.47.1.1"), netip.MustParseAddr("10.47.2.1")
+		send := func(context uint64) {
+			data := cut(p, 5, sttFrame(stt.FrameHeader{ContextID: context}, innerUDP(t, 10)), 0)[0]
+			b.sendAll(Packet{Data: data, Length: len(data)}, Packet{Data: data, Length: len(data)})
+		}
+		told := func(want int, what string) {
+			t.Helper()
+			if len(b.events) != want {
+				t.Errorf("off %v: told of %d frames, want %d: %s", off, len(b.events), want, what)
+			}
+		}
+		send(400)
+		told(1, "the one that begins the flow")
+		send(200)
+		told(3, "what would have been dropped but for audit mode")
+		send(7)
+		told(5, "what is dropped")
+		wanted = true
+		send(400)
+		told(7, "all, from the next packet on")
+		if last := b.events[6]; !last.Quiet() || !last.HasInner || last.Decision.Tenant != "d" || b.events[2].Quiet() || b.events[0].Quiet() {
+			t.Errorf("off %v: %+v", off, last)
+		}
+		also := 0
+		b.fw.AlsoTell(func(*FrameEvent) { also++ }, func() bool { return false })
+		wanted = false
+		send(400)
+		told(7, "none")
+		b.fw.AlsoTell(func(*FrameEvent) { also++ }, nil)
+		send(400)
+		if told(9, "all, since another observer wants them"); also != 4 {
+			t.Errorf("the others are told of %d, want 4", also)
+		}
+	}
+}
+
+func TestTheQuickWayAllocatesNothing(t *testing.T) {
+	for _, many := range []bool{false, true} {
+		w := newTwoWays(t, waysRules[0])
+		if many {
+			w.crowd()
+		}
+		b := w.quick
+		b.fw.observer = nil
+		p := path()
+		p.Src, p.Dst = netip.MustParseAddr("10.47.1.1"), netip.MustParseAddr("10.47.2.1")
+		var packets []Packet
+		for range 70 {
+			data := cut(p, 5, sttFrame(stt.FrameHeader{ContextID: 400}, innerUDP(t, 10)), 0)[0]
+			packets = append(packets, Packet{Data: data, Length: len(data)})
+		}
+		packets[3].Data = packets[3].Data[:30] // not plain
+		if got := testing.AllocsPerRun(100, func() {
+			b.out.Reset()
+			b.fw.ProcessBatch(b.now, packets, &b.out)
+		}); got != 0 {
+			t.Errorf("many flows: %v: %v allocations", many, got)
+		}
+		if got := b.fw.Counters().FramesAccepted.Load(); got < 69*100 {
+			t.Errorf("%d frames are accepted", got)
+		}
+	}
+}
+
+// What the captures have no example of: each frame is sent three times, so that it may
+// be one of a known flow.
+func TestTheQuickWayAgreesAboutOddFrames(t *testing.T) {
+	tcp, udp := innerTCP(t, 1000, 5201, 100), innerUDP(t, 100)
+	trailing := func(frame []byte, rest ...byte) []byte { return append(bytes.Clone(frame), rest...) }
+	with := func(frame []byte, at int, b ...byte) []byte {
+		frame = bytes.Clone(frame)
+		copy(frame[at:], b)
+		mendInner(frame, false)
+		return frame
+	}
+	part, header := partial(tcp, 400, 0)
+	const ipDst = 14 + 16
+	for _, tt := range []struct {
+		name   string
+		header stt.FrameHeader
+		inner  []byte
+		plain  bool
+	}{
+		{"TCP", stt.FrameHeader{ContextID: 400}, tcp, true},
+		{"TCP with a wrong checksum", stt.FrameHeader{ContextID: 400}, append(bytes.Clone(tcp[:len(tcp)-1]), tcp[len(tcp)-1]^1), true},
+		{"TCP with a wrong checksum that is called good", stt.FrameHeader{ContextID: 400, Flags: stt.FlagChecksumVerified}, append(bytes.Clone(tcp[:len(tcp)-1]), tcp[len(tcp)-1]^1), true},
+		{"TCP and bytes behind it", stt.FrameHeader{ContextID: 400}, trailing(tcp, 1, 2, 3), true},
+		{"TCP and zeros behind it", stt.FrameHeader{ContextID: 400}, trailing(tcp, 0, 0), true},
+		{"a partial checksum", header, part, true},
+		{"a partial checksum, and bytes behind it", header, trailing(part, 1), false},
+		{"UDP", stt.FrameHeader{ContextID: 400}, udp, true},
+		{"UDP and bytes behind it", stt.FrameHeader{ContextID: 400}, trailing(udp, 1, 2, 3), true},
+		{"UDP shorter than its packet", stt.FrameHeader{ContextID: 400}, with(udp, 34+4, 0, 50), true},
+		{"to a group", stt.FrameHeader{ContextID: 400}, with(udp, ipDst, 224, 0, 0, 1), false},
+		{"to another group", stt.FrameHeader{ContextID: 400}, with(udp, ipDst, 239, 255, 255, 255), false},
+		{"to all", stt.FrameHeader{ContextID: 400}, with(udp, ipDst, 255, 255, 255, 255), false},
+		{"to itself", stt.FrameHeader{ContextID: 400}, with(udp, ipDst, udp[26:30]...), true},
+		{"to its own port", stt.FrameHeader{ContextID: 400}, with(with(udp, ipDst, udp[26:30]...), 36, udp[34:36]...), true},
+		{"of context ID 0", stt.FrameHeader{}, udp, false},
+		{"with a tag", stt.FrameHeader{ContextID: 500, TCI: 0x102a}, tcp, true},
+		{"with a priority only", stt.FrameHeader{ContextID: 500, TCI: 0xb000}, tcp, true},
+		{"with a tag without V", stt.FrameHeader{ContextID: 500, TCI: 42}, tcp, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, size := range []int{0, 1} {
+				w := newTwoWays(t, waysRules[0])
+				p := path()
+				p.Src, p.Dst = netip.MustParseAddr("10.47.1.1"), netip.MustParseAddr("10.47.2.1")
+				data := cut(p, 5, sttFrame(tt.header, tt.inner), 0)[0]
+				for range 3 {
+					one := Packet{Data: data, Length: len(data)}
+					if size == 1 {
+						one.Data, one.Checksum = data[:len(data)-20], ChecksumGood // the rest was not copied
+					}
+					w.offer(one)
+				}
+				w.compareAll()
+				if plain := w.plain == 3; plain != tt.plain {
+					t.Errorf("%d of 3 are plain, want %v", w.plain, tt.plain)
+				}
+			}
+		})
+	}
+}
