@@ -45,9 +45,11 @@ func TestTheCheaperWayToCopyIsTaken(t *testing.T) {
 		{"parts are always enough", 64000, 0, false},
 		{"large packets, of which one in four comes again", 64000, 4, false},
 		{"large packets that all come again", 64000, 1, true},
+		{"super-segments of which one in two comes again", 9000, 2, true},
+		{"larger ones of which one in two comes again", 20000, 2, false},
 		{"packets of a frame in parts, which all come again", 1500, 1, true},
-		{"small packets of which one in fifty comes again", 1500, 50, true},
-		{"small packets of which one in two hundred comes again", 1500, 200, false},
+		{"small packets of which one in ten comes again", 1500, 10, true},
+		{"small packets of which one in twenty comes again", 1500, 20, false},
 		{"packets that are shorter than the part", 150, 1, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
