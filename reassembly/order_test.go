@@ -2,11 +2,13 @@ package reassembly
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"sttwall/reason"
+	"sttwall/stt"
 )
 
 // orders are those in which n segments can come that are worth a test.
@@ -104,8 +106,7 @@ func TestOrderFitsAsASearchOfAllSays(t *testing.T) {
 
 func TestThousandsOfSegmentsInAnyOrderMakeTheirFrame(t *testing.T) {
 	const n = 3000
-	segments := cut(n, 1)[18:]
-	segments = append(cut(n, 18)[:1], segments...)
+	segments := append(cut(n, stt.FrameHeaderLen)[:1], cut(n, 1)[stt.FrameHeaderLen:]...)
 	for name, list := range orders(len(segments)) {
 		t.Run(name, func(t *testing.T) {
 			r, err := New(Config{Packets: n, SourcePackets: n}, new(counter))
@@ -127,5 +128,33 @@ func TestThousandsOfSegmentsInAnyOrderMakeTheirFrame(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkWorstOrder: a sender that makes its segments as small and sends them in
+// as bad an order as it can. What one costs must not grow with their number.
+func BenchmarkWorstOrder(b *testing.B) {
+	for _, n := range []int{1000, 8000, 64000} {
+		segments := append(cut(n, stt.FrameHeaderLen)[:1], cut(n, 1)[stt.FrameHeaderLen:]...)
+		for _, name := range []string{"ascending", "descending", "outwards", "shuffled"} {
+			list := orders(len(segments))[name]
+			b.Run(fmt.Sprintf("%s/segments=%d", name, len(list)), func(b *testing.B) {
+				r, err := New(Config{Packets: n, SourcePackets: n}, new(counter))
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					var f *Frame
+					for _, at := range list {
+						f = r.Add(0, &segments[at])
+					}
+					if f == nil {
+						b.Fatal("got no frame")
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(list)), "ns/segment")
+			})
+		}
 	}
 }
