@@ -19,6 +19,11 @@
 // them whole frames. An empty segment drops a frame that is held; where none
 // is, it leaves no tombstone.
 //
+// Segments that come in order are appended. Others are put in their place in a list
+// of short runs, so that the order, which a sender chooses, cannot make one of them
+// dear. Of the outer headers a [Packet] keeps what a verdict or a new encoding needs,
+// and where the sums of all payloads are known, so is that of the frame.
+//
 // Everything is bounded, in total and for each outer source; [Config] says
 // what happens at each bound. A source that is over its share loses its own
 // oldest frame. When a total is full, the oldest frame of all is lost: honest
