@@ -183,6 +183,29 @@ func TestAllFindEachFlow(t *testing.T) {
 	}
 }
 
+func TestAllFollowAnEstablishedFlow(t *testing.T) {
+	for _, protocol := range []string{"udp", "tcp"} {
+		const flows = 100
+		w, err := newWhole(protocol, 150, flows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, run := range []func(int) error{w.ours, w.gopacket, w.tailscale} {
+			if err := run(3 * flows); err != nil {
+				t.Errorf("%s: %v", protocol, err)
+			}
+		}
+		for k, c := range w.flows {
+			if c.packets != 3 || c.bytes != 3*150 {
+				t.Errorf("%s: %d packets, %d bytes of %+v", protocol, c.packets, c.bytes, k)
+			}
+		}
+		if got := w.firewall.Counters().FramesDropped.Load(); got != 0 {
+			t.Errorf("%s: %d frames were dropped", protocol, got)
+		}
+	}
+}
+
 func TestAllSumTheSame(t *testing.T) {
 	for _, size := range []int{62, 150, 1500, 65000} {
 		p, err := newSummed(size)

@@ -47,6 +47,7 @@ var layers = []layer{
 	{"reassemble", reassembleContests},
 	{"flows", flowContests},
 	{"checksum", checksumContests},
+	{"whole", wholeContests},
 	{"capture", captureContests},
 }
 
