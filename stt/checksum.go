@@ -13,7 +13,12 @@ const protocolTCP = 6
 // Checksum returns the Internet checksum of b (RFC 1071), complemented, ready
 // to be written big-endian into a header whose checksum field was zero. Over
 // a header that holds a right checksum it returns 0.
-func Checksum(b []byte) uint16 { return ^checksum.Sum(b) }
+func Checksum(b []byte) uint16 {
+	if len(b) == ipv4HeaderLen {
+		return ^checksum.Sum20((*[ipv4HeaderLen]byte)(b))
+	}
+	return ^checksum.Sum(b)
+}
 
 // PseudoSum returns the pseudo-header sum, folded and not complemented: what
 // a checksum field holds while an offload still has to finish it. length is

@@ -2,9 +2,9 @@ package stt
 
 import (
 	"encoding/binary"
-	"math/bits"
 	"net/netip"
 
+	"sttwall/internal/checksum"
 	"sttwall/reason"
 )
 
@@ -103,22 +103,10 @@ func (o *Outer) decodeIPv4(packet []byte, length int, ports []uint16) reason.Rea
 		return reason.OuterFragment
 	case headerLen != ipv4HeaderLen:
 		return reason.OuterOptions
-	case !headerSumGood(b):
+	case checksum.Sum20(b) != 0xffff:
 		return reason.OuterIPChecksum
 	}
 	return reason.None
-}
-
-// headerSumGood reports whether the checksum of an IPv4 header without options is
-// right: whether its sum is all ones, in whatever byte order (RFC 1071 section 2 (B)).
-func headerSumGood(h *[ipv4HeaderLen]byte) bool {
-	acc, carry := bits.Add64(binary.LittleEndian.Uint64(h[:]), binary.LittleEndian.Uint64(h[8:]), 0)
-	acc, carry = bits.Add64(acc, uint64(binary.LittleEndian.Uint32(h[16:])), carry)
-	acc += carry // no further carry: the last summand had 32 bits
-	acc = acc>>32 + acc&0xffffffff
-	acc = acc>>16 + acc&0xffff
-	acc = acc>>16 + acc&0xffff
-	return acc>>16+acc&0xffff == 0xffff
 }
 
 func (o *Outer) decodeIPv6(packet []byte, length int, ports []uint16) reason.Reason {
