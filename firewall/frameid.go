@@ -145,7 +145,9 @@ func (f *FrameIDFilter) unused(now int64, src, dst netip.Addr, id uint32) bool {
 	f.turnAt(now)
 	word, mask := f.place(src, dst, id)
 	turns := f.turns.Load()
-	return (f.maps[turns%3][word].Load()|f.maps[(turns+2)%3][word].Load())&mask == 0
+	used := (f.maps[turns%3][word].Load() | f.maps[(turns+2)%3][word].Load()) & mask
+	runtime.KeepAlive(f) // and with it the maps, which are outside of Go's heap
+	return used == 0
 }
 
 // fresh returns an ID for the frame that is safe to send: want itself if it

@@ -29,6 +29,10 @@ type InlineConfig struct {
 	Queue Config
 	// Queues is how many there are; 1 to 256.
 	Queues int
+	// CPUs are the processors that the workers' threads are pinned to, counted from 0:
+	// the first worker to the first, and from the start again where there are more
+	// workers. Empty means all on which the process may run.
+	CPUs []int
 	// Whole, if not nil, reports whether somebody wants whole packets although
 	// Queue.CopyRange is less: captures do. Workers ask after each batch; it must
 	// not wait.
@@ -198,7 +202,7 @@ func (in *Inline) open(c InlineConfig) error {
 		return fmt.Errorf("held fragments: %w", err)
 	}
 	in.bounds = boundsOf(per, hold, c.Queues)
-	cpus, err := allowedCPUs()
+	cpus, err := workerCPUs(c.CPUs)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package nfq
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +18,27 @@ func pin(a Affinity) error {
 		return fmt.Errorf("worker: pin to processor %d: %w", int(a)-1, err)
 	}
 	return nil
+}
+
+// workerCPUs returns the processors on which workers run, in turn: those chosen, or all
+// on which this process may run.
+func workerCPUs(chosen []int) ([]Affinity, error) {
+	allowed, err := allowedCPUs()
+	if err != nil || len(chosen) == 0 {
+		return allowed, err
+	}
+	var cpus []Affinity
+	for _, n := range chosen {
+		if n < 0 || !slices.Contains(allowed, CPU(n)) {
+			var may []int
+			for _, a := range allowed {
+				may = append(may, int(a)-1)
+			}
+			return nil, fmt.Errorf("worker: processor %d: this process may run on %v", n, may)
+		}
+		cpus = append(cpus, CPU(n))
+	}
+	return cpus, nil
 }
 
 // allowedCPUs returns the processors that this process may run on, at least one.

@@ -32,6 +32,7 @@ const (
 type inlineFlags struct {
 	queue, queues int
 	failOpen      []string
+	cpus          string
 	otherTunnels  string
 	noNFT         bool
 	guard         time.Duration
@@ -53,6 +54,7 @@ func (f *inlineFlags) addRun(flags *pflag.FlagSet) {
 	f.addTable(flags)
 	flags.BoolVar(&f.noNFT, "no-nft", false, "do not install the nftables table; see 'sttwall nft'")
 	flags.StringVar(&f.driver, "driver", nfq.DriverFast.String(), "how packets are taken from the kernel: fast or go-nfqueue")
+	flags.StringVar(&f.cpus, "cpus", "", "processors that the workers are pinned to, in turn: a `list`\nsuch as 2,4-7; \"\" is all on which the process may run")
 	q := &f.into.Queue
 	flags.IntVar(&q.Length, "queue-length", nfq.DefaultLength, "how many packets each queue takes in the kernel, held ones included;\n0 is 65536")
 	flags.IntVar(&q.ReceiveBuffer, "receive-buffer", nfq.DefaultReceiveBuffer, "receive buffer of each queue in `bytes`")
@@ -98,6 +100,9 @@ func (f *inlineFlags) config() (nfq.InlineConfig, error) {
 	var err error
 	if c.Queue.CopyRange, err = copyRangeOf(f.copyRange); err != nil {
 		return c, err
+	}
+	if c.CPUs, err = cpuList(f.cpus); err != nil {
+		return c, fmt.Errorf("--cpus %s: %w", f.cpus, err)
 	}
 	if f.driver != "" {
 		driver, err := nfq.ParseDriver(f.driver)

@@ -164,6 +164,7 @@ func run(ctx context.Context, c runConfig) error {
 		return err
 	}
 	c.inline.Policy = rules.Policy()
+	defer roomForWorkers(c.inline.Queues)()
 	// From here on a SIGHUP ends nothing.
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, unix.SIGHUP)
