@@ -18,6 +18,7 @@ type entry struct {
 	window           int
 	pps, gbps, ratio []float64
 	busy, own        []float64
+	waited           []float64
 	lost             uint64
 	calls            float64
 	latency          []*latencies
@@ -64,7 +65,7 @@ func measure(ctx context.Context, o options, c cell, variants []variant) (rows [
 				base = r.PPS
 			}
 			e.add(r, base)
-			fmt.Fprintf(os.Stderr, "  round %d/%d %-20s %8.0f pps %.3f %5.0f ns\n", round+1, o.rounds, e.variant.name(), r.PPS, r.PPS/base, e.own[len(e.own)-1])
+			fmt.Fprintf(os.Stderr, "  round %d/%d %-20s %8.0f pps %.3f %5.0f ns, waited %.1f\n", round+1, o.rounds, e.variant.name(), r.PPS, r.PPS/base, e.own[len(e.own)-1], r.Waited)
 		}
 	}
 	if c.timed() {
@@ -138,7 +139,7 @@ func (e *entry) add(r load.Result, base float64) {
 			busy += b
 		}
 	}
-	e.busy = append(e.busy, busy)
+	e.busy, e.waited = append(e.busy, busy), append(e.waited, r.Waited)
 	own := r.Process
 	if own == 0 {
 		own = r.Source // nothing but the kernel is in the firewall's namespace
@@ -151,7 +152,7 @@ func (e *entry) row(c cell) Row {
 	r := Row{
 		Variant: e.variant.name(), Packet: c.packet.String(), Queues: c.queues, Flows: c.flows,
 		PPS: median(e.pps), Gbps: median(e.gbps), Ratio: median(e.ratio), CPU: median(e.busy), Time: median(e.own), Lost: e.lost,
-		SystemCalls: e.calls, Window: e.window,
+		SystemCalls: e.calls, Window: e.window, Waited: median(e.waited),
 	}
 	for _, l := range e.latency {
 		r.Latency = append(r.Latency, l.row())

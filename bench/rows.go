@@ -31,6 +31,9 @@ type Row struct {
 	SystemCalls float64 `json:"system_calls,omitempty"`
 	// Window is how many packets were on their way at most.
 	Window int `json:"window"`
+	// Waited is how often the source found so many on their way, for each packet sent:
+	// near 0 the source is the limit, not the variant.
+	Waited float64 `json:"waited"`
 	// Latency is how long packets took under less than all the load.
 	Latency []Latency `json:"latency,omitempty"`
 	// Error says why there are no figures.
@@ -75,14 +78,14 @@ func writeTable(w io.Writer, rows []Row) error {
 	}
 	fmt.Fprintf(w, "\n%s\n", rows[0].cell())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "variant\tkpps\tGbit/s\tof forward\tlost\tCPU ns/packet\tcalls/packet\t")
+	fmt.Fprintln(t, "variant\tkpps\tGbit/s\tof forward\tlost\tCPU ns/packet\tcalls/packet\tsource waits\t")
 	latencies := false
 	for _, r := range rows {
 		if r.Error != "" {
-			fmt.Fprintf(t, "%s\t-\t-\t-\t-\t-\t-\t\n", r.Variant)
+			fmt.Fprintf(t, "%s\t-\t-\t-\t-\t-\t-\t-\t\n", r.Variant)
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%.3f\t%d\t%.0f\t%s\t\n", r.Variant, r.PPS/1e3, r.Gbps, r.Ratio, r.Lost, r.Time, orDash(r.SystemCalls))
+		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%.3f\t%d\t%.0f\t%s\t%.2f\t\n", r.Variant, r.PPS/1e3, r.Gbps, r.Ratio, r.Lost, r.Time, orDash(r.SystemCalls), r.Waited)
 		latencies = latencies || len(r.Latency) > 0
 	}
 	if err := t.Flush(); err != nil {

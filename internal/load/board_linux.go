@@ -26,13 +26,15 @@ const (
 	boardWindow = 16 // so many may be on their way
 	boardGap    = 24 // ns between two packets; 0 is no gap
 	boardDue    = 32 // when the next one is due, on the clock of bpf_ktime_get_ns
+	boardFull   = 40 // how often the window was full
 	boardHead   = 64 // the next head, the next segment of the frame, frame and flow
 	boardPiece  = 68
 	boardFrame  = 72
 	boardFlow   = 76
 	boardSeen   = 128 // of CPU 0; then that of CPU 1
 
-	// A line of the sink: packets, bytes of their IP packets, and those with a wrong time.
+	// A line of the sink: packets, bytes of payload (of frames), and packets with a wrong
+	// time.
 	seenPackets = 0
 	seenBytes   = 8
 	seenWrong   = 16

@@ -47,6 +47,9 @@ type Lab struct {
 	ready    [2]link.Link
 
 	opened [2]int // by Inner: flows that are established
+	// whole is the payload of a packet in bytes if it is counted by that, and
+	// payloadBefore what was counted before.
+	whole, payloadBefore uint64
 }
 
 // NewLab makes the namespaces, links and sinks. It needs root: BPF is closed to user

@@ -25,6 +25,9 @@ type Result struct {
 	// are forwarded if no queue is in their way. Neither grows when other programs
 	// take their share of a CPU.
 	Process, Source time.Duration
+	// Waited is how often the source found the window full, for each time that it sent
+	// a packet. Near 0 the source is what limits the throughput, not what is under test.
+	Waited float64
 	// Elapsed is how long it took.
 	Elapsed time.Duration
 }
@@ -61,17 +64,19 @@ func (l *Lab) Open(ctx context.Context, t Traffic) error {
 		if l.opened[t.Inner] >= flows {
 			return nil
 		}
+		l.countWhole(Traffic{}) // packets are small
 		src, err := l.sender(t, s, false)
 		if err != nil {
 			return err
 		}
-		sent := l.board.word(boardSent).Load()
+		sent := l.forgetLost()
 		l.board.half(boardFlow).Store(uint32(l.opened[t.Inner]))
 		l.board.word(boardLimit).Store(sent + uint64(flows-l.opened[t.Inner]))
 		l.pace(0)
-		stop := make(chan struct{})
+		stop, thread := make(chan struct{}), make(chan string, 1)
 		errs := make(chan error, 1)
-		go func() { errs <- l.run(src, stop, make(chan string, 1)) }()
+		go func() { errs <- l.run(src, stop, thread) }()
+		<-thread
 		err = l.arrived(ctx, sent+uint64(flows-l.opened[t.Inner]))
 		close(stop)
 		if err := errors.Join(err, <-errs, src.close()); err != nil {
@@ -85,8 +90,8 @@ func (l *Lab) Open(ctx context.Context, t Traffic) error {
 // sender is what packets come from.
 type sender interface {
 	// run sends until stop is closed, on the calling thread, which is in the
-	// firewall's namespace.
-	run(stop <-chan struct{}) error
+	// firewall's namespace. It calls begun when all is ready.
+	run(stop <-chan struct{}, begun func()) error
 	close() error
 }
 
@@ -128,6 +133,31 @@ func (l *Lab) pace(gap time.Duration) {
 	}
 }
 
+// countWhole has seen count packets as they were sent. A super-segment may come in pieces:
+// there are receivers in between that have the kernel cut it up.
+func (l *Lab) countWhole(t Traffic) {
+	l.whole, l.payloadBefore = 0, l.board.sum(seenBytes)
+	if t.Packet == GSO64K {
+		l.whole = uint64(packets[GSO64K].payload)
+	}
+}
+
+// seen is how many packets of those that were sent have come.
+func (l *Lab) seen() uint64 {
+	if l.whole == 0 {
+		return l.board.sum(seenPackets)
+	}
+	return (l.board.sum(seenBytes) - l.payloadBefore) / l.whole
+}
+
+// forgetLost has what was lost before be not on its way any more. It returns how many
+// packets were sent and came.
+func (l *Lab) forgetLost() uint64 {
+	seen := l.seen()
+	l.board.word(boardSent).Store(seen)
+	return seen
+}
+
 // run has a sender run until stop is closed, on its CPU. thread is told the file of its
 // processor time once it runs, and closed at the end.
 func (l *Lab) run(from sender, stop <-chan struct{}, thread chan<- string) error {
@@ -136,8 +166,7 @@ func (l *Lab) run(from sender, stop <-chan struct{}, thread chan<- string) error
 		if err := pin(l.config.CPU); err != nil {
 			return err
 		}
-		thread <- fmt.Sprintf("/proc/self/task/%d/schedstat", unix.Gettid())
-		return from.run(stop)
+		return from.run(stop, func() { thread <- fmt.Sprintf("/proc/self/task/%d/schedstat", unix.Gettid()) })
 	})
 }
 
@@ -153,7 +182,7 @@ func (l *Lab) wholeFrames() {
 func (l *Lab) arrived(ctx context.Context, want uint64) error {
 	last, since := uint64(0), time.Now()
 	for {
-		seen := l.board.sum(seenPackets)
+		seen := l.seen()
 		if seen >= want {
 			return nil
 		}
@@ -183,14 +212,13 @@ func wait(ctx context.Context, d time.Duration) error {
 // flow sends data for a time: with a gap between packets, and the time in each, or as
 // fast as can be if that is 0.
 func (l *Lab) flow(ctx context.Context, t Traffic, duration, gap time.Duration) (r Result, err error) {
+	l.countWhole(t)
 	src, err := l.sender(t, stepData, gap != 0)
 	if err != nil {
 		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, src.close()) }()
-	// What an earlier run lost is not on its way any more.
-	sent := l.board.sum(seenPackets)
-	l.board.word(boardSent).Store(sent)
+	sent := l.forgetLost()
 	l.pace(gap)
 	l.board.word(boardLimit).Store(math.MaxUint64)
 	stop, thread := make(chan struct{}), make(chan string, 1)
@@ -207,7 +235,7 @@ func (l *Lab) flow(ctx context.Context, t Traffic, duration, gap time.Duration) 
 	end := l.board.word(boardSent).Load()
 	r.Packets = end - sent
 	if l.arrived(ctx, end) != nil {
-		r.Lost = end - l.board.sum(seenPackets)
+		r.Lost = end - l.seen()
 	}
 	return r, ctx.Err()
 }
@@ -235,22 +263,24 @@ func (l *Lab) sample(ctx context.Context, duration time.Duration, thread <-chan 
 	r.Elapsed = after.at.Sub(before.at)
 	packets := after.packets - before.packets
 	r.PPS = float64(packets) / r.Elapsed.Seconds()
-	r.Gbps = float64(after.bytes-before.bytes) * 8 / r.Elapsed.Seconds() / 1e9
+	r.Gbps = float64(after.payload-before.payload+outerLen*(after.pieces-before.pieces)) * 8 / r.Elapsed.Seconds() / 1e9
 	r.Busy = after.busy.since(before.busy)
 	if packets > 0 {
 		r.Process = after.process.since(before.process) / time.Duration(packets)
 		r.Source = (after.source - before.source) / time.Duration(packets)
+		r.Waited = float64(after.full-before.full) / float64(packets)
 	}
 	return r, nil
 }
 
 // reading is what was counted at a moment.
 type reading struct {
-	at             time.Time
-	packets, bytes uint64
-	busy           busy
-	process        processTime
-	source         time.Duration
+	at                       time.Time
+	packets, pieces, payload uint64 // packets as they were sent, and as they came
+	full                     uint64
+	busy                     busy
+	process                  processTime
+	source                   time.Duration
 }
 
 func (l *Lab) look(source string) (r reading, err error) {
@@ -263,6 +293,7 @@ func (l *Lab) look(source string) (r reading, err error) {
 	if r.busy, err = readBusy(); err != nil {
 		return r, err
 	}
-	r.packets, r.bytes, r.at = l.board.sum(seenPackets), l.board.sum(seenBytes), time.Now()
+	r.full = l.board.word(boardFull).Load()
+	r.packets, r.pieces, r.payload, r.at = l.seen(), l.board.sum(seenPackets), l.board.sum(seenBytes), time.Now()
 	return r, nil
 }

@@ -92,7 +92,7 @@ func sinkProgram(b *board, c sinkConfig) asm.Instructions {
 	}
 	return append(p,
 		asm.LoadMem(asm.R1, asm.R6, skbLen, asm.Word),
-		asm.Sub.Imm(asm.R1, etherLen),
+		asm.Sub.Imm(asm.R1, etherLen+outerLen),
 		asm.LoadMem(asm.R2, asm.R7, seenBytes, asm.DWord),
 		asm.Add.Reg(asm.R2, asm.R1),
 		asm.StoreMem(asm.R7, seenBytes, asm.R2, asm.DWord),

@@ -3,6 +3,7 @@ package load
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -27,6 +28,9 @@ type source struct {
 
 // runTimes is how often the program runs in one system call: some hundredths of a second.
 const runTimes = 1 << 18
+
+// standstill is how late a packet may be before those behind it are put off too.
+const standstill = time.Millisecond
 
 // sourceConfig says what a source sends.
 type sourceConfig struct {
@@ -76,13 +80,14 @@ func (s *source) hold() (link.Link, error) {
 	return l, nil
 }
 
-// run sends until stop is closed. The calling thread is in the firewall's namespace.
-func (s *source) run(stop <-chan struct{}) error {
+// run: see [sender].
+func (s *source) run(stop <-chan struct{}, begun func()) error {
 	hold, err := s.hold()
 	if err != nil {
 		return err
 	}
 	defer hold.Close()
+	begun()
 	for {
 		select {
 		case <-stop:
@@ -134,15 +139,20 @@ func sourceProgram(b *board, heads *ebpf.Map, c sourceConfig) asm.Instructions {
 	}
 	p = append(p,
 		asm.LoadMem(asm.R2, asm.R9, boardWindow, asm.DWord),
-		asm.JSGE.Reg(asm.R3, asm.R2, "drop"),
+		asm.JSGE.Reg(asm.R3, asm.R2, "full"),
 
-		// Is a packet due?
+		// Is a packet due? After a standstill those that were due do not come all at
+		// once: they would wait for each other.
 		asm.LoadMem(asm.R7, asm.R9, boardGap, asm.DWord),
 		asm.JEq.Imm(asm.R7, 0, "due"),
 		asm.FnKtimeGetNs.Call(),
 		asm.LoadMem(asm.R1, asm.R9, boardDue, asm.DWord),
 		asm.JLT.Reg(asm.R0, asm.R1, "drop"),
-		asm.Add.Reg(asm.R1, asm.R7),
+		asm.Mov.Reg(asm.R2, asm.R0),
+		asm.Sub.Reg(asm.R2, asm.R1),
+		asm.JLT.Imm(asm.R2, int32(standstill), "in time"),
+		asm.Mov.Reg(asm.R1, asm.R0),
+		asm.Add.Reg(asm.R1, asm.R7).WithSymbol("in time"),
 		asm.StoreMem(asm.R9, boardDue, asm.R1, asm.DWord),
 
 		// Write the head.
@@ -183,6 +193,9 @@ func sourceProgram(b *board, heads *ebpf.Map, c sourceConfig) asm.Instructions {
 		asm.StoreMem(asm.R9, boardSent, asm.R1, asm.DWord),
 		asm.Mov.Imm(asm.R0, 2), // XDP_PASS
 		asm.Return(),
+		asm.LoadMem(asm.R1, asm.R9, boardFull, asm.DWord).WithSymbol("full"),
+		asm.Add.Imm(asm.R1, 1),
+		asm.StoreMem(asm.R9, boardFull, asm.R1, asm.DWord),
 		asm.Mov.Imm(asm.R0, 1).WithSymbol("drop"), // XDP_DROP
 		asm.Return(),
 	)

@@ -147,14 +147,14 @@ func (l *Lab) superSender(t Traffic, frame []byte) (sender, error) {
 
 func (s *superSender) close() error { return s.super.close() }
 
-// run sends until stop is closed: as many as the window allows, some at a
-// time.
-func (s *superSender) run(stop <-chan struct{}) error {
+// run sends as many as the window allows, some at a time; see [sender].
+func (s *superSender) run(stop <-chan struct{}, begun func()) error {
+	begun()
 	b := s.lab.board
 	sent, limit, window := b.word(boardSent), b.word(boardLimit), b.word(boardWindow).Load()
 	window = min(window, superSlots)
 	batch := min(uint64(s.lab.config.Batch), window)
-	frame, flow := b.half(boardFrame), b.half(boardFlow)
+	frame, flow, full := b.half(boardFrame), b.half(boardFlow), b.word(boardFull)
 	for {
 		select {
 		case <-stop:
@@ -162,7 +162,7 @@ func (s *superSender) run(stop <-chan struct{}) error {
 		default:
 		}
 		n := uint64(0)
-		for n < batch && sent.Load()+n < limit.Load() && sent.Load()+n-b.sum(seenPackets) < window {
+		for n < batch && sent.Load()+n < limit.Load() && sent.Load()+n-s.lab.seen() < window {
 			if !s.super.put(mark{
 				frame: frame.Load(), flow: flow.Load(), clientLow: s.lab.config.Ends.clientLow(), inner: s.inner, partial: true,
 			}) {
@@ -173,6 +173,7 @@ func (s *superSender) run(stop <-chan struct{}) error {
 			n++
 		}
 		if n == 0 {
+			full.Add(1)
 			continue // looks again: nothing else has this CPU
 		}
 		sent.Add(n)
