@@ -2,6 +2,7 @@ package nfq
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"fmt"
 	"sync"
@@ -22,9 +23,10 @@ const (
 	// number of cache lines spreads the beginnings of the slots over the cache.
 	slotLen = 65536 + 7*64
 
-	// seqStart is the sequence number of the request to begin, by which its
-	// answer is known; those of verdicts have none.
+	// Sequence numbers by which answers to requests are known; those of verdicts
+	// have none.
 	seqStart = 1
+	seqWake  = 2
 )
 
 // fast is the driver over system calls of our own: a call takes many packets,
@@ -45,9 +47,11 @@ type fast struct {
 	fastReceive
 	fastSend
 
-	wakeMu    sync.RWMutex // held to write to wakeFD
-	wakeFD    atomic.Int32 // an eventfd; -1 after Close
-	closing   atomic.Bool
+	woken   atomic.Bool // by Wake, and Receive has not returned since
+	wakeMu  sync.Mutex
+	waker   *sender // nil until there is a socket
+	closing atomic.Bool
+
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -74,7 +78,6 @@ func openFast(c Config) (*fast, error) {
 		return nil, fmt.Errorf("open the netfilter socket: %w", refusal(err, ErrNoKernelQueue))
 	}
 	q := &fast{number: c.Number, conn: conn}
-	q.wakeFD.Store(-1)
 	if err := q.start(c); err != nil {
 		_ = q.Close()
 		return nil, err
@@ -89,11 +92,6 @@ func (q *fast) start(c Config) (err error) {
 	if q.sock, err = newSocket(q.conn, c.ReceiveBuffer); err != nil {
 		return err
 	}
-	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		return fmt.Errorf("make an event to be woken by: %w", err)
-	}
-	q.wakeFD.Store(int32(wake))
 	// Answers to verdicts need not repeat them.
 	if err := q.conn.SetOption(netlink.CapAcknowledge, true); err != nil {
 		return fmt.Errorf("ask the netfilter socket for short answers: %w", err)
@@ -110,10 +108,14 @@ func (q *fast) start(c Config) (err error) {
 		return bindRefusal(err, owner)
 	}
 	// A socket that is connected to the kernel takes datagrams from nobody else.
-	err = control(q.sock.raw, func(fd int) error { return unix.Connect(fd, q.sock.kernel) })
+	// From here on we read it ourselves, and may wait in it.
+	err = control(q.sock.raw, func(fd int) error {
+		return errors.Join(unix.Connect(fd, q.sock.kernel), unix.SetNonblock(fd, false))
+	})
 	if err != nil {
 		return fmt.Errorf("connect the netfilter socket to the kernel: %w", err)
 	}
+	q.waker = q.sock.newSender()
 	q.initReceive()
 	q.initSend()
 	q.sock.copyRange.bytes = uint32(c.CopyRange)
@@ -242,16 +244,24 @@ func (q *fast) SetCopyRange(bytes int) error {
 	return nil
 }
 
-// Wake implements [Queue].
+// Wake implements [Queue]. The kernel's answer to an empty request ends a Receive
+// that waits. Where the receive buffer is too full for the answer, no Receive waits.
 func (q *fast) Wake() {
-	q.wakeMu.RLock()
-	defer q.wakeMu.RUnlock()
-	if fd := q.wakeFD.Load(); fd >= 0 {
-		_, _ = unix.Write(int(fd), wakeOnce) // fails only where many wakes are waiting already
+	q.wakeMu.Lock()
+	defer q.wakeMu.Unlock()
+	if q.woken.Swap(true) || q.waker == nil {
+		return
 	}
+	_ = q.waker.send(askNothing) // after Close nobody is to be woken
 }
 
-var wakeOnce = binary.NativeEndian.AppendUint64(nil, 1)
+// askNothing is an NLMSG_NOOP that wants an answer. netlink answers it before any
+// subsystem sees it (net/netlink/af_netlink.c, netlink_rcv_skb).
+var askNothing = func() []byte {
+	m := endMessage(appendHeader(nil, msgNoop, flagRequest|flagAck, 0), 0)
+	binary.NativeEndian.PutUint32(m[8:], seqWake)
+	return m
+}()
 
 // Stats implements [Queue].
 func (q *fast) Stats() Stats {
@@ -277,11 +287,6 @@ func (q *fast) Close() error {
 			q.closeErr = fmt.Errorf("queue %d: close: %w", q.number, err)
 		}
 		q.proc.close()
-		q.wakeMu.Lock()
-		defer q.wakeMu.Unlock()
-		if fd := q.wakeFD.Swap(-1); fd >= 0 {
-			unix.Close(int(fd)) // nothing is left to be written
-		}
 	})
 	return q.closeErr
 }

@@ -26,8 +26,10 @@ type fastReceive struct {
 	batch   []firewall.Packet
 	n       int
 	timeout time.Duration
-	poll    [2]unix.PollFd
+	polled  [1]unix.PollFd
 	limit   unix.Timespec
+
+	socketTimeout time.Duration // as set; 0: none
 
 	drop        [1]firewall.Verdict
 	cause       error // why nothing will come any more
@@ -83,37 +85,72 @@ func (q *fast) Receive(batch []firewall.Packet, timeout time.Duration) (int, err
 	return 0, q.cause
 }
 
-// readFrom fills the batch, and waits if there is nothing.
+// readFrom fills the batch, and waits if there is nothing: if it can in the call that
+// takes packets, so that one is all it takes.
 func (q *fast) readFrom(fd uintptr) bool {
-	var since time.Time // when it began to wait
+	var since time.Time
+	if q.timeout > 0 {
+		since = time.Now()
+	}
 	for {
-		something := q.receive(fd)
-		switch {
-		case q.n > 0 || q.cause != nil:
-			return true
-		case something:
-			continue // no packet: one may be behind it
-		}
 		left := q.timeout
 		if left > 0 {
-			if since.IsZero() {
-				since = time.Now()
-			} else {
-				left = max(left-time.Since(since), 0)
-			}
+			left = max(left-time.Since(since), 0)
 		}
-		if left == 0 || !q.wait(fd, left) {
+		how := uintptr(unix.MSG_DONTWAIT)
+		if left != 0 && !q.woken.Load() && q.waitsInCall(fd, left) {
+			how = unix.MSG_WAITFORONE
+		}
+		something := q.receive(fd, how)
+		switch {
+		case q.n > 0 || q.cause != nil || q.woken.Swap(false):
+			return true
+		case something || how == unix.MSG_WAITFORONE:
+			// No packet, but one may be behind it; or there is some time left.
+		case left == 0 || !q.poll(fd, left):
 			return true
 		}
 	}
 }
 
-// receive takes what is in the socket. False if there is nothing.
-func (q *fast) receive(fd uintptr) bool {
+// shortest is the shortest wait that the socket's own timeout is exact enough for: it
+// counts in ticks of the kernel, of up to 10 ms.
+const shortest = 64 * time.Millisecond
+
+// waitsInCall sets the socket's timeout, SO_RCVTIMEO, to a good part of what is left,
+// or to none if that is negative. False if the wait is too short for it. It is changed
+// as seldom as can be: waiting again costs less.
+func (q *fast) waitsInCall(fd uintptr, left time.Duration) bool {
+	is := q.socketTimeout
+	switch {
+	case left < 0 && (is == 0 || is >= time.Second):
+		return true
+	case left < 0:
+		is = 0
+	case left < shortest:
+		return false
+	case is != 0 && is <= left && is >= left/8:
+		return true
+	default:
+		for is = shortest; is <= left/4; is *= 2 {
+		}
+	}
+	limit := unix.NsecToTimeval(int64(is))
+	q.count.syscalls.Add(1)
+	if unix.SetsockoptTimeval(int(fd), unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit) != nil {
+		return false
+	}
+	q.socketTimeout = is
+	return true
+}
+
+// receive takes what is in the socket. False if there is nothing. With
+// MSG_WAITFORONE in how it waits for the first datagram, with MSG_DONTWAIT not.
+func (q *fast) receive(fd uintptr, how uintptr) bool {
 	q.filled, q.slot, q.rest = 0, 0, nil
 	q.count.syscalls.Add(1)
 	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&q.headers[0])),
-		uintptr(min(len(q.batch), slots)), unix.MSG_DONTWAIT, 0, 0)
+		uintptr(min(len(q.batch), slots)), how, 0, 0)
 	switch errno {
 	case 0:
 		q.filled = int(n)
@@ -139,32 +176,20 @@ func (q *fast) survive(err error) {
 	}
 }
 
-// wait waits until there is something in the socket. False if the time is over,
-// or if somebody woke it.
-func (q *fast) wait(fd uintptr, left time.Duration) bool {
-	wake := q.wakeFD.Load()
-	q.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
-	q.poll[1] = unix.PollFd{Fd: wake, Events: unix.POLLIN}
-	var limit *unix.Timespec // none
-	if left >= 0 {
-		q.limit = unix.NsecToTimespec(int64(left))
-		limit = &q.limit
-	}
+// poll waits until there is something in the socket. False if the time is over.
+func (q *fast) poll(fd uintptr, left time.Duration) bool {
+	q.polled[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	q.limit = unix.NsecToTimespec(int64(left))
 	q.count.syscalls.Add(1)
-	n, err := unix.Ppoll(q.poll[:], limit, nil)
-	switch {
-	case err == unix.EINTR:
+	n, err := unix.Ppoll(q.polled[:], &q.limit, nil)
+	switch err {
+	case nil:
+		return n > 0
+	case unix.EINTR:
 		return true
-	case err != nil:
-		q.cause = fmt.Errorf("queue %d: wait: %w", q.number, err)
-		return false
-	case q.poll[1].Revents != 0:
-		var woken [8]byte
-		q.count.syscalls.Add(1)
-		_, _ = unix.Read(int(wake), woken[:]) // all wakes at once
-		return false
 	}
-	return n > 0
+	q.cause = fmt.Errorf("queue %d: wait: %w", q.number, err)
+	return false
 }
 
 // take reads messages until the batch is full.
@@ -226,7 +251,7 @@ func (q *fast) answer(m *message) {
 	switch {
 	case !ok:
 		q.count.unreadable.Add(1)
-	case errno == 0: // done
+	case errno == 0, m.seq == seqWake: // done
 	case m.seq == seqStart:
 		q.cause = fmt.Errorf("queue %d: begin to listen: %w", q.number, unix.Errno(errno))
 	case unix.Errno(errno) == unix.ENOENT:

@@ -10,6 +10,7 @@ import (
 // linux/netfilter/nfnetlink_queue.h).
 const (
 	msgPacket = nfnlSubsysQueue << 8 // NFQNL_MSG_PACKET
+	msgNoop   = 1                    // NLMSG_NOOP
 	msgError  = 2                    // NLMSG_ERROR
 
 	attrPacketHeader = 1  // NFQA_PACKET_HDR
