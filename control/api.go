@@ -42,11 +42,13 @@ type Status struct {
 
 // Totals are the sums over all workers since the start; see [firewall.Counters].
 type Totals struct {
-	Packets          uint64 `json:"packets"`
-	Bytes            uint64 `json:"bytes"`
-	PacketsAccepted  uint64 `json:"packets_accepted"`
-	PacketsDropped   uint64 `json:"packets_dropped"`
-	PacketsLate      uint64 `json:"packets_late"`
+	Packets         uint64 `json:"packets"`
+	Bytes           uint64 `json:"bytes"`
+	PacketsAccepted uint64 `json:"packets_accepted"`
+	PacketsDropped  uint64 `json:"packets_dropped"`
+	PacketsLate     uint64 `json:"packets_late"`
+	// PacketsAgain had to come again, whole: too little of them was copied.
+	PacketsAgain     uint64 `json:"packets_again"`
 	FramesAccepted   uint64 `json:"frames_accepted"`
 	FramesDropped    uint64 `json:"frames_dropped"`
 	FramesAudited    uint64 `json:"frames_audited"`
@@ -60,7 +62,7 @@ type Totals struct {
 func totalsOf(t firewall.Totals) Totals {
 	return Totals{
 		Packets: t.Packets, Bytes: t.Bytes,
-		PacketsAccepted: t.PacketsAccepted, PacketsDropped: t.PacketsDropped, PacketsLate: t.LatePackets,
+		PacketsAccepted: t.PacketsAccepted, PacketsDropped: t.PacketsDropped, PacketsLate: t.LatePackets, PacketsAgain: t.PacketsAgain,
 		FramesAccepted: t.FramesAccepted, FramesDropped: t.FramesDropped, FramesAudited: t.FramesAudited,
 		FramesRewritten: t.FramesRewritten, FrameIDsReplaced: t.FrameIDsReplaced,
 		RejectsSent: t.RejectsSent, RejectsLimited: t.RejectsLimited, RejectsRefused: t.RejectsRefused,

@@ -5,9 +5,9 @@
 //	          nftables table "sttwall", prerouting
 //	network ----> untracked --> guard ----> queue 0..n-1      (table.go, rules_linux.go)
 //	                              |               |
-//	                   fragments, unlisted      Queue.Receive  (queue.go; drivers: gonfqueue_linux.go)
+//	                   fragments, unlisted      Queue.Receive     (queue.go; drivers: fast_linux.go, gonfqueue_linux.go)
 //	                   endpoints, other           |
-//	                   tunnels: dropped         Worker ----> Core.Expect, Process, ...     (worker.go)
+//	                   tunnels: dropped         Worker ----> Core.ProcessBatch, ...      (worker.go)
 //	                                              |
 //	network <------- verdicts, in order <----- Queue.SetVerdicts   (verdict.go)
 //

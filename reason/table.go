@@ -9,7 +9,7 @@ var table = [Count]entry{
 	NotSTT: {"not_stt", "the packet is not TCP to an STT port",
 		"queue only TCP to the ports in settings.stt_ports (see `sttwall nft`), or add the port there"},
 	CopyTooShort: {"copy_too_short", "the kernel copied too little of the packet to decide on it",
-		"raise --copy-range; packets above 65,531 bytes cannot be rewritten: lower the sender's gso_max_size to 65000"},
+		"packets above 65,531 bytes cannot be copied whole, nor rewritten: lower the sender's gso_max_size to 65000"},
 	OuterMalformed: {"outer_malformed", "the outer IP header contradicts itself or the packet's length",
 		"capture at the sender; a device on the path damages packets"},
 	OuterOptions: {"outer_options", "outer IPv4 options or IPv6 extension headers; tunnel endpoints send none",
