@@ -40,7 +40,8 @@ func (c cell) timed() bool {
 
 // measureLatency takes it, in turn, at half of what each variant can, and at half of what
 // the C loop of the documentation can, which is the same for all.
-func measureLatency(ctx context.Context, o options, t load.Traffic, entries []*entry) error {
+func measureLatency(ctx context.Context, o options, c cell, entries []*entry) error {
+	t := load.Traffic{Packet: c.packet, Flows: c.flows}
 	var common float64
 	var chosen []*entry
 	for _, e := range entries {
@@ -52,11 +53,17 @@ func measureLatency(ctx context.Context, o options, t load.Traffic, entries []*e
 		}
 		chosen = append(chosen, e)
 	}
+	defer func() {
+		for _, e := range chosen {
+			e.fail(e.end())
+		}
+	}()
 	for _, e := range chosen {
 		e.latency = append(e.latency, &latencies{load: "half", pps: median(e.pps) / 2})
 		if common > 0 && e.variant.name() != "c_loop" {
 			e.latency = append(e.latency, &latencies{load: "half of c_loop", pps: common})
 		}
+		e.fail(e.begin(ctx, c))
 	}
 	for round := range o.rounds {
 		for _, e := range chosen {

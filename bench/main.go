@@ -38,18 +38,26 @@ type options struct {
 	duration     time.Duration
 }
 
-func parse() (o options, err error) {
-	only := flag.String("variants", "", "measure the variants that match this `expression` only, and forward")
-	packet := flag.String("packets", "", "measure the packets that match this `expression` only")
-	flag.BoolVar(&o.quick, "quick", false, "fewer, shorter rounds, and fewer cells")
-	flag.BoolVar(&o.json, "json", false, "print rows of JSON in place of tables")
-	flag.IntVar(&o.queues, "queues", 0, "measure with so many queues only; 0 is 1 and 2")
-	flag.StringVar(&o.binary, "sttwall", "", "`program` to measure; the default is built from the module beside this one")
-	flag.IntVar(&o.rounds, "rounds", 0, "rounds; 0 is 7, or 3 with --quick")
-	flag.DurationVar(&o.duration, "duration", 0, "how long each variant is measured in each round;\n0 is 1s, or 300ms with --quick")
-	flag.Parse()
-	if flag.NArg() > 0 {
-		return o, fmt.Errorf("argument %q: there are flags only", flag.Arg(0))
+func parse(args []string) (o options, err error) {
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	only := f.String("variants", "", "measure the variants that match this `expression` only, and forward")
+	packet := f.String("packets", "", "measure the packets that match this `expression` only")
+	f.BoolVar(&o.quick, "quick", false, "fewer, shorter rounds, and fewer cells")
+	f.BoolVar(&o.json, "json", false, "print rows of JSON in place of tables")
+	f.IntVar(&o.queues, "queues", 0, "measure with so many queues only, 1 or 2; 0 is both")
+	f.StringVar(&o.binary, "sttwall", "", "`program` to measure; the default is built from the module beside this one")
+	f.IntVar(&o.rounds, "rounds", 0, "rounds; 0 is 7, or 3 with --quick")
+	f.DurationVar(&o.duration, "duration", 0, "how long each variant is measured in each round;\n0 is 1s, or 300ms with --quick")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	switch {
+	case f.NArg() > 0:
+		return o, fmt.Errorf("argument %q: there are flags only", f.Arg(0))
+	case o.queues < 0 || o.queues > 2:
+		return o, fmt.Errorf("--queues %d: want 1 or 2, or 0 for both", o.queues)
+	case o.rounds < 0 || o.duration < 0:
+		return o, fmt.Errorf("--rounds %d, --duration %v: not below 0", o.rounds, o.duration)
 	}
 	if o.only, err = regexp.Compile(*only); err != nil {
 		return o, fmt.Errorf("--variants: %w", err)
@@ -73,7 +81,10 @@ func parse() (o options, err error) {
 }
 
 func run(ctx context.Context) (err error) {
-	o, err := parse()
+	o, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

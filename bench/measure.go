@@ -68,13 +68,17 @@ func measure(ctx context.Context, o options, c cell, variants []variant) (rows [
 			fmt.Fprintf(os.Stderr, "  round %d/%d %-20s %8.0f pps %.3f %5.0f ns, waited %.1f\n", round+1, o.rounds, e.variant.name(), r.PPS, r.PPS/base, e.own[len(e.own)-1], r.Waited)
 		}
 	}
+	// Latency is taken of variants that were started anew: what they count themselves is
+	// of full load alone.
+	for _, e := range entries {
+		e.fail(e.end())
+	}
 	if c.timed() {
-		if err := measureLatency(ctx, o, traffic, entries); err != nil {
+		if err := measureLatency(ctx, o, c, entries); err != nil {
 			return nil, err
 		}
 	}
 	for _, e := range entries {
-		e.fail(e.end())
 		rows = append(rows, e.row(c))
 	}
 	return rows, nil
@@ -102,7 +106,10 @@ func (e *entry) end() error {
 	var errs []error
 	if e.running != nil {
 		calls, err := e.running.stop()
-		e.running, e.calls, errs = nil, calls, append(errs, err)
+		if errs = append(errs, err); e.latency == nil {
+			e.calls = calls
+		}
+		e.running = nil
 	}
 	if e.lab != nil {
 		errs = append(errs, e.lab.Close())

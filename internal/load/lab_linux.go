@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -46,7 +47,8 @@ type Lab struct {
 	receive  *ebpf.Program // makes the firewall's links ready for the source
 	ready    [2]link.Link
 
-	opened [2]int // by Inner: flows that are established
+	opened   [2]int        // by Inner: flows that are established
+	patience time.Duration // with packets that open flows
 	// whole is the payload of a packet in bytes if it is counted by that, and
 	// payloadBefore what was counted before.
 	whole, payloadBefore uint64
@@ -68,7 +70,7 @@ func NewLab(c LabConfig) (*Lab, error) {
 	if c.Ends, err = c.Ends.withDefaults(); err != nil {
 		return nil, err
 	}
-	l := &Lab{config: c, firewall: -1, sides: [2]*side{{
+	l := &Lab{config: c, patience: openBound, firewall: -1, sides: [2]*side{{
 		name: "left", outer: c.Ends.Left.AsSlice(), router: []byte{169, 254, 48, 1},
 		mac: [6]byte{2, 0x48, 0, 0, 1, 1}, routerMAC: [6]byte{2, 0x48, 0, 0, 1, 0xfe}, ns: -1,
 	}, {

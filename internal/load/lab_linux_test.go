@@ -185,6 +185,7 @@ func TestALossIsSeen(t *testing.T) {
 			t.Fatalf("with the link down: %+v, %v", r, err)
 		}
 	}
+	l.patience = 10 * time.Millisecond
 	if err := l.Open(t.Context(), Traffic{Flows: 5}); err == nil || !strings.Contains(err.Error(), "are missing") {
 		t.Errorf("open: %v", err)
 	}

@@ -36,6 +36,9 @@ type Result struct {
 const (
 	drainBound = 2 * time.Second
 	drainLook  = time.Millisecond
+	// openBound is the same for packets that open flows: they are all there or it is an
+	// error, and a host may be busy.
+	openBound = 10 * time.Second
 )
 
 // Measure sends traffic from left to right for a time and says how much arrived. Flows
@@ -77,7 +80,7 @@ func (l *Lab) Open(ctx context.Context, t Traffic) error {
 		errs := make(chan error, 1)
 		go func() { errs <- l.run(src, stop, thread) }()
 		<-thread
-		err = l.arrived(ctx, sent+uint64(flows-l.opened[t.Inner]))
+		err = l.arrived(ctx, sent+uint64(flows-l.opened[t.Inner]), l.patience)
 		close(stop)
 		if err := errors.Join(err, <-errs, src.close()); err != nil {
 			return fmt.Errorf("load: open %d flows: %w", flows, err)
@@ -178,8 +181,9 @@ func (l *Lab) wholeFrames() {
 	}
 }
 
-// arrived waits until the sinks have seen so many packets since the lab began.
-func (l *Lab) arrived(ctx context.Context, want uint64) error {
+// arrived waits until the sinks have seen so many packets since the lab began. bound is
+// how long none may come.
+func (l *Lab) arrived(ctx context.Context, want uint64, bound time.Duration) error {
 	last, since := uint64(0), time.Now()
 	for {
 		seen := l.seen()
@@ -189,7 +193,7 @@ func (l *Lab) arrived(ctx context.Context, want uint64) error {
 		if seen != last {
 			last, since = seen, time.Now()
 		}
-		if time.Since(since) > drainBound {
+		if time.Since(since) > bound {
 			return fmt.Errorf("%d of %d packets are missing", want-seen, want)
 		}
 		if err := wait(ctx, drainLook); err != nil {
@@ -234,7 +238,7 @@ func (l *Lab) flow(ctx context.Context, t Traffic, duration, gap time.Duration) 
 	}
 	end := l.board.word(boardSent).Load()
 	r.Packets = end - sent
-	if l.arrived(ctx, end) != nil {
+	if l.arrived(ctx, end, drainBound) != nil {
 		r.Lost = end - l.seen()
 	}
 	return r, ctx.Err()
