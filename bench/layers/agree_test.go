@@ -165,7 +165,7 @@ func TestAllFindEachFlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, l := newMapFlows(flows), newCacheFlows(flows)
-	for _, run := range []func(int) error{o.batches, o.singly, m.run, l.run} {
+	for _, run := range []func(int) error{o.batches, o.singly, o.generally, m.run, l.run} {
 		if err := run(10 * flows); err != nil {
 			t.Error(err)
 		}

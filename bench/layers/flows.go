@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -14,9 +15,11 @@ import (
 )
 
 // flowContests: a packet of an established UDP flow, of so many flows in no order;
-// it is counted in what is found. sttwall also holds it against the endpoint, the
-// context ID and the rules of its flow. sttwall takes the packets in batches, as its
-// worker does; sttwall_single one by one.
+// it is counted in what is found. sttwall begins with the bytes of the packet, and
+// also holds it against the endpoint, the context ID and the rules of its flow; the
+// peers begin with addresses and ports. sttwall takes the packets in batches, as its
+// worker does, sttwall_single one by one; sttwall_general is the way of packets that
+// are not plain.
 func flowContests(at *place) ([]*contest, error) {
 	sizes := []int{1, 1000, 1_000_000}
 	if at.quick {
@@ -29,15 +32,13 @@ func flowContests(at *place) ([]*contest, error) {
 			return nil, err
 		}
 		m, l := newMapFlows(n), newCacheFlows(n)
-		var c contest
-		c.job, c.units = fmt.Sprintf("udp/flows=%d", n), 1
-		c.contestants = []contestant{
+		out = append(out, &contest{job: fmt.Sprintf("udp/flows=%d", n), units: 1, contestants: []contestant{
 			{variant: ours, run: o.batches},
 			{variant: "sttwall_single", run: o.singly},
+			{variant: "sttwall_general", run: o.generally},
 			{variant: "go_map", run: m.run},
 			{variant: "tailscale_flowtrack", run: l.run},
-		}
-		out = append(out, &c)
+		}})
 	}
 	return out, nil
 }
@@ -67,11 +68,20 @@ func ends(flow int) (src, dst netip.AddrPort) {
 const bytesOfPacket = 150
 
 type ourFlows struct {
-	table   *conntrack.Table
-	order   order
+	table *conntrack.Table
+	order order
+	plain [conntrack.ExpectAtOnce]plainPacket
+	// The general way has packets that were taken apart.
 	packets []conntrack.Packet
 	frames  []inspect.Frame
 	keys    []conntrack.Key
+}
+
+// plainPacket is what the firewall knows of a packet when it asks for its flow: the
+// bytes of its inner headers, and where it came from.
+type plainPacket struct {
+	headers [20 + 8]byte
+	conntrack.Plain
 }
 
 func newOurFlows(flows int) (*ourFlows, error) {
@@ -92,6 +102,11 @@ func newOurFlows(flows int) (*ourFlows, error) {
 		}
 		o.packets[i] = conntrack.Packet{Context: 1, To: netip.MustParseAddr("192.0.2.99"), Frame: f, Data: udp, Bytes: bytesOfPacket, Trusted: true}
 	}
+	for i := range o.plain {
+		p := &o.plain[i]
+		copy(p.headers[:], udp[14:])
+		p.Context, p.Bytes, p.Trusted = 1, bytesOfPacket, true
+	}
 	for i := range flows {
 		p := &o.packets[0]
 		aim(p, i)
@@ -108,11 +123,80 @@ func aim(p *conntrack.Packet, flow int) {
 	src, dst := ends(flow)
 	f := p.Frame
 	f.Src, f.Dst, f.SrcPort, f.DstPort = src.Addr(), dst.Addr(), src.Port(), dst.Port()
-	p.From = netip.AddrFrom4([4]byte{192, 0, 2, byte(flow % 8)}) // none has more than its share
+	p.From = netip.AddrFrom4(endpointOf(flow))
 }
 
-// batches does as a worker does: it expects a batch where that pays, and tracks it.
+const endpoints = 8 // none has more than its share
+
+// endpointOf spreads the flows over the endpoints.
+func endpointOf(flow int) [4]byte { return [4]byte{192, 0, 2, byte(flow % endpoints)} }
+
+// mappedEndpoints are the endpoints as IPv4-mapped addresses.
+var mappedEndpoints = func() (out [endpoints][16]byte) {
+	for i := range out {
+		out[i] = netip.AddrFrom4(endpointOf(i)).As16()
+	}
+	return out
+}()
+
+// aim makes a packet one of that flow.
+func (p *plainPacket) aim(flow int) {
+	src, dst := ends(flow)
+	s, d := src.Addr().As4(), dst.Addr().As4()
+	copy(p.headers[12:], s[:])
+	copy(p.headers[16:], d[:])
+	binary.BigEndian.PutUint32(p.headers[20:], uint32(src.Port())<<16|uint32(dst.Port()))
+	p.From = mappedEndpoints[flow%endpoints]
+}
+
+// read hands the headers to the table.
+func (o *ourFlows) read(p *plainPacket) {
+	p.aim(o.order.next())
+	o.table.ReadPlain(&p.Plain, p.headers[:20], p.headers[20:])
+}
+
+// batches does as the firewall does: it reads a batch, expects what it will need, and
+// tracks it.
 func (o *ourFlows) batches(n int) error {
+	for n > 0 {
+		batch := o.plain[:min(n, len(o.plain))]
+		for i := range batch {
+			o.read(&batch[i])
+			o.table.ExpectSlot(&batch[i].Plain)
+		}
+		for i := range batch {
+			o.table.ExpectEntry(&batch[i].Plain)
+		}
+		for i := range batch {
+			if err := o.track(&batch[i]); err != nil {
+				return err
+			}
+		}
+		n -= len(batch)
+	}
+	return nil
+}
+
+func (o *ourFlows) singly(n int) error {
+	for range n {
+		o.read(&o.plain[0])
+		if err := o.track(&o.plain[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *ourFlows) track(p *plainPacket) error {
+	var r conntrack.Result
+	if o.table.TrackPlain(1, 1, &p.Plain, &r); r.State != conntrack.StateOriginal {
+		return errRefused
+	}
+	return nil
+}
+
+// generally is batches for packets that were taken apart by package inspect.
+func (o *ourFlows) generally(n int) error {
 	for n > 0 {
 		batch := o.packets[:min(n, len(o.packets))]
 		for i := range batch {
@@ -131,18 +215,6 @@ func (o *ourFlows) batches(n int) error {
 			}
 		}
 		n -= len(batch)
-	}
-	return nil
-}
-
-func (o *ourFlows) singly(n int) error {
-	p := &o.packets[0]
-	for range n {
-		aim(p, o.order.next())
-		var r conntrack.Result
-		if o.table.Track(1, 1, p, &r); r.State != conntrack.StateOriginal {
-			return errRefused
-		}
 	}
 	return nil
 }
