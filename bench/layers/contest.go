@@ -57,7 +57,7 @@ func (c *contest) measure(layer string, rounds int, slot time.Duration) ([]Row, 
 			units := float64(n[i] * c.units)
 			times[i] = append(times[i], float64(took)/units)
 			if !c.contestants[i].whole {
-				each := float64(allocs) / units
+				each := thousandths(float64(allocs) / units)
 				rows[i].Allocs = &each
 			}
 		}
@@ -69,7 +69,7 @@ func (c *contest) measure(layer string, rounds int, slot time.Duration) ([]Row, 
 		for k := range ratios {
 			ratios[k] = times[i][k] / times[0][k]
 		}
-		r.NS, r.Ratio = median(times[i]), median(ratios)
+		r.NS, r.Ratio = thousandths(median(times[i])), thousandths(median(ratios))
 	}
 	return rows, nil
 }
@@ -138,3 +138,6 @@ func median(of []float64) float64 {
 	s := slices.Sorted(slices.Values(of))
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
+
+// thousandths leaves off what no measurement tells.
+func thousandths(x float64) float64 { return math.Round(x*1000) / 1000 }
