@@ -1,5 +1,5 @@
 // Package peers starts what sttwall is measured beside: accept-all loops in C
-// over nfnetlink_queue, the loop of go-nfqueue's README, and Suricata inline.
+// over nfnetlink_queue, the loop of go-nfqueue's documentation, and Suricata inline.
 // Each [Peer] is a process (the loops: one for each queue) in a network
 // namespace, pinned to the processors that it is given, and told by its own
 // word that its queues are bound:

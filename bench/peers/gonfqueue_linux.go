@@ -20,7 +20,7 @@ const envChild = "STTWALL_BENCH_GO_NFQUEUE"
 // goNFQueue is go-nfqueue in a process of its own: this program again.
 type goNFQueue struct{}
 
-// GoNFQueue is the loop of go-nfqueue's README. The program that starts it must
+// GoNFQueue is the loop of go-nfqueue's documentation. The program that starts it must
 // call [RunChild] first. It must be started before packets come: the library
 // takes a packet for the answer that it waits for.
 func GoNFQueue() Peer { return goNFQueue{} }
@@ -69,7 +69,7 @@ func RunChild() {
 	os.Exit(0)
 }
 
-// run accepts all packets, as the README does it: a function for each packet,
+// run accepts all packets, as the library's example does: a function for each packet,
 // which sends one verdict. Beside it: the GSO flag, a large receive buffer, and
 // errors that are counted and not hidden (NETLINK_NO_ENOBUFS).
 func (c child) run() error {
