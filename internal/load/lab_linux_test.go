@@ -186,7 +186,7 @@ func TestALossIsSeen(t *testing.T) {
 		}
 	}
 	l.patience = 10 * time.Millisecond
-	if err := l.Open(t.Context(), Traffic{Flows: 5}); err == nil || !strings.Contains(err.Error(), "are missing") {
+	if err := l.Open(t.Context(), Traffic{Flows: 5}); err == nil || !strings.Contains(err.Error(), "of 4 packets that were sent 4 did not arrive") {
 		t.Errorf("open: %v", err)
 	}
 }

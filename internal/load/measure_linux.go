@@ -53,43 +53,6 @@ func (l *Lab) Measure(ctx context.Context, t Traffic, duration time.Duration) (R
 // SetWindow changes [LabConfig.Window].
 func (l *Lab) SetWindow(packets int) { l.config.Window = packets }
 
-// Open establishes the flows of t that are not established yet, through whatever
-// firewall there is. It is an error if one of their packets gets lost.
-func (l *Lab) Open(ctx context.Context, t Traffic) error {
-	if err := t.validate(); err != nil {
-		return err
-	}
-	flows := max(t.Flows, 1)
-	if err := l.config.Ends.checkFlows(flows); err != nil {
-		return err
-	}
-	for _, s := range opening(t.Inner) {
-		if l.opened[t.Inner] >= flows {
-			return nil
-		}
-		l.countWhole(Traffic{}) // packets are small
-		src, err := l.sender(t, s, false)
-		if err != nil {
-			return err
-		}
-		sent := l.forgetLost()
-		l.board.half(boardFlow).Store(uint32(l.opened[t.Inner]))
-		l.board.word(boardLimit).Store(sent + uint64(flows-l.opened[t.Inner]))
-		l.pace(0)
-		stop, thread := make(chan struct{}), make(chan string, 1)
-		errs := make(chan error, 1)
-		go func() { errs <- l.run(src, stop, thread) }()
-		<-thread
-		err = l.arrived(ctx, sent+uint64(flows-l.opened[t.Inner]), l.patience)
-		close(stop)
-		if err := errors.Join(err, <-errs, src.close()); err != nil {
-			return fmt.Errorf("load: open %d flows: %w", flows, err)
-		}
-	}
-	l.opened[t.Inner] = flows
-	return nil
-}
-
 // sender is what packets come from.
 type sender interface {
 	// run sends until stop is closed, on the calling thread, which is in the
@@ -181,8 +144,8 @@ func (l *Lab) wholeFrames() {
 	}
 }
 
-// arrived waits until the sinks have seen so many packets since the lab began. bound is
-// how long none may come.
+// arrived waits until the sinks have seen so many packets since the lab began. It gives up
+// when they have seen none for as long as bound.
 func (l *Lab) arrived(ctx context.Context, want uint64, bound time.Duration) error {
 	last, since := uint64(0), time.Now()
 	for {
