@@ -149,7 +149,7 @@ func (f *benchFlags) policy(s streams, asked *bench.Asked) (rules *policy.Policy
 	if f.rules != "" {
 		return loadPolicy(s, f.rules)
 	}
-	rules, *asked, err = bench.BuiltIn(f.ruleCount)
+	rules, *asked, err = bench.BuiltIn(f.ruleCount, f.config.Flows)
 	return rules, err
 }
 

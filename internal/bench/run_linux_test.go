@@ -13,12 +13,13 @@ import (
 
 	"sttwall/internal/benchreport"
 	"sttwall/internal/load"
+	"sttwall/policy"
 )
 
 // config is a short benchmark of our own rules.
 func config(t *testing.T) Config {
 	t.Helper()
-	p, asked, err := BuiltIn(3)
+	p, asked, err := BuiltIn(3, 20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,15 +192,18 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 
 func TestBuiltInRulesAreAsManyAsAskedFor(t *testing.T) {
 	for _, n := range []int{1, 2, 1000} {
-		p, _, err := BuiltIn(n)
-		if err != nil || len(p.Rules()) != n {
+		p, _, err := BuiltIn(n, 1)
+		if err != nil || len(p.Rules()) != n || p.Settings().Flows != policy.DefaultFlows {
 			t.Errorf("%d: %v", n, err)
 		}
 	}
 	for _, n := range []int{0, MaxBuiltIn + 1} {
-		if _, _, err := BuiltIn(n); err == nil {
+		if _, _, err := BuiltIn(n, 1); err == nil {
 			t.Errorf("%d rules", n)
 		}
+	}
+	if p, _, err := BuiltIn(1, load.MaxFlows); err != nil || p.Settings().Flows < load.MaxFlows {
+		t.Errorf("no room for all flows: %v", err)
 	}
 }
 
