@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"os"
@@ -181,6 +182,50 @@ func TestBenchMeasuresAllWaysAndLosesNothing(t *testing.T) {
 	var root struct{ XMLName xml.Name }
 	if err := xml.Unmarshal(picture, &root); err != nil || root.XMLName.Local != "svg" {
 		t.Errorf("%v, %v", root, err)
+	}
+}
+
+// untilSaid ends a context when something has been written.
+type untilSaid struct {
+	bytes.Buffer
+	word string
+	end  context.CancelFunc
+}
+
+func (u *untilSaid) Write(b []byte) (int, error) {
+	n, err := u.Buffer.Write(b)
+	if strings.Contains(u.String(), u.word) {
+		u.end()
+	}
+	return n, err
+}
+
+func TestBenchShowsWhatThereIsWhenItIsInterrupted(t *testing.T) {
+	canBench(t)
+	for _, asJSON := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		svg := filepath.Join(t.TempDir(), "x.svg")
+		args := []string{"bench", "--packets", "150,1500", "--rounds", "1", "--duration", "20ms", "--flows", "10", "--rule-count", "2", "--svg", svg}
+		if asJSON {
+			args = append(args, "--json")
+		}
+		var out bytes.Buffer
+		stderr := untilSaid{word: "measuring 1,500 bytes", end: cancel}
+		status := execute(ctx, args, streams{strings.NewReader(""), &out, &stderr})
+		if strings.Contains(stderr.String(), "needs root of the whole machine") && os.Getenv("CI") == "" {
+			t.Skip(stderr.String())
+		}
+		if status != statusRefused || !strings.Contains(stderr.String(), "sttwall: interrupted: 3 of 6 measurements were done; the lab is gone\n") {
+			t.Errorf("status %d, %s", status, &stderr)
+		}
+		// Programs are not told half of it.
+		if asJSON != (out.Len() == 0) || !asJSON && (!strings.Contains(out.String(), "\n150 bytes\n") || strings.Contains(out.String(), "1,500 bytes")) {
+			t.Errorf("as JSON %t: %s", asJSON, &out)
+		}
+		if _, err := os.Stat(svg); err == nil {
+			t.Error("there is a picture of half of it")
+		}
 	}
 }
 
