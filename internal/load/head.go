@@ -9,7 +9,9 @@ type mark struct {
 	clientLow uint16 // what the address of flow 0's client ends in
 	inner     Inner
 	back      bool // the client is the destination
-	partial   bool // the outer checksum is the pseudo-header sum alone
+	// outerPartial: the outer checksum is the pseudo-header sum alone; innerPartial: the
+	// inner one is.
+	outerPartial, innerPartial bool
 }
 
 // write makes the head b of flow 0 and frame 0 that of m: what the source's program does
@@ -37,10 +39,15 @@ func (m mark) write(b []byte) {
 		binary.BigEndian.PutUint16(b[address:], uint16(uint32(m.clientLow)+high))
 		binary.BigEndian.PutUint16(b[port:], binary.BigEndian.Uint16(b[port:])+uint16(low))
 		addTo(b[atInnerIP+10:], high)
-		addTo(b[sum:], high+low)
-		outer += 0xffff - high // see mendInner
+		if m.innerPartial { // see mendInner
+			addTo(b[sum:], 0xffff-high)
+			outer += high + low
+		} else {
+			addTo(b[sum:], high+low)
+			outer += 0xffff - high
+		}
 	}
-	if !m.partial {
+	if !m.outerPartial {
 		addTo(b[atOuterSum:], outer)
 	}
 }

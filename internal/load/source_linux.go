@@ -284,22 +284,33 @@ func mendInner(c sourceConfig) asm.Instructions {
 		asm.Add.Reg(asm.R1, asm.R2), // their bits do not overlap
 		asm.StoreMem(asm.R6, port, asm.R1, asm.Half),
 
-		// Address and port are in the inner checksum, the address in that of the
-		// IP header too. Over the outer payload all of it adds up to what the
-		// address is in the pseudo-header, which the outer checksum does not see:
-		// it goes down by the address.
 		asm.Mov.Reg(asm.R5, asm.R8),
-		asm.Add.Imm(asm.R5, 0xffff),
-		asm.Sub.Reg(asm.R5, asm.R3),
-		asm.Mov.Reg(asm.R8, asm.R3),
-		asm.LoadMem(asm.R1, asm.R6, atInnerIP+10, asm.Half),
 	}
+	// The address is in the checksum of the inner IP header, which leaves the sum over
+	// both as it is.
+	p = append(p, asm.Mov.Reg(asm.R8, asm.R3), asm.LoadMem(asm.R1, asm.R6, atInnerIP+10, asm.Half))
 	p = append(p, fold(atInnerIP+10)...)
-	p = append(p,
-		asm.Mov.Reg(asm.R8, asm.R3),
-		asm.Add.Reg(asm.R8, asm.R2),
-		asm.LoadMem(asm.R1, asm.R6, sum, asm.Half),
-	)
+	if c.traffic.partial(c.step) {
+		// The inner checksum is the pseudo-header sum: it goes up by the address, and
+		// the sum over the outer payload by both.
+		p = append(p,
+			asm.Add.Reg(asm.R5, asm.R3),
+			asm.Add.Reg(asm.R5, asm.R2),
+			asm.Mov.Imm(asm.R8, 0xffff),
+			asm.Sub.Reg(asm.R8, asm.R3),
+		)
+	} else {
+		// Address and port are in the inner checksum. Over the outer payload all of it
+		// adds up to what the address is in the pseudo-header, which the outer
+		// checksum does not see: it goes down by the address.
+		p = append(p,
+			asm.Add.Imm(asm.R5, 0xffff),
+			asm.Sub.Reg(asm.R5, asm.R3),
+			asm.Mov.Reg(asm.R8, asm.R3),
+			asm.Add.Reg(asm.R8, asm.R2),
+		)
+	}
+	p = append(p, asm.LoadMem(asm.R1, asm.R6, sum, asm.Half))
 	p = append(p, fold(sum)...)
 	return append(p, asm.Mov.Reg(asm.R8, asm.R5))
 }

@@ -130,7 +130,7 @@ func (s *superSender) run(stop <-chan struct{}, begun func()) error {
 		}
 		sent.Add(1)
 		if err := s.super.send(mark{
-			frame: frame.Load(), flow: flow.Load(), clientLow: s.lab.config.Ends.clientLow(), inner: s.inner, partial: true,
+			frame: frame.Load(), flow: flow.Load(), clientLow: s.lab.config.Ends.clientLow(), inner: s.inner, outerPartial: true, innerPartial: true,
 		}); err != nil {
 			return err
 		}

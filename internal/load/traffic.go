@@ -51,14 +51,18 @@ type shape struct {
 	// segments is how many packets carry a frame, payload how many bytes of it
 	// each of them.
 	segments, payload int
+	// partial: the inner checksum is left to the receiver. So it is with large inner
+	// packets, which the sender's own stack has not cut (frame flags 0x0e). Others have
+	// a whole one (flags 0).
+	partial bool
 }
 
 var packets = [...]shape{
-	Small150:   {"150", 1, 150 - outerLen},
-	Full1500:   {"1500", 1, 1500 - outerLen},
-	Segments45: {"45", 45, 1456},
-	Shuffled45: {"45-shuffled", 45, 1456},
-	GSO64K:     {"gso64k", 1, 64000},
+	Small150:   {"150", 1, 150 - outerLen, false},
+	Full1500:   {"1500", 1, 1500 - outerLen, false},
+	Segments45: {"45", 45, 1456, true},
+	Shuffled45: {"45-shuffled", 45, 1456, true},
+	GSO64K:     {"gso64k", 1, 64000, true},
 }
 
 // Inner is the protocol inside the tunnel.
@@ -95,6 +99,25 @@ func (t Traffic) validate() error {
 		return errors.New("traffic: inner protocol is neither TCP nor UDP")
 	}
 	return nil
+}
+
+// partial reports whether the inner checksum of a step's packets is the pseudo-header sum.
+func (t Traffic) partial(s step) bool { return s == stepData && packets[t.Packet].partial }
+
+// header is the frame header of a step.
+func (t Traffic) header(e *Ends, s step) stt.FrameHeader {
+	h := stt.FrameHeader{ContextID: e.ContextID}
+	if s.back() {
+		h.ContextID = e.Back
+	}
+	if t.partial(s) {
+		h.Flags, h.L4Offset = stt.FlagChecksumPartial|stt.FlagIPv4, etherLen+ipLen
+		if t.Inner == TCP {
+			h.Flags |= stt.FlagTCP
+			h.MSS = innerMSS
+		}
+	}
+	return h
 }
 
 // PacketLen is the length of the outer IP packets in bytes.
@@ -154,6 +177,9 @@ const (
 	// FirstPort is the inner source port of flow 0.
 	FirstPort = clientPort
 
+	// innerMSS is what the receiver of a large frame cuts the inner packet by.
+	innerMSS = 1400
+
 	clientPort = 0x8000 // and the low 14 bits of the flow
 	tunnelPort = 0x8000 // likewise
 	portBits   = 14
@@ -175,10 +201,9 @@ func frames(e *Ends, t Traffic, s step, destination, source [6]byte) ([][]byte, 
 	path := stt.Path{
 		Src: e.Left, Dst: e.Right, SrcPort: tunnelPort, DstPort: e.Port, TTL: 64, DontFragment: true,
 	}
-	header := stt.FrameHeader{ContextID: e.ContextID}
+	header := t.header(e, s)
 	if s.back() {
 		path.Src, path.Dst = path.Dst, path.Src
-		header.ContextID = e.Back
 	}
 	frame := append(stt.AppendFrameHeader(nil, &header), inner...)
 	sum, mtu := stt.ChecksumFull, outerLen+sh.payload
@@ -255,7 +280,7 @@ func innerFrame(e *Ends, t Traffic, s step, sh shape) []byte {
 			l4[len(l4)-1-i] = 0xff // the complement of time 0
 		}
 	}
-	seal(l4, at, source, destination, protocol)
+	seal(l4, at, source, destination, protocol, t.partial(s))
 	return append(b, l4...)
 }
 
@@ -276,8 +301,12 @@ func tcpHeader(l4 []byte, s step) []byte {
 	return l4
 }
 
-func seal(l4 []byte, at int, source, destination netip.Addr, protocol uint8) {
+// seal writes the checksum of l4, which stands at, or what it begins with.
+func seal(l4 []byte, at int, source, destination netip.Addr, protocol uint8, partial bool) {
 	binary.BigEndian.PutUint16(l4[at:], stt.PseudoSum(source, destination, protocol, len(l4)))
+	if partial {
+		return
+	}
 	sum := stt.Checksum(l4)
 	if protocol == 17 && sum == 0 {
 		sum = 0xffff // RFC 768: 0 would say that there is none
