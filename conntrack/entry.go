@@ -82,7 +82,7 @@ const (
 
 // is reports whether the entry has that key.
 func (e *entry) is(p *packed) bool {
-	return e.name == *p.name() && (e.name[nameLen-1]&nameContext == 0 || e.contexts[0] == p.context())
+	return e.name.equals(p.name()) && (e.name[nameLen-1]&nameContext == 0 || e.contexts[0] == p.context())
 }
 
 // key returns the key as in the first packet.

@@ -101,7 +101,7 @@ func (t *Table) ReadPlain(p *Plain, ip, l4 []byte) {
 	l.ovn, l.trusted, l.anyEndpoint = p.OVN, p.Trusted, p.AnyEndpoint
 	l.startable, l.tcp = true, protocol == inspect.ProtocolTCP
 	if l.tcp {
-		l.segment = readSegment(l4[:p.HeaderLen], p.TCPFlags, p.Payload)
+		l.segment.read(l4[:p.HeaderLen], p.TCPFlags, p.Payload)
 		l.startable = l.segment.begins(p.Loose)
 	}
 }

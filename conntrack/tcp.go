@@ -38,13 +38,14 @@ const (
 	maxScale                    = 14
 )
 
-// readSegment reads a whole TCP header of a packet with these flags and so many bytes
-// of payload.
-func readSegment(h []byte, flags uint16, payload int) segment {
-	s := segment{
-		seq: binary.BigEndian.Uint32(h[4:]), ack: binary.BigEndian.Uint32(h[8:]),
-		window: uint32(binary.BigEndian.Uint16(h[14:])), flags: flags,
-	}
+// read reads a whole TCP header of a packet with these flags and so many bytes of
+// payload.
+func (s *segment) read(h []byte, flags uint16, payload int) {
+	// One by one, in place: a value would be copied in larger parts than it was
+	// written, and processors wait for that.
+	s.seq, s.ack = binary.BigEndian.Uint32(h[4:]), binary.BigEndian.Uint32(h[8:])
+	s.window, s.flags = uint32(binary.BigEndian.Uint16(h[14:])), flags
+	s.scale, s.hasScale, s.cut = 0, false, false
 	s.end = s.seq + uint32(payload)
 	if s.has(inspect.SYN) {
 		s.end++
@@ -74,7 +75,6 @@ func readSegment(h []byte, flags uint16, payload int) segment {
 		}
 		o = o[n:]
 	}
-	return s
 }
 
 // maxAckWindow is how far behind the other side's data an acknowledgment may be:
@@ -138,7 +138,9 @@ func (e *entry) judgeTCP(s *segment, dir int, move bool) (why reason.Reason, reu
 		return why, reuse
 	}
 	if move {
-		e.halves, e.status, e.flags = next.halves, next.status, next.flags
+		e.halves[0].become(&next.halves[0])
+		e.halves[1].become(&next.halves[1])
+		e.status, e.flags = next.status, next.flags
 	}
 	// It passes, but what it sends is not known: without a checksum nothing is
 	// believed of it, and of a fragment the rest is elsewhere. The other side will
@@ -147,6 +149,14 @@ func (e *entry) judgeTCP(s *segment, dir int, move bool) (why reason.Reason, reu
 		h.flags |= halfGuess
 	}
 	return why, reuse
+}
+
+// become makes h what o is, in parts as small as they were written: a processor waits
+// where it reads what it has just written in larger ones.
+func (h *half) become(o *half) {
+	h.end, h.maxEnd, h.maxWin = o.end, o.maxEnd, o.maxWin
+	h.maxAck, h.finEnd = o.maxAck, o.finEnd
+	h.scale, h.flags = o.scale, o.flags
 }
 
 func (c *connection) stepTCP(s *segment, dir int) (reason.Reason, bool) {

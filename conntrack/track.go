@@ -76,7 +76,7 @@ func (l *lookup) name(p *Packet) bool {
 		}
 		k.SrcPort, k.DstPort = f.SrcPort, f.DstPort
 		l.tcp = true
-		l.segment = readSegment(p.Data[f.L4Offset:f.PayloadOffset], f.TCPFlags, f.TCPPayload())
+		l.segment.read(p.Data[f.L4Offset:f.PayloadOffset], f.TCPFlags, f.TCPPayload())
 		l.segment.cut = f.Fragmented
 		l.startable = l.segment.begins(p.Loose)
 	case f.HasPorts:

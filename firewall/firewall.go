@@ -173,7 +173,7 @@ func (f *Firewall) begin(now int64, out *Verdicts) (before int) {
 func (f *Firewall) finish(before int) {
 	f.counts.verdicts(f.out.List[before:])
 	f.counts.show(&f.counters)
-	f.tallies.show()
+	f.tallies.show(f.now)
 }
 
 func (f *Firewall) process(now int64, p *Packet) {

@@ -23,8 +23,8 @@ import (
 // The flow table moves on the quick way already, so the general way, which looks for
 // the same flow, takes the result over instead of asking again.
 
-// quickAtOnce is how many packets are read before the first of them is decided, where
-// their flows are most likely in no cache.
+// quickAtOnce is how many packets are read before the first of them is decided: their
+// flows are on their way from memory, or from a cache further away, meanwhile.
 const quickAtOnce = conntrack.ExpectAtOnce
 
 // quickScratch is what the quick way needs, kept for the next batch.
@@ -48,20 +48,9 @@ type quickScratch struct {
 func (f *Firewall) decideAll(now int64, packets []Packet) {
 	k := &f.quick
 	k.routes.follow(f.standing)
-	tenants, flows := f.standing.policy.Cold(), f.shared.flows.Cold()
-	if !tenants && !flows {
-		q := &k.read[0]
-		for i := range packets {
-			p := &packets[i]
-			if !f.quickRead(p, q) || !f.quickDecide(now, p, q) {
-				f.process(now, p)
-			}
-		}
-		return
-	}
 	for len(packets) > 0 {
 		n := min(len(packets), quickAtOnce)
-		f.quickExpect(packets[:n], tenants, flows)
+		f.quickExpect(packets[:n])
 		for i := range n {
 			p := &packets[i]
 			if q := &k.read[i]; !q.plain || !f.quickDecide(now, p, q) {
@@ -73,9 +62,9 @@ func (f *Firewall) decideAll(now int64, packets []Packet) {
 }
 
 // quickExpect reads packets, and asks for the memory that is needed to decide them.
-func (f *Firewall) quickExpect(packets []Packet, tenants, flows bool) {
+func (f *Firewall) quickExpect(packets []Packet) {
 	k := &f.quick
-	if tenants {
+	if f.standing.policy.Cold() {
 		ids := k.contextIDs[:0]
 		for i := range packets {
 			if id, ok := quickContext(&packets[i]); ok {
@@ -91,9 +80,7 @@ func (f *Firewall) quickExpect(packets []Packet, tenants, flows bool) {
 			others++
 			continue
 		}
-		if flows {
-			f.shared.flows.ExpectSlot(&q.packet)
-		}
+		f.shared.flows.ExpectSlot(&q.packet)
 		if others > 0 {
 			f.expect(packets[i-others : i])
 			others = 0
@@ -102,11 +89,9 @@ func (f *Firewall) quickExpect(packets []Packet, tenants, flows bool) {
 	if others > 0 {
 		f.expect(packets[len(packets)-others:])
 	}
-	if flows {
-		for i := range packets {
-			if q := &k.read[i]; q.plain {
-				f.shared.flows.ExpectEntry(&q.packet)
-			}
+	for i := range packets {
+		if q := &k.read[i]; q.plain {
+			f.shared.flows.ExpectEntry(&q.packet)
 		}
 	}
 }
@@ -132,10 +117,7 @@ func (f *Firewall) quickDecide(now int64, p *Packet, q *quickPacket) bool {
 	if t.generation != st.generation {
 		t.attach(st)
 	}
-	t.passed(t.tenants[q.route.tenant], now, q.frameLength)
-	if r.Rule >= 0 {
-		t.passed(t.rules[r.Rule], now, q.frameLength)
-	}
+	t.count(now, q.route.tenant, r.Rule).bytes = uint64(q.frameLength)
 	f.out.accept(p.ID)
 	if f.tellQuiet {
 		f.quickTell(now, p, q)

@@ -381,6 +381,9 @@ func TestTheQuickWayAgreesAboutOddFrames(t *testing.T) {
 		{"UDP", stt.FrameHeader{ContextID: 400}, udp, true},
 		{"UDP and bytes behind it", stt.FrameHeader{ContextID: 400}, trailing(udp, 1, 2, 3), true},
 		{"UDP shorter than its packet", stt.FrameHeader{ContextID: 400}, with(udp, 34+4, 0, 50), true},
+		{"UDP longer than its packet", stt.FrameHeader{ContextID: 400}, with(udp, 34+4, 0, 200), false},
+		{"UDP shorter than its header", stt.FrameHeader{ContextID: 400}, with(udp, 34+4, 0, 7), false},
+		{"from an endpoint that is not the tenant's", stt.FrameHeader{ContextID: 300}, udp, false},
 		{"to a group", stt.FrameHeader{ContextID: 400}, with(udp, ipDst, 224, 0, 0, 1), false},
 		{"to another group", stt.FrameHeader{ContextID: 400}, with(udp, ipDst, 239, 255, 255, 255), false},
 		{"to all", stt.FrameHeader{ContextID: 400}, with(udp, ipDst, 255, 255, 255, 255), false},
@@ -392,23 +395,90 @@ func TestTheQuickWayAgreesAboutOddFrames(t *testing.T) {
 		{"with a tag without V", stt.FrameHeader{ContextID: 500, TCI: 42}, tcp, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, size := range []int{0, 1} {
+			for _, as := range []string{"whole", "cut", "longer than it is", "unfinished"} {
 				w := newTwoWays(t, waysRules[0])
 				p := path()
-				p.Src, p.Dst = netip.MustParseAddr("10.47.1.1"), netip.MustParseAddr("10.47.2.1")
+				p.Src, p.Dst = netip.MustParseAddr("10.47.2.1"), netip.MustParseAddr("10.47.1.1")
 				data := cut(p, 5, sttFrame(tt.header, tt.inner), 0)[0]
 				for range 3 {
 					one := Packet{Data: data, Length: len(data)}
-					if size == 1 {
+					switch as {
+					case "cut":
 						one.Data, one.Checksum = data[:len(data)-20], ChecksumGood // the rest was not copied
+					case "longer than it is":
+						one.Length--
+					case "unfinished":
+						one.Checksum = ChecksumPartial
 					}
 					w.offer(one)
 				}
 				w.compareAll()
-				if plain := w.plain == 3; plain != tt.plain {
-					t.Errorf("%d of 3 are plain, want %v", w.plain, tt.plain)
+				if plain := w.plain == 3; plain != (tt.plain && (as == "whole" || as == "cut")) {
+					t.Errorf("%s: %d of 3 are plain", as, w.plain)
 				}
 			}
 		})
+	}
+}
+
+// Sources and context IDs take each other's places, and are never taken for each other.
+func TestARouteIsThatOfItsSourceAndContextID(t *testing.T) {
+	b := newBench(t, benchConfig{rules: waysRules[0]})
+	st := b.shared.current.Load()
+	var routes quickRoutes
+	routes.follow(st)
+	r := rand.New(rand.NewPCG(4, 4))
+	contexts := []uint64{100, 200, 300, 400, 500, 600, 0x0102030405060708}
+	met := map[bool]int{}
+	for range 20 * quickPlaces {
+		high, low := uint64(0), uint64(mappedIPv4)<<32|10<<24|47<<16|uint64(r.IntN(4))<<8|uint64(r.IntN(40))
+		switch r.IntN(4) {
+		case 0:
+			high, low = 0x20010db8<<32|uint64(r.IntN(3)), low<<32>>32
+		case 1:
+			low ^= 1 << 20 // no endpoint
+		}
+		want := quickRoute{high: high, low: low, context: contexts[r.IntN(len(contexts))], known: true}
+		want.there = st.route(&want, &b.fw.packet)
+		got := routes.find(high, low, want.context, &b.fw.packet)
+		if met[want.there]++; (got != nil) != want.there || got != nil && *got != want {
+			t.Fatalf("got %+v, want %+v", got, want)
+		}
+	}
+	if met[true] < 100 || met[false] < 100 {
+		t.Error(met)
+	}
+}
+
+// A super-segment of a known flow leaves as it came only where its frame ID may.
+func TestTheQuickWayAgreesAboutFrameIDs(t *testing.T) {
+	for _, guard := range []time.Duration{0, time.Minute} {
+		w := newTwoWays(t, waysRules[0])
+		for _, b := range []*bench{w.quick, w.slow} {
+			b.fw.ids.guard = b.now + int64(guard)
+		}
+		p := path()
+		p.Src, p.Dst = netip.MustParseAddr("10.47.1.1"), netip.MustParseAddr("10.47.2.1")
+		send := func(id uint32) (rewritten bool) {
+			data := cut(p, id, sttFrame(stt.FrameHeader{ContextID: 400}, innerUDP(t, 3000)), 0)[0]
+			w.offer(Packet{Data: data, Length: len(data), GSO: true, Checksum: ChecksumPartial})
+			return w.quick.events[0].Rewritten
+		}
+		var got []bool
+		for _, id := range []uint32{1, 2, 2, 3, 1} {
+			got = append(got, send(id))
+		}
+		w.pass(2 * frameIDWindow)
+		w.quick.fw.ids.turnAt(w.quick.now)
+		w.slow.fw.ids.turnAt(w.slow.now)
+		w.pass(2 * frameIDWindow)
+		got = append(got, send(1), send(1))
+		want := []bool{false, false, true, false, true, false, true}
+		if guard > 0 {
+			want = []bool{true, true, true, true, true, false, true}
+		}
+		if !slices.Equal(got, want) || w.plain != len(want) {
+			t.Errorf("guard %v: got %v, want %v; %d were plain", guard, got, want, w.plain)
+		}
 	}
 }

@@ -184,7 +184,7 @@ func (f *Firewall) quickSums(p *Packet, q *quickPacket, data, addresses []byte, 
 			return false
 		}
 		sum = checksum.Sum(data[headerLen:])
-		if checksum.Fold(uint64(sum)+uint64(checksum.Sum(addresses))+uint64(inspect.ProtocolTCP)+uint64(total-headerLen)) != 0xffff {
+		if checksum.Fold(uint64(sum)+sumOf(addresses)+uint64(inspect.ProtocolTCP)+uint64(total-headerLen)) != 0xffff {
 			return false
 		}
 		q.verified = true
@@ -196,13 +196,13 @@ func (f *Firewall) quickSums(p *Packet, q *quickPacket, data, addresses []byte, 
 		return !p.More // the rest can be had: see again.go
 	}
 	inner := uint16(0)
-	if start := headerLen + quickHeaders + len(ip); q.verified && start+size == len(data) {
+	if start := headerLen + quickHeaders + len(ip); q.verified && start+size == len(data) && start-headerLen < size {
 		// What the outer sum has besides is not much. All headers are of even length.
 		inner = checksum.Without(sum, checksum.Sum(data[headerLen:start]))
 	} else {
 		inner = checksum.Sum(l4[:size])
 	}
-	inner = checksum.Fold(uint64(inner) + uint64(checksum.Sum(innerAddresses(ip))) + uint64(inspect.ProtocolTCP) + uint64(size))
+	inner = checksum.Fold(uint64(inner) + sumOf(innerAddresses(ip)) + uint64(inspect.ProtocolTCP) + uint64(size))
 	q.packet.Trusted = inner == 0xffff
 	return true
 }
@@ -285,7 +285,7 @@ func (o *quickOffload) readInner(c *conntrack.Plain, inner []byte, length int, m
 	if protocol == inspect.ProtocolTCP {
 		want |= stt.FlagTCP
 	}
-	pseudo := checksum.Fold(uint64(checksum.Sum(innerAddresses(ip))) + uint64(protocol) + uint64(size))
+	pseudo := checksum.Fold(sumOf(innerAddresses(ip)) + uint64(protocol) + uint64(size))
 	ok = o.flags == want && int(o.l4Offset) == at && at+size == length && field == pseudo &&
 		(o.mss == 0 || protocol == inspect.ProtocolTCP && o.mss >= mssFloor && int(o.mss) < payload)
 	return ip, l4, size, ok
@@ -299,6 +299,15 @@ func innerAddresses(ip []byte) []byte {
 		return ip[12:20]
 	}
 	return ip[8:40]
+}
+
+// sumOf returns the sum of the addresses of an IP header, 8 bytes of IPv4 or 32 of
+// IPv6; it is not folded.
+func sumOf(addresses []byte) uint64 {
+	if len(addresses) == 8 {
+		return uint64(binary.BigEndian.Uint32(addresses)) + uint64(binary.BigEndian.Uint32(addresses[4:]))
+	}
+	return uint64(checksum.Sum(addresses))
 }
 
 // isMapped reports whether an IPv6 address is a mapped IPv4 one.

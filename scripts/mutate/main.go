@@ -147,7 +147,7 @@ func main() {
 
 // run tries the faults that hold the text only.
 func run(only string) error {
-	faults := slices.DeleteFunc(slices.Concat(ruleFaults, flowFaults), func(f fault) bool {
+	faults := slices.DeleteFunc(slices.Concat(ruleFaults, flowFaults, quickFaults), func(f fault) bool {
 		return !strings.Contains(f.file+" "+f.new, only)
 	})
 	if len(faults) == 0 {

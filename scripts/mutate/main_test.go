@@ -7,7 +7,7 @@ import (
 
 // Who changes the code that a fault is put into changes the fault too.
 func TestEveryFaultStandsInTheCode(t *testing.T) {
-	for _, f := range slices.Concat(ruleFaults, flowFaults) {
+	for _, f := range slices.Concat(ruleFaults, flowFaults, quickFaults) {
 		if err := f.stands("../.."); err != nil {
 			t.Error(err)
 		}
