@@ -138,9 +138,7 @@ func (e *entry) judgeTCP(s *segment, dir int, move bool) (why reason.Reason, reu
 		return why, reuse
 	}
 	if move {
-		e.halves[0].become(&next.halves[0])
-		e.halves[1].become(&next.halves[1])
-		e.status, e.flags = next.status, next.flags
+		e.halves, e.status, e.flags = next.halves, next.status, next.flags
 	}
 	// It passes, but what it sends is not known: without a checksum nothing is
 	// believed of it, and of a fragment the rest is elsewhere. The other side will
@@ -149,14 +147,6 @@ func (e *entry) judgeTCP(s *segment, dir int, move bool) (why reason.Reason, reu
 		h.flags |= halfGuess
 	}
 	return why, reuse
-}
-
-// become makes h what o is, in parts as small as they were written: a processor waits
-// where it reads what it has just written in larger ones.
-func (h *half) become(o *half) {
-	h.end, h.maxEnd, h.maxWin = o.end, o.maxEnd, o.maxWin
-	h.maxAck, h.finEnd = o.maxAck, o.finEnd
-	h.scale, h.flags = o.scale, o.flags
 }
 
 func (c *connection) stepTCP(s *segment, dir int) (reason.Reason, bool) {
