@@ -4,7 +4,11 @@ FUZZTIME ?= 10s
 COUNT    ?= 1
 PACKETS  ?= 10000000
 
-.PHONY: check build format vet staticcheck tidy test race fuzz bench benchonce benchmodule oracle newcomer docs pictures screencost
+.PHONY: check build format vet staticcheck tidy test race fuzz bench benchonce benchmodule oracle newcomer docs pictures screencost pgo
+
+# The profile in cmd/sttwall has all packages built anew for the program and for its
+# tests, with -race once more. They test the same code without it.
+vet staticcheck test race fuzz benchonce oracle screencost docs: export GOFLAGS += -pgo=off
 
 check: format vet staticcheck tidy race benchonce benchmodule fuzz newcomer
 
@@ -61,6 +65,11 @@ screencost:
 # The commands of the README in a fresh clone, as root and as an ordinary user.
 newcomer:
 	./scripts/newcomer
+
+# cmd/sttwall/default.pgo, from the benchmarks of the core and the program under load, as
+# root. To be done where the code that packets take has changed.
+pgo:
+	./scripts/pgo
 
 # docs/pictures: the live screen of the demo as it is, drawn from a real terminal.
 pictures:

@@ -34,6 +34,7 @@ func newRunCommand(s streams) *cobra.Command {
 		events eventLogFlags
 		place  inPlaceFlags
 		drops  dropCaptureFlags
+		cpu    string
 	)
 	cmd := &cobra.Command{
 		Use:   "run --rules FILE",
@@ -91,9 +92,13 @@ func newRunCommand(s streams) *cobra.Command {
 			if place.on {
 				c.started = func() { here.show(ctx, stop) }
 			}
+			profiled, err := startProfile(cpu)
+			if err != nil {
+				return err
+			}
 			err = run(ctx, c)
 			stop()
-			return err
+			return errors.Join(err, profiled())
 		},
 	}
 	flags := cmd.Flags()
@@ -101,6 +106,7 @@ func newRunCommand(s streams) *cobra.Command {
 	flags.StringVar(&socket, "control", defaultSocket(), "`socket` over which the firewall is asked and changed; \"\" is none")
 	flags.StringVar(&state, "state", defaultState(), "`file` in which temporary rules outlast a restart; \"\" is none")
 	flags.DurationVar(&report, "report", 10*time.Second, "how often losses and drops are logged, if there were any; 0 is never")
+	flags.StringVar(&cpu, "cpu-profile", "", "`file` for a profile of the processor's time until the end\n(go tool pprof); \"\" is none")
 	counts.add(flags)
 	events.add(flags)
 	drops.add(flags)
