@@ -308,3 +308,35 @@ func TestNoPacketEverGetsAnothersVerdict(t *testing.T) {
 		}
 	}
 }
+
+// FuzzAnswers: as above, with packets and lists that the bytes choose. The first is
+// where the kernel's IDs begin; each of the others is an event.
+func FuzzAnswers(f *testing.F) {
+	f.Add([]byte{0, 1, 1, 1, 0x80, 0x91, 0xa2, 2})
+	f.Add([]byte{7, 1, 3, 1, 1, 0xc0, 0x80, 0x81, 2, 1, 0x80, 2})
+	f.Add([]byte{200, 1, 1, 1, 1, 0x92, 0x81, 0x80, 2, 0xe3, 2, 2})
+	f.Fuzz(func(t *testing.T, events []byte) {
+		if len(events) == 0 {
+			return
+		}
+		m := newAnswerModel(t, -uint32(events[0]), 4096)
+		var list []choice
+		for _, e := range events[1:] {
+			switch {
+			case e&0x80 != 0: // a verdict for one of those waiting, or for none
+				c := choice{packet: int(e & 0x0f), action: []firewall.Action{firewall.Accept, firewall.Drop, firewall.Again, firewall.Accept}[e>>4&3]}
+				if e&0x70 == 0x70 {
+					c.payload = replacements[int(e)%len(replacements)]
+				}
+				list = append(list, c)
+			case e%4 == 0: // nothing
+			case e%4 == 2: // the list is given
+				m.decide(list)
+				list = list[:0]
+			default: // a packet comes, or is lost
+				m.come(e%4 == 3)
+			}
+		}
+		m.decide(list)
+	})
+}
