@@ -2,9 +2,9 @@ package nfq
 
 import (
 	"encoding/binary"
-	"errors"
 
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -34,11 +34,12 @@ const (
 //
 //	recvmmsg -> slots -> Packet.Data points into them -> verdicts -> sendmsg
 //
-// mdlayher/netlink makes and configures the socket. Reading and writing hold it
-// open through syscall.RawConn, so that Close can come at any time.
+// mdlayher/netlink makes and configures the socket, which is ours then. Reading and
+// writing hold it open through syscall.RawConn, so that Close can come at any time.
 type fast struct {
 	number uint16
-	conn   *netlink.Conn
+	conn   *netlink.Conn // until takeOver
+	file   *os.File      // from then on
 	sock   *socket
 	proc   *procQueue
 	last   atomic.Pointer[KernelStats] // the kernel's view when the queue was closed
@@ -108,12 +109,11 @@ func (q *fast) start(c Config) (err error) {
 		return bindRefusal(err, owner)
 	}
 	// A socket that is connected to the kernel takes datagrams from nobody else.
-	// From here on we read it ourselves, and may wait in it.
-	err = control(q.sock.raw, func(fd int) error {
-		return errors.Join(unix.Connect(fd, q.sock.kernel), unix.SetNonblock(fd, false))
-	})
-	if err != nil {
+	if err := control(q.sock.raw, func(fd int) error { return unix.Connect(fd, q.sock.kernel) }); err != nil {
 		return fmt.Errorf("connect the netfilter socket to the kernel: %w", err)
+	}
+	if err := q.takeOver(); err != nil {
+		return fmt.Errorf("take the netfilter socket over: %w", err)
 	}
 	q.waker = q.sock.newSender()
 	q.initReceive()
@@ -126,6 +126,30 @@ func (q *fast) start(c Config) (err error) {
 		return fmt.Errorf("begin to listen: %w", err)
 	}
 	return nil
+}
+
+// takeOver takes the socket out of the runtime's poller, which a packet would wake
+// each time that nobody waits for one: there it costs as much as the packet. From
+// here on we wait in the socket itself.
+func (q *fast) takeOver() error {
+	var own int
+	if err := control(q.sock.raw, func(fd int) (err error) {
+		own, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := unix.SetNonblock(own, false); err != nil {
+		unix.Close(own)
+		return err
+	}
+	q.file = os.NewFile(uintptr(own), "netfilter queue") // not polled, since it blocks
+	raw, err := q.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	q.sock.raw = raw
+	return q.conn.Close() // of its descriptor; the socket stays
 }
 
 // appendBind appends the body of the message that binds to a queue, and sets
@@ -279,11 +303,15 @@ func (q *fast) Stats() Stats {
 func (q *fast) Close() error {
 	q.closeOnce.Do(func() {
 		q.closing.Store(true)
-		q.Wake() // closing the socket waits for a Receive that waits
+		q.Wake()
 		if stats, ok := q.proc.read(); ok {
 			q.last.Store(&stats)
 		}
-		if err := q.conn.Close(); err != nil {
+		err := q.conn.Close()
+		if q.file != nil {
+			err = q.file.Close() // when the Receive that was woken has let go of it
+		}
+		if err != nil {
 			q.closeErr = fmt.Errorf("queue %d: close: %w", q.number, err)
 		}
 		q.proc.close()
