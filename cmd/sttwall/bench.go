@@ -167,6 +167,7 @@ func (f *benchFlags) measure(ctx context.Context, s streams, rules *policy.Polic
 	progress := &benchProgress{w: s.err, line: terminal(s.err) && os.Getenv("TERM") != "dumb"}
 	c.Progress = progress.next
 	progress.building(c.Flows)
+	defer roomForWorkers(c.Inline.Queues + 1)() // as in run, and the packet source is no worker
 	samples, err := bench.Run(ctx, c)
 	progress.end()
 	if err != nil && ctx.Err() != nil {
