@@ -120,8 +120,7 @@ func All() []Peer {
 func Tenants(n int, last uint64) []uint64 {
 	list := make([]uint64, n)
 	for i := range list {
-		// A prime number of steps: neighbours have no bytes in common where
-		// rules could be told apart early.
+		// Spread over all 64 bits (Fibonacci hashing): no single byte tells them apart.
 		list[i] = last ^ uint64(n-1-i)*0x9e3779b97f4a7c15
 	}
 	return list
