@@ -17,8 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a peer may take to bind its queues, and to end.
-const patience = 30 * time.Second
+// patience is how long a peer may take to bind its queues, and to end. Suricata
+// compiles its rules first: half a minute for a thousand where others compute too.
+const patience = 2 * time.Minute
 
 // command is a process to start.
 type command struct {

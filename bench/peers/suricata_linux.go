@@ -124,6 +124,8 @@ func (s *suricata) Start(ctx context.Context, env Env) (stop func() error, err e
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Name(), err)
 	}
+	// Once it runs it reads none of them again.
+	defer os.RemoveAll(folder)
 	runmode := "workers"
 	if s.config.AsShipped {
 		runmode = "autofp"
@@ -136,7 +138,7 @@ func (s *suricata) Start(ctx context.Context, env Env) (stop func() error, err e
 		},
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", s.Name(), err), os.RemoveAll(folder))
+		return nil, fmt.Errorf("%s: %w", s.Name(), err)
 	}
 	env.started(p)
 	return func() error {
@@ -148,7 +150,7 @@ func (s *suricata) Start(ctx context.Context, env Env) (stop func() error, err e
 		if env.Counts != nil {
 			*env.Counts = c
 		}
-		return errors.Join(err, os.RemoveAll(folder))
+		return err
 	}, nil
 }
 
