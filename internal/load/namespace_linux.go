@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -120,10 +121,32 @@ func (s *side) build() error {
 	}); err != nil {
 		return fmt.Errorf("load: link %s: route to %v: %w", s.name, s.outer, err)
 	}
-	return inNamespace(s.ns, func() error {
+	if err := inNamespace(s.ns, func() error {
 		s.end, err = raise(endName, s.outer)
 		return err
-	})
+	}); err != nil {
+		return err
+	}
+	return s.up()
+}
+
+// upBound is how long a link may take to be up, on a busy host.
+const upBound = 10 * time.Second
+
+// up waits until the link takes packets: a worker of the kernel sees to that some time
+// after both ends were set up, and what is sent before is dropped.
+func (s *side) up() error {
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		l, err := netlink.LinkByIndex(s.ifindex)
+		switch {
+		case err != nil:
+			return fmt.Errorf("load: link %s: %w", s.name, err)
+		case l.Attrs().OperState == netlink.OperUp:
+			return nil
+		case time.Since(began) > upBound:
+			return fmt.Errorf("load: link %s: still %s after %v", s.name, l.Attrs().OperState, upBound)
+		}
+	}
 }
 
 // raise gives an interface its address and sets it up.
