@@ -56,7 +56,7 @@ type trafficKind struct {
 func newTraffic(t testing.TB, k trafficKind, rules, flows int) *traffic {
 	t.Helper()
 	var text strings.Builder
-	text.WriteString("settings {\n endpoints = [\"192.0.2.0/24\"]\n flows = 1200000\n}\ntenant \"t\" {\n context_ids = [100]\n")
+	text.WriteString("settings {\n endpoints = [\"192.0.2.0/24\"]\n flows = 1400000\n}\ntenant \"t\" {\n context_ids = [100]\n")
 	name, number := k.protocol[:3], byte(17)
 	if name == "tcp" {
 		number = 6
@@ -191,8 +191,6 @@ func (w *traffic) establish(t testing.TB, k trafficKind, protocol byte, flows in
 		}
 		if protocol == 6 && !w.partial {
 			binary.BigEndian.PutUint16(data[innerL4At+16:], 0)
-			sum := w.pseudo + uint32(k.size-headers) - 0 // as flow 0 has it
-			_ = sum
 			binary.BigEndian.PutUint16(data[innerL4At+16:], ^uint16(fold(w.pseudo+uint32(^stt.Checksum(data[innerL4At:])))))
 		}
 		if !k.gso {
@@ -234,13 +232,14 @@ func (w *traffic) aim(i, flow int) {
 	binary.BigEndian.PutUint64(data[innerEqualAt:], ^(uint64(sport)<<48 | uint64(dport)<<32 | uint64(last)<<16 | uint64(check)))
 }
 
-// batch has all packets decided.
+// batch has all packets decided. Of super-segments, some meet a frame ID that the filter
+// takes for a used one, and leave with another.
 func (w *traffic) batch() bool {
 	w.now += 64_000 // a million packets a second
 	w.out.Reset()
 	w.core.ProcessBatch(w.now, w.packets, &w.out)
 	for i := range w.out.List {
-		if w.out.List[i].Action != firewall.Accept || w.out.List[i].Payload != nil {
+		if w.out.List[i].Action != firewall.Accept || w.out.List[i].Payload != nil && !w.packets[0].GSO {
 			return false
 		}
 	}
