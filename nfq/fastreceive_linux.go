@@ -85,9 +85,16 @@ func (q *fast) Receive(batch []firewall.Packet, timeout time.Duration) (int, err
 	return 0, q.cause
 }
 
+// probablyMore is how many datagrams one call took, so that there are most likely some
+// already for the next one.
+const probablyMore = slots / 8
+
 // readFrom fills the batch, and waits if there is nothing: if it can in the call that
 // takes packets, so that one is all it takes.
 func (q *fast) readFrom(fd uintptr) bool {
+	if q.filled >= probablyMore && q.receive(fd, unix.MSG_DONTWAIT) && (q.n > 0 || q.cause != nil) {
+		return true
+	}
 	var since time.Time
 	if q.timeout > 0 {
 		since = time.Now()
@@ -146,11 +153,21 @@ func (q *fast) waitsInCall(fd uintptr, left time.Duration) bool {
 
 // receive takes what is in the socket. False if there is nothing. With
 // MSG_WAITFORONE in how it waits for the first datagram, with MSG_DONTWAIT not.
+//
+// Go's scheduler is told of calls that can wait alone. It would give the processor of
+// the others away for its batch, look for work for it, and have its monitor wake at
+// every return: a sixth of a processor under load.
 func (q *fast) receive(fd uintptr, how uintptr) bool {
 	q.filled, q.slot, q.rest = 0, 0, nil
 	q.count.syscalls.Add(1)
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&q.headers[0])),
-		uintptr(min(len(q.batch), slots)), how, 0, 0)
+	var n uintptr
+	var errno unix.Errno
+	most := uintptr(min(len(q.batch), slots))
+	if how == unix.MSG_DONTWAIT {
+		n, _, errno = unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&q.headers[0])), most, how, 0, 0)
+	} else {
+		n, _, errno = unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&q.headers[0])), most, how, 0, 0)
+	}
 	switch errno {
 	case 0:
 		q.filled = int(n)

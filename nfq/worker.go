@@ -28,7 +28,7 @@ type Core interface {
 
 const (
 	// DefaultBatch is the default of [WorkerConfig.Batch] in packets.
-	DefaultBatch = 64
+	DefaultBatch = 128
 	maxBatch     = 4096
 
 	// minWait keeps a deadline that has just passed from turning the worker's
