@@ -103,7 +103,7 @@ type Inner struct {
 	ICMPID   *uint16 `json:"icmp_id,omitempty"`
 }
 
-// eventOf tells of a frame. wall brings the firewall's clock to ours.
+// eventOf tells of a frame, and keeps nothing of it. wall brings the firewall's clock to ours.
 func eventOf(f *firewall.FrameEvent, wall func(int64) time.Time) Event {
 	d := &f.Decision
 	e := Event{
@@ -137,10 +137,10 @@ func eventOf(f *firewall.FrameEvent, wall func(int64) time.Time) Event {
 			e.Inner = Inner{Protocol: protocolName(in.Protocol), Src: in.Src, Dst: in.Dst}
 		}
 		if in.HasPorts {
-			e.SrcPort, e.DstPort = &in.SrcPort, &in.DstPort
+			e.SrcPort, e.DstPort = new(in.SrcPort), new(in.DstPort)
 		}
 		if in.HasICMP {
-			e.ICMPType, e.ICMPCode = &in.ICMPType, &in.ICMPCode
+			e.ICMPType, e.ICMPCode = new(in.ICMPType), new(in.ICMPCode)
 		}
 	}
 	return e

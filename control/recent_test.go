@@ -24,6 +24,19 @@ func dropsOf(t testing.TB) (*core, *Recent) {
 	return core, recent
 }
 
+// What is told is written to a socket later, when the frame's place may have another.
+func TestWhatIsToldOfAFrameIsNotTheFrame(t *testing.T) {
+	var e firewall.FrameEvent
+	in := &e.Inner
+	e.HasInner, in.HasPorts, in.SrcPort, in.DstPort = true, true, 1, 2
+	in.HasICMP, in.ICMPType, in.ICMPCode = true, 3, 4
+	told := eventOf(&e, func(int64) time.Time { return time.Time{} })
+	e = firewall.FrameEvent{}
+	if *told.SrcPort != 1 || *told.DstPort != 2 || *told.ICMPType != 3 || *told.ICMPCode != 4 {
+		t.Errorf("ports %d, %d, ICMP %d, %d, want 1, 2, 3, 4", *told.SrcPort, *told.DstPort, *told.ICMPType, *told.ICMPCode)
+	}
+}
+
 func TestWhatWasDroppedIsShownWithItsBytes(t *testing.T) {
 	core, recent := dropsOf(t)
 	c := serve(t, Config{Firewall: core, Recent: recent}).dial(t)

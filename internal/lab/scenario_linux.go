@@ -195,8 +195,11 @@ func (s *scenario) stopped(ctx context.Context, a attempt) (string, error) {
 	if e.Verdict != firewall.Drop || e.Reason != a.reason || a.rule != "" && e.Decision.Rule != a.rule {
 		return "", fmt.Errorf("the firewall says %s", verdictOf(&e))
 	}
-	if s.lab.Totals().Reasons[a.reason] == before {
-		return "", fmt.Errorf("dropped as %s, but not counted", a.reason)
+	// The event comes from the middle of a batch, the counters are shown at its end.
+	if err := s.lab.WaitTotals(ctx, "a drop as "+a.reason.String(), func(t firewall.Totals) bool {
+		return t.Reasons[a.reason] != before
+	}); err != nil {
+		return "", err
 	}
 	if err := s.nothingCame(ctx, e.SrcPort, a.seen); err != nil {
 		return "", err

@@ -22,13 +22,13 @@ import (
 type fault struct{ file, old, new string }
 
 var ruleFaults = []fault{
-	{"policy/evaluate.go", "p.try(c, &p.first, d) || p.try(c, &p.before, d)", "p.try(c, &p.first, d)"},
-	{"policy/evaluate.go", "p.try(c, &t.rules, d) || p.try(c, &p.after, d)", "p.try(c, &p.after, d) || p.try(c, &t.rules, d)"},
+	{"policy/evaluate.go", "p.try(c, &p.first, d) || p.before.any() && p.try(c, &p.before, d)", "p.try(c, &p.first, d)"},
+	{"policy/evaluate.go", "t.rules.any() && p.try(c, &t.rules, d) || p.after.any() && p.try(c, &p.after, d)", "p.after.any() && p.try(c, &p.after, d) || t.rules.any() && p.try(c, &t.rules, d)"},
 	{"policy/evaluate.go", "from = i + 1", "from = i + 2"},
 	{"policy/evaluate.go", "contextID>>ovnBits != 0", "contextID>>(ovnBits+1) != 0"},
 	{"policy/evaluate.go", "if index < 0 || wide {", "if index < 0 {"},
 	{"policy/evaluate.go", "k.SrcPort, k.DstPort = uint32(f.SrcPort), uint32(f.DstPort)", "k.SrcPort, k.DstPort = uint32(f.DstPort), uint32(f.SrcPort)"},
-	{"policy/evaluate.go", "k.Src, k.Dst = halves(f.Src), halves(f.Dst)", "k.Src, k.Dst = halves(f.Dst), halves(f.Src)"},
+	{"policy/evaluate.go", "fillHalves(&k.Dst, &f.Dst)", "fillHalves(&k.Dst, &f.Src)"},
 	{"policy/evaluate.go", "k.DstPort = uint32(f.ICMPType)<<8 | uint32(f.ICMPCode)", "k.DstPort = uint32(f.ICMPType) << 8"},
 	{"policy/evaluate.go", "ndFirst <= f.ICMPType", "ndFirst < f.ICMPType"},
 	{"policy/rule.go", "if v <= s[i].hi {", "if v < s[i].hi {"},

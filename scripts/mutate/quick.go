@@ -2,7 +2,7 @@ package main
 
 // quickFaults are in the quick way, which has to agree with the general one.
 var quickFaults = []fault{
-	{"firewall/quickread.go", " || p.Checksum == ChecksumPartial && !p.GSO {", " {"},
+	{"firewall/quickread.go", " || p.Checksum == ChecksumPartial && !p.GSO ||", " ||"},
 	{"firewall/quickread.go", "binary.BigEndian.Uint16(data[6:])&^0x4000 != 0 ||", "false ||"},
 	{"firewall/quickread.go", "if total > p.Length || len(data)", "if len(data)"},
 	{"firewall/quickread.go", "0x0008_0000_ffff_0000 // PSH", "0x0f08_0000_ffff_0000 // PSH"},
