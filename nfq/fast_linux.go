@@ -243,22 +243,18 @@ func (q *fast) writeTo(fd uintptr) bool {
 	}
 }
 
+// sendSingly sends the messages of a datagram one by one.
 func (q *fast) sendSingly(pieces [][]byte) error {
 	q.flat = q.flat[:0]
 	for _, p := range pieces {
 		q.flat = append(q.flat, p...)
 	}
-	for rest := q.flat; len(rest) > 0; {
-		n := min((int(binary.NativeEndian.Uint32(rest))+3)&^3, len(rest))
+	lost, err := oneByOne(q.flat, q.number, func(message []byte) error {
 		q.count.syscalls.Add(1)
-		if err := q.single.send(rest[:n]); outOfMemory(err) {
-			q.count.verdictsLost.Add(1)
-		} else if err != nil {
-			return err
-		}
-		rest = rest[n:]
-	}
-	return nil
+		return q.single.send(message)
+	})
+	q.count.verdictsLost.Add(lost)
+	return err
 }
 
 // SetCopyRange implements [Queue].

@@ -187,7 +187,8 @@ type Stats struct {
 	// PayloadRefused counts packets dropped because the payload of their
 	// verdict was too long for the kernel or no IP packet.
 	PayloadRefused uint64
-	// VerdictsLost counts verdicts that the kernel had no memory to take.
+	// VerdictsLost counts verdicts that the kernel had no memory to take. Their
+	// packets do not leave.
 	VerdictsLost uint64
 	// Unreadable messages from the kernel; their packets get no verdict.
 	Unreadable uint64
