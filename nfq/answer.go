@@ -41,6 +41,7 @@ type answers struct {
 	begun   int      // where in headers the piece begins that is being written
 	pieces  [][]byte // finished ones
 	size    int      // of the datagram
+	waits   bool     // the kernel may have to wait for others to carry the datagram out
 }
 
 // atNowhere is where a packet is that the kernel does not hold.
@@ -147,6 +148,7 @@ func (a *answers) setCopyRange(bytes uint32) error {
 	}
 	a.headers = appendCopyRange(a.headers, a.queue, bytes)
 	a.size += copyRangeLen
+	a.waits = true // for whoever configures queues, in whatever namespace (nfnl_lock)
 	return nil
 }
 
@@ -298,5 +300,5 @@ func (a *answers) flush() error {
 func (a *answers) reset() {
 	clear(a.pieces)
 	a.pieces, a.headers = a.pieces[:0], a.headers[:0]
-	a.begun, a.size = 0, 0
+	a.begun, a.size, a.waits = 0, 0, false
 }

@@ -235,8 +235,12 @@ func (q *fast) sendPieces(pieces [][]byte) error {
 func (q *fast) writeTo(fd uintptr) bool {
 	for {
 		q.count.syscalls.Add(1)
-		// The kernel carries the verdicts out meanwhile and waits for nothing: see receive.
-		_, _, q.errno = unix.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&q.message)), 0)
+		if q.answers.waits {
+			_, _, q.errno = unix.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&q.message)), 0)
+		} else {
+			// The kernel carries the verdicts out meanwhile and waits for nothing: see receive.
+			_, _, q.errno = unix.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&q.message)), 0)
+		}
 		if q.errno != unix.EINTR {
 			return q.errno != unix.EAGAIN
 		}

@@ -152,6 +152,13 @@ func newAnswerModel(t testing.TB, first uint32, maxSend int) *answerModel {
 			t.Fatalf("datagram of %d bytes in %d pieces", len(datagram), len(pieces))
 		}
 		m.socket = append(m.socket, datagram...)
+		configures := false
+		for next, rest, ok := nextMessage(datagram); ok; next, rest, ok = nextMessage(rest) {
+			configures = configures || next.typ == msgConfig
+		}
+		if m.a.waits != configures {
+			t.Fatalf("got %v for whether the kernel may wait, want %v, as it is configured", m.a.waits, configures)
+		}
 		return nil
 	})
 	return m
