@@ -187,7 +187,7 @@ func (a *answers) accepts(list []firewall.Verdict) error {
 // them; and which is the last.
 func (a *answers) run(list []firewall.Verdict, i int) (n, next, last int) {
 	held := a.held
-	if held.unsure {
+	if !held.batches() {
 		return 0, i, 0
 	}
 	oldest := held.first()
@@ -212,7 +212,7 @@ func (a *answers) drops(list []firewall.Verdict) error {
 	for at := held.first(); at < len(held.entries) && held.entries[at].state() == entryDrops; at = held.after(at) {
 		n, last = n+1, at
 	}
-	if held.unsure {
+	if !held.batches() {
 		n = 0
 	}
 	if n > 1 {

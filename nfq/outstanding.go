@@ -43,11 +43,12 @@ func (e entry) id() uint64   { return uint64(e >> entryBits) }
 func (e entry) state() entry { return e & entryState }
 
 // received enters the packet with the kernel's ID and returns its own. more says
-// that it can be asked for again. False for an ID that cannot be: the kernel's go
-// up. After that nothing is sure.
+// that it can be asked for again. The kernel's IDs go up, by as many as were lost: over
+// more than half of the 32 bits where the process was stopped for hours. False for an
+// ID that cannot be. After that nothing is sure.
 func (o *outstanding) received(id uint32, more bool) (uint64, bool) {
 	step := id - uint32(o.last)
-	if int32(step) <= 0 {
+	if step == 0 {
 		o.unsure = true
 		return 0, false
 	}
@@ -113,6 +114,16 @@ func (o *outstanding) first() int {
 		o.done--
 	}
 	return o.head
+}
+
+// batches reports whether a batch verdict means what it says: the kernel compares IDs
+// as differences of 32 bits, with a sign, so that none may be far from another.
+func (o *outstanding) batches() bool {
+	if o.unsure {
+		return false
+	}
+	at := o.first()
+	return at == len(o.entries) || o.last-o.entries[at].id() < 1<<31
 }
 
 // after returns where the next one behind at is.

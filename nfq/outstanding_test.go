@@ -316,6 +316,27 @@ func TestNoPacketEverGetsAnothersVerdict(t *testing.T) {
 	}
 }
 
+// A process that was stopped for long finds that half of all IDs were lost.
+func TestIDsFarFromEachOtherAreNoHindranceAndNotMistaken(t *testing.T) {
+	for _, lost := range []uint32{1<<31 - 10, 1<<31 + 10, 1<<32 - 20} {
+		for first, action := range []firewall.Action{firewall.Accept, firewall.Drop} {
+			m := newAnswerModel(t, 7, 4096)
+			for range 4 {
+				m.come(false)
+			}
+			m.kernel.last += lost
+			for range 4 {
+				m.come(false)
+			}
+			other := []firewall.Action{firewall.Drop, firewall.Accept}[first]
+			m.decide([]choice{{packet: 0, action: action}, {packet: 1, action: action}})
+			m.decide([]choice{{packet: 0, action: action}, {packet: 1, action: action}, {packet: 2, action: other}})
+			m.come(false)
+			m.decide([]choice{{packet: 0, action: action}, {packet: 1, action: action}})
+		}
+	}
+}
+
 // FuzzAnswers: as above, with packets and lists that the bytes choose. The first is
 // where the kernel's IDs begin; each of the others is an event.
 func FuzzAnswers(f *testing.F) {
