@@ -21,6 +21,9 @@ type procQueue struct {
 	buf    []byte
 }
 
+// mostProc has room for all 65,536 queues in bytes: a line has 100 at most.
+const mostProc = 8 << 20
+
 // openProcQueue returns nil where the file cannot be read, as in a user
 // namespace.
 func openProcQueue(ns NetNS, number uint16) *procQueue {
@@ -45,6 +48,10 @@ func (p *procQueue) read() (KernelStats, bool) {
 		return KernelStats{}, false
 	}
 	n, _ := p.file.ReadAt(p.buf, 0) // io.EOF behind the last line
+	for n == len(p.buf) && n < mostProc {
+		p.buf = make([]byte, 2*n)
+		n, _ = p.file.ReadAt(p.buf, 0)
+	}
 	return parseProcQueue(p.buf[:n], p.number)
 }
 

@@ -2,6 +2,8 @@ package nfq
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -34,6 +36,23 @@ func TestProcQueueIsRead(t *testing.T) {
 				t.Errorf("got %+v, %v, want %+v, %v", got, ok, c.want, c.ok)
 			}
 		})
+	}
+}
+
+func TestProcQueueIsReadHoweverManyThereAre(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "queues")
+	var text []byte
+	const queues = 1000
+	for i := range queues {
+		text = fmt.Appendf(text, "%5d %10d %5d 2 65531 %10d %10d %10d  1\n", i, 1, 2, 1<<31+3, 1<<31+4, 1<<31+i)
+	}
+	must(t, os.WriteFile(file, text, 0o600))
+	f, err := os.Open(file)
+	must(t, err)
+	p := &procQueue{file: f, number: queues - 1, buf: make([]byte, 16<<10)}
+	defer p.close()
+	if got, ok := p.read(); !ok || got.Sequence != 1<<31+queues-1 {
+		t.Errorf("got %+v, %v, want the last queue's", got, ok)
 	}
 }
 
