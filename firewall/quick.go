@@ -117,7 +117,7 @@ func (f *Firewall) quickDecide(now int64, p *Packet, q *quickPacket) bool {
 	if t.generation != st.generation {
 		t.attach(st)
 	}
-	t.count(now, q.route.tenant, r.Rule).bytes = uint64(q.frameLength)
+	t.count(now, q.tenant, r.Rule).bytes = uint64(q.frameLength)
 	f.out.accept(p.ID)
 	if f.tellQuiet {
 		f.quickTell(now, p, q)
@@ -150,8 +150,8 @@ func (f *Firewall) quickTell(now int64, p *Packet, q *quickPacket) {
 	e.HasInner = why == reason.None
 	e.Verdict, e.State, e.Flow = Accept, r.State, r.Handle
 	e.Reverse, e.HasReverse = r.ReverseContext, r.HasReverseContext
-	t := f.standing.policy.Tenant(q.route.tenant)
-	e.Decision.Tenant, e.Decision.TenantIndex = t.Name, q.route.tenant
+	t := f.standing.policy.Tenant(q.tenant)
+	e.Decision.Tenant, e.Decision.TenantIndex = t.Name, q.tenant
 	follow(f.standing.policy, r.Rule, r.Mark, &e.Decision)
 	f.observer(e)
 }
@@ -164,7 +164,7 @@ type quickRoutes struct {
 	places [quickPlaces]quickRoute
 }
 
-const quickPlaces = 256 // a power of two
+const quickPlaces = 256 // a byte names one
 
 // quickRoute is a context ID from an outer source that its tenant may come from.
 type quickRoute struct {
@@ -186,10 +186,10 @@ func (r *quickRoutes) follow(st *standing) {
 	}
 }
 
-// find returns the route, or nil where the general way has to decide.
+// find returns the route, or nil where the general way has to decide. It is good until
+// the next call.
 func (r *quickRoutes) find(high, low, context uint64, scratch *policy.Packet) *quickRoute {
-	h := (high ^ low ^ context*0x9e3779b97f4a7c15) * 0xd6e8feb86659fd93
-	at := &r.places[h>>56%quickPlaces]
+	at := &r.places[r.place(high, low, context)]
 	if at.low != low || at.context != context || at.high != high || !at.known {
 		*at = quickRoute{high: high, low: low, context: context, known: true}
 		at.there = r.of.route(at, scratch)
@@ -198,6 +198,11 @@ func (r *quickRoutes) find(high, low, context uint64, scratch *policy.Packet) *q
 		return nil
 	}
 	return at
+}
+
+// place is where a route is kept.
+func (*quickRoutes) place(high, low, context uint64) uint8 {
+	return uint8((high ^ low ^ context*0x9e3779b97f4a7c15) * 0xd6e8feb86659fd93 >> 56)
 }
 
 // route finds out whose the frames of a route are; false where that is nobody, or they

@@ -451,6 +451,48 @@ func TestARouteIsThatOfItsSourceAndContextID(t *testing.T) {
 	}
 }
 
+// A frame is counted for its own tenant, and told as that one's, whichever packet of the
+// same batch has taken the place of its route meanwhile.
+func TestAFrameIsItsTenantsWhateverComesBehindIt(t *testing.T) {
+	w := newTwoWays(t, `
+settings {
+  endpoints = ["10.47.0.0/16"]
+}
+tenant "first" {
+  context_ids = [1]
+  default_action = "accept"
+}
+tenant "second" {
+  context_ids = ["2-3000"]
+  default_action = "accept"
+}
+`)
+	p := path()
+	p.Src, p.Dst = netip.MustParseAddr("10.47.1.1"), netip.MustParseAddr("10.47.2.1")
+	packet := func(context uint64) Packet {
+		data := cut(p, 5, sttFrame(stt.FrameHeader{ContextID: context}, innerUDP(t, 10)), 0)[0]
+		return Packet{Data: data, Length: len(data)}
+	}
+	const low = mappedIPv4<<32 | 10<<24 | 47<<16 | 1<<8 | 1
+	var routes quickRoutes
+	other := uint64(2)
+	for routes.place(0, low, other) != routes.place(0, low, 1) {
+		other++
+	}
+	for _, tt := range []struct {
+		name    string
+		context uint64
+	}{{"another tenant's", other}, {"nobody's", 1 << 20}} {
+		for tt.context == 1<<20 && routes.place(0, low, tt.context) != routes.place(0, low, 1) {
+			tt.context += 1 << 32
+		}
+		w.offer(packet(1))
+		w.offer(packet(tt.context))
+		w.offer(packet(1), packet(tt.context), packet(1))
+	}
+	w.compareAll()
+}
+
 // A super-segment of a known flow leaves as it came only where its frame ID may.
 func TestTheQuickWayAgreesAboutFrameIDs(t *testing.T) {
 	for _, guard := range []time.Duration{0, time.Minute} {

@@ -13,9 +13,9 @@ import (
 
 // quickPacket is what the quick way has read of a packet.
 type quickPacket struct {
-	plain       bool // the rest is valid
-	verified    bool // the outer checksum was nobody's word, and is right
-	route       *quickRoute
+	plain       bool  // the rest is valid
+	verified    bool  // the outer checksum was nobody's word, and is right
+	tenant      int32 // index: the route may lose its place to that of a packet behind this one
 	frameLength int
 	frameID     uint32    // of a super-segment, like to
 	to          [2]uint64 // outer destination; an IPv4 address is mapped
@@ -137,8 +137,8 @@ func (f *Firewall) quickRead(p *Packet, q *quickPacket) bool {
 		}
 	}
 	q.packet.Context = binary.BigEndian.Uint64(h[8:])
-	q.route = f.quick.routes.find(high, low, q.packet.Context, &f.packet)
-	if q.route == nil {
+	route := f.quick.routes.find(high, low, q.packet.Context, &f.packet)
+	if route == nil {
 		return false
 	}
 
@@ -162,9 +162,9 @@ func (f *Firewall) quickRead(p *Packet, q *quickPacket) bool {
 			q.to = [2]uint64{binary.BigEndian.Uint64(addresses[16:]), binary.BigEndian.Uint64(addresses[24:])}
 		}
 	}
-	q.frameLength = frameLength
+	q.frameLength, q.tenant = frameLength, route.tenant
 	c := &q.packet
-	c.Tenant, c.OVN, c.AnyEndpoint, c.Loose = q.route.id, q.route.ovn, q.route.anyEndpoint, q.route.loose
+	c.Tenant, c.OVN, c.AnyEndpoint, c.Loose = route.id, route.ovn, route.anyEndpoint, route.loose
 	binary.BigEndian.PutUint64(c.From[:], high)
 	binary.BigEndian.PutUint64(c.From[8:], low)
 	c.Bytes = frameLength
