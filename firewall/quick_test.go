@@ -54,6 +54,9 @@ func damaged(c choices, p Packet) Packet {
 		binary.BigEndian.PutUint32(field, binary.BigEndian.Uint32(field)+uint32(c.IntN(3000))-1500)
 	}
 	if c.IntN(8) == 0 && len(data) > 70 {
+		data = lengthened(data, 1+c.IntN(headersEnd))
+	}
+	if c.IntN(8) == 0 && len(data) > 70 {
 		data[stt.SegmentHeaderLen+20+6] ^= byte(stt.TagPresent >> 8)
 	}
 	switch c.IntN(4) {
@@ -67,6 +70,11 @@ func damaged(c choices, p Packet) Packet {
 	switch c.IntN(16) {
 	case 0:
 		p.Data = data[:c.IntN(min(len(data), 2*headersEnd))+1] // the rest was not copied
+	case 3, 4:
+		// Nor was it here, but it can be had; bytes behind the inner packet among it.
+		p.Data, p.More = data[:max(1, len(data)-c.IntN(min(len(data), 2*headersEnd)))], true
+	case 5:
+		p.More = true
 	case 1:
 		p.Length -= c.IntN(4)
 	case 2:
@@ -94,6 +102,22 @@ func overIPv6(data []byte) []byte {
 	b = append(append(append(b, high[:]...), make([]byte, 8)...), data[12:16]...)
 	b = append(append(append(b, high[:]...), make([]byte, 8)...), data[16:20]...)
 	return append(b, data[20:]...)
+}
+
+// lengthened puts n more bytes behind the inner frame of a packet that holds all of it.
+func lengthened(data []byte, n int) []byte {
+	l3, field, header := 20, 2, 0
+	if data[0]>>4 == 6 {
+		l3, field, header = 40, 4, 40
+	}
+	if len(data)+n > 60000 {
+		return data
+	}
+	data = append(data, make([]byte, n)...)
+	binary.BigEndian.PutUint16(data[field:], uint16(len(data)-header))
+	binary.BigEndian.PutUint16(data[l3+4:], uint16(len(data)-l3-stt.SegmentHeaderLen))
+	mend(data, false)
+	return data
 }
 
 // innerTCPAt is where the inner TCP header most likely is; 0 if nowhere.
@@ -491,6 +515,46 @@ tenant "second" {
 		w.offer(packet(1), packet(tt.context), packet(1))
 	}
 	w.compareAll()
+}
+
+// A part of a packet that lacks bytes behind the inner one moves nothing where it is to
+// come again.
+func TestTheQuickWayMovesNothingForAPartThatComesAgain(t *testing.T) {
+	w := newTwoWays(t, `
+settings {
+  endpoints = ["10.47.0.0/16"]
+}
+tenant "audited" {
+  context_ids = [1]
+  mode = "audit"
+  tcp_loose = true
+}
+tenant "other" {
+  context_ids = [2]
+  tcp_loose = true
+  default_action = "accept"
+}
+`)
+	p := path()
+	p.Src, p.Dst = netip.MustParseAddr("10.47.1.1"), netip.MustParseAddr("10.47.2.1")
+	for _, context := range []uint64{1, 2} {
+		inner := append(innerTCP(t, 1000, 80, 100), make([]byte, 50)...)
+		data := cut(p, 5, sttFrame(stt.FrameHeader{ContextID: context}, inner), 0)[0]
+		whole := Packet{Data: data, Length: len(data), Checksum: ChecksumGood}
+		part := whole
+		part.Data, part.More = data[:len(data)-20], true
+		w.offer(whole)
+		if w.plain == 0 {
+			t.Fatal("it is not plain")
+		}
+		w.offer(part)
+		if len(w.quick.out.List) != 1 || w.quick.out.List[0].Action != Again {
+			t.Errorf("got %+v, want again", w.quick.out.List)
+		}
+		w.compareAll()
+		w.offer(whole)
+		w.compareAll()
+	}
 }
 
 // A super-segment of a known flow leaves as it came only where its frame ID may.

@@ -192,8 +192,11 @@ func (f *Firewall) quickSums(p *Packet, q *quickPacket, data, addresses []byte, 
 	if q.packet.Trusted {
 		return true
 	}
+	if p.More && len(data) < total {
+		return false // the rest can be had, and is asked for before anything moves: see again.go
+	}
 	if len(l4) < size {
-		return !p.More // the rest can be had: see again.go
+		return true
 	}
 	inner := uint16(0)
 	if start := headerLen + quickHeaders + len(ip); q.verified && start+size == len(data) && start-headerLen < size {
