@@ -28,6 +28,7 @@ type twoWays struct {
 	next        uint64
 	offered     int
 	plain       int // of those offered one by one
+	again       int // came again: see offerAll
 }
 
 // waysRules are for the tenants of the captures. %s is what differs.
@@ -183,6 +184,25 @@ func (w *twoWays) offer(packets ...Packet) {
 		w.t.Fatalf("%x: what the table has said was not taken over", packets[0].Data)
 	}
 	w.compare(packets)
+}
+
+// offerAll is offer, and has the kernel give the whole of what is to come again; parts
+// are of data that goes on behind them.
+func (w *twoWays) offerAll(packets ...Packet) {
+	w.t.Helper()
+	w.offer(packets...)
+	var whole []Packet
+	for _, v := range w.quick.out.List {
+		if v.Action == Again {
+			p := packets[v.ID-packets[0].ID]
+			p.Data, p.More = p.Data[:p.Length], false
+			whole = append(whole, p)
+		}
+	}
+	if len(whole) > 0 {
+		w.again += len(whole)
+		w.offer(whole...)
+	}
 }
 
 func (w *twoWays) compare(packets []Packet) {
