@@ -5,13 +5,16 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"sttwall/bench/peers"
@@ -20,7 +23,7 @@ import (
 
 func main() {
 	peers.RunChild() // does not return in the process of a peer
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -48,8 +51,13 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.binary, "sttwall", "", "`program` to measure; the default is built from the module beside this one")
 	f.IntVar(&o.rounds, "rounds", 0, "rounds; 0 is 7, or 3 with --quick")
 	f.DurationVar(&o.duration, "duration", 0, "how long each variant is measured in each round;\n0 is 1s, or 300ms with --quick")
+	f.SetOutput(io.Discard) // an error is told once, by main
 	if err := f.Parse(args); err != nil {
-		return o, err
+		if f.SetOutput(os.Stdout); errors.Is(err, flag.ErrHelp) {
+			f.Usage()
+			return o, err
+		}
+		return o, fmt.Errorf("%w; --help lists the flags", err)
 	}
 	switch {
 	case f.NArg() > 0:
@@ -64,6 +72,9 @@ func parse(args []string) (o options, err error) {
 	}
 	if o.packet, err = regexp.Compile(*packet); err != nil {
 		return o, fmt.Errorf("--packets: %w", err)
+	}
+	if len(cells(o)) == 0 {
+		return o, fmt.Errorf("--packets %s, --queues %d: nothing is left to measure; packets are 150, 1500, 45, 45-shuffled, gso64k, and with --quick there is one queue", o.packet, o.queues)
 	}
 	if o.rounds == 0 {
 		o.rounds = 7
@@ -88,6 +99,9 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if os.Geteuid() != 0 {
+		return errors.New("this needs root, for network namespaces and BPF: run it with sudo")
+	}
 	undo, err := goFirst()
 	if err != nil {
 		return err
@@ -103,8 +117,11 @@ func run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	var chosen []variant
-	for _, v := range variants(o.binary) {
+	all, chosen := variants(o.binary), []variant(nil)
+	if !slices.ContainsFunc(all, func(v variant) bool { return o.only.MatchString(v.name()) }) {
+		return fmt.Errorf("--variants %s: matches none of %s", o.only, names(all))
+	}
+	for _, v := range all {
 		if v.name() != "forward" && !o.only.MatchString(v.name()) {
 			continue
 		}
@@ -118,6 +135,9 @@ func run(ctx context.Context) (err error) {
 	var rows []Row
 	for _, c := range cells(o) {
 		list, err := measure(ctx, o, c, chosen)
+		if ctx.Err() != nil {
+			return errors.New("interrupted; only what was whole by then is shown") // ^C ends the variants too: no news
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", c, err)
 		}
@@ -136,6 +156,14 @@ func run(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+func names(list []variant) string {
+	var names []string
+	for _, v := range list {
+		names = append(names, v.name())
+	}
+	return strings.Join(names, ", ")
 }
 
 // build builds sttwall as its own module has it.
@@ -160,7 +188,7 @@ type cell struct {
 }
 
 func (c cell) String() string {
-	return fmt.Sprintf("packet %v, %d queue(s), %d flow(s)", c.packet, c.queues, c.flows)
+	return cellText(c.packet.String(), c.queues, c.flows)
 }
 
 // cells lists what is measured: each kind of packet with each number of queues at 1,000

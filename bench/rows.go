@@ -111,7 +111,17 @@ func writeTable(w io.Writer, rows []Row) error {
 }
 
 func (r Row) cell() string {
-	return fmt.Sprintf("packet %s, %d queue(s), %d flow(s)", r.Packet, r.Queues, r.Flows)
+	return cellText(r.Packet, r.Queues, r.Flows)
+}
+
+func cellText(packet string, queues, flows int) string {
+	counted := func(n int, thing string) string {
+		if n != 1 {
+			thing += "s"
+		}
+		return fmt.Sprintf("%d %s", n, thing)
+	}
+	return fmt.Sprintf("packets %s, %s, %s", packet, counted(queues, "queue"), counted(flows, "flow"))
 }
 
 func orDash(f float64) string {

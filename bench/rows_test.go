@@ -95,7 +95,7 @@ func TestTheTableShowsWhatIsMissing(t *testing.T) {
 	if err := writeTable(&out, []Row{e.row(c), broken.row(c)}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"packet 150, 1 queue(s), 1000 flow(s)", "forward   200    0.20", "half    50     0.0", "sttwall_accept: it ended"} {
+	for _, want := range []string{"packets 150, 1 queue, 1000 flows", "forward   200    0.20", "half    50     0.0", "sttwall_accept: it ended"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, &out)
 		}
@@ -129,7 +129,7 @@ func TestCellsAreThoseThatWereAskedFor(t *testing.T) {
 			t.Errorf("%s: %d cells with up to %d queues, want %d with %d", tt.name, len(list), most, tt.want, tt.most)
 		}
 	}
-	for _, args := range [][]string{{"--packets", "("}, {"--variants", "["}, {"more"}, {"--rounds", "-1"}, {"--duration", "-1s"}, {"--queues", "9"}} {
+	for _, args := range [][]string{{"--packets", "("}, {"--variants", "["}, {"more"}, {"--rounds", "-1"}, {"--duration", "-1s"}, {"--queues", "9"}, {"--packets", "151"}, {"--quick", "--queues", "2"}} {
 		if _, err := parse(args); err == nil {
 			t.Errorf("%v was taken", args)
 		}

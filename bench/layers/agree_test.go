@@ -275,7 +275,7 @@ func TestTheCommandPrintsARowForEachContestant(t *testing.T) {
 			t.Errorf("no row of %s:\n%s", variant, &out)
 		}
 	}
-	for _, args := range [][]string{{"--rounds", "3"}, {"--only", "teapot"}} {
+	for _, args := range [][]string{{"--rounds", "3"}, {"--only", "teapot"}, {"more"}} {
 		if err := run(args, io.Discard, io.Discard); err == nil {
 			t.Errorf("%v was taken", args)
 		}

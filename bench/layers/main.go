@@ -52,10 +52,8 @@ var layers = []layer{
 }
 
 func main() {
-	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(os.Stderr, "layers:", err)
-		}
+	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "layers:", err)
 		os.Exit(1)
 	}
 }
@@ -69,6 +67,9 @@ func run(args []string, out, progress io.Writer) error {
 	only := flags.String("only", "", "layers to measure, with commas; all if empty")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("argument %q: there are flags only", flags.Arg(0))
 	}
 	if *rounds < 7 {
 		return fmt.Errorf("--rounds %d: a median of fewer than 7 says little", *rounds)
