@@ -155,6 +155,10 @@ func TestDoubtsAreSaid(t *testing.T) {
 	if len(got) != 2 || !strings.HasPrefix(got[0], "4 queues on 4 processors: ") || !strings.Contains(got[1], " differ by up to 30\u00a0%: ") {
 		t.Errorf("got %q", got)
 	}
+	r.Rows[0].Fastest = 3000
+	if got = r.Doubts(); len(got) != 2 || !strings.Contains(got[1], " not to be relied on") {
+		t.Errorf("got %q", got)
+	}
 }
 
 func TestJSON(t *testing.T) {

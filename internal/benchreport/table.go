@@ -103,6 +103,9 @@ func (r *Result) Finding() string {
 // worth a word.
 const noise = 0.25
 
+// tooNoisy is where ratios within a round say little either.
+const tooNoisy = 1.0
+
 // Doubts says what makes the figures say less than they seem to.
 func (r *Result) Doubts() (out []string) {
 	if r.Queues >= r.CPUs {
@@ -115,7 +118,13 @@ func (r *Result) Doubts() (out []string) {
 		worst = max(worst, (row.Fastest-row.Slowest)/max(1, row.PPS))
 	}
 	if worst > noise {
-		out = append(out, fmt.Sprintf("Rates of single rounds differ by up to %.0f\u00a0%%: this host does something else too. The ratios are of one round each and suffer less; more --rounds help.", 100*worst))
+		text := fmt.Sprintf("Rates of single rounds differ by up to %.0f\u00a0%%: this host does something else too. ", 100*worst)
+		if worst > tooNoisy {
+			text += "Figures from so busy a host are not to be relied on: measure again when it is idle."
+		} else {
+			text += "The ratios are of one round each and suffer less; more --rounds help."
+		}
+		out = append(out, text)
 	}
 	return out
 }
