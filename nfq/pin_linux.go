@@ -34,7 +34,7 @@ func workerCPUs(chosen []int) ([]Affinity, error) {
 			for _, a := range allowed {
 				may = append(may, int(a)-1)
 			}
-			return nil, fmt.Errorf("worker: processor %d: this process may run on %v", n, may)
+			return nil, fmt.Errorf("worker: processor %d: this process may run on %v only; pin to some of these, or let it run on more (taskset, cpuset)", n, may)
 		}
 		cpus = append(cpus, CPU(n))
 	}
