@@ -103,7 +103,7 @@ func (f *benchFlags) check() error {
 	case f.packet != "" && f.id == "":
 		return errors.New("--packet: give its --context too")
 	case f.packet != "" && f.rules == "":
-		return errors.New("--packet: it is for --rules")
+		return errors.New("--packet: give its --rules too")
 	case f.svg == "-":
 		return errors.New("--svg: standard output has the table; name a file")
 	}

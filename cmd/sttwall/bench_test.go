@@ -52,7 +52,7 @@ func TestBenchRefusesWhatItCannotMeasure(t *testing.T) {
 		{[]string{"--rule-count", "0"}, "--rule-count 0: want 1 to 60000"},
 		{[]string{"--context", "7"}, "--context: give the --packet too"},
 		{[]string{"--rules", "x", "--packet", "udp 10.0.0.1:1 > 10.0.0.2:2"}, "--packet: give its --context too"},
-		{[]string{"--context", "7", "--packet", "udp 10.0.0.1:1 > 10.0.0.2:2"}, "--packet: it is for --rules"},
+		{[]string{"--context", "7", "--packet", "udp 10.0.0.1:1 > 10.0.0.2:2"}, "--packet: give its --rules too"},
 		{[]string{"--svg", "-"}, "--svg: standard output has the table; name a file"},
 	} {
 		status, out, stderr := sttwall(append([]string{"bench"}, tt.args...)...)
