@@ -166,7 +166,7 @@ func Title(packet string) string {
 var titles = map[string]string{
 	"45":          "frames of 45 segments",
 	"45-shuffled": "frames of 45 segments, shuffled",
-	"gso64k":      "64 KiB GSO super-segments",
+	"gso64k":      "super-segments of 64,000 bytes",
 }
 
 func share(f float64) string {
