@@ -255,23 +255,22 @@ func BenchmarkBatch(b *testing.B) {
 			size int
 			gso  bool
 		}{{"150", 150, false}, {"1500", 1500, false}, {"gso65000", 65000, true}} {
-			for _, flows := range []int{1, 1000, 1_000_000} {
-				for _, rules := range []int{10, 1000, 10_000} {
-					b.Run(fmt.Sprintf("%s/%s/flows=%d/rules=%d", protocol, size.name, flows, rules), func(b *testing.B) {
-						w := newTraffic(b, trafficKind{protocol, size.size, size.gso}, rules, flows)
-						order := rand.New(rand.NewPCG(1, 2))
-						b.ReportAllocs()
-						for b.Loop() {
-							for i := range w.packets {
-								w.aim(i, int(uint64(order.Uint32())*uint64(flows)>>32))
-							}
-							if !w.batch() {
-								b.Fatalf("a packet did not leave as it came: %v", w.out.List)
-							}
+			for _, many := range []struct{ flows, rules int }{{1, 1000}, {1000, 10}, {1000, 1000}, {1000, 10_000}, {1_000_000, 1000}} {
+				flows, rules := many.flows, many.rules
+				b.Run(fmt.Sprintf("%s/%s/flows=%d/rules=%d", protocol, size.name, flows, rules), func(b *testing.B) {
+					w := newTraffic(b, trafficKind{protocol, size.size, size.gso}, rules, flows)
+					order := rand.New(rand.NewPCG(1, 2))
+					b.ReportAllocs()
+					for b.Loop() {
+						for i := range w.packets {
+							w.aim(i, int(uint64(order.Uint32())*uint64(flows)>>32))
 						}
-						b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batchSize), "ns/packet")
-					})
-				}
+						if !w.batch() {
+							b.Fatalf("a packet did not leave as it came: %v", w.out.List)
+						}
+					}
+					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batchSize), "ns/packet")
+				})
 			}
 		}
 	}
