@@ -15,6 +15,7 @@ import (
 
 	"sttwall/control"
 	"sttwall/internal/load"
+	"sttwall/internal/onlooker"
 )
 
 // sttwall is the real program under a rules file of so many rules.
@@ -142,7 +143,7 @@ func (p *program) watch() {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
 		for {
-			if err := look(ctx, p.client); err != nil {
+			if err := onlooker.Look(ctx, p.client); err != nil {
 				done <- err
 				return
 			}
@@ -162,21 +163,6 @@ func (p *program) watch() {
 		}
 		return err
 	}
-}
-
-// look asks all that the screens ask.
-func look(ctx context.Context, c *control.Client) error {
-	var errs []error
-	ask := func(_ any, err error) { errs = append(errs, err) }
-	ask(c.Status(ctx))
-	ask(c.History(ctx))
-	ask(c.Flows(ctx, control.FlowQuery{Sort: "rate", Descending: true, Limit: 200}))
-	ask(c.Tenants(ctx))
-	ask(c.Rules(ctx))
-	ask(c.Drops(ctx))
-	ask(c.Health(ctx))
-	ask(c.RecentDrops(ctx, control.FrameQuery{}))
-	return errors.Join(errs...)
 }
 
 // stop ends it, and says what it had logged if it does not end well.

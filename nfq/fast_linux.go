@@ -289,16 +289,7 @@ var askNothing = func() []byte {
 }()
 
 // Stats implements [Queue].
-func (q *fast) Stats() Stats {
-	s := q.count.stats()
-	s.ReceiveBuffer = q.sock.receiveBuffer
-	if last := q.last.Load(); last != nil {
-		s.Kernel, s.KernelKnown = *last, true
-	} else {
-		s.Kernel, s.KernelKnown = q.proc.read()
-	}
-	return s
-}
+func (q *fast) Stats() Stats { return q.count.stats(q.sock.receiveBuffer, q.last.Load(), q.proc) }
 
 // Close implements [Queue].
 func (q *fast) Close() error {

@@ -379,16 +379,7 @@ func (q *goNFQueue) Wake() {
 }
 
 // Stats implements [Queue].
-func (q *goNFQueue) Stats() Stats {
-	s := q.count.stats()
-	s.ReceiveBuffer = q.sock.receiveBuffer
-	if last := q.last.Load(); last != nil {
-		s.Kernel, s.KernelKnown = *last, true
-	} else {
-		s.Kernel, s.KernelKnown = q.proc.read()
-	}
-	return s
-}
+func (q *goNFQueue) Stats() Stats { return q.count.stats(q.sock.receiveBuffer, q.last.Load(), q.proc) }
 
 // Close implements [Queue].
 func (q *goNFQueue) Close() error {

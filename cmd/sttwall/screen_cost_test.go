@@ -18,6 +18,7 @@ import (
 	"sttwall/control"
 	"sttwall/describe"
 	"sttwall/internal/lab"
+	"sttwall/internal/onlooker"
 	"sttwall/stt"
 )
 
@@ -101,21 +102,6 @@ func (s *screened) beginFlows(ctx context.Context, flows int) error {
 	}
 }
 
-// look asks all that the screens ask.
-func look(ctx context.Context, c *control.Client) error {
-	var errs []error
-	ask := func(_ any, err error) { errs = append(errs, err) }
-	ask(c.Status(ctx))
-	ask(c.History(ctx))
-	ask(c.Flows(ctx, control.FlowQuery{Sort: "rate", Descending: true, Limit: 200}))
-	ask(c.Tenants(ctx))
-	ask(c.Rules(ctx))
-	ask(c.Drops(ctx))
-	ask(c.Health(ctx))
-	ask(c.RecentDrops(ctx, control.FrameQuery{}))
-	return errors.Join(errs...)
-}
-
 // watchedWhile looks each second while f runs, and returns how long the looks took together.
 func watchedWhile(ctx context.Context, c *control.Client, f func() error) (looked time.Duration, looks int, err error) {
 	done := make(chan error, 1)
@@ -124,7 +110,7 @@ func watchedWhile(ctx context.Context, c *control.Client, f func() error) (looke
 	defer tick.Stop()
 	for {
 		start := time.Now()
-		if err := look(ctx, c); err != nil {
+		if err := onlooker.Look(ctx, c); err != nil {
 			return 0, 0, errors.Join(err, <-done)
 		}
 		looked, looks = looked+time.Since(start), looks+1

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"sttwall/control"
+	"sttwall/internal/onlooker"
 	"sttwall/metrics"
 )
 
@@ -69,7 +70,7 @@ func (t *testee) others() (list []other, done func(), err error) {
 		Elsewhere: func() []control.Drop { return nil }, Temporary: func() (inForce, inactive int) { return 0, 0 },
 	})
 	scraped.Ready()
-	screens := func(ctx context.Context) error { return look(ctx, client) }
+	screens := func(ctx context.Context) error { return onlooker.Look(ctx, client) }
 	return []other{
 		{"nobody", nil},
 		{"screens", screens},
@@ -84,21 +85,6 @@ func (t *testee) others() (list []other, done func(), err error) {
 			return nil
 		}},
 	}, done, nil
-}
-
-// look asks all that the screens ask.
-func look(ctx context.Context, c *control.Client) error {
-	var errs []error
-	ask := func(_ any, err error) { errs = append(errs, err) }
-	ask(c.Status(ctx))
-	ask(c.History(ctx))
-	ask(c.Flows(ctx, control.FlowQuery{Sort: "rate", Descending: true, Limit: 200}))
-	ask(c.Tenants(ctx))
-	ask(c.Rules(ctx))
-	ask(c.Drops(ctx))
-	ask(c.Health(ctx))
-	ask(c.RecentDrops(ctx, control.FrameQuery{}))
-	return errors.Join(errs...)
 }
 
 func scrape(ctx context.Context, h http.Handler) error {

@@ -8,8 +8,10 @@ type counts struct {
 	messages, syscalls, again                                                                atomic.Uint64
 }
 
-func (c *counts) stats() Stats {
-	return Stats{
+// stats returns what was counted, and the kernel's view: last, of a queue that was
+// closed, or what proc says now. receiveBuffer is in bytes.
+func (c *counts) stats(receiveBuffer int, last *KernelStats, proc *procQueue) Stats {
+	s := Stats{
 		Packets:        c.packets.Load(),
 		Verdicts:       c.verdicts.Load(),
 		Overruns:       c.overruns.Load(),
@@ -21,5 +23,12 @@ func (c *counts) stats() Stats {
 		Messages:       c.messages.Load(),
 		Syscalls:       c.syscalls.Load(),
 		Again:          c.again.Load(),
+		ReceiveBuffer:  receiveBuffer,
 	}
+	if last != nil {
+		s.Kernel, s.KernelKnown = *last, true
+	} else {
+		s.Kernel, s.KernelKnown = proc.read()
+	}
+	return s
 }
