@@ -64,10 +64,12 @@ func measureLatency(ctx context.Context, o options, c cell, entries []*entry) er
 			e.latency = append(e.latency, &latencies{load: "half of c_loop", pps: common})
 		}
 		e.fail(e.begin(ctx, c))
+		o.progress.did(c.startTime())
 	}
 	for round := range o.rounds {
 		for _, e := range chosen {
 			for _, l := range e.latency {
+				o.progress.did(o.step())
 				if e.err != nil {
 					continue
 				}
@@ -84,8 +86,8 @@ func measureLatency(ctx context.Context, o options, c cell, entries []*entry) er
 				}
 				l.add(&r.Times)
 				e.lost += r.Lost
-				fmt.Fprintf(os.Stderr, "  latency %d/%d %-20s at %7.0f pps: p50 %v p99 %v p99.9 %v\n", round+1, o.rounds, e.variant.name(), l.pps,
-					r.Times.Quantile(0.5), r.Times.Quantile(0.99), r.Times.Quantile(0.999))
+				fmt.Fprintf(os.Stderr, "  latency %d/%d %-20s at %7.0f pps: p50 %v p99 %v p99.9 %v; %v\n", round+1, o.rounds, e.variant.name(), l.pps,
+					r.Times.Quantile(0.5), r.Times.Quantile(0.99), r.Times.Quantile(0.999), o.progress)
 			}
 		}
 	}

@@ -18,7 +18,8 @@ import (
 	"time"
 
 	"sttwall/bench/peers"
-	"sttwall/internal/load"
+	"sttwall/bench/rows"
+	"sttwall/internal/bench"
 )
 
 func main() {
@@ -36,9 +37,11 @@ type options struct {
 	quick, json  bool
 	only, packet *regexp.Regexp
 	queues       int
+	flows        int
 	binary       string
 	rounds       int
 	duration     time.Duration
+	progress     *progress
 }
 
 func parse(args []string) (o options, err error) {
@@ -48,6 +51,7 @@ func parse(args []string) (o options, err error) {
 	f.BoolVar(&o.quick, "quick", false, "fewer, shorter rounds, and fewer cells")
 	f.BoolVar(&o.json, "json", false, "print rows of JSON in place of tables")
 	f.IntVar(&o.queues, "queues", 0, "measure with so many queues only, 1 or 2; 0 is both")
+	f.IntVar(&o.flows, "flows", 0, "measure with so many flows only, 1, 1000 or 1000000; 0 is all")
 	f.StringVar(&o.binary, "sttwall", "", "`program` to measure; the default is built from the module beside this one")
 	f.IntVar(&o.rounds, "rounds", 0, "rounds; 0 is 7, or 3 with --quick")
 	f.DurationVar(&o.duration, "duration", 0, "how long each variant is measured in each round;\n0 is 1s, or 300ms with --quick")
@@ -74,7 +78,8 @@ func parse(args []string) (o options, err error) {
 		return o, fmt.Errorf("--packets: %w", err)
 	}
 	if len(cells(o)) == 0 {
-		return o, fmt.Errorf("--packets %s, --queues %d: nothing is left to measure; packets are 150, 1500, 45, 45-shuffled, gso64k, and with --quick there is one queue", o.packet, o.queues)
+		return o, fmt.Errorf("--packets %s, --queues %d, --flows %d: nothing is left to measure; packets are 150, 1500, 45, 45-shuffled, gso64k, flows 1 and 1000000 are of packets of 150 bytes on one queue, and with --quick there is one queue and 1000 flows",
+			o.packet, o.queues, o.flows)
 	}
 	if o.rounds == 0 {
 		o.rounds = 7
@@ -117,9 +122,50 @@ func run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	all, chosen := variants(o.binary), []variant(nil)
+	chosen, err := choose(o)
+	if err != nil {
+		return err
+	}
+	this, err := thisRun(o)
+	if err != nil {
+		return err
+	}
+	o.progress = newProgress(o, cells(o), chosen, time.Now)
+	fmt.Fprintf(os.Stderr, "Linux %s, %s, %d CPUs, %s; %v\n", this.Kernel, this.Processor, this.CPUs, this.Go, o.progress)
+	var all []Row
+	for _, c := range cells(o) {
+		list, err := measure(ctx, o, c, chosen)
+		if ctx.Err() != nil {
+			return errors.New("interrupted; only what was whole by then is shown") // ^C ends the variants too: no news
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", c, err)
+		}
+		for i := range list {
+			list[i].Run = this
+		}
+		all = append(all, list...)
+		write := rows.Table
+		if o.json {
+			write = rows.Write
+		}
+		if err := write(os.Stdout, list); err != nil {
+			return err
+		}
+	}
+	for _, r := range all {
+		if r.Error != "" || r.Lost > 0 {
+			return errors.New("some figures are missing or have losses: see above")
+		}
+	}
+	return nil
+}
+
+// choose lists the variants that were asked for and can be had.
+func choose(o options) (chosen []variant, err error) {
+	all := variants(o.binary)
 	if !slices.ContainsFunc(all, func(v variant) bool { return o.only.MatchString(v.name()) }) {
-		return fmt.Errorf("--variants %s: matches none of %s", o.only, names(all))
+		return nil, fmt.Errorf("--variants %s: matches none of %s", o.only, names(all))
 	}
 	for _, v := range all {
 		if v.name() != "forward" && !o.only.MatchString(v.name()) {
@@ -131,31 +177,7 @@ func run(ctx context.Context) (err error) {
 		}
 		chosen = append(chosen, v)
 	}
-	fmt.Fprintln(os.Stderr, machine())
-	var rows []Row
-	for _, c := range cells(o) {
-		list, err := measure(ctx, o, c, chosen)
-		if ctx.Err() != nil {
-			return errors.New("interrupted; only what was whole by then is shown") // ^C ends the variants too: no news
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", c, err)
-		}
-		rows = append(rows, list...)
-		if !o.json {
-			if err := writeTable(os.Stdout, list); err != nil {
-				return err
-			}
-		} else if err := writeJSON(os.Stdout, list); err != nil {
-			return err
-		}
-	}
-	for _, r := range rows {
-		if r.Error != "" || r.Lost > 0 {
-			return errors.New("some figures are missing or have losses: see above")
-		}
-	}
-	return nil
+	return chosen, nil
 }
 
 func names(list []variant) string {
@@ -180,50 +202,14 @@ func build(ctx context.Context, dir string) (string, error) {
 	return binary, nil
 }
 
-// cell is what all variants are measured under.
-type cell struct {
-	packet load.Packet
-	queues int
-	flows  int
-}
-
-func (c cell) String() string {
-	return cellText(c.packet.String(), c.queues, c.flows)
-}
-
-// cells lists what is measured: each kind of packet with each number of queues at 1,000
-// flows, and other numbers of flows with the smallest packets.
-func cells(o options) []cell {
-	var list []cell
-	for _, queues := range []int{1, 2} {
-		for _, p := range []load.Packet{load.Small150, load.Full1500, load.Segments45, load.Shuffled45, load.GSO64K} {
-			list = append(list, cell{p, queues, 1000})
-		}
-		list = append(list, cell{load.Small150, queues, 1}, cell{load.Small150, queues, 1_000_000})
+// thisRun describes where and how the figures come about.
+func thisRun(o options) (r rows.Run, err error) {
+	version, err := exec.Command(o.binary, "version").Output()
+	if err != nil {
+		return r, fmt.Errorf("version of %s: %w", o.binary, err)
 	}
-	kept := list[:0]
-	for _, c := range list {
-		if o.packet.MatchString(c.packet.String()) && (o.queues == 0 || c.queues == o.queues) && !(o.quick && (c.queues > 1 || c.flows != 1000)) {
-			kept = append(kept, c)
-		}
-	}
-	return kept
-}
-
-// sourceCPU is where the source runs; the queues are served on the others, and the last
-// of them here too where there are too few.
-const sourceCPU = 0
-
-func placeOf(c cell) place {
-	p := place{cell: c}
-	for i := range c.queues {
-		p.cpus = append(p.cpus, (sourceCPU+1+i)%runtime.NumCPU())
-	}
-	return p
-}
-
-// machine describes where the figures come from, for the head of the output.
-func machine() string {
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return fmt.Sprintf("Linux %s, %d CPUs, %s", strings.TrimSpace(string(kernel)), runtime.NumCPU(), runtime.Version())
+	first, _, _ := strings.Cut(string(version), "\n")
+	r = rows.Run{Go: runtime.Version(), Rounds: o.rounds, Seconds: o.duration.Seconds()}
+	r.Host, err = bench.Host(strings.TrimSpace(first))
+	return r, err
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"sttwall/internal/load"
 )
 
@@ -27,7 +29,7 @@ type entry struct {
 
 // measure measures all variants in one cell.
 func measure(ctx context.Context, o options, c cell, variants []variant) (rows []Row, err error) {
-	fmt.Fprintln(os.Stderr, c)
+	fmt.Fprintf(os.Stderr, "%v; %v\n", c, o.progress)
 	var entries []*entry
 	defer func() {
 		for _, e := range entries {
@@ -35,21 +37,26 @@ func measure(ctx context.Context, o options, c cell, variants []variant) (rows [
 		}
 	}()
 	for _, v := range variants {
-		if !v.measures(c) {
+		if !c.takes(v) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "  start %s\n", v.name())
 		e := &entry{variant: v, window: load.DefaultWindow}
 		entries = append(entries, e)
 		e.fail(e.begin(ctx, c))
+		o.progress.did(c.startTime())
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+	}
+	if c.flows > usualFlows {
+		unix.Sync() // what was logged of so many is not written while others are measured
 	}
 	traffic := load.Traffic{Packet: c.packet, Flows: c.flows}
 	for round := range o.rounds {
 		base := 0.0
 		for _, e := range entries {
+			o.progress.did(o.step())
 			if e.err != nil {
 				continue
 			}
@@ -65,7 +72,7 @@ func measure(ctx context.Context, o options, c cell, variants []variant) (rows [
 				base = r.PPS
 			}
 			e.add(r, base)
-			fmt.Fprintf(os.Stderr, "  round %d/%d %-20s %8.0f pps %.3f %5.0f ns, waited %.1f\n", round+1, o.rounds, e.variant.name(), r.PPS, r.PPS/base, e.own[len(e.own)-1], r.Waited)
+			fmt.Fprintf(os.Stderr, "  round %d/%d %-20s %8.0f pps %.3f %5.0f ns, waited %.1f; %v\n", round+1, o.rounds, e.variant.name(), r.PPS, r.PPS/base, e.own[len(e.own)-1], r.Waited, o.progress)
 		}
 	}
 	// Latency is taken of variants that were started anew: what they count themselves is

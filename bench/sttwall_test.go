@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sttwall/bench/peers"
+	"sttwall/bench/rows"
 	"sttwall/internal/load"
 	"sttwall/policy"
 	"sttwall/ruletest"
@@ -65,16 +66,18 @@ func TestABenchmarkOfAllThatRunsHereLosesNothing(t *testing.T) {
 			chosen = append(chosen, v)
 		}
 	}
-	for _, c := range []cell{{load.Small150, 1, 1000}, {load.Shuffled45, 2, 10}, {load.GSO64K, 1, 10}} {
-		rows, err := measure(ctx, o, c, chosen)
+	all := []cell{{load.Small150, 1, 1000}, {load.Shuffled45, 2, 1000}, {load.GSO64K, 1, 1000}}
+	o.progress = newProgress(o, all, chosen, time.Now)
+	for _, c := range all {
+		list, err := measure(ctx, o, c, chosen)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		if err := writeTable(&out, rows); err != nil {
+		if err := rows.Table(&out, list); err != nil {
 			t.Fatal(err)
 		}
-		for _, r := range rows {
+		for _, r := range list {
 			if r.Error != "" || r.Lost != 0 {
 				t.Errorf("%+v", r)
 			}
@@ -82,8 +85,14 @@ func TestABenchmarkOfAllThatRunsHereLosesNothing(t *testing.T) {
 				t.Errorf("latency %+v", r)
 			}
 		}
-		if want := len(chosen) - map[bool]int{false: 1}[c.packet == load.GSO64K]; len(rows) != want {
-			t.Errorf("%d rows, want %d\n%s", len(rows), want, &out)
+		want := 0
+		for _, v := range chosen {
+			if c.takes(v) {
+				want++
+			}
+		}
+		if len(list) != want {
+			t.Errorf("%d rows, want %d\n%s", len(list), want, &out)
 		}
 	}
 }

@@ -1,11 +1,21 @@
-package main
+// Package rows has what the benchmark says: a [Row] for each variant in each cell, as
+// JSON and as a table for people.
+//
+//	measured ──▶ [Row] ──▶ [Write]: JSON lines ──▶ [Read] ──▶ the pages of docs (report)
+//	               └─────▶ [Table]: for people
+//
+// It measures nothing, and keeps no state.
+package rows
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"text/tabwriter"
+
+	"sttwall/internal/benchreport"
 )
 
 // Row is one line of the result.
@@ -38,6 +48,17 @@ type Row struct {
 	Latency []Latency `json:"latency,omitempty"`
 	// Error says why there are no figures.
 	Error string `json:"error,omitempty"`
+	// Run is the run that the row is of, the same in all its rows.
+	Run Run `json:"run"`
+}
+
+// Run says where and how rows were measured.
+type Run struct {
+	benchreport.Host
+	Go string `json:"go"` // that it was built with
+	// Rounds is how often each variant was measured, Seconds how long.
+	Rounds  int     `json:"rounds"`
+	Seconds float64 `json:"seconds"`
 }
 
 // Latency is what quantiles of the packets took from source to sink, in microseconds:
@@ -51,8 +72,8 @@ type Latency struct {
 	P999 float64 `json:"p999_us"`
 }
 
-// median is the middle of a list; of an even number the mean of both.
-func median(list []float64) float64 {
+// Median is the middle of a list; of an even number the mean of both.
+func Median(list []float64) float64 {
 	if len(list) == 0 {
 		return 0
 	}
@@ -60,8 +81,8 @@ func median(list []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// writeJSON writes one object a line.
-func writeJSON(w io.Writer, rows []Row) error {
+// Write writes one object of JSON a line.
+func Write(w io.Writer, rows []Row) error {
 	e := json.NewEncoder(w)
 	for _, r := range rows {
 		if err := e.Encode(r); err != nil {
@@ -71,8 +92,35 @@ func writeJSON(w io.Writer, rows []Row) error {
 	return nil
 }
 
-// writeTable writes the rows of a cell for people.
-func writeTable(w io.Writer, rows []Row) error {
+// Read reads what [Write] wrote. Rows of several runs are an error: figures of one run say
+// nothing about those of another.
+func Read(r io.Reader) (list []Row, err error) {
+	d := json.NewDecoder(r)
+	for {
+		var row Row
+		err := d.Decode(&row)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("row %d: %w", len(list)+1, err)
+		}
+		if row.Variant == "" || row.Packet == "" {
+			return nil, fmt.Errorf("row %d: neither variant nor packet: not a row of the benchmark", len(list)+1)
+		}
+		if len(list) > 0 && row.Run != list[0].Run {
+			return nil, fmt.Errorf("row %d: is of another run than those before", len(list)+1)
+		}
+		list = append(list, row)
+	}
+	if len(list) == 0 {
+		return nil, errors.New("no rows")
+	}
+	return list, nil
+}
+
+// Table writes the rows of a cell for people.
+func Table(w io.Writer, rows []Row) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -110,11 +158,10 @@ func writeTable(w io.Writer, rows []Row) error {
 	return nil
 }
 
-func (r Row) cell() string {
-	return cellText(r.Packet, r.Queues, r.Flows)
-}
+func (r Row) cell() string { return Cell(r.Packet, r.Queues, r.Flows) }
 
-func cellText(packet string, queues, flows int) string {
+// Cell names what variants are measured under.
+func Cell(packet string, queues, flows int) string {
 	counted := func(n int, thing string) string {
 		if n != 1 {
 			thing += "s"
