@@ -103,7 +103,7 @@ func (r *Result) SVG() []byte {
 		for _, row := range g {
 			row.bar(&c, bars, y)
 			if row.Latency != nil {
-				row.whisker(&c, times, y)
+				row.Latency.draw(&c, times, y+rowHeight/2, wayColours[row.Way])
 			}
 			y += rowHeight
 		}
@@ -154,10 +154,9 @@ func (row *Row) bar(c *canvas, a axis, y float64) {
 	c.text(text{x: a.left + width + 7, y: y + rowHeight/2 + 4, size: 12, colour: ink, over: true}, label)
 }
 
-// whisker draws a line from p50, a full dot, over p99, an open one, to p99.9.
-func (row *Row) whisker(c *canvas, a axis, y float64) {
-	colour, middle := wayColours[row.Way], y+rowHeight/2
-	p50, p99, p999 := a.at(micros(row.Latency.P50)), a.at(micros(row.Latency.P99)), a.at(micros(row.Latency.P999))
+// draw draws a line from p50, a full dot, over p99, an open one, to p99.9.
+func (l *Latency) draw(c *canvas, a axis, middle float64, colour string) {
+	p50, p99, p999 := a.at(micros(l.P50)), a.at(micros(l.P99)), a.at(micros(l.P999))
 	fmt.Fprintf(c, `<path d="M%s %sH%sM%[3]s %[4]sv8" stroke="%[5]s" stroke-width="2" fill="none"/>`+"\n",
 		number(p50), number(middle), number(p999), number(middle-4), colour)
 	fmt.Fprintf(c, `<circle cx="%s" cy="%s" r="5" fill="%s"/>`+"\n", number(p50), number(middle), colour)
@@ -184,10 +183,12 @@ func (a *axis) at(v float64) float64 {
 	return a.left + a.width*min(1, max(0, (v-from)/(to-from)))
 }
 
-func (a *axis) draw(c *canvas, bottom float64) {
+func (a *axis) draw(c *canvas, bottom float64) { a.drawFrom(c, plotTop, bottom) }
+
+func (a *axis) drawFrom(c *canvas, top, bottom float64) {
 	for _, t := range a.ticks {
 		x := a.at(t)
-		c.line(x, plotTop, x, bottom, lines)
+		c.line(x, top, x, bottom, lines)
 		c.text(text{x: x, y: bottom + 18, size: 11, colour: pale, anchor: "middle"}, a.label(t))
 	}
 }
@@ -202,22 +203,29 @@ func (r *Result) barsAxis() axis {
 		label: number}
 }
 
-// timesAxis goes over whole powers of ten, in microseconds.
+// timesAxis goes over what was measured, in microseconds.
 func (r *Result) timesAxis() axis {
-	a := axis{left: timesLeft, width: timesWidth, from: math.Inf(1), logarithmic: true,
-		label: func(f float64) string {
-			return strings.Replace(timeText(time.Duration(f*float64(time.Microsecond))), ".0 ", " ", 1)
-		}}
+	from, to := math.Inf(1), 0.0
 	for i := range r.Rows {
 		if l := r.Rows[i].Latency; l != nil {
-			a.from, a.to, a.known = min(a.from, micros(l.P50)), max(a.to, micros(l.P999)), true
+			from, to = min(from, micros(l.P50)), max(to, micros(l.P999))
 		}
 	}
-	if !a.known {
+	a := axis{left: timesLeft, width: timesWidth}
+	if to == 0 {
 		return a
 	}
-	a.from = math.Pow(10, math.Floor(math.Log10(a.from)))
-	a.to = max(10*a.from, math.Pow(10, math.Ceil(math.Log10(a.to))))
+	return powersAxis(a, from, to)
+}
+
+// powersAxis makes of a an axis over whole powers of ten, in microseconds.
+func powersAxis(a axis, from, to float64) axis {
+	a.logarithmic, a.known = true, true
+	a.label = func(f float64) string {
+		return strings.Replace(timeText(time.Duration(f*float64(time.Microsecond))), ".0 ", " ", 1)
+	}
+	a.from = math.Pow(10, math.Floor(math.Log10(from)))
+	a.to = max(10*a.from, math.Pow(10, math.Ceil(math.Log10(to))))
 	for t := a.from; t <= a.to*1.001; t *= 10 {
 		a.ticks = append(a.ticks, t)
 	}
