@@ -165,7 +165,7 @@ func (e *entry) add(r load.Result, base float64) {
 func (e *entry) row(c cell) Row {
 	r := Row{
 		Variant: e.variant.name(), Packet: c.packet.String(), Queues: c.queues, Flows: c.flows,
-		PPS: median(e.pps), Gbps: median(e.gbps), Ratio: median(e.ratio), CPU: median(e.busy), Time: median(e.own), Lost: e.lost,
+		PPS: median(e.pps), Each: e.pps, Gbps: median(e.gbps), Ratio: median(e.ratio), CPU: median(e.busy), Time: median(e.own), Lost: e.lost,
 		SystemCalls: e.calls, Window: e.window, Waited: median(e.waited),
 	}
 	for _, l := range e.latency {

@@ -44,7 +44,7 @@ func results() *entry {
 func TestARowHasMediansOfTheRounds(t *testing.T) {
 	got := results().row(cell{load.Segments45, 2, 1000})
 	want := Row{
-		Variant: "forward", Packet: "45", Queues: 2, Flows: 1000, PPS: 200e3, Gbps: 0.2, Ratio: 0.2, Lost: 1, CPU: 0.5, Time: 2000,
+		Variant: "forward", Packet: "45", Queues: 2, Flows: 1000, PPS: 200e3, Each: []float64{100e3, 300e3, 200e3}, Gbps: 0.2, Ratio: 0.2, Lost: 1, CPU: 0.5, Time: 2000,
 		SystemCalls: 0.25, Window: 512, Waited: 1,
 	}
 	if got.Latency != nil {

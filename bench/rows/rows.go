@@ -29,6 +29,9 @@ type Row struct {
 	Gbps float64 `json:"gbps"`
 	// Ratio is that of forwarding in the same round. Each of the three is a median.
 	Ratio float64 `json:"ratio"`
+	// Each is PPS round by round: two variants of a cell compare within one round. A
+	// variant that failed has fewer.
+	Each []float64 `json:"pps_rounds,omitempty"`
 	// Lost is how many packets of those that the figures are of were lost: a figure
 	// with losses is none.
 	Lost uint64 `json:"lost"`

@@ -135,7 +135,7 @@ func niceStep(most float64) float64 {
 // shortNumber writes a tick.
 func shortNumber(f float64) string {
 	if f >= 1000 {
-		return thousands(f)
+		return Thousands(f)
 	}
 	return number(f)
 }

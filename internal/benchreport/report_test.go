@@ -196,7 +196,7 @@ func TestThePicture(t *testing.T) {
 
 func TestNumbersAreShort(t *testing.T) {
 	for _, tt := range []struct{ got, want string }{
-		{thousands(0), "0"}, {thousands(999.6), "1,000"}, {thousands(1234567), "1,234,567"}, {thousands(-123456), "-123,456"},
+		{Thousands(0), "0"}, {Thousands(999.6), "1,000"}, {Thousands(1234567), "1,234,567"}, {Thousands(-123456), "-123,456"},
 		{digits(0.954), "0.95"}, {digits(9.999), "10.0"}, {digits(99.96), "100"}, {digits(187.4), "187"},
 		{timeText(0), "0 ns"}, {timeText(999), "999 ns"}, {timeText(1000), "1.0 us"}, {timeText(9_960), "10 us"}, {timeText(1_234_000), "1.2 ms"},
 		{timeText(999_600_000), "1.0 s"}, {timeText(90 * time.Second), "90.0 s"},

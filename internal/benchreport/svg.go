@@ -147,7 +147,7 @@ func (r *Result) header(c *canvas) {
 func (row *Row) bar(c *canvas, a axis, y float64) {
 	width := a.at(row.Ratio) - a.left
 	c.box(box{a.left, y + (rowHeight-barHeight)/2, width, barHeight}, wayColours[row.Way])
-	label := fmt.Sprintf("%s · %s/s", digits(row.Ratio), thousands(row.PPS))
+	label := fmt.Sprintf("%s · %s/s", digits(row.Ratio), Thousands(row.PPS))
 	if row.Gbps >= 0.01 {
 		label += fmt.Sprintf(", %s Gbit/s", digits(row.Gbps))
 	}

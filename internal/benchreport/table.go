@@ -69,7 +69,7 @@ func (r *Row) line() string {
 	if r.CPU > 0 {
 		cpu = timeText(time.Duration(r.CPU))
 	}
-	return fmt.Sprintf("  %-11s %11s %7s %6s %6s %7s %7s %7s %7s", r.Way, thousands(r.PPS), digits(r.Gbps),
+	return fmt.Sprintf("  %-11s %11s %7s %6s %6s %7s %7s %7s %7s", r.Way, Thousands(r.PPS), digits(r.Gbps),
 		share(r.Ratio), ofAccept, p50, p99, p999, cpu)
 }
 
@@ -158,7 +158,7 @@ func Title(packet string) string {
 		return t
 	}
 	if n, err := strconv.Atoi(packet); err == nil {
-		return thousands(float64(n)) + " bytes"
+		return Thousands(float64(n)) + " bytes"
 	}
 	return packet
 }
@@ -187,8 +187,8 @@ func digits(f float64) string {
 	return fmt.Sprintf("%.2f", f)
 }
 
-// thousands writes a whole number in groups of three digits.
-func thousands(f float64) string {
+// Thousands writes a whole number in groups of three digits.
+func Thousands(f float64) string {
 	s := strconv.FormatInt(int64(math.Round(f)), 10)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
 		s = s[:i] + "," + s[i:]
@@ -216,5 +216,5 @@ func counted(n int, thing string) string {
 	if n != 1 {
 		thing += "s"
 	}
-	return thousands(float64(n)) + " " + thing
+	return Thousands(float64(n)) + " " + thing
 }

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sttwall/bench/rows"
+)
+
+var update = flag.Bool("update", false, "write the expected files anew")
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs: go test ./report -update, and look at the difference\n%s", file, got)
+	}
+}
+
+// measured are rows of short rounds; one has lost packets, one has an error, and one was
+// faster than the source.
+func measured(t *testing.T) []rows.Row {
+	t.Helper()
+	in, err := os.Open("testdata/rows.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	list, err := rows.Read(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func TestTheTablesSayWhatWasMeasured(t *testing.T) {
+	got := newFigures(measured(t)).markdown()
+	golden(t, "tables.md", got)
+	for _, line := range strings.Split(string(got), "\n") {
+		if strings.HasPrefix(line, "|") && (strings.Contains(line, "NaN") || strings.Contains(line, "Inf")) {
+			t.Errorf("no figure: %s", line)
+		}
+	}
+}
+
+func TestThePicturesShowWhatWasMeasured(t *testing.T) {
+	for name, c := range newFigures(measured(t)).charts() {
+		golden(t, name, c.SVG())
+	}
+}
+
+// What has no row is left out, whatever it is.
+func TestFewRowsMakeAPageToo(t *testing.T) {
+	all := measured(t)
+	for n := range all {
+		f := newFigures(all[n : n+1])
+		if text := string(f.markdown()); strings.Contains(text, "NaN") || strings.Contains(text, "Inf") {
+			t.Errorf("row %d: %s", n, text)
+		}
+		for name, c := range f.charts() {
+			if svg := c.SVG(); !bytes.HasSuffix(svg, []byte("</svg>\n")) || bytes.Contains(svg, []byte("NaN")) {
+				t.Errorf("row %d: %s: %s", n, name, svg)
+			}
+		}
+	}
+}
+
+func TestAGoalIsReachedByItsFigure(t *testing.T) {
+	for _, tt := range []struct {
+		goal                    goal
+		wanted, figure, verdict string
+	}{
+		{goal{least: 0.88, aim: 0.95, is: 0.96}, "0.95, at least 0.88", "0.960", "yes"},
+		{goal{least: 0.88, aim: 0.95, is: 0.9496}, "0.95, at least 0.88", "0.950", "the least, not the goal"},
+		{goal{least: 0.88, aim: 0.95, is: 0.87, bound: true}, "0.95, at least 0.88", "≥ 0.870", "no"},
+		{goal{least: 6, is: 5.9}, "at least 6", "5.9", "no"},
+		{goal{least: 2, is: 1.1, note: "why"}, "at least 2", "1.10", "no: why"},
+		{goal{least: 20, is: 20}, "at least 20", "20.0", "yes"},
+		{goal{most: 1.5, is: 1.5}, "at most 1.5", "1.50", "yes"},
+		{goal{most: 0.1, is: 0.016}, "at most 0.1", "0.016", "yes"},
+		{goal{most: 0.1, is: 0.11}, "at most 0.1", "0.110", "no"},
+	} {
+		if a, b, c := tt.goal.wanted(), tt.goal.figure(), tt.goal.verdict(); a != tt.wanted || b != tt.figure || c != tt.verdict {
+			t.Errorf("%+v: %q, %q, %q; want %q, %q, %q", tt.goal, a, b, c, tt.wanted, tt.figure, tt.verdict)
+		}
+	}
+}
+
+func TestARatioIsOfRoundsOfOneCell(t *testing.T) {
+	a := rows.Row{Variant: "a", Packet: "150", Queues: 1, Flows: 1000, PPS: 20, Each: []float64{10, 20, 100}}
+	b := rows.Row{Variant: "b", Packet: "150", Queues: 1, Flows: 1000, PPS: 10, Each: []float64{10, 5, 100}}
+	other := b
+	other.Flows = 1
+	f := newFigures([]rows.Row{a, b, other})
+	if got := f.of(usual("a", "150"), usual("b", "150")); got != 1 {
+		t.Errorf("in one cell: %v, want the median of 1, 4 and 1", got)
+	}
+	if got := f.of(usual("a", "150"), key{"b", "150", 1, 1}); got != 2 {
+		t.Errorf("in two cells: %v, want 20 of 10", got)
+	}
+	if got := f.of(usual("a", "150"), usual("c", "150")); got != 0 {
+		t.Errorf("of nobody: %v", got)
+	}
+}
+
+func TestThePageKeepsWhatIsOutsideOfTheMarks(t *testing.T) {
+	docs := t.TempDir()
+	if err := os.Mkdir(filepath.Join(docs, "pictures"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	page := filepath.Join(docs, "performance.md")
+	if err := run("testdata/rows.json", docs); err == nil {
+		t.Error("a page that is not there was written")
+	}
+	for _, text := range []string{"no marks", beginMark + "no end"} {
+		if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := run("testdata/rows.json", docs); err == nil {
+			t.Errorf("%q: taken", text)
+		}
+	}
+	if err := os.WriteFile(page, []byte("before\n"+beginMark+"old\n"+endMark+"after\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := "before\n" + beginMark + string(newFigures(measured(t)).markdown()) + endMark + "after\n"
+	for range 2 { // the second time it finds its own
+		if err := run("testdata/rows.json", docs); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != want {
+			t.Errorf("%s", got)
+		}
+	}
+	for name := range newFigures(measured(t)).charts() {
+		if _, err := os.Stat(filepath.Join(docs, "pictures", name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The page of this repository can be written anew.
+func TestTheDocumentationHasTheMarks(t *testing.T) {
+	page, err := os.ReadFile("../../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := between(page, nil); err != nil {
+		t.Error(err)
+	}
+}
