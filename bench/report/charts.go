@@ -14,7 +14,7 @@ var (
 	throughputVariants = []string{
 		"forward", "c_batch_copy256", "c_batch", "c_many", "c_loop", "go_nfqueue", "suricata", "sttwall_accept", "sttwall_rules_1000", "sttwall_rules_10000",
 	}
-	timeVariants = []string{"c_batch_copy256", "c_batch", "c_many", "c_loop", "suricata", "sttwall_accept", "sttwall_rules_10", "sttwall_rules_1000", "sttwall_rules_10000", "sttwall_tui"}
+	timeVariants = []string{"c_batch_copy256", "c_batch", "c_many", "c_loop", "sttwall_accept", "sttwall_rules_10", "sttwall_rules_1000", "sttwall_rules_10000", "sttwall_tui"}
 )
 
 // charts draws the pictures, by name.

@@ -11,7 +11,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -78,11 +77,11 @@ func run(file, docs string) error {
 func between(page, text []byte) ([]byte, error) {
 	before, rest, ok := bytes.Cut(page, []byte(beginMark))
 	if !ok {
-		return nil, errors.New("has no line " + beginMark)
+		return nil, fmt.Errorf("has no line %q", beginMark)
 	}
 	_, after, ok := bytes.Cut(rest, []byte(endMark))
 	if !ok {
-		return nil, errors.New("has no line " + endMark)
+		return nil, fmt.Errorf("has no line %q", endMark)
 	}
 	return bytes.Join([][]byte{before, []byte(beginMark), text, []byte(endMark), after}, nil), nil
 }
