@@ -49,6 +49,7 @@ func (next source) fresh() (e event) {
 	for range one(next, 0, 0, 0, 1, 2) {
 		e.vlans = append(e.vlans, one[uint16](next, 7, 7|5<<13, 8, 5<<13))
 	}
+	e.vlans = readable(e.vlans)
 	if next.oneIn(12) {
 		e.to = mustAddr("239.0.0.1")
 	}
@@ -115,7 +116,7 @@ func (next source) follow(f *modelFlow) event {
 		e.context++
 	case 6:
 		e.vlans = append(slices.Clone(e.vlans), one[uint16](next, 9, 1<<13))[next(2):]
-		e.vlans = e.vlans[:min(len(e.vlans), inspect.MaxTags)]
+		e.vlans = readable(e.vlans[:min(len(e.vlans), inspect.MaxTags)])
 	case 7:
 		e.srcPort++
 	case 8:
@@ -324,4 +325,13 @@ func (e *event) packet(tb testing.TB) *conntrack.Packet {
 		p.Frame.TCPFlags = e.tcp.flags // also those that Decode refuses
 	}
 	return p
+}
+
+// readable leaves a tag without a VLAN ID out where another one is behind it: package
+// inspect reads no such frame.
+func readable(tags []uint16) []uint16 {
+	for len(tags) > 1 && tags[0]&0xfff == 0 {
+		tags = tags[1:]
+	}
+	return tags
 }

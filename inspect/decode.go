@@ -10,6 +10,7 @@ import (
 const (
 	ethernetLen = 14
 	snapLen     = 8     // LLC and SNAP headers together
+	vlanID      = 0xfff // of a TCI
 	minType     = 0x600 // below it the ethertype field is an 802.3 length
 	maxLength   = 1500
 	arpLen      = 28 // ARP for Ethernet and IPv4, RFC 826
@@ -91,7 +92,9 @@ func isTag(etherType uint16) bool {
 }
 
 // decodeTag reads a TCI and the ethertype behind it. (The tag's own ethertype
-// was read as that of the frame.)
+// was read as that of the frame.) A tag behind one without a VLAN ID is refused:
+// that one is no tag to many (IEEE 802.1Q section 6.9; the Windows receiver, and
+// Linux in skb_vlan_untag, look at the next), and the frame is in the other's VLAN.
 func (f *Frame) decodeTag(data []byte, length int) reason.Reason {
 	off := f.L3Offset
 	if length < off+4 {
@@ -102,7 +105,7 @@ func (f *Frame) decodeTag(data []byte, length int) reason.Reason {
 	}
 	f.Tags[f.TagCount] = binary.BigEndian.Uint16(data[off:])
 	f.TagCount++
-	if f.TagCount > MaxTags {
+	if f.TagCount > MaxTags || f.TagCount > 1 && f.Tags[f.TagCount-2]&vlanID == 0 {
 		return reason.InnerVLANDepth
 	}
 	f.EtherType = binary.BigEndian.Uint16(data[off+2:])

@@ -53,6 +53,9 @@ func ethernetRefusals(t testing.TB) []refusal {
 		{name: "two tags in the frame and the tunnel's",
 			frame:  build(t, ethernet(typeQinQ), vlan(1, typeVLAN), vlan(2, typeIPv4), ipv4(17), udp()),
 			tagged: inspect.HasTag, want: reason.InnerVLANDepth},
+		{name: "a tag behind one with a priority alone",
+			frame: build(t, ethernet(typeVLAN), vlan(0, typeVLAN), vlan(2, typeIPv4), ipv4(17), udp()),
+			want:  reason.InnerVLANDepth},
 		{name: "spanning tree in LLC",
 			frame: build(t, length8023(38), gopacket.Payload{0x42, 0x42, 3}, raw(35)), want: reason.InnerLLC},
 		{name: "SNAP with another OUI",
@@ -265,6 +268,19 @@ func TestEveryReasonHasAFrame(t *testing.T) {
 	for r := reason.L4OffsetMismatch; r <= reason.InnerARP; r++ {
 		if !seen[r] {
 			t.Errorf("no frame provokes %v", r)
+		}
+	}
+}
+
+func TestATagBehindOneWithoutAVLANIDIsRefused(t *testing.T) {
+	frame := build(t, ethernet(typeVLAN), vlan(43, typeIPv4), ipv4(17), udp(), raw(8))
+	for tci, want := range map[uint16]reason.Reason{
+		0x1000: reason.InnerVLANDepth, 0x2000: reason.InnerVLANDepth, 0xf000: reason.InnerVLANDepth,
+		0x1001: reason.None, 0x0fff: reason.None,
+	} {
+		var f inspect.Frame
+		if got := f.Decode(frame, len(frame), tci, inspect.HasTag); got != want {
+			t.Errorf("behind TCI %#04x: got %v, want %v", tci, got, want)
 		}
 	}
 }

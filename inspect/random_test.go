@@ -43,9 +43,12 @@ func (p *plan) draw() {
 		types = append([]layers.EthernetType{tag}, types...)
 	}
 	p.add(&layers.Ethernet{SrcMAC: w.EthSrc[:], DstMAC: w.EthDst[:], EthernetType: types[0]}, 14)
-	for _, t := range types[1:] {
+	for i, t := range types[1:] {
 		tag := &layers.Dot1Q{Priority: uint8(p.rng.IntN(8)), DropEligible: p.rng.IntN(2) == 0,
 			VLANIdentifier: uint16(p.rng.IntN(4096)), Type: t}
+		if i+2 < len(types) && tag.VLANIdentifier == 0 {
+			tag.VLANIdentifier = 1 // no tag may stand behind one with VLAN ID 0
+		}
 		tci := uint16(tag.Priority)<<13 | tag.VLANIdentifier
 		if tag.DropEligible {
 			tci |= 0x1000

@@ -85,7 +85,7 @@ const (
 
 	// InnerTruncated: the inner frame ends inside one of its headers.
 	InnerTruncated
-	// InnerVLANDepth: more than two VLAN tags.
+	// InnerVLANDepth: more than two VLAN tags, or one behind a tag with VLAN ID 0.
 	InnerVLANDepth
 	// InnerLLC: an 802.3 length instead of an ethertype, and not readable as SNAP.
 	InnerLLC

@@ -72,8 +72,8 @@ var table = [Count]entry{
 
 	InnerTruncated: {"inner_truncated", "the inner frame ends inside one of its headers",
 		"a broken or hostile host in the tenant's network"},
-	InnerVLANDepth: {"inner_vlan_depth", "the inner frame has more than two VLAN tags",
-		"sttwall reads two tags; take one off before the tunnel"},
+	InnerVLANDepth: {"inner_vlan_depth", "the inner frame has more than two VLAN tags, or one behind a tag with VLAN ID 0",
+		"sttwall reads two tags, and receivers may pass over one with VLAN ID 0; take one off before the tunnel"},
 	InnerLLC: {"inner_llc", "the inner frame is 802.3 with LLC that is not readable as SNAP",
 		"spanning tree and the like do not pass; turn them off on the tunnel"},
 	InnerIPHeader: {"inner_ip_header", "the inner IP header has a wrong version or header length",

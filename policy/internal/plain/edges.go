@@ -222,6 +222,9 @@ func (e *Edges) tags(k *Packet, aim *Rule) {
 		k.VLAN[i] = uint16(e.number(aim.VLAN, 4095, vlans[e.r.IntN(len(vlans))]))
 		k.PCP[i] = uint16(e.number(aim.PCP, 7, uint64(e.r.IntN(8))))
 	}
+	if k.TagCount == 2 && k.VLAN[0] == 0 { // no such frame is read
+		k.TagCount, k.VLAN[1], k.PCP[1] = 1, 0, 0
+	}
 }
 
 // etherType is what the rule is about.
