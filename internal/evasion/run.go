@@ -1,0 +1,336 @@
+package evasion
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"sttwall/firewall"
+	"sttwall/inspect"
+	"sttwall/internal/receiver"
+	"sttwall/policy"
+	"sttwall/reason"
+	"sttwall/reassembly"
+)
+
+// Core is the firewall under attack, with its clock.
+type Core struct {
+	fw      *firewall.Firewall
+	rules   *policy.Policy
+	start   int64
+	sizes   []int // how the kernel cuts super-segments that leave
+	packets map[uint64]Sent
+	next    uint64
+	now     int64
+	out     firewall.Verdicts
+	before  firewall.Totals
+	left    [][]Wire // for each of sizes
+}
+
+// NewCore makes a firewall with [Rules], an hour of clock behind it, in which the
+// client has opened its flows with the web server.
+func NewCore(startup bool, held int) (*Core, error) {
+	rules, diags := policy.Load("evasion.hcl", []byte(Rules))
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	c := &Core{
+		rules: rules, start: int64(time.Hour), now: int64(time.Hour),
+		sizes: []int{512, 1400}, packets: map[uint64]Sent{},
+	}
+	guard := time.Duration(0)
+	if startup {
+		guard = 90 * time.Second
+	}
+	ids, err := firewall.NewFrameIDFilter(firewall.FrameIDConfig{Bits: 16, Start: c.start, StartupGuard: guard})
+	if err != nil {
+		return nil, err
+	}
+	shared, err := firewall.NewShared(rules, ids)
+	if err != nil {
+		return nil, err
+	}
+	c.fw, err = firewall.New(firewall.Config{
+		Shared: shared, Random: rand.NewPCG(1, 2), Reassembly: reassembly.Config{SourceFrames: held},
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.open()
+	c.before.Add(c.fw.Counters())
+	c.left = make([][]Wire, len(c.sizes))
+	return c, nil
+}
+
+// open has the client's TCP handshakes pass, in each Context ID that has flows.
+func (c *Core) open() {
+	for _, v6 := range []bool{false, true} {
+		for i, p := range []packet{
+			{v6: v6, flags: 0x02, seq: 1<<32 - 1}, {v6: v6, flags: 0x12, reverse: true, seq: 1}, {v6: v6, flags: 0x10},
+		} {
+			b := p.bytes()
+			if i == 1 { // the server's SYN comes before its first byte
+				at := 34
+				if v6 {
+					at = 54
+				}
+				put32(b[at+4:], 2_000_000)
+				src, dst := p.addresses()
+				put16(b[at+16:], 0)
+				put16(b[at+16:], ^sum(src, dst, []byte{0, 6}, word(len(b)-at), b[at:]))
+			}
+			s := wholeOf(1, frameOf(header{context: 200}, b))
+			if p.reverse {
+				s.src, s.dst = 2, 1
+			}
+			c.send(Sent{Packet: s.bytes(false)})
+		}
+	}
+	c.out.Reset()
+}
+
+// send hands one packet in.
+func (c *Core) send(s Sent) {
+	c.next++
+	p := firewall.Packet{ID: c.next, Data: bytes.Clone(s.Packet), Length: len(s.Packet), GSO: s.GSO}
+	if s.GSO {
+		p.Checksum = firewall.ChecksumPartial
+	}
+	c.packets[c.next] = s
+	c.pass(c.start + int64(s.At))
+	c.fw.Process(c.now, &p, &c.out)
+}
+
+// pass lets time pass, and the firewall drop what is overdue when it is.
+func (c *Core) pass(until int64) {
+	for {
+		deadline, held := c.fw.NextDeadline()
+		if !held || deadline > until {
+			break
+		}
+		c.now = max(c.now+1, deadline)
+		c.fw.Expire(c.now, &c.out)
+		c.take()
+	}
+	c.now = max(c.now, until)
+}
+
+// take writes down what left.
+func (c *Core) take() {
+	for _, v := range c.out.List {
+		if v.Action != firewall.Accept {
+			continue
+		}
+		s := c.packets[v.ID]
+		if v.Payload != nil {
+			s.Packet = bytes.Clone(v.Payload)
+		}
+		for i, size := range c.sizes {
+			if !s.GSO {
+				c.left[i] = append(c.left[i], Wire{c.now, s.Packet})
+				continue
+			}
+			for _, b := range Segmentize(s.Packet, size) {
+				c.left[i] = append(c.left[i], Wire{c.now, b})
+			}
+		}
+	}
+	c.out.Reset()
+}
+
+// Result is what became of a script.
+type Result struct {
+	// Accepted counts the frames that left, Reasons why others did not, each once.
+	Accepted int
+	Reasons  []reason.Reason
+	// Rewritten counts the frames that left with new bytes.
+	Rewritten int
+	// Left are the packets that left, with super-segments cut small.
+	Left []Wire
+	// Networks counts the networks that were tried, Delivered the frames that both
+	// receivers made of what came through them.
+	Networks, Delivered int
+	// Broken says what must never be and was; "" is well.
+	Broken string
+}
+
+// Run sends a script through a firewall and what leaves through networks to both
+// receivers. random draws the networks.
+func Run(s *Script, random *rand.Rand) (*Result, error) {
+	c, err := NewCore(s.Startup, s.Held)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range s.Sent {
+		c.send(p)
+		c.take()
+	}
+	c.pass(c.start + int64(s.now+10*time.Minute))
+	c.fw.Flush(&c.out)
+	c.take()
+	var after firewall.Totals
+	after.Add(c.fw.Counters())
+	r := &Result{
+		Accepted:  int(after.FramesAccepted - c.before.FramesAccepted),
+		Rewritten: int(after.FramesRewritten - c.before.FramesRewritten),
+		Left:      c.left[0],
+	}
+	for i := range after.Reasons {
+		if after.Reasons[i] != c.before.Reasons[i] {
+			r.Reasons = append(r.Reasons, reason.Reason(i))
+		}
+	}
+	for i := range c.sizes {
+		if i > 0 && !s.Way.gso() {
+			break // nothing is cut: the same packets once more
+		}
+		for _, n := range Networks(c.left[i], random) {
+			r.Networks++
+			v := &verifier{script: s, rules: c.rules}
+			if why := v.check(n); why != "" {
+				r.Broken = fmt.Sprintf("network %q: %s", n.Name, why)
+				return r, nil
+			}
+			r.Delivered += v.delivered
+		}
+	}
+	return r, nil
+}
+
+// verifier has both receivers take what one network delivers, and looks at what they
+// make of it.
+type verifier struct {
+	script    *Script
+	rules     *policy.Policy
+	delivered int
+}
+
+func (v *verifier) check(n Network) string {
+	receivers := []struct {
+		name  string
+		model receiver.Receiver
+		guest guest
+		got   []string // what each delivery was
+	}{
+		{name: "linux", model: receiver.NewLinux(receiver.LinuxConfig{IPv6: true})},
+		{name: "windows", model: receiver.NewWindows(receiver.WindowsConfig{IPv6: true})},
+		{name: "windows without TOS", model: receiver.NewWindows(receiver.WindowsConfig{IPv6: true, KeepsTOS: true})},
+	}
+	for i := range receivers {
+		r := &receivers[i]
+		for k, p := range n.Packets {
+			d := r.model.Receive(p.At, 0, p.Packet)
+			if d == nil {
+				continue
+			}
+			v.delivered++
+			r.got = append(r.got, effect(d))
+			if why := v.look(d, &r.guest, n.Doubled); why != "" {
+				return fmt.Sprintf("%s delivered at packet %d: %s: %x", r.name, k, why, d.Frame[:min(len(d.Frame), 120)])
+			}
+		}
+		if r.model.Faults() != (receiver.Faults{}) {
+			return fmt.Sprintf("%s: %+v", r.name, r.model.Faults())
+		}
+	}
+	if linux, windows := receivers[0].got, receivers[2].got; !n.Doubled && !slices.Equal(linux, windows) {
+		return fmt.Sprintf("the receivers deliver different things: %d and %d frames", len(linux), len(windows))
+	}
+	return ""
+}
+
+// effect is all that a tenant sees of a frame. A tag of zeros alone is as none.
+func effect(d *receiver.Delivered) string {
+	head := fmt.Sprint(d.Src, d.Dst, d.Context, d.Tagged && d.TCI != 0, d.TCI, d.Trusted, len(d.Packets))
+	return head + string(bytes.Join(d.Packets, []byte("|")))
+}
+
+// look says what is wrong with what was delivered.
+func (v *verifier) look(d *receiver.Delivered, g *guest, doubled bool) string {
+	if !v.sent(d) {
+		return "nobody has sent this frame"
+	}
+	before, err := read(d, d.Frame)
+	if err != nil {
+		return "cannot be read: " + err.Error()
+	}
+	for _, u := range d.Undefined {
+		// Of a packet that came twice the headers at least must be what was sent.
+		if !doubled || u.From < len(d.Frame)-len(before.payload)+20 {
+			return fmt.Sprintf("memory that nobody sent in %v", d.Undefined)
+		}
+	}
+	if d.Gaps {
+		return "pieces with gaps between them"
+	}
+	if why := before.permitted(); why != "" {
+		return "denied: " + why
+	}
+	if why := v.evaluate(d); why != "" {
+		return "the rules say " + why
+	}
+	for _, w := range d.Written {
+		// A large frame is cut by its headers: what they are is looked at below.
+		if len(d.Packets) == 1 && !before.mayBeWritten(w) {
+			return fmt.Sprintf("the receiver writes to %v", w)
+		}
+	}
+	for _, p := range d.Packets {
+		after, err := read(d, p)
+		if err != nil {
+			return "cannot be read when it was written: " + err.Error()
+		}
+		if why := before.same(after); why != "" {
+			return "the receiver has written to " + why
+		}
+		if after.fragment == nil {
+			continue
+		}
+		if why := g.take(after); why != "" {
+			return "fragments make a packet that is denied: " + why
+		}
+	}
+	return ""
+}
+
+// sent reports whether the frame is one that the sender meant, byte for byte but for
+// what the canonical encoding changes: no inner byte.
+func (v *verifier) sent(d *receiver.Delivered) bool {
+	for _, f := range v.script.Frames {
+		context := uint64(get32(f[8:]))<<32 | uint64(get32(f[12:]))
+		tci := get16(f[6:])
+		tagged := tci != 0
+		frame := f[18:]
+		if len(d.Undefined) > 0 && len(frame) == len(d.Frame) {
+			frame = bytes.Clone(frame)
+			for _, u := range d.Undefined {
+				copy(frame[u.From:u.To], d.Frame[u.From:u.To])
+			}
+		}
+		if context == d.Context && bytes.Equal(frame, d.Frame) &&
+			(!d.Tagged && (!tagged || tci == 0x1000) || d.Tagged && tagged && d.TCI == tci&^0x1000) {
+			return true
+		}
+	}
+	return false
+}
+
+// evaluate asks the rules engine about the frame by itself. Answers of the server and
+// later fragments cannot be judged so.
+func (v *verifier) evaluate(d *receiver.Delivered) string {
+	var f inspect.Frame
+	tci := d.TCI
+	if r := f.Decode(d.Frame, len(d.Frame), tci, inspect.Tagged(d.Tagged)); r != reason.None {
+		return r.String()
+	}
+	if f.Fragmented && f.Fragment.Offset > 0 || isServer(f.Src.AsSlice()) {
+		return ""
+	}
+	x := v.rules.Explain(&policy.Packet{ContextID: d.Context, Frame: &f, From: d.Src, To: d.Dst})
+	if x.Decision.Action != policy.Accept {
+		return x.Decision.Reason.String()
+	}
+	return ""
+}
