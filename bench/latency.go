@@ -35,7 +35,7 @@ var timedVariants = []string{"forward", "c_loop", "c_many", "c_batch", "sttwall_
 
 // timed reports whether latency is taken in a cell.
 func (c cell) timed() bool {
-	return c.queues == 1 && c.flows == 1000 && (c.packet == load.Small150 || c.packet == load.Full1500)
+	return c.queues == 1 && c.flows == 1000 && c.packet != load.Segments45 && c.packet != load.Shuffled45
 }
 
 // measureLatency takes it, in turn, at half of what each variant can, and at half of what

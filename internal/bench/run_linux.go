@@ -203,9 +203,6 @@ func (b *bed) sample(ctx context.Context, t load.Traffic, duration time.Duration
 	}
 	s.Elapsed, s.CPU, s.Lost = got.Elapsed, got.Process, got.Lost
 	s.Packets, s.Bytes = uint64(got.PPS*got.Elapsed.Seconds()+0.5), uint64(got.Gbps*1e9/8*got.Elapsed.Seconds()+0.5)
-	if t.Packet == load.GSO64K { // which the source cannot time
-		return s, nil
-	}
 	timed, err := longer(duration, func(d time.Duration) (l load.Latency, some bool, err error) {
 		l, err = b.lab.Latency(ctx, t, max(1, got.PPS/2), d)
 		return l, l.Times.Count() > 0, err

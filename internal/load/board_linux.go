@@ -27,6 +27,7 @@ const (
 	boardGap    = 24 // ns between two packets; 0 is no gap
 	boardDue    = 32 // when the next one is due, on the clock of bpf_ktime_get_ns
 	boardFull   = 40 // how often the window was full
+	boardBurst  = 48 // how many super-segments are made at a time
 	boardHead   = 64 // the next head, the next segment of the frame, frame and flow
 	boardPiece  = 68
 	boardFrame  = 72

@@ -119,7 +119,7 @@ func (l *Lab) build() (err error) {
 	}); err != nil {
 		return err
 	}
-	return l.attachSinks(nil)
+	return l.attachSinks(nil, 0)
 }
 
 // listen makes the firewall's links take packets of the source, or of an ordinary
@@ -145,11 +145,11 @@ func (l *Lab) listen(on bool) (err error) {
 }
 
 // attachSinks has the ends count what comes in, and how old it is if histogram is not
-// nil.
-func (l *Lab) attachSinks(histogram *ebpf.Map) error {
+// nil; stampAt is that of the traffic.
+func (l *Lab) attachSinks(histogram *ebpf.Map, stampAt int) error {
 	for i, s := range l.sides {
 		if err := inNamespace(s.ns, func() error {
-			next, err := newSink(l.board, sinkConfig{histogram, s.end, l.config.Ends.Port})
+			next, err := newSink(l.board, sinkConfig{histogram, stampAt, s.end, l.config.Ends.Port})
 			if err != nil {
 				return err
 			}

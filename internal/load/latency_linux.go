@@ -18,11 +18,7 @@ type Latency struct {
 }
 
 // Latency sends pps packets a second, evenly, each by itself, and times each of them.
-// Packets of [GSO64K] cannot be timed.
 func (l *Lab) Latency(ctx context.Context, t Traffic, pps float64, duration time.Duration) (r Latency, err error) {
-	if t.Packet == GSO64K {
-		return r, errors.New("load: super-segments cannot be timed")
-	}
 	if !(pps >= 1 && pps <= 1e9) {
 		return r, fmt.Errorf("load: %g packets a second: 1 to 1e9", pps)
 	}
@@ -33,8 +29,8 @@ func (l *Lab) Latency(ctx context.Context, t Traffic, pps float64, duration time
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, l.attachSinks(nil), histogram.Close()) }()
-	if err := l.attachSinks(histogram); err != nil {
+	defer func() { err = errors.Join(err, l.attachSinks(nil, 0), histogram.Close()) }()
+	if err := l.attachSinks(histogram, t.stampAt()); err != nil {
 		return r, err
 	}
 	wrong := l.board.sum(seenWrong)

@@ -74,29 +74,33 @@ func (l *Lab) sender(t Traffic, s step, stamp bool) (sender, error) {
 	for _, at := range []int{boardHead, boardPiece, boardFlow} {
 		l.board.half(at).Store(0)
 	}
-	if t.Packet == GSO64K && s == stepData {
-		return l.superSender(t, list[0])
+	c := sourceConfig{traffic: t, step: s, clientLow: l.config.Ends.clientLow(), frames: list, stamp: stamp, batch: uint32(l.config.Batch), ifindex: from.ifindex}
+	if t.super(s) {
+		return l.superSender(c)
 	}
 	if err := l.InFirewall(func() error { return l.listen(true) }); err != nil {
 		return nil, err
 	}
-	batch := l.config.Batch
 	if stamp {
-		batch = 1 // none waits for the next one
+		c.batch = 1 // none waits for the next one
 	}
-	return newSource(l.board, sourceConfig{
-		traffic: t, step: s, clientLow: l.config.Ends.clientLow(), frames: list, stamp: stamp, batch: uint32(batch), ifindex: from.ifindex,
-	})
+	return newSource(l.board, c)
 }
 
 // pace has the source send a packet every gap; 0 is as fast as the window allows.
 func (l *Lab) pace(gap time.Duration) {
 	l.board.word(boardWindow).Store(uint64(l.config.Window))
 	l.board.word(boardGap).Store(uint64(gap))
+	l.board.word(boardDue).Store(uint64(monotonic()))
+}
+
+// monotonic reads the clock of bpf_ktime_get_ns.
+func monotonic() time.Duration {
 	var now unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) == nil { // the clock of bpf_ktime_get_ns
-		l.board.word(boardDue).Store(uint64(now.Nano()))
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) != nil {
+		return 0 // every Linux has it
 	}
+	return time.Duration(now.Nano())
 }
 
 // countWhole has seen count packets as they were sent. A super-segment may come in pieces:

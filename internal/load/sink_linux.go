@@ -21,6 +21,7 @@ type sink struct {
 // sinkConfig says what a sink counts, on an interface in the calling thread's namespace.
 type sinkConfig struct {
 	histogram *ebpf.Map // nil for none
+	stampAt   int       // where the time stands in a frame's first packet; 0 is at the end of each
 	ifindex   int
 	port      uint16 // of the tunnel
 }
@@ -34,14 +35,15 @@ func newSink(b *board, c sinkConfig) (*sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load: sink: %w", err)
 	}
-	if err := attach(program, c.ifindex); err != nil {
+	if err := attach(program, c.ifindex, netlink.HANDLE_MIN_INGRESS); err != nil {
 		return nil, errors.Join(fmt.Errorf("load: sink: attach: %w", err), program.Close())
 	}
 	return &sink{program}, nil
 }
 
-// attach makes program the only filter of what comes in.
-func attach(program *ebpf.Program, ifindex int) error {
+// attach makes program the only filter of what comes in at an interface, or goes out: that is
+// what where says, a parent of filters.
+func attach(program *ebpf.Program, ifindex int, where uint32) error {
 	if err := netlink.QdiscReplace(&netlink.GenericQdisc{
 		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT},
 		QdiscType:  "clsact",
@@ -50,9 +52,9 @@ func attach(program *ebpf.Program, ifindex int) error {
 	}
 	return netlink.FilterReplace(&netlink.BpfFilter{
 		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: ifindex, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Priority: 1, Protocol: unix.ETH_P_ALL,
+			LinkIndex: ifindex, Parent: where, Handle: 1, Priority: 1, Protocol: unix.ETH_P_ALL,
 		},
-		Fd: program.FD(), Name: "load_sink", DirectAction: true,
+		Fd: program.FD(), Name: "load", DirectAction: true,
 	})
 }
 
@@ -80,6 +82,7 @@ func sinkProgram(b *board, c sinkConfig) asm.Instructions {
 		asm.JNE.Imm(asm.R3, 6, "pass"),
 		asm.LoadMem(asm.R3, asm.R1, atSourcePort+2, asm.Half),
 		asm.JNE.Imm(asm.R3, port, "pass"),
+		asm.Mov.Reg(asm.R8, asm.R1),
 
 		asm.FnGetSmpProcessorId.Call(),
 		asm.And.Imm(asm.R0, maxCPUs-1),
@@ -88,7 +91,7 @@ func sinkProgram(b *board, c sinkConfig) asm.Instructions {
 		asm.Add.Reg(asm.R7, asm.R0),
 	}
 	if c.histogram != nil {
-		p = append(p, stampProgram(c.histogram)...)
+		p = append(p, stampProgram(c)...)
 	}
 	return append(p,
 		asm.LoadMem(asm.R1, asm.R6, skbLen, asm.Word),

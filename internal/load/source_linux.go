@@ -45,16 +45,9 @@ type sourceConfig struct {
 }
 
 func newSource(b *board, c sourceConfig) (_ *source, err error) {
-	heads, err := ebpf.NewMap(&ebpf.MapSpec{
-		Name: "load_heads", Type: ebpf.Array, KeySize: 4, ValueSize: headLen, MaxEntries: uint32(len(c.frames)),
-	})
+	heads, err := newHeads(c.frames)
 	if err != nil {
-		return nil, fmt.Errorf("load: heads: %w", err)
-	}
-	for i, f := range c.frames {
-		if err := heads.Put(uint32(i), f[:headLen]); err != nil {
-			return nil, errors.Join(fmt.Errorf("load: head %d: %w", i, err), heads.Close())
-		}
+		return nil, err
 	}
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name: "load_source", Type: ebpf.XDP, License: "GPL", Instructions: sourceProgram(b, heads, c),
@@ -65,6 +58,22 @@ func newSource(b *board, c sourceConfig) (_ *source, err error) {
 	return &source{b, heads, program, c.frames[0], c.batch, c.ifindex}, nil
 }
 
+// newHeads makes the map of what frames begin with.
+func newHeads(frames [][]byte) (*ebpf.Map, error) {
+	heads, err := ebpf.NewMap(&ebpf.MapSpec{
+		Name: "load_heads", Type: ebpf.Array, KeySize: 4, ValueSize: headLen, MaxEntries: uint32(len(frames)),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load: heads: %w", err)
+	}
+	for i, f := range frames {
+		if err := heads.Put(uint32(i), f[:headLen]); err != nil {
+			return nil, errors.Join(fmt.Errorf("load: head %d: %w", i, err), heads.Close())
+		}
+	}
+	return heads, nil
+}
+
 func (s *source) close() error { return errors.Join(s.program.Close(), s.heads.Close()) }
 
 // hold keeps the program in the kernel's XDP dispatcher until it is closed: attached to
@@ -72,7 +81,6 @@ func (s *source) close() error { return errors.Join(s.program.Close(), s.heads.C
 // each run puts it in and takes it out again, and waits for all CPUs each time
 // (bpf_prog_change_xdp, synchronize_rcu): some 17 ms of silence.
 func (s *source) hold() (link.Link, error) {
-	const loopback = 1
 	l, err := link.AttachXDP(link.XDPOptions{Program: s.program, Interface: loopback, Flags: link.XDPGenericMode})
 	if err != nil {
 		return nil, fmt.Errorf("load: source: hold: %w", err)
@@ -162,30 +170,11 @@ func sourceProgram(b *board, heads *ebpf.Map, c sourceConfig) asm.Instructions {
 		asm.JLT.Imm(asm.R1, int32(len(c.frames)), "more heads"),
 		asm.Mov.Imm(asm.R1, 0),
 		asm.StoreMem(asm.R9, boardHead, asm.R1, asm.Word).WithSymbol("more heads"),
-		asm.LoadMapPtr(asm.R1, heads.FD()),
-		asm.Mov.Reg(asm.R2, asm.RFP),
-		asm.Add.Imm(asm.R2, -4),
-		asm.FnMapLookupElem.Call(),
-		asm.JEq.Imm(asm.R0, 0, "drop"),
 	)
-	for at, size := 0, 0; at < headLen; at += size {
-		unit := asm.DWord
-		switch size = 8; {
-		case headLen-at < 4:
-			unit, size = asm.Half, 2
-		case headLen-at < 8:
-			unit, size = asm.Word, 4
-		}
-		p = append(p, asm.LoadMem(asm.R1, asm.R0, int16(at), unit), asm.StoreMem(asm.R6, int16(at), asm.R1, unit))
-	}
+	p = append(p, writeHead(heads)...)
 	p = append(p, mend(c)...)
 	if c.stamp {
-		p = append(p,
-			asm.FnKtimeGetNs.Call(),
-			asm.StoreMem(asm.R6, int16(length-stampLen), asm.R0, asm.DWord),
-			asm.Xor.Imm(asm.R0, -1),
-			asm.StoreMem(asm.R6, int16(length-stampLen/2), asm.R0, asm.DWord),
-		)
+		p = append(p, writeTime(len(c.frames[0])-stampLen)...)
 	}
 	return append(p,
 		asm.LoadMem(asm.R1, asm.R9, boardSent, asm.DWord),
@@ -199,6 +188,28 @@ func sourceProgram(b *board, heads *ebpf.Map, c sourceConfig) asm.Instructions {
 		asm.Mov.Imm(asm.R0, 1).WithSymbol("drop"), // XDP_DROP
 		asm.Return(),
 	)
+}
+
+// writeHead writes a head into the packet R6, the one whose number is on top of the stack.
+func writeHead(heads *ebpf.Map) asm.Instructions {
+	p := asm.Instructions{
+		asm.LoadMapPtr(asm.R1, heads.FD()),
+		asm.Mov.Reg(asm.R2, asm.RFP),
+		asm.Add.Imm(asm.R2, -4),
+		asm.FnMapLookupElem.Call(),
+		asm.JEq.Imm(asm.R0, 0, "drop"),
+	}
+	for at, size := 0, 0; at < headLen; at += size {
+		unit := asm.DWord
+		switch size = 8; {
+		case headLen-at < 4:
+			unit, size = asm.Half, 2
+		case headLen-at < 8:
+			unit, size = asm.Word, 4
+		}
+		p = append(p, asm.LoadMem(asm.R1, asm.R0, int16(at), unit), asm.StoreMem(asm.R6, int16(at), asm.R1, unit))
+	}
+	return p
 }
 
 // mend writes frame ID, source port and what belongs to the flow, counts them on, and
@@ -235,7 +246,9 @@ func mend(c sourceConfig) asm.Instructions {
 	}
 	p = append(p, mendInner(c)...)
 	p = append(p, asm.LoadMem(asm.R1, asm.R6, atOuterSum, asm.Half).WithSymbol("outer"))
-	p = append(p, fold(atOuterSum)...)
+	if !c.traffic.super(c.step) { // else it is the pseudo-header sum, which stays
+		p = append(p, fold(atOuterSum)...)
+	}
 
 	// Count on: segments, frames, flows.
 	return append(p,

@@ -19,15 +19,37 @@ func newHistogramMap() (*ebpf.Map, error) {
 	return m, nil
 }
 
+// writeTime is the part of a source that writes the time into the packet R6.
+func writeTime(at int) asm.Instructions {
+	return asm.Instructions{
+		asm.FnKtimeGetNs.Call(),
+		asm.StoreMem(asm.R6, int16(at), asm.R0, asm.DWord),
+		asm.Xor.Imm(asm.R0, -1),
+		asm.StoreMem(asm.R6, int16(at+stampLen/2), asm.R0, asm.DWord),
+	}
+}
+
 // stampProgram is the part of the sink that counts how old a packet is. R6 is the
-// context, R7 the line of the board; it uses R8 and R9.
-func stampProgram(histogram *ebpf.Map) asm.Instructions {
+// context, R7 the line of the board; R8 where the packet begins; it
+// uses R8 and R9.
+func stampProgram(c sinkConfig) asm.Instructions {
 	p := asm.Instructions{
+		asm.LoadMem(asm.R2, asm.R6, skbLen, asm.Word),
+		asm.Sub.Imm(asm.R2, stampLen),
+	}
+	if c.stampAt != 0 {
+		p = asm.Instructions{
+			asm.LoadMem(asm.R2, asm.R8, atSequence+2, asm.Half),
+			asm.JNE.Imm(asm.R2, 0, "timed"),
+			asm.Mov.Imm(asm.R2, int32(c.stampAt)),
+		}
+	}
+	p = append(p,
+		asm.StoreMem(asm.RFP, -stampLen-8, asm.R2, asm.DWord),
 		asm.FnKtimeGetNs.Call(),
 		asm.Mov.Reg(asm.R8, asm.R0),
 		asm.Mov.Reg(asm.R1, asm.R6),
-		asm.LoadMem(asm.R2, asm.R6, skbLen, asm.Word),
-		asm.Sub.Imm(asm.R2, stampLen),
+		asm.LoadMem(asm.R2, asm.RFP, -stampLen-8, asm.DWord),
 		asm.Mov.Reg(asm.R3, asm.RFP),
 		asm.Add.Imm(asm.R3, -stampLen),
 		asm.Mov.Imm(asm.R4, stampLen),
@@ -45,7 +67,7 @@ func stampProgram(histogram *ebpf.Map) asm.Instructions {
 		asm.JLT.Imm(asm.R8, 1<<fineBits, "slot"),
 		asm.Mov.Imm(asm.R2, 0),
 		asm.Mov.Reg(asm.R1, asm.R8),
-	}
+	)
 	for _, n := range []int32{32, 16, 8, 4, 2, 1} {
 		next := fmt.Sprintf("below %d", n)
 		p = append(p,
@@ -68,7 +90,7 @@ func stampProgram(histogram *ebpf.Map) asm.Instructions {
 
 		asm.JGE.Imm(asm.R9, histogramLen, "wrong").WithSymbol("slot"),
 		asm.LSh.Imm(asm.R9, 3),
-		asm.LoadMapValue(asm.R1, histogram.FD(), 0),
+		asm.LoadMapValue(asm.R1, c.histogram.FD(), 0),
 		asm.Add.Reg(asm.R1, asm.R9),
 		asm.Mov.Imm(asm.R2, 1),
 		asm.StoreXAdd(asm.R1, asm.R2, asm.DWord),
@@ -77,6 +99,6 @@ func stampProgram(histogram *ebpf.Map) asm.Instructions {
 		asm.LoadMem(asm.R1, asm.R7, seenWrong, asm.DWord).WithSymbol("wrong"),
 		asm.Add.Imm(asm.R1, 1),
 		asm.StoreMem(asm.R7, seenWrong, asm.R1, asm.DWord),
-		asm.Mov.Reg(asm.R1, asm.R1).WithSymbol("timed"),
+		asm.Mov.Reg(asm.R7, asm.R7).WithSymbol("timed"),
 	)
 }

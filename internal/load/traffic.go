@@ -104,6 +104,18 @@ func (t Traffic) validate() error {
 // partial reports whether the inner checksum of a step's packets is the pseudo-header sum.
 func (t Traffic) partial(s step) bool { return s == stepData && packets[t.Packet].partial }
 
+// super reports whether a step's packets are super-segments.
+func (t Traffic) super(s step) bool { return s == stepData && t.Packet == GSO64K }
+
+// stampAt is where the time stands in the first packet of a frame; 0 is at the end of each
+// packet. The end of a super-segment is shared.
+func (t Traffic) stampAt() int {
+	if t.Packet == GSO64K {
+		return headLen
+	}
+	return 0
+}
+
 // header is the frame header of a step.
 func (t Traffic) header(e *Ends, s step) stt.FrameHeader {
 	h := stt.FrameHeader{ContextID: e.ContextID}
@@ -133,8 +145,8 @@ const (
 	// headLen is what the source writes anew into each packet: all headers down
 	// to the inner TCP header.
 	headLen = innerOffset + etherLen + ipLen + 20
-	// stampLen is the end of each packet: a time and its complement, which leave
-	// each checksum over both as it is.
+	// stampLen is the length of a time and its complement, which leave each checksum
+	// over both as it is.
 	stampLen = 16
 
 	atSourcePort = etherLen + ipLen
@@ -207,7 +219,7 @@ func frames(e *Ends, t Traffic, s step, destination, source [6]byte) ([][]byte, 
 	}
 	frame := append(stt.AppendFrameHeader(nil, &header), inner...)
 	sum, mtu := stt.ChecksumFull, outerLen+sh.payload
-	if t.Packet == GSO64K && s == stepData {
+	if t.super(s) {
 		sum = stt.ChecksumPartial
 	}
 	var list [][]byte
@@ -276,8 +288,12 @@ func innerFrame(e *Ends, t Traffic, s step, sh shape) []byte {
 		l4 = tcpHeader(l4, s)
 	}
 	if s == stepData {
-		for i := range l4[len(l4)-stampLen/2:] {
-			l4[len(l4)-1-i] = 0xff // the complement of time 0
+		end := len(l4)
+		if at := t.stampAt(); at != 0 {
+			end = at + stampLen - atInnerL4
+		}
+		for i := range stampLen / 2 {
+			l4[end-1-i] = 0xff // the complement of time 0
 		}
 	}
 	seal(l4, at, source, destination, protocol, t.partial(s))
