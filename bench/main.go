@@ -41,6 +41,7 @@ type options struct {
 	binary       string
 	rounds       int
 	duration     time.Duration
+	latency      bool
 	progress     *progress
 }
 
@@ -55,6 +56,7 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.binary, "sttwall", "", "`program` to measure; the default is built from the module beside this one")
 	f.IntVar(&o.rounds, "rounds", 0, "rounds; 0 is 7, or 3 with --quick")
 	f.DurationVar(&o.duration, "duration", 0, "how long each variant is measured in each round;\n0 is 1s, or 300ms with --quick")
+	f.BoolVar(&o.latency, "latency", true, "take latency too")
 	f.SetOutput(io.Discard) // an error is told once, by main
 	if err := f.Parse(args); err != nil {
 		if f.SetOutput(os.Stdout); errors.Is(err, flag.ErrHelp) {

@@ -80,7 +80,7 @@ func measure(ctx context.Context, o options, c cell, variants []variant) (rows [
 	for _, e := range entries {
 		e.fail(e.end())
 	}
-	if c.timed() {
+	if o.latency && c.timed() {
 		if err := measureLatency(ctx, o, c, entries); err != nil {
 			return nil, err
 		}

@@ -38,6 +38,9 @@ func newProgress(o options, list []cell, chosen []variant, now func() time.Time)
 				names = append(names, v.name())
 			}
 		}
+		if !o.latency {
+			continue
+		}
 		for _, loads := range timedLoads(c, names) {
 			p.all += c.startTime() + time.Duration(o.rounds*loads)*o.step()
 		}

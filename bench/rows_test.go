@@ -138,7 +138,7 @@ func TestEachCellTakesTheVariantsOfItsQuestion(t *testing.T) {
 }
 
 func TestWhatIsLeftIsByWhatStepsTookSoFar(t *testing.T) {
-	o := options{rounds: 7, duration: time.Second}
+	o := options{rounds: 7, duration: time.Second, latency: true}
 	var at time.Time
 	c := []cell{{load.Small150, 1, 1000}} // timed
 	p := newProgress(o, c, []variant{forward{}, &sttwall{title: "sttwall_accept"}}, func() time.Time { return at })

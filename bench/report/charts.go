@@ -35,7 +35,7 @@ func (f *figures) charts() map[string]*benchreport.Chart {
 
 // bars fills a chart with what value says of each row.
 func (f *figures) bars(c benchreport.Chart, packets, variants []string, value func(*rows.Row) (bar float64, label string)) *benchreport.Chart {
-	c.Subtitle = f.where() + "; 1 queue, 1,000 flows"
+	c.Subtitle = f.run.Where() + "; 1 queue, 1,000 flows"
 	for _, packet := range packets {
 		g := benchreport.Group{Title: benchreport.Title(packet)}
 		for _, v := range variants {
@@ -57,7 +57,7 @@ func (f *figures) bars(c benchreport.Chart, packets, variants []string, value fu
 // spans draws latency under the load that is the same for all.
 func (f *figures) spans() *benchreport.Chart {
 	c := &benchreport.Chart{
-		Title: "Latency at half of c_loop's packets a second", Subtitle: f.where() + "; 1 queue, 1,000 flows",
+		Title: "Latency at half of c_loop's packets a second", Subtitle: f.run.Where() + "; 1 queue, 1,000 flows",
 		Axis: "from source to sink: p50 (full), p99 (open), p99.9 (end)",
 	}
 	for _, packet := range f.packets(1) {
@@ -87,15 +87,4 @@ func tone(variant string) benchreport.Tone {
 		return benchreport.Own
 	}
 	return benchreport.Peer
-}
-
-// where says where it was measured: no more of the kernel than its version.
-func (f *figures) where() string {
-	numbers := strings.FieldsFunc(f.run.Kernel, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
-	version := "unknown"
-	if len(numbers) > 0 {
-		parts := strings.Split(numbers[0], ".")
-		version = strings.Join(parts[:min(2, len(parts))], ".")
-	}
-	return fmt.Sprintf("Linux %s, %s, %d CPUs, %s; %s", version, f.run.Processor, f.run.CPUs, f.run.Go, f.run.Time.Format("2006-01-02"))
 }

@@ -10,12 +10,12 @@
 package main
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 
+	"sttwall/bench/page"
 	"sttwall/bench/rows"
 )
 
@@ -36,11 +36,11 @@ func main() {
 	}
 }
 
-// The marks, each on a line of its own.
-const (
-	beginMark = "<!-- figures: `go run ./report` in bench/ writes what is from here on -->\n"
-	endMark   = "<!-- figures: up to here -->\n"
-)
+// marks are around the tables.
+var marks = page.Marks{
+	Begin: "<!-- figures: `go run ./report` in bench/ writes what is from here on -->\n",
+	End:   "<!-- figures: up to here -->\n",
+}
 
 func run(file, docs string) error {
 	in, err := os.Open(file)
@@ -53,16 +53,7 @@ func run(file, docs string) error {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	f := newFigures(list)
-	page := filepath.Join(docs, "performance.md")
-	old, err := os.ReadFile(page)
-	if err != nil {
-		return err
-	}
-	text, err := between(old, f.markdown())
-	if err != nil {
-		return fmt.Errorf("%s: %w", page, err)
-	}
-	if err := os.WriteFile(page, text, 0o644); err != nil {
+	if err := marks.Renew(filepath.Join(docs, "performance.md"), f.markdown()); err != nil {
 		return err
 	}
 	for name, c := range f.charts() {
@@ -71,17 +62,4 @@ func run(file, docs string) error {
 		}
 	}
 	return nil
-}
-
-// between puts text where the marks are.
-func between(page, text []byte) ([]byte, error) {
-	before, rest, ok := bytes.Cut(page, []byte(beginMark))
-	if !ok {
-		return nil, fmt.Errorf("has no line %q", beginMark)
-	}
-	_, after, ok := bytes.Cut(rest, []byte(endMark))
-	if !ok {
-		return nil, fmt.Errorf("has no line %q", endMark)
-	}
-	return bytes.Join([][]byte{before, []byte(beginMark), text, []byte(endMark), after}, nil), nil
 }

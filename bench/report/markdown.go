@@ -12,7 +12,7 @@ import (
 func (f *figures) markdown() []byte {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s. Medians of %d rounds of %g s. sttwall is stateful, event log and metrics are on, inner flows are TCP. `≥`: the source was\nthe limit, the variant can do more. `-`: not measured, or with losses.\n",
-		f.where(), f.run.Rounds, f.run.Seconds)
+		f.run.Where(), f.run.Rounds, f.run.Seconds)
 	out.WriteString("\n![Throughput beside forwarding](pictures/performance-throughput.svg)\n")
 	f.goals(&out)
 	f.throughput(&out)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"sttwall/internal/benchreport"
@@ -62,6 +63,17 @@ type Run struct {
 	// Rounds is how often each variant was measured, Seconds how long.
 	Rounds  int     `json:"rounds"`
 	Seconds float64 `json:"seconds"`
+}
+
+// Where says where it was measured: no more of the kernel than its version.
+func (r Run) Where() string {
+	numbers := strings.FieldsFunc(r.Kernel, func(c rune) bool { return (c < '0' || c > '9') && c != '.' })
+	version := "unknown"
+	if len(numbers) > 0 {
+		parts := strings.Split(numbers[0], ".")
+		version = strings.Join(parts[:min(2, len(parts))], ".")
+	}
+	return fmt.Sprintf("Linux %s, %s, %d CPUs, %s; %s", version, r.Processor, r.CPUs, r.Go, r.Time.Format("2006-01-02"))
 }
 
 // Latency is what quantiles of the packets took from source to sink, in microseconds:
