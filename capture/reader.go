@@ -78,8 +78,7 @@ func NewReader(name string, r io.Reader) (*Reader, error) {
 	return &Reader{name: name, src: src}, nil
 }
 
-// bufferSize is that of the one buffer in front of the parser, in bytes. pcapgo
-// takes it over, since it is larger than the one it would make.
+// bufferSize is that of the one buffer in front of the parser, in bytes.
 const bufferSize = 64 << 10
 
 const (

@@ -7,8 +7,11 @@ import (
 	"net/netip"
 
 	"github.com/google/gopacket"
-	"github.com/google/gopacket/layers"
 )
+
+// ethernetLayer is layers.LayerTypeEthernet by its number. Whoever imports gopacket/layers
+// pays 7 MB for its tables when the program starts, the firewall too.
+const ethernetLayer gopacket.LayerType = 17
 
 // LayerTypeSTT is the gopacket layer type of an STT segment: its TCP-like
 // header and, where the packet carries a whole frame, the frame header.
@@ -26,9 +29,11 @@ var LayerTypeSTT = gopacket.RegisterLayerType(1471, gopacket.LayerTypeMetadata{
 // [gopacket.DecodingLayer] and [gopacket.SerializableLayer].
 //
 // The payload is the inner Ethernet frame where the packet carries a whole
-// STT frame, else this segment's part of the frame.
+// STT frame, else this segment's part of the frame. A program that wants the former
+// decoded too imports gopacket/layers.
 type Layer struct {
-	layers.BaseLayer
+	// Contents are the headers, Payload what is behind them.
+	Contents, Payload []byte
 
 	// The segment header; see [Segment].
 	SrcPort, DstPort         uint16
@@ -53,10 +58,16 @@ func (l *Layer) LayerType() gopacket.LayerType { return LayerTypeSTT }
 // CanDecode returns [LayerTypeSTT].
 func (l *Layer) CanDecode() gopacket.LayerClass { return LayerTypeSTT }
 
+// LayerContents returns l.Contents.
+func (l *Layer) LayerContents() []byte { return l.Contents }
+
+// LayerPayload returns l.Payload.
+func (l *Layer) LayerPayload() []byte { return l.Payload }
+
 // NextLayerType returns Ethernet behind a whole frame, else a fragment.
 func (l *Layer) NextLayerType() gopacket.LayerType {
 	if l.Whole {
-		return layers.LayerTypeEthernet
+		return ethernetLayer
 	}
 	return gopacket.LayerTypeFragment
 }
@@ -86,7 +97,7 @@ func (l *Layer) DecodeFromBytes(data []byte, df gopacket.DecodeFeedback) error {
 		l.Whole = true
 		header += FrameHeaderLen
 	}
-	l.BaseLayer = layers.BaseLayer{Contents: data[:header], Payload: data[header:]}
+	l.Contents, l.Payload = data[:header], data[header:]
 	return nil
 }
 

@@ -2,67 +2,83 @@ package lab
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 
-	"github.com/google/gopacket"
-	"github.com/google/gopacket/layers"
+	"golang.org/x/sys/unix"
 
 	"sttwall/firewall"
 	"sttwall/stt"
 )
 
 // innerUDP returns an Ethernet frame from host A to host B with a UDP datagram.
-func innerUDP(src, dst netip.AddrPort, payload []byte) ([]byte, error) {
-	return innerFrame(src, dst, &layers.UDP{SrcPort: layers.UDPPort(src.Port()), DstPort: layers.UDPPort(dst.Port())}, payload)
+func innerUDP(src, dst netip.AddrPort, payload []byte) []byte {
+	const headerLen, checksumAt = 8, 6
+	d := binary.BigEndian.AppendUint16(nil, src.Port())
+	d = binary.BigEndian.AppendUint16(d, dst.Port())
+	d = binary.BigEndian.AppendUint16(d, uint16(headerLen+len(payload)))
+	d = append(append(d, 0, 0), payload...)
+	return innerFrame(src.Addr(), dst.Addr(), unix.IPPROTO_UDP, d, checksumAt)
+}
+
+// tcpHeader is what an inner TCP segment says besides its ports.
+type tcpHeader struct {
+	seq, ack uint32
+	flags    uint8
+	window   uint16
 }
 
 // innerTCP returns an Ethernet frame from host A to host B with a TCP segment
 // in the middle of a connection.
-func innerTCP(src, dst netip.AddrPort, payload []byte) ([]byte, error) {
-	return innerFrame(src, dst, &layers.TCP{
-		SrcPort: layers.TCPPort(src.Port()), DstPort: layers.TCPPort(dst.Port()),
-		Seq: 1, Ack: 1, ACK: true, PSH: true, Window: 1000,
-	}, payload)
+func innerTCP(src, dst netip.AddrPort, payload []byte) []byte {
+	return innerSegment(src, dst, tcpHeader{seq: 1, ack: 1, flags: stt.FlagACK | stt.FlagPSH, window: 1000}, payload)
 }
 
-// transport is a layer whose checksum covers the addresses.
-type transport interface {
-	gopacket.SerializableLayer
-	SetNetworkLayerForChecksum(gopacket.NetworkLayer) error
+// innerSegment returns an Ethernet frame from host A to host B with a TCP segment.
+func innerSegment(src, dst netip.AddrPort, h tcpHeader, payload []byte) []byte {
+	const headerLen, checksumAt = 20, 16
+	d := binary.BigEndian.AppendUint16(nil, src.Port())
+	d = binary.BigEndian.AppendUint16(d, dst.Port())
+	d = binary.BigEndian.AppendUint32(d, h.seq)
+	d = binary.BigEndian.AppendUint32(d, h.ack)
+	d = append(d, headerLen/4<<4, h.flags)
+	d = binary.BigEndian.AppendUint16(d, h.window)
+	d = append(append(d, 0, 0, 0, 0), payload...)
+	return innerFrame(src.Addr(), dst.Addr(), unix.IPPROTO_TCP, d, checksumAt)
 }
 
-func innerFrame(src, dst netip.AddrPort, l4 transport, payload []byte) ([]byte, error) {
-	ether := &layers.Ethernet{SrcMAC: macA, DstMAC: macB, EthernetType: layers.EthernetTypeIPv4}
-	protocol := layers.IPProtocolUDP
-	if _, ok := l4.(*layers.TCP); ok {
-		protocol = layers.IPProtocolTCP
+// innerFrame puts Ethernet and IP in front of an L4 packet, whose checksum it sets, and
+// padding behind it where the frame is too short for Ethernet.
+func innerFrame(src, dst netip.Addr, protocol uint8, l4 []byte, checksumAt int) []byte {
+	const hops, shortestFrame = 64, 60
+	// The sum over pseudo-header and packet is that over the packet with the
+	// pseudo-header's sum in its checksum field.
+	binary.BigEndian.PutUint16(l4[checksumAt:], stt.PseudoSum(src, dst, protocol, len(l4)))
+	sum := stt.Checksum(l4)
+	if sum == 0 && protocol == unix.IPPROTO_UDP {
+		sum = 0xffff // 0 is none, RFC 768
 	}
-	var ip interface {
-		gopacket.SerializableLayer
-		gopacket.NetworkLayer
-	}
-	if src.Addr().Is4() {
-		ip = &layers.IPv4{
-			Version: 4, IHL: 5, TTL: 64, Flags: layers.IPv4DontFragment, Protocol: protocol,
-			SrcIP: src.Addr().AsSlice(), DstIP: dst.Addr().AsSlice(),
-		}
+	binary.BigEndian.PutUint16(l4[checksumAt:], sum)
+
+	frame := append(append([]byte(nil), macB...), macA...)
+	if src.Is4() {
+		const headerLen, dontFragment = 20, 0x4000
+		frame = binary.BigEndian.AppendUint16(frame, unix.ETH_P_IP)
+		frame = append(frame, 4<<4|headerLen/4, 0)
+		frame = binary.BigEndian.AppendUint16(frame, uint16(headerLen+len(l4)))
+		frame = binary.BigEndian.AppendUint32(frame, dontFragment)
+		frame = append(frame, hops, protocol, 0, 0)
+		frame = append(append(frame, src.AsSlice()...), dst.AsSlice()...)
+		ip := frame[etherHeaderLen:]
+		binary.BigEndian.PutUint16(ip[10:], stt.Checksum(ip))
 	} else {
-		ether.EthernetType = layers.EthernetTypeIPv6
-		ip = &layers.IPv6{
-			Version: 6, HopLimit: 64, NextHeader: protocol,
-			SrcIP: src.Addr().AsSlice(), DstIP: dst.Addr().AsSlice(),
-		}
+		frame = binary.BigEndian.AppendUint16(frame, unix.ETH_P_IPV6)
+		frame = append(frame, 6<<4, 0, 0, 0)
+		frame = binary.BigEndian.AppendUint16(frame, uint16(len(l4)))
+		frame = append(frame, protocol, hops)
+		frame = append(append(frame, src.AsSlice()...), dst.AsSlice()...)
 	}
-	if err := l4.SetNetworkLayerForChecksum(ip); err != nil {
-		return nil, fmt.Errorf("craft: %w", err)
-	}
-	b := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true},
-		ether, ip, l4, gopacket.Payload(payload)); err != nil {
-		return nil, fmt.Errorf("craft: %w", err)
-	}
-	return b.Bytes(), nil
+	frame = append(frame, l4...)
+	return append(frame, make([]byte, max(0, shortestFrame-len(frame)))...)
 }
 
 // partialTCP turns the checksum of an inner IPv4 TCP frame into the

@@ -111,10 +111,7 @@ type maker func(s *scenario, payload []byte) (*crafted, [][]byte, error)
 // small makes one packet of a frame that f has changed.
 func small(f func(*crafted)) maker {
 	return func(s *scenario, payload []byte) (*crafted, [][]byte, error) {
-		c, err := s.craft(portSink, payload[:500])
-		if err != nil {
-			return nil, nil, err
-		}
+		c := s.craft(portSink, payload[:500])
 		f(c)
 		packets, err := c.packets()
 		return c, packets, err
@@ -135,10 +132,7 @@ func altered(f func(ip, tcp []byte)) maker {
 // large makes packets of a frame of 2,500 bytes; f gets its length.
 func large(f func(c *crafted, end int) [][]byte) maker {
 	return func(s *scenario, payload []byte) (*crafted, [][]byte, error) {
-		c, err := s.craft(portSink, payload[:2500])
-		if err != nil {
-			return nil, nil, err
-		}
+		c := s.craft(portSink, payload[:2500])
 		return c, f(c, len(c.frame())), nil
 	}
 }
@@ -147,10 +141,7 @@ func large(f func(c *crafted, end int) [][]byte) maker {
 // checksum is partial, with truthful flags and L4 offset, and then changes it.
 func tcpFrame(f func(*crafted)) maker {
 	return func(s *scenario, payload []byte) (*crafted, [][]byte, error) {
-		inner, err := innerTCP(netip.AddrPortFrom(InnerA, 7999), netip.AddrPortFrom(InnerB, portWeb), payload[:500])
-		if err != nil {
-			return nil, nil, err
-		}
+		inner := innerTCP(netip.AddrPortFrom(InnerA, 7999), netip.AddrPortFrom(InnerB, portWeb), payload[:500])
 		partialTCP(inner, InnerA, InnerB)
 		c := s.craftFrame(inner)
 		c.header.Flags = stt.FlagChecksumPartial | stt.FlagIPv4 | stt.FlagTCP
@@ -166,10 +157,7 @@ func tcpFrame(f func(*crafted)) maker {
 func deliveredStep(what string, send func(*scenario, *crafted) error) step {
 	return step{What: what, Tenant: "acme", Expected: "delivered whole", run: func(ctx context.Context, s *scenario) (string, error) {
 		payload, _ := s.mark(largePayload)
-		c, err := s.craft(portSink, payload)
-		if err != nil {
-			return "", err
-		}
+		c := s.craft(portSink, payload)
 		if err := send(s, c); err != nil {
 			return "", err
 		}
@@ -248,10 +236,7 @@ func injected(make maker) func(context.Context, *scenario, []byte) (uint16, erro
 // then sends it: it must not begin a new life.
 func neverCompletes(ctx context.Context, s *scenario) (string, error) {
 	payload, marker := s.mark(largePayload)
-	c, err := s.craft(portSink, payload)
-	if err != nil {
-		return "", err
-	}
+	c := s.craft(portSink, payload)
 	packets, err := c.packets()
 	if err != nil {
 		return "", err
@@ -283,10 +268,7 @@ func neverCompletes(ctx context.Context, s *scenario) (string, error) {
 // no endpoint listens, and puts it together from the far side's capture.
 func arrivesOverIPv6(ctx context.Context, s *scenario) (string, error) {
 	payload, _ := s.mark(largePayload)
-	c, err := s.craft(portSink, payload)
-	if err != nil {
-		return "", err
-	}
+	c := s.craft(portSink, payload)
 	c.path.Src, c.path.Dst = OuterA6, OuterB6
 	// Another flow: one that is known does not come from other endpoints.
 	const otherPort = 41006

@@ -131,10 +131,7 @@ func TestFragmentsMeetAcrossQueues(t *testing.T) {
 	ctx := bounded(t)
 	for n := range 24 {
 		payload := bytes.Repeat([]byte(fmt.Sprintf("datagram %d;", n)), 150)
-		inner, err := innerUDP(netip.AddrPortFrom(InnerA, 7999), netip.AddrPortFrom(InnerB, portSink), payload)
-		if err != nil {
-			t.Fatal(err)
-		}
+		inner := innerUDP(netip.AddrPortFrom(InnerA, 7999), netip.AddrPortFrom(InnerB, portSink), payload)
 		first, later := halves(inner, uint16(n+1), 1208)
 		for i, piece := range [][]byte{later, first} {
 			c := crafted{

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/google/gopacket/layers"
 	"sttwall/firewall"
 	"sttwall/reason"
 	"sttwall/stt"
@@ -143,11 +142,8 @@ func (l *Lab) floodSYNs(t *testing.T, count int) {
 	ctx := bounded(t)
 	for i := range count {
 		src := netip.AddrFrom4([4]byte{192, 168, byte(1 + i/250), byte(1 + i%250)})
-		inner, err := innerFrame(netip.AddrPortFrom(src, 1024), netip.AddrPortFrom(InnerB, portWeb),
-			&layers.TCP{SrcPort: 1024, DstPort: portWeb, Seq: uint32(i), SYN: true, Window: 1000}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		inner := innerSegment(netip.AddrPortFrom(src, 1024), netip.AddrPortFrom(InnerB, portWeb),
+			tcpHeader{seq: uint32(i), flags: stt.FlagSYN, window: 1000}, nil)
 		c := crafted{
 			path:   stt.Path{Src: OuterA, Dst: OuterB, SrcPort: uint16(craftedPort + i%sourcePorts), DstPort: stt.Port, TTL: 64, DontFragment: true},
 			id:     uint32(craftedIDs + i),

@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/google/gopacket/layers"
-
 	"sttwall/stt"
 )
 
@@ -28,12 +26,8 @@ func (t *traffic) startForgers() {
 			t.wait(5 * time.Second)
 		}
 		from := uint16(41000 + r.IntN(1000))
-		inner, err := innerFrame(netip.AddrPortFrom(liveRogue, from), netip.AddrPortFrom(liveStorage, port), &layers.TCP{
-			SrcPort: layers.TCPPort(from), DstPort: layers.TCPPort(port), Seq: r.Uint32(), SYN: true, Window: 1024,
-		}, nil)
-		if err == nil {
-			t.inject(t.forge(r, ContextAcme, inner))
-		}
+		t.inject(t.forge(r, ContextAcme, innerSegment(netip.AddrPortFrom(liveRogue, from), netip.AddrPortFrom(liveStorage, port),
+			tcpHeader{seq: r.Uint32(), flags: stt.FlagSYN, window: 1024}, nil)))
 	})
 	liars := []func(*rand.Rand, *crafted) [][]byte{
 		lieAboutL4Offset, unknownContext, lieAboutL4Offset, segmentWithSYN, lieAboutL4Offset, overlap, strangeVersion, lieAboutL4Offset,
@@ -41,10 +35,7 @@ func (t *traffic) startForgers() {
 	}
 	at := 0
 	t.act(1300*time.Millisecond, func(_ context.Context, r *rand.Rand) {
-		inner, err := innerTCP(netip.AddrPortFrom(liveRogue, 40666), netip.AddrPortFrom(liveWeb, portHTTP), make([]byte, 2000))
-		if err != nil {
-			return
-		}
+		inner := innerTCP(netip.AddrPortFrom(liveRogue, 40666), netip.AddrPortFrom(liveWeb, portHTTP), make([]byte, 2000))
 		partialTCP(inner, liveRogue, liveWeb)
 		c := t.forge(r, ContextAcme, inner)
 		c.header.Flags, c.header.L4Offset = stt.FlagChecksumPartial|stt.FlagIPv4|stt.FlagTCP, etherHeaderLen+20

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/gopacket/layers"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -159,11 +158,7 @@ type forged struct {
 // forge sends one, and returns the firewall's word on it.
 func (l *Lab) forge(ctx context.Context, t *testing.T, r forged) firewall.FrameEvent {
 	t.Helper()
-	inner, err := innerFrame(netip.AddrPortFrom(InnerB, portWeb), r.client,
-		&layers.TCP{SrcPort: portWeb, DstPort: layers.TCPPort(r.client.Port()), Seq: r.number, RST: true}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	inner := innerSegment(netip.AddrPortFrom(InnerB, portWeb), r.client, tcpHeader{seq: r.number, flags: stt.FlagRST}, nil)
 	copy(inner, macA)
 	copy(inner[6:], macB)
 	c := crafted{

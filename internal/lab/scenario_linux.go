@@ -212,10 +212,7 @@ func (s *scenario) stopped(ctx context.Context, a attempt) (string, error) {
 // recognises.
 func (s *scenario) nothingCame(ctx context.Context, srcPort uint16, seen func(Captured) bool) error {
 	payload, marker := s.mark(0)
-	fence, err := s.craft(portSink, payload)
-	if err != nil {
-		return err
-	}
+	fence := s.craft(portSink, payload)
 	fence.path.SrcPort = srcPort
 	if err := s.sendAll(fence); err != nil {
 		return err
@@ -254,12 +251,8 @@ func (s *scenario) delivered(ctx context.Context, c *crafted, payload []byte) (s
 
 // craft returns an STT frame of tenant acme from endpoint A to B, with a UDP
 // datagram to a port of the host behind B.
-func (s *scenario) craft(port uint16, payload []byte) (*crafted, error) {
-	inner, err := innerUDP(netip.AddrPortFrom(InnerA, 7999), netip.AddrPortFrom(InnerB, port), payload)
-	if err != nil {
-		return nil, err
-	}
-	return s.craftFrame(inner), nil
+func (s *scenario) craft(port uint16, payload []byte) *crafted {
+	return s.craftFrame(innerUDP(netip.AddrPortFrom(InnerA, 7999), netip.AddrPortFrom(InnerB, port), payload))
 }
 
 func (s *scenario) craftFrame(inner []byte) *crafted {

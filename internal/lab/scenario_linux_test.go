@@ -42,10 +42,7 @@ func TestAStoppedLineFailsWhereTheFirewallIsAbsent(t *testing.T) {
 	}
 	s := newTestScenario(t, Config{Without: Inspection | Endpoints})
 	payload, marker := s.mark(largePayload)
-	c, err := s.craft(portSyslog, payload)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := s.craft(portSyslog, payload)
 	if err := s.sendAll(c); err != nil {
 		t.Fatal(err)
 	}
@@ -135,10 +132,7 @@ func TestAnUnfinishedChecksumIsWrittenByTheFirewallWhereItBelongs(t *testing.T) 
 	}
 	s := newTestScenario(t, Config{Without: Endpoints})
 	payload, marker := s.mark(largePayload)
-	c, err := s.craft(portSink, payload[:1000])
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := s.craft(portSink, payload[:1000])
 	packets, err := c.packets()
 	if err != nil || len(packets) != 1 {
 		t.Fatalf("%d packets, %v", len(packets), err)
