@@ -116,7 +116,9 @@ func (q *fast) start(c Config) (err error) {
 		return fmt.Errorf("take the netfilter socket over: %w", err)
 	}
 	q.waker = q.sock.newSender()
-	q.initReceive()
+	if err := q.initReceive(); err != nil {
+		return err
+	}
 	q.initSend()
 	q.sock.copyRange.bytes = uint32(c.CopyRange)
 	begin := appendCopyRange(nil, q.number, uint32(c.CopyRange))

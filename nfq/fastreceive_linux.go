@@ -2,12 +2,14 @@ package nfq
 
 import (
 	"fmt"
+	"runtime"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"sttwall/firewall"
+	"sttwall/internal/arena"
 )
 
 // fastReceive is what Receive needs.
@@ -43,9 +45,16 @@ type mmsghdr struct {
 	length uint32 // of the datagram
 }
 
-func (q *fast) initReceive() {
+func (q *fast) initReceive() error {
 	r := &q.fastReceive
-	r.memory = make([]byte, slots*slotLen) // its pages come with the first packets that need them
+	// On the heap so many bytes would let as many of garbage pile up. Pages come with the
+	// first packets that need them: small ones, since few slots are ever full.
+	pages := arena.New(slots * slotLen)
+	runtime.AddCleanup(q, (*arena.Arena).Close, pages) // packets are borrowed from a queue that is there
+	if r.memory = pages.Take(slots * slotLen); r.memory == nil {
+		return fmt.Errorf("no memory for %d bytes of packets", slots*slotLen)
+	}
+	_ = unix.Madvise(r.memory, unix.MADV_NOHUGEPAGE) // a kernel without large ones refuses
 	for i := range r.headers {
 		r.iovs[i].Base = &r.memory[i*slotLen]
 		r.iovs[i].SetLen(slotLen)
@@ -53,6 +62,7 @@ func (q *fast) initReceive() {
 		r.headers[i].header.SetIovlen(1)
 	}
 	r.read = q.readFrom
+	return nil
 }
 
 // Receive implements [Queue].
