@@ -64,6 +64,14 @@ func (s *shard) init(flows int) {
 	s.slabs = make([]slab, s.limit>>slabBits+1)
 }
 
+// leaveHeap gives an empty shard slots that are not on Go's heap, where they would let as
+// much garbage pile up. Where there is no such memory they stay.
+func (s *shard) leaveHeap(memory *arena.Arena) {
+	if b := memory.Take(4 * len(s.slots)); b != nil {
+		s.slots = unsafe.Slice((*uint32)(unsafe.Pointer(&b[0])), len(s.slots))
+	}
+}
+
 func (s *shard) at(n uint32) *entry { return &s.slabs[n>>slabBits].entries.Load()[n&(slabSize-1)] }
 
 func (s *shard) record(n uint32) *record { return &s.slabs[n>>slabBits].records[n&(slabSize-1)] }

@@ -167,6 +167,9 @@ func makeTable(c Config, seed maphash.Seed) *Table {
 	}
 	slabs := n * len(t.shards[0].slabs)
 	t.memory = arena.New(min(chunk, slabs*int(unsafe.Sizeof(pages{}))))
+	for i := range t.shards {
+		t.shards[i].leaveHeap(t.memory)
+	}
 	// Whoever is about to touch a flow has its shard.
 	runtime.AddCleanup(&t.shards[0], (*arena.Arena).Close, t.memory)
 	t.sources.init()
