@@ -78,7 +78,7 @@ func TestWithoutAFirewallCasesAreNoticed(t *testing.T) {
 			if n.Doubled {
 				continue
 			}
-			v := &verifier{script: s, rules: c.rules}
+			v := &verifier{frames: s.Frames, rules: c.rules}
 			if why := v.check(n); why != "" {
 				noticed[k.Class+"/"+k.Name] = why
 				break

@@ -27,6 +27,8 @@ type Core struct {
 	out     firewall.Verdicts
 	before  firewall.Totals
 	left    [][]Wire // for each of sizes
+
+	accepted [][]byte // the frames that were, with headers as they came
 }
 
 // NewCore makes a firewall with [Rules], an hour of clock behind it, in which the
@@ -54,6 +56,12 @@ func NewCore(startup bool, held int) (*Core, error) {
 	}
 	c.fw, err = firewall.New(firewall.Config{
 		Shared: shared, Random: rand.NewPCG(1, 2), Reassembly: reassembly.Config{SourceFrames: held},
+		Observer: func(e *firewall.FrameEvent) {
+			if e.Verdict == firewall.Accept {
+				h := header{tci: e.Header.TCI, context: e.Header.ContextID}
+				c.accepted = append(c.accepted, frameOf(h, e.InnerData))
+			}
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -159,6 +167,17 @@ type Result struct {
 // Run sends a script through a firewall and what leaves through networks to both
 // receivers. random draws the networks.
 func Run(s *Script, random *rand.Rand) (*Result, error) {
+	return run(s, random, false)
+}
+
+// Try is [Run] for a script whose frames may be spliced: what is delivered must be
+// frames that the core has seen whole, whoever meant to send them. It tries a few
+// networks only, and receivers with two CPUs too.
+func Try(s *Script, random *rand.Rand) (*Result, error) {
+	return run(s, random, true)
+}
+
+func run(s *Script, random *rand.Rand, spliced bool) (*Result, error) {
 	c, err := NewCore(s.Startup, s.Held)
 	if err != nil {
 		return nil, err
@@ -183,12 +202,22 @@ func Run(s *Script, random *rand.Rand) (*Result, error) {
 		}
 	}
 	for i := range c.sizes {
-		if i > 0 && !s.Way.gso() {
+		if i > 0 && !slices.ContainsFunc(s.Sent, func(p Sent) bool { return p.GSO }) {
 			break // nothing is cut: the same packets once more
 		}
-		for _, n := range Networks(c.left[i], random) {
+		networks := Networks(c.left[i], random)
+		frames := s.Frames
+		if spliced {
+			frames = c.accepted
+			random.Shuffle(len(networks), func(a, b int) { networks[a], networks[b] = networks[b], networks[a] })
+			networks = networks[:min(len(networks), 6)]
+		}
+		for _, n := range networks {
 			r.Networks++
-			v := &verifier{script: s, rules: c.rules}
+			v := &verifier{frames: frames, rules: c.rules}
+			if spliced {
+				v.random = random
+			}
 			if why := v.check(n); why != "" {
 				r.Broken = fmt.Sprintf("network %q: %s", n.Name, why)
 				return r, nil
@@ -202,8 +231,9 @@ func Run(s *Script, random *rand.Rand) (*Result, error) {
 // verifier has both receivers take what one network delivers, and looks at what they
 // make of it.
 type verifier struct {
-	script    *Script
+	frames    [][]byte // that may be delivered
 	rules     *policy.Policy
+	random    *rand.Rand // not nil: which CPU takes a packet, of two
 	delivered int
 }
 
@@ -218,10 +248,20 @@ func (v *verifier) check(n Network) string {
 		{name: "windows", model: receiver.NewWindows(receiver.WindowsConfig{IPv6: true})},
 		{name: "windows without TOS", model: receiver.NewWindows(receiver.WindowsConfig{IPv6: true, KeepsTOS: true})},
 	}
+	cpus := 1
+	if v.random != nil {
+		cpus = 2
+		receivers = append(receivers, receivers[0])
+		receivers[3].name, receivers[3].model = "linux on two CPUs", receiver.NewLinux(receiver.LinuxConfig{IPv6: true, CPUs: 2, Seed: v.random.Uint64()})
+	}
 	for i := range receivers {
 		r := &receivers[i]
 		for k, p := range n.Packets {
-			d := r.model.Receive(p.At, 0, p.Packet)
+			cpu := 0
+			if cpus > 1 {
+				cpu = v.random.IntN(cpus)
+			}
+			d := r.model.Receive(p.At, cpu, p.Packet)
 			if d == nil {
 				continue
 			}
@@ -298,7 +338,7 @@ func (v *verifier) look(d *receiver.Delivered, g *guest, doubled bool) string {
 // sent reports whether the frame is one that the sender meant, byte for byte but for
 // what the canonical encoding changes: no inner byte.
 func (v *verifier) sent(d *receiver.Delivered) bool {
-	for _, f := range v.script.Frames {
+	for _, f := range v.frames {
 		context := uint64(get32(f[8:]))<<32 | uint64(get32(f[12:]))
 		tci := get16(f[6:])
 		tagged := tci != 0

@@ -15,8 +15,11 @@ func get32(b []byte) uint32 { return uint32(get16(b))<<16 | uint32(get16(b[2:]))
 func sum(parts ...[]byte) uint16 {
 	var acc uint64
 	for _, b := range parts {
-		for i, v := range b {
-			acc += uint64(v) << (8 * (1 - i%2))
+		for ; len(b) > 1; b = b[2:] {
+			acc += uint64(get16(b))
+		}
+		if len(b) == 1 {
+			acc += uint64(b[0]) << 8
 		}
 	}
 	for acc > 0xffff {

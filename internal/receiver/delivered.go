@@ -96,12 +96,11 @@ func put32(b []byte, v uint32) { put16(b, uint16(v>>16)); put16(b[2:], uint16(v)
 func sum(parts ...[]byte) uint16 {
 	var acc uint64
 	for _, b := range parts {
-		for i, v := range b {
-			if i%2 == 0 {
-				acc += uint64(v) << 8
-			} else {
-				acc += uint64(v)
-			}
+		for ; len(b) > 1; b = b[2:] {
+			acc += uint64(be16(b))
+		}
+		if len(b) == 1 {
+			acc += uint64(b[0]) << 8
 		}
 	}
 	for acc > 0xffff {
