@@ -65,22 +65,29 @@ type Ways uint8
 
 // The ways. Reencoded packets come with a TCP window that no sender has, so they leave
 // with new bytes; super-segments are cut by the kernel behind the firewall. In a known
-// flow a frame is decided by what was accepted before.
+// flow a frame is decided by what was accepted before. Of packets that are copied in
+// part the kernel hands over [CopyRange] bytes and keeps the rest.
 const (
 	OnPlain Ways = 1 << iota
 	OnReencoded
 	OnGSO
 	OnGSOReencoded
 	OnFlow
+	OnCopied
+	OnFlowCopied
 
-	OnAll = OnPlain | OnReencoded | OnGSO | OnGSOReencoded | OnFlow
+	OnAll = OnPlain | OnReencoded | OnGSO | OnGSOReencoded | OnFlow | OnCopied | OnFlowCopied
 	// OnPackets are those where each packet is one of the wire.
-	OnPackets = OnPlain | OnReencoded | OnFlow
-	// OnStateless are those that do not look at flows.
-	OnStateless = OnAll &^ OnFlow
+	OnPackets = OnAll &^ (OnGSO | OnGSOReencoded)
+	// OnFlows are those in a flow, OnStateless those that look at none.
+	OnFlows     = OnFlow | OnFlowCopied
+	OnStateless = OnAll &^ OnFlows
 )
 
-var wayNames = []string{"as it came", "encoded anew", "super-segments", "super-segments encoded anew", "in a known flow"}
+var wayNames = []string{
+	"as it came", "encoded anew", "super-segments", "super-segments encoded anew", "in a known flow",
+	"copied in part", "in a known flow, copied in part",
+}
 
 // Each returns the ways in the set, one by one.
 func (w Ways) Each() []Ways {
@@ -103,10 +110,17 @@ func (w Ways) String() string {
 	return "no way"
 }
 
+// CopyRange is how many bytes of a packet are copied where only a part is: enough for
+// the headers of most frames.
+const CopyRange = 20 + 20 + needed + 20
+
 // gso reports whether packets are super-segments, reencoded whether they are to leave
 // with other bytes.
 func (w Ways) gso() bool       { return w&(OnGSO|OnGSOReencoded) != 0 }
 func (w Ways) reencoded() bool { return w&(OnReencoded|OnGSOReencoded) != 0 }
+
+// part reports whether packets are copied in part.
+func (w Ways) part() bool { return w&(OnCopied|OnFlowCopied) != 0 }
 
 // Sent is one packet of a script.
 type Sent struct {
@@ -116,6 +130,8 @@ type Sent struct {
 	Packet []byte
 	// GSO: it is a super-segment, its TCP checksum the pseudo-header sum.
 	GSO bool
+	// Part: only [CopyRange] bytes of it are copied from the kernel at first.
+	Part bool
 }
 
 // Script collects what a case sends.
@@ -129,15 +145,17 @@ type Script struct {
 	Startup bool
 	// Frames are the STT frames that were made, whole and as they were meant.
 	Frames [][]byte
-	// Memory is what reassembly may hold of one source; 0: the default.
+	// Held is how many frames of one source may be held; 0: the default.
 	Held int
+	// Queues: there are two, and the source port chooses between them.
+	Queues bool
 
 	now time.Duration
 }
 
 // context is the Context ID of frames that name no other.
 func (s *Script) context() uint64 {
-	if s.Way == OnFlow {
+	if s.Way&OnFlows != 0 {
 		return 200
 	}
 	return 100
@@ -184,7 +202,7 @@ func (s *Script) send(list ...segment) {
 		if s.Way.reencoded() && p.window == 0 {
 			p.window = 4711
 		}
-		s.Sent = append(s.Sent, Sent{At: s.now, Packet: p.bytes(s.Way.gso()), GSO: s.Way.gso()})
+		s.Sent = append(s.Sent, Sent{At: s.now, Packet: p.bytes(s.Way.gso()), GSO: s.Way.gso(), Part: s.Way.part()})
 	}
 }
 
@@ -192,7 +210,9 @@ func (s *Script) send(list ...segment) {
 func (s *Script) whole(frame []byte) { s.send(wholeOf(1, frame)) }
 
 // packet sends bytes that are no segment.
-func (s *Script) packet(b []byte) { s.Sent = append(s.Sent, Sent{At: s.now, Packet: b}) }
+func (s *Script) packet(b []byte) {
+	s.Sent = append(s.Sent, Sent{At: s.now, Packet: b, Part: s.Way.part()})
+}
 
 // wait lets time pass.
 func (s *Script) wait(d time.Duration) { s.now += d }

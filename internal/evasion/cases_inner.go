@@ -160,7 +160,7 @@ func contextCases() []Case {
 		return c
 	}
 	flow := func(name, source, expects string, why reason.Reason, p packet, edit func(*segment)) Case {
-		c := Case{Name: name, Class: class, Source: source, Expects: expects, On: OnFlow, Send: func(s *Script) {
+		c := Case{Name: name, Class: class, Source: source, Expects: expects, On: OnFlows, Send: func(s *Script) {
 			g := wholeOf(1, s.frame(header{}, p))
 			if edit != nil {
 				g = with(g, edit)

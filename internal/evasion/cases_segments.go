@@ -278,6 +278,31 @@ func reuseCases() []Case {
 					s.whole(fill(s, 0))
 				}
 			}},
+		{Name: "on two queues at once", Class: class, Source: both, Accepted: 2,
+			Expects: "Workers share what they know of IDs: the second frame leaves with another one.", Send: func(s *Script) {
+				s.Queues = true
+				a, b := cut(1, fill(s, 0), at...), cut(1, fill(s, 0xff), at...)
+				for i := range a {
+					b[i].srcPort = 40001
+					s.send(a[i], b[i])
+				}
+			}},
+		{Name: "one frame over two queues", Class: class, Source: both, Reasons: []reason.Reason{reason.FrameTimeout},
+			Expects: "The source port has changed: no worker sees a whole frame.", Send: func(s *Script) {
+				s.Queues = true
+				p := cut(1, fill(s, 0), at...)
+				p[1].srcPort = 40001
+				s.send(p...)
+			}},
+		{Name: "two frames spliced over two queues", Class: class, Source: both, Accepted: 1, Reasons: []reason.Reason{reason.FrameTimeout},
+			Expects: "Only segments of one source port are put together.", Send: func(s *Script) {
+				s.Queues = true
+				a, b := cut(1, fill(s, 0), at...), cut(1, s.ssh(400), at...)
+				for i := range b {
+					b[i].srcPort = 40001
+				}
+				s.send(b[0], b[1], a[0], a[1], a[2])
+			}},
 		{Name: "segments trickled over 50 s", Class: class, Source: both, Reasons: []reason.Reason{reason.FrameTimeout},
 			Expects: "The frame is dropped in time; what comes late completes nothing.", Send: func(s *Script) {
 				for _, p := range cut(1, fill(s, 0), at...) {

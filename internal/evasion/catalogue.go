@@ -29,8 +29,8 @@ delivered with a hole in it. With one double and nothing lost, the headers are t
 receiver writes that itself. Where the first segment is lost besides, the frame can come without a header, as one of Context ID 0.
 
 The rules accept TCP to port 80 of one server, in any VLAN but 43, from listed endpoints. Where no ways are named, a case is sent on all of them: packets
-that leave as they came, that leave encoded anew, super-segments that the kernel cuts behind the firewall (by 512 and by 1,400 bytes) of both kinds, and
-packets of a flow that is open.
+that leave as they came, that leave encoded anew, super-segments that the kernel cuts behind the firewall (by 512 and by 1,400 bytes) of both kinds,
+packets of a flow that is open, and packets of which only a part was copied from the kernel, in a flow and not.
 `, len(cases))
 	class := ""
 	for _, c := range cases {
@@ -71,6 +71,8 @@ func (c *Case) outcome() string {
 		return text + " (no super-segments)"
 	case OnStateless:
 		return text + " (not in a flow)"
+	case OnFlows:
+		return text + " (in a flow)"
 	}
 	var ways []string
 	for _, w := range c.On.Each() {

@@ -57,6 +57,7 @@ func compose(input []byte) *Script {
 	frames := menu(s)
 	s.Startup = c.next()%8 == 7
 	s.Held = c.next() % 4 // 0: as many as there may be
+	s.Queues = s.Held == 3
 	for !c.done() && len(s.Sent) < 60 {
 		frame := slices.Clone(frames[c.next()%len(frames)])
 		id, how := uint32(c.next()%4), c.next()
@@ -117,6 +118,8 @@ func compose(input []byte) *Script {
 				s.Way = OnGSO
 			case 17:
 				s.Way = OnReencoded
+			case 20, 21:
+				s.Way = OnCopied
 			}
 		}
 		for i := range parts {

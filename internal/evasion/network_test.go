@@ -62,7 +62,7 @@ func TestSuperSegmentsAreCutAsTheKernelDoes(t *testing.T) {
 // The suite must notice what a firewall without its checks would let happen: what is
 // sent is handed to the receivers as it is.
 func TestWithoutAFirewallCasesAreNoticed(t *testing.T) {
-	c, err := NewCore(false, 0)
+	c, err := NewCore(&Script{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 
 // Core is the firewall under attack, with its clock.
 type Core struct {
-	fw      *firewall.Firewall
+	workers []*firewall.Firewall
 	rules   *policy.Policy
 	start   int64
 	sizes   []int // how the kernel cuts super-segments that leave
@@ -31,9 +31,9 @@ type Core struct {
 	accepted [][]byte // the frames that were, with headers as they came
 }
 
-// NewCore makes a firewall with [Rules], an hour of clock behind it, in which the
-// client has opened its flows with the web server.
-func NewCore(startup bool, held int) (*Core, error) {
+// NewCore makes a firewall with [Rules], as a script wants it, an hour of clock behind
+// it, in which the client has opened its flows with the web server.
+func NewCore(s *Script) (*Core, error) {
 	rules, diags := policy.Load("evasion.hcl", []byte(Rules))
 	if diags.HasErrors() {
 		return nil, diags
@@ -43,7 +43,7 @@ func NewCore(startup bool, held int) (*Core, error) {
 		sizes: []int{512, 1400}, packets: map[uint64]Sent{},
 	}
 	guard := time.Duration(0)
-	if startup {
+	if s.Startup {
 		guard = 90 * time.Second
 	}
 	ids, err := firewall.NewFrameIDFilter(firewall.FrameIDConfig{Bits: 16, Start: c.start, StartupGuard: guard})
@@ -54,20 +54,35 @@ func NewCore(startup bool, held int) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.fw, err = firewall.New(firewall.Config{
-		Shared: shared, Random: rand.NewPCG(1, 2), Reassembly: reassembly.Config{SourceFrames: held},
+	config := firewall.Config{
+		Shared: shared, Reassembly: reassembly.Config{SourceFrames: s.Held},
 		Observer: func(e *firewall.FrameEvent) {
 			if e.Verdict == firewall.Accept {
 				h := header{tci: e.Header.TCI, context: e.Header.ContextID}
-				c.accepted = append(c.accepted, frameOf(h, e.InnerData))
+				inner := e.InnerData
+				if n := e.FrameLength - 18; len(inner) < n { // the rest was not copied
+					b := c.packets[e.Packets[0].ID].Packet
+					inner = b[len(b)-n:]
+				}
+				c.accepted = append(c.accepted, frameOf(h, inner))
 			}
 		},
-	})
-	if err != nil {
-		return nil, err
+	}
+	for n := range 2 {
+		config.Random = rand.NewPCG(1, uint64(n))
+		w, err := firewall.New(config)
+		if err != nil {
+			return nil, err
+		}
+		c.workers = append(c.workers, w)
+	}
+	if !s.Queues {
+		c.workers = c.workers[:1]
 	}
 	c.open()
-	c.before.Add(c.fw.Counters())
+	for _, w := range c.workers {
+		c.before.Add(w.Counters())
+	}
 	c.left = make([][]Wire, len(c.sizes))
 	return c, nil
 }
@@ -101,25 +116,51 @@ func (c *Core) open() {
 
 // send hands one packet in.
 func (c *Core) send(s Sent) {
-	c.next++
-	p := firewall.Packet{ID: c.next, Data: bytes.Clone(s.Packet), Length: len(s.Packet), GSO: s.GSO}
+	c.pass(c.start + int64(s.At))
+	p := firewall.Packet{Data: bytes.Clone(s.Packet), Length: len(s.Packet), GSO: s.GSO}
 	if s.GSO {
 		p.Checksum = firewall.ChecksumPartial
 	}
+	if s.Part && len(s.Packet) > CopyRange {
+		p.Data, p.More = p.Data[:CopyRange], true
+		if tcp := s.Packet[20:]; s.Packet[0] == 0x45 && // else the kernel says nothing
+			sum(s.Packet[12:20], []byte{0, 6}, word(len(tcp)), tcp) == 0xffff {
+			p.Checksum = firewall.ChecksumGood
+		}
+	}
+	c.process(s, p)
+	if list := c.out.List; len(list) > 0 && list[len(list)-1].Action == firewall.Again {
+		p.Data, p.More = bytes.Clone(s.Packet), false
+		c.process(s, p)
+	}
+}
+
+// process hands a packet to its worker.
+func (c *Core) process(s Sent, p firewall.Packet) {
+	c.next++
+	p.ID = c.next
 	c.packets[c.next] = s
-	c.pass(c.start + int64(s.At))
-	c.fw.Process(c.now, &p, &c.out)
+	worker := 0
+	if len(s.Packet) > 22 {
+		worker = int(s.Packet[21]) % len(c.workers) // the source port behind IPv4
+	}
+	c.workers[worker].Process(c.now, &p, &c.out)
 }
 
 // pass lets time pass, and the firewall drop what is overdue when it is.
 func (c *Core) pass(until int64) {
 	for {
-		deadline, held := c.fw.NextDeadline()
-		if !held || deadline > until {
+		next, due := until, -1
+		for i, w := range c.workers {
+			if deadline, held := w.NextDeadline(); held && deadline <= next {
+				next, due = deadline, i
+			}
+		}
+		if due < 0 {
 			break
 		}
-		c.now = max(c.now+1, deadline)
-		c.fw.Expire(c.now, &c.out)
+		c.now = max(c.now+1, next)
+		c.workers[due].Expire(c.now, &c.out)
 		c.take()
 	}
 	c.now = max(c.now, until)
@@ -178,7 +219,7 @@ func Try(s *Script, random *rand.Rand) (*Result, error) {
 }
 
 func run(s *Script, random *rand.Rand, spliced bool) (*Result, error) {
-	c, err := NewCore(s.Startup, s.Held)
+	c, err := NewCore(s)
 	if err != nil {
 		return nil, err
 	}
@@ -187,10 +228,12 @@ func run(s *Script, random *rand.Rand, spliced bool) (*Result, error) {
 		c.take()
 	}
 	c.pass(c.start + int64(s.now+10*time.Minute))
-	c.fw.Flush(&c.out)
-	c.take()
 	var after firewall.Totals
-	after.Add(c.fw.Counters())
+	for _, w := range c.workers {
+		w.Flush(&c.out)
+		after.Add(w.Counters())
+	}
+	c.take()
 	r := &Result{
 		Accepted:  int(after.FramesAccepted - c.before.FramesAccepted),
 		Rewritten: int(after.FramesRewritten - c.before.FramesRewritten),
