@@ -54,7 +54,8 @@ type segment struct {
 	place      uint16 // IPv4 flags and fragment offset
 	ipID       uint16
 	badIPSum   bool
-	extension  uint8 // IPv6: number of an extension header of 8 bytes; with v6 only
+	extension  uint8 // IPv6: number of an extension header of 8 bytes
+	hopByHop   bool  // IPv6: hop-by-hop options
 	fragmentV6 bool  // IPv6: an atomic fragment header
 	foreign    bool  // from an address that is no endpoint
 	protocol   uint8 // 0: TCP
@@ -126,7 +127,7 @@ func (s segment) ipv4(src, dst, body []byte) []byte {
 func (s segment) ipv6(src, dst, body []byte) []byte {
 	h := make([]byte, 40)
 	h[0], h[1], h[6], h[7] = 0x60|s.tos>>4, s.tos<<4, or(s.protocol, 6), 63
-	if s.extension != 0 || s.fragmentV6 {
+	if s.extension != 0 || s.hopByHop || s.fragmentV6 {
 		ext := make([]byte, 8)
 		ext[0], h[6] = h[6], s.extension
 		if s.fragmentV6 {
