@@ -52,7 +52,7 @@ func (f *figures) goalList() (list []goal) {
 	if r := f.row(usual(own, "150")); r != nil {
 		list = append(list, goal{what: "system calls of a packet: 150 bytes", most: 0.1, is: r.SystemCalls})
 	}
-	for _, packet := range []string{"150", "1500"} {
+	for _, packet := range []string{"150", "1500", "gso64k"} {
 		a, b := f.latency(usual(own, packet), commonLoad), f.latency(usual("c_loop", packet), commonLoad)
 		if a != nil && b != nil {
 			list = append(list, goal{what: "latency p99, of `c_loop` at the same load: " + benchreport.Title(packet), most: 1.5, is: a.P99 / b.P99})
