@@ -11,12 +11,12 @@
 // hash, each behind its own lock, in slabs without pointers. Both directions of a
 // flow are one entry:
 //
-//	slot       4 bytes   tag and number of the entry; four of five are taken
+//	slot       4 bytes   tag and number of the entry; two of five are taken
 //	entry    192 bytes   three cache lines, all that a packet needs:
 //	                     name, status, context IDs | endpoints, time, counters | rule, TCP
 //	record    40 bytes   what begins, ends, lists and shows it
 //
-// That is 237 bytes, and up to one slab of 256 flows (58 KiB) more for each shard.
+// That is 242 bytes, and up to one slab of 256 flows (58 KiB) more for each shard.
 // A packet of a flow writes the second line, TCP's the third too; [Table.Expect]
 // has the lines come before they are needed.
 //

@@ -49,20 +49,22 @@ func (t *Table) Expect(keys []Key) {
 	}
 }
 
-// expect asks for the entry that a hash most likely has.
-func (s *shard) expect(h uint64) {
+// expect asks for the entry that a hash most likely has, and returns its number plus
+// one; 0 if there is none.
+func (s *shard) expect(h uint64) uint32 {
 	hash, tag := split(h)
 	i := s.home(hash)
 	for range maxExpect {
 		slot := atomic.LoadUint32(&s.slots[i])
 		if slot == 0 {
-			return
+			return 0
 		}
 		if slot&0xff000000 == tag {
 			n := slot&0xffffff - 1
 			prefetch.ThreeLines(unsafe.Pointer(s.at(n)))
-			return
+			return n + 1
 		}
 		i = s.after(i)
 	}
+	return 0
 }

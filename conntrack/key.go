@@ -78,15 +78,6 @@ const nameLen, packedLen = 46, 54
 // both directions have the same.
 type name [nameLen]byte
 
-// equals reports whether n and o are the same name. It is inlined, and no branch depends
-// on where they differ.
-func (n *name) equals(o *name) bool {
-	le := binary.LittleEndian
-	return (le.Uint64(n[0:])^le.Uint64(o[0:]))|(le.Uint64(n[8:])^le.Uint64(o[8:]))|
-		(le.Uint64(n[16:])^le.Uint64(o[16:]))|(le.Uint64(n[24:])^le.Uint64(o[24:]))|
-		(le.Uint64(n[32:])^le.Uint64(o[32:]))|(le.Uint64(n[nameLen-8:])^le.Uint64(o[nameLen-8:])) == 0
-}
-
 // packed is a key in the form that is hashed: its name, then the context ID.
 type packed [packedLen]byte
 

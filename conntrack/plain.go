@@ -43,6 +43,7 @@ const ipv4HeaderLen = 20
 func (t *Table) ReadPlain(p *Plain, ip, l4 []byte) {
 	l := &p.terms
 	k := &l.packed
+	l.expected = 0
 	var protocol, flags byte
 	ports := binary.BigEndian.Uint32(l4)
 	var less, same bool // the destination than the source
@@ -66,24 +67,6 @@ func (t *Table) ReadPlain(p *Plain, ip, l4 []byte) {
 	if l.reversed {
 		ports = swapped
 	}
-	if len(ip) == ipv4HeaderLen {
-		a, b := 12, 16
-		if l.reversed {
-			a, b = 16, 12
-		}
-		const mapped = 0xffff << 32
-		binary.BigEndian.PutUint64(k[0:], 0)
-		binary.BigEndian.PutUint64(k[8:], mapped|uint64(binary.BigEndian.Uint32(ip[a:])))
-		binary.BigEndian.PutUint64(k[16:], 0)
-		binary.BigEndian.PutUint64(k[24:], mapped|uint64(binary.BigEndian.Uint32(ip[b:])))
-	} else {
-		a, b := 8, 24
-		if l.reversed {
-			a, b = 24, 8
-		}
-		*(*[16]byte)(k[0:]) = [16]byte(ip[a:])
-		*(*[16]byte)(k[16:]) = [16]byte(ip[b:])
-	}
 	context := p.Context
 	if p.OVN {
 		context = 0
@@ -91,11 +74,36 @@ func (t *Table) ReadPlain(p *Plain, ip, l4 []byte) {
 	if context != 0 {
 		flags |= nameContext
 	}
-	binary.BigEndian.PutUint64(k[32:], uint64(ports)<<32|uint64(uint32(p.Tenant)))
-	binary.BigEndian.PutUint32(k[40:], p.VLAN)
-	k[44], k[45] = protocol, flags
-	binary.BigEndian.PutUint64(k[nameLen:], context)
-	p.hash = t.hash(k)
+	be := binary.BigEndian
+	named := uint64(ports)<<32 | uint64(uint32(p.Tenant))
+	kind := uint64(p.VLAN)<<16 | uint64(protocol)<<8 | uint64(flags)
+	if len(ip) == ipv4HeaderLen {
+		a, b := be.Uint32(ip[12:]), be.Uint32(ip[16:])
+		if l.reversed {
+			a, b = b, a
+		}
+		const mapped = 0xffff << 32
+		be.PutUint64(k[0:], 0)
+		be.PutUint64(k[8:], mapped|uint64(a))
+		be.PutUint64(k[16:], 0)
+		be.PutUint64(k[24:], mapped|uint64(b))
+		p.hash = t.secret.ipv4(uint64(a)<<32|uint64(b), named, kind, context)
+	} else {
+		a := [2]uint64{be.Uint64(ip[8:]), be.Uint64(ip[16:])}
+		b := [2]uint64{be.Uint64(ip[24:]), be.Uint64(ip[32:])}
+		if l.reversed {
+			a, b = b, a
+		}
+		be.PutUint64(k[0:], a[0])
+		be.PutUint64(k[8:], a[1])
+		be.PutUint64(k[16:], b[0])
+		be.PutUint64(k[24:], b[1])
+		p.hash = t.secret.ipv6(a, b, named, kind, context)
+	}
+	be.PutUint64(k[32:], named)
+	be.PutUint32(k[40:], p.VLAN)
+	be.PutUint16(k[44:], uint16(kind))
+	be.PutUint64(k[nameLen:], context)
 
 	l.from, l.context, l.bytes = p.From, p.Context, p.Bytes
 	l.ovn, l.trusted, l.anyEndpoint = p.OVN, p.Trusted, p.AnyEndpoint
@@ -126,8 +134,9 @@ func (t *Table) ExpectSlot(p *Plain) {
 	prefetch.Line(unsafe.Pointer(&s.slots[s.home(hash)]))
 }
 
-// ExpectEntry: see ExpectSlot.
+// ExpectEntry: see ExpectSlot. It also remembers the entry, so that TrackPlain looks
+// there first: whether that is still the flow, it finds out under the lock.
 func (t *Table) ExpectEntry(p *Plain) {
 	s, _ := t.shardOf(p.hash)
-	s.expect(p.hash)
+	p.terms.expected = s.expect(p.hash)
 }

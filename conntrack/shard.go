@@ -54,13 +54,13 @@ func (s *slab) take(from *arena.Arena) bool {
 	return true
 }
 
-// init makes room for about so many flows. Slots are four fifths full then, and
-// a shard that has more than its share, by the luck of the hash, has room for
+// init makes room for about so many flows. Slots are two fifths full then, so that four
+// of five searches end where they begin: to go on costs more than memory for slots. A shard that has more than its share, by the luck of the hash, has room for
 // eight standard deviations.
 func (s *shard) init(flows int) {
 	luck := 8 * int(math.Sqrt(float64(flows)))
 	s.limit = flows + luck
-	s.slots = make([]uint32, s.limit*5/4+8)
+	s.slots = make([]uint32, s.limit*5/2+8)
 	s.slabs = make([]slab, s.limit>>slabBits+1)
 }
 
@@ -96,6 +96,16 @@ func (s *shard) distance(from, i uint32) uint32 {
 		return i - from
 	}
 	return i + uint32(len(s.slots)) - from
+}
+
+// has reports whether the entry with that number, plus one, is that of a key. 0 is no
+// entry; any that was ever in a slot can be asked for.
+func (s *shard) has(n uint32, p *packed) bool {
+	if n == 0 {
+		return false
+	}
+	e := s.at(n - 1)
+	return e.is(p) && e.live()
 }
 
 // find returns the entry of a key, or false.

@@ -3,7 +3,6 @@ package conntrack
 import (
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"math/bits"
 	"net/netip"
 	"runtime"
@@ -119,7 +118,7 @@ type Creation struct {
 // Table holds flows. Its methods may be called from any goroutine.
 type Table struct {
 	config Config
-	seed   maphash.Seed
+	secret *secret
 	shards []shard
 	mask   uint32
 	memory *arena.Arena // of the slabs
@@ -156,12 +155,12 @@ func New(c Config) (*Table, error) {
 	if !c.Timeouts.positive() {
 		return nil, errors.New("timeouts: want all more than 0")
 	}
-	return makeTable(c, maphash.MakeSeed()), nil
+	return makeTable(c, makeSecret()), nil
 }
 
-func makeTable(c Config, seed maphash.Seed) *Table {
+func makeTable(c Config, secret *secret) *Table {
 	n := min(maxShards, 1<<max(0, bits.Len(uint(c.MaxFlows/1024))-1))
-	t := &Table{config: c, seed: seed, shards: make([]shard, n), mask: uint32(n - 1), idBegin: newIDs()}
+	t := &Table{config: c, secret: secret, shards: make([]shard, n), mask: uint32(n - 1), idBegin: newIDs()}
 	for i := range t.shards {
 		t.shards[i].init((c.MaxFlows + n - 1) / n)
 	}
@@ -180,7 +179,7 @@ func makeTable(c Config, seed maphash.Seed) *Table {
 // Like returns an empty table that is as large as t, with its timeouts, and would have
 // the same flows at the same places: so that two that are given the same packets can be
 // compared.
-func (t *Table) Like() *Table { return makeTable(t.config, t.seed) }
+func (t *Table) Like() *Table { return makeTable(t.config, t.secret) }
 
 // SetTimeouts changes the timeouts; flows that are there follow the new ones
 // from their next look.
@@ -193,8 +192,6 @@ func (t *Table) SetTimeouts(timeouts Timeouts) {
 		t.shards[i].mu.Unlock()
 	}
 }
-
-func (t *Table) hash(p *packed) uint64 { return maphash.Bytes(t.seed, p[:]) }
 
 func (t *Table) shardOf(h uint64) (*shard, uint32) {
 	n := uint32(h) & t.mask

@@ -16,10 +16,11 @@ type lookup struct {
 // terms are what the table looks at of a packet, whoever has read it.
 type terms struct {
 	packed    packed
-	reversed  bool // the packet goes from the key's second address to the first
-	self      bool // a host talks to itself: the addresses do not tell the direction
-	answer    bool // self, and an ICMP query's answer
-	startable bool // may begin a flow
+	expected  uint32 // entry+1, if it was found before: see [Table.ExpectEntry]
+	reversed  bool   // the packet goes from the key's second address to the first
+	self      bool   // a host talks to itself: the addresses do not tell the direction
+	answer    bool   // self, and an ICMP query's answer
+	startable bool   // may begin a flow
 	tcp       bool
 	segment   segment // of TCP
 
@@ -117,7 +118,10 @@ func (t *Table) Track(now int64, generation uint32, p *Packet, out *Result) {
 func (t *Table) trackFlow(now int64, generation uint32, l *terms, h uint64, out *Result) {
 	s, n := t.shardOf(h)
 	s.mu.Lock()
-	i, found := s.find(&l.packed, h)
+	i, found := l.expected-1, s.has(l.expected, &l.packed)
+	if !found {
+		i, found = s.find(&l.packed, h)
+	}
 	if found && now >= s.at(i).expires(&t.config.Timeouts) {
 		t.end(s, n, i, EndedTimeout)
 		t.stats.expired.Add(1)

@@ -15,7 +15,7 @@ var flowFaults = []fault{
 	{"conntrack/track.go", "e.set(flagHasReply)", "e.set(flagTouched)"},
 	{"conntrack/track.go", "e.last = max(e.last, now)", "e.last = now - 1"},
 	{"conntrack/key.go", "uint32(f.Tags[i] & 0xfff)", "uint32(f.Tags[i])"},
-	{"conntrack/entry.go", "e.contexts[0] == p.context())", "e.contexts[1] == p.context())"},
+	{"conntrack/entry.go", "e.contexts[0] == p.context()", "e.contexts[1] == p.context()"},
 	{"conntrack/related.go", "e.from[1-dir] != p.From.As16() &&", "e.from[dir] != p.From.As16() &&"},
 	{"conntrack/related.go", "!after(seq, h.end) && after(seq,", "!after(seq, h.end+1) && after(seq,"},
 	{"conntrack/track.go", "e.from[dir] = l.from\n\t\tt.stats.moved", "e.from[0] = l.from\n\t\tt.stats.moved"},
