@@ -165,7 +165,7 @@ func TestAllFindEachFlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, l := newMapFlows(flows), newCacheFlows(flows)
-	for _, run := range []func(int) error{o.batches, o.singly, o.generally, m.run, l.run} {
+	for _, run := range []func(int) error{o.batches, o.singly, o.generally, m.run, m.headers, l.run, l.headers} {
 		if err := run(10 * flows); err != nil {
 			t.Error(err)
 		}
@@ -174,7 +174,7 @@ func TestAllFindEachFlow(t *testing.T) {
 	for _, c := range m.flows {
 		packets += c.packets
 	}
-	if packets != 10*flows || len(m.flows) != flows || l.flows.Len() != flows || o.table.Stats().Flows != flows {
+	if packets != 2*10*flows || len(m.flows) != flows || l.flows.Len() != flows || o.table.Stats().Flows != flows {
 		t.Errorf("%d packets of %d, %d, %d flows", packets, len(m.flows), l.flows.Len(), o.table.Stats().Flows)
 	}
 	seen := make(map[int]bool)

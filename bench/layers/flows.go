@@ -17,9 +17,9 @@ import (
 // flowContests: a packet of an established UDP flow, of so many flows in no order;
 // it is counted in what is found. sttwall begins with the bytes of the packet, and
 // also holds it against the endpoint, the context ID and the rules of its flow; the
-// peers begin with addresses and ports. sttwall takes the packets in batches, as its
-// worker does, sttwall_single one by one; sttwall_general is the way of packets that
-// are not plain.
+// peers begin with addresses and ports, or, as _headers, with the same bytes: that is
+// like for like. sttwall takes the packets in batches, as its worker does,
+// sttwall_single one by one; sttwall_general is the way of packets that are not plain.
 func flowContests(at *place) ([]*contest, error) {
 	sizes := []int{1, 1000, 1_000_000}
 	if at.quick {
@@ -37,7 +37,9 @@ func flowContests(at *place) ([]*contest, error) {
 			{variant: "sttwall_single", run: o.singly},
 			{variant: "sttwall_general", run: o.generally},
 			{variant: "go_map", run: m.run},
+			{variant: "go_map_headers", run: m.headers},
 			{variant: "tailscale_flowtrack", run: l.run},
+			{variant: "flowtrack_headers", run: l.headers},
 		}})
 	}
 	return out, nil
@@ -149,6 +151,13 @@ func (p *plainPacket) aim(flow int) {
 	p.From = mappedEndpoints[flow%endpoints]
 }
 
+// ends reads the inner addresses and ports.
+func (p *plainPacket) ends() (src, dst netip.AddrPort) {
+	h := &p.headers
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte(h[12:16])), binary.BigEndian.Uint16(h[20:])),
+		netip.AddrPortFrom(netip.AddrFrom4([4]byte(h[16:20])), binary.BigEndian.Uint16(h[22:]))
+}
+
 // read hands the headers to the table.
 func (o *ourFlows) read(p *plainPacket) {
 	p.aim(o.order.next())
@@ -230,6 +239,8 @@ type mapFlows struct {
 	mu    sync.Mutex
 	flows map[mapKey]*counted
 	order order
+	// packet is for those who begin with headers.
+	packet plainPacket
 }
 
 type mapKey struct {
@@ -239,32 +250,48 @@ type mapKey struct {
 	protocol         uint8
 }
 
-func keyOf(flow int) mapKey {
-	src, dst := ends(flow)
+func keyOf(src, dst netip.AddrPort) mapKey {
 	return mapKey{1, src.Addr(), dst.Addr(), src.Port(), dst.Port(), uint8(ipproto.UDP)}
 }
 
 func newMapFlows(n int) *mapFlows {
 	m := &mapFlows{flows: make(map[mapKey]*counted, n), order: newOrder(n)}
 	for i := range n {
-		m.flows[keyOf(i)] = new(counted)
+		m.flows[keyOf(ends(i))] = new(counted)
 	}
 	return m
 }
 
 func (m *mapFlows) run(n int) error {
 	for range n {
-		k := keyOf(m.order.next())
-		m.mu.Lock()
-		c := m.flows[k]
-		if c == nil {
-			m.mu.Unlock()
+		if !m.count(keyOf(ends(m.order.next()))) {
 			return errRefused
 		}
-		c.packets, c.bytes, c.last = c.packets+1, c.bytes+bytesOfPacket, 1
-		m.mu.Unlock()
 	}
 	return nil
+}
+
+func (m *mapFlows) headers(n int) error {
+	for range n {
+		m.packet.aim(m.order.next())
+		if !m.count(keyOf(m.packet.ends())) {
+			return errRefused
+		}
+	}
+	return nil
+}
+
+// count counts a packet; false if there is no such flow.
+func (m *mapFlows) count(k mapKey) bool {
+	m.mu.Lock()
+	c := m.flows[k]
+	if c == nil {
+		m.mu.Unlock()
+		return false
+	}
+	c.packets, c.bytes, c.last = c.packets+1, c.bytes+bytesOfPacket, 1
+	m.mu.Unlock()
+	return true
 }
 
 // cacheFlows is tailscale's cache behind a lock, as its filter has it, but for the
@@ -273,6 +300,8 @@ type cacheFlows struct {
 	mu    sync.Mutex
 	flows flowtrack.Cache[counted]
 	order order
+	// packet is for those who begin with headers.
+	packet plainPacket
 }
 
 func newCacheFlows(n int) *cacheFlows {
@@ -286,16 +315,33 @@ func newCacheFlows(n int) *cacheFlows {
 
 func (l *cacheFlows) run(n int) error {
 	for range n {
-		src, dst := ends(l.order.next())
-		k := flowtrack.MakeTuple(ipproto.UDP, src, dst)
-		l.mu.Lock()
-		c, ok := l.flows.Get(k)
-		if !ok {
-			l.mu.Unlock()
+		if !l.count(ends(l.order.next())) {
 			return errRefused
 		}
-		c.packets, c.bytes, c.last = c.packets+1, c.bytes+bytesOfPacket, 1
-		l.mu.Unlock()
 	}
 	return nil
+}
+
+func (l *cacheFlows) headers(n int) error {
+	for range n {
+		l.packet.aim(l.order.next())
+		if !l.count(l.packet.ends()) {
+			return errRefused
+		}
+	}
+	return nil
+}
+
+// count counts a packet; false if there is no such flow.
+func (l *cacheFlows) count(src, dst netip.AddrPort) bool {
+	k := flowtrack.MakeTuple(ipproto.UDP, src, dst)
+	l.mu.Lock()
+	c, ok := l.flows.Get(k)
+	if !ok {
+		l.mu.Unlock()
+		return false
+	}
+	c.packets, c.bytes, c.last = c.packets+1, c.bytes+bytesOfPacket, 1
+	l.mu.Unlock()
+	return true
 }
