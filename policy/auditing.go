@@ -12,7 +12,7 @@ func (p *Policy) Auditing(ovn bool) *Policy {
 		q.tenants[i].Audit = true
 	}
 	if p.settings.DefaultAction != Accept {
-		q.tenants = append(q.tenants, tenant{Tenant: Tenant{OVN: ovn, Audit: true}, neighbors: true})
+		q.tenants = append(q.tenants, tenant{Tenant: Tenant{OVN: ovn, Audit: true, neighbors: true}})
 		q.nobody = int32(len(q.tenants))
 	}
 	return q

@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"math"
 	"math/bits"
+	"math/rand/v2"
 	"unsafe"
 
 	"sttwall/internal/prefetch"
@@ -16,8 +18,11 @@ type exactMap struct {
 }
 
 const (
-	exactPlaces = 5 // in a line
-	exactLoad   = 4 // IDs to a line, on average
+	exactPlaces = 5       // in a line
+	exactLoad   = 4       // IDs to a line, on average
+	exactReach  = 64      // lines looked at for an ID that are few enough for exactMany IDs
+	exactMany   = 1 << 16 // and more; for fewer, the best of exactSeeds seeds is taken
+	exactSeeds  = 8
 	// exactInCache is how many lines are 512 KiB: a small second cache.
 	exactInCache = 8 << 10
 )
@@ -29,24 +34,50 @@ type exactLine struct {
 	over   uint32              // 1: the line was full, look in the next one too
 }
 
-// newExactMap makes a map of claims of one ID each, no two of one ID.
+// newExactMap makes a map of claims of one ID each, no two of one ID. Of some seeds
+// it takes one by which no ID is far from its line: the IDs may be in any order, say
+// with the same distance, and the hash is a simple one.
 func newExactMap(claims []claim, seed uint64) exactMap {
 	if len(claims) == 0 {
 		return exactMap{}
 	}
-	m := exactMap{lines: make([]exactLine, len(claims)/exactLoad+1), seed: seed}
-	for i := range claims {
-		m.add(claims[i].lo, uint32(claims[i].tenant)+1)
+	seeds := rand.New(rand.NewPCG(seed, 0))
+	enough := 1
+	if len(claims) >= exactMany {
+		enough = exactReach
 	}
-	return m
+	var best exactMap
+	for least, try := math.MaxInt, 0; try < exactSeeds && least > enough; try++ {
+		m := exactMap{lines: make([]exactLine, len(claims)/exactLoad+1), seed: seeds.Uint64() | 1}
+		for i := range claims {
+			m.add(claims[i].lo, uint32(claims[i].tenant)+1)
+		}
+		if reach := m.reach(); reach < least {
+			least, best = reach, m
+		}
+	}
+	return best
 }
 
-// line returns the line where an ID should be.
+// reach returns the most lines that are looked at for an ID.
+func (m *exactMap) reach() int {
+	most, run := 0, 0
+	for i := range 2 * len(m.lines) { // a run may go on behind the last line
+		run++
+		most = max(most, run)
+		if m.lines[i%len(m.lines)].over == 0 {
+			run = 0
+		}
+	}
+	return min(most, len(m.lines))
+}
+
+// line returns the line where an ID should be: the highest bits of a product with a
+// random odd number, brought into the range. For any two IDs they are the same for
+// few of these numbers (Dietzfelbinger et al., A reliable randomized algorithm for
+// the closest-pair problem, 1997).
 func (m *exactMap) line(id uint64) uint64 {
-	// A product of 128 bits mixes; another brings the hash into the range.
-	hi, lo := bits.Mul64(id^m.seed, 0x9e3779b97f4a7c15)
-	hi, lo = bits.Mul64(hi^lo^m.seed, 0xd6e8feb86659fd93)
-	at, _ := bits.Mul64(hi^lo, uint64(len(m.lines)))
+	at, _ := bits.Mul64(id*m.seed, uint64(len(m.lines)))
 	return at
 }
 

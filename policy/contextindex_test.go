@@ -54,7 +54,7 @@ func TestContextsAreFoundAsTheIntervalsSay(t *testing.T) {
 
 func TestExactIDsAreFoundWhereverTheHashPutsThem(t *testing.T) {
 	// Full lines, up to the last: what does not fit goes on at the first.
-	m := exactMap{lines: make([]exactLine, 4), seed: 1}
+	m := exactMap{lines: make([]exactLine, 4), seed: 0x9e3779b97f4a7c15}
 	const n = 4 * exactPlaces
 	at := make(map[uint64]int32)
 	for id := uint64(0); len(at) < n; id++ {
@@ -72,6 +72,38 @@ func TestExactIDsAreFoundWhereverTheHashPutsThem(t *testing.T) {
 	for id, want := range map[uint64]int32{0: 0, ^uint64(0): 1, 1: -1, 7: -1} {
 		if got := sparse.find(id); got != want {
 			t.Errorf("find(%#x): got %d, want %d", id, got, want)
+		}
+	}
+}
+
+// However the IDs lie, none is far from its line: it costs what a look into few lines
+// costs, whether a tenant has the ID or not.
+func TestNoExactIDIsFarFromItsLine(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for _, n := range []int{1, 10, 1000, 20_000, exactMany} {
+		for name, id := range map[string]func(i uint64) uint64{
+			"any":            func(uint64) uint64 { return r.Uint64() },
+			"one by one":     func(i uint64) uint64 { return i },
+			"by a distance":  func(i uint64) uint64 { return i * 3 },
+			"OVN datapaths":  func(i uint64) uint64 { return i<<40 | i<<24 | 7 },
+			"high bits only": func(i uint64) uint64 { return i << 44 },
+		} {
+			claims := make([]claim, n)
+			for i := range claims {
+				claims[i].lo = id(uint64(i))
+				claims[i].hi, claims[i].tenant = claims[i].lo, int32(i)
+			}
+			m := newExactMap(claims, r.Uint64())
+			if got := m.reach(); got > 2*exactReach {
+				t.Errorf("%d IDs, %s: up to %d lines", n, name, got)
+			}
+			for _, c := range claims {
+				if got := m.find(c.lo); got < 0 || claims[got].lo != c.lo {
+					t.Fatalf("%d IDs, %s: find(%#x): got %d", n, name, c.lo, got)
+				}
+			}
 		}
 	}
 }

@@ -54,7 +54,15 @@ func (p *Policy) FindInto(contextID uint64, d *Decision) (found bool) {
 
 // tenantOf returns the index of the tenant that has a context ID, or -1.
 func (p *Policy) tenantOf(contextID uint64) int32 {
-	index, wide := p.contexts.find(contextID)
+	if index := p.contexts.exact.find(contextID); index >= 0 {
+		return index
+	}
+	return p.tenantOfRange(contextID)
+}
+
+// tenantOfRange is tenantOf for an ID that no tenant claims by itself.
+func (p *Policy) tenantOfRange(contextID uint64) int32 {
+	index, wide := p.contexts.ranges.find(contextID)
 	if index < 0 || wide {
 		if t := p.datapaths.find(contextID); t >= 0 {
 			index = t
@@ -72,12 +80,24 @@ func (p *Policy) tenantOf(contextID uint64) int32 {
 // only then false is returned where it stays a drop.
 func (p *Policy) Admit(k *Packet, d *Decision) bool {
 	t := &p.tenants[d.TenantIndex]
-	if t.endpoints != nil && !contains(t.endpoints, k.From) {
+	if t.sources != anySource && !t.hasSource(&k.From) {
 		if d.Refuse(Drop, reason.TenantEndpoint, t.Audit); d.Action != Accept {
 			return false
 		}
 	}
 	return t.AntiSpoof == nil || t.admitClaims(k, d)
+}
+
+// hasSource reports whether the tenant's frames may come from an outer address.
+func (t *tenant) hasSource(a *netip.Addr) bool {
+	if t.sources == oneSource {
+		if !a.Is4() {
+			return false
+		}
+		v := word4(a)
+		return t.endpoint.Lo <= v && v <= t.endpoint.Hi
+	}
+	return contains(t.endpoints, *a)
 }
 
 // Refuse makes d a drop or reject for that reason, or in audit mode an accept
@@ -114,6 +134,11 @@ func (p *Policy) Decide(k *Packet, d *Decision) {
 // decides; of later fragments those do that name them, and no others.
 func (p *Policy) DecideByRule(k *Packet, d *Decision) bool {
 	t := &p.tenants[d.TenantIndex]
+	if k.Frame.IP == 4 {
+		if decided, sure := p.decideIP4(t, k, d); sure {
+			return decided
+		}
+	}
 	c := &k.check
 	c.begin(p, t, k)
 	if p.first.any() && p.try(c, &p.first, d) || p.before.any() && p.try(c, &p.before, d) {
@@ -144,19 +169,12 @@ func (p *Policy) try(c *check, list *ruleList, d *Decision) bool {
 				from = i + 1
 				continue
 			}
-			p.decideBy(c, index, d)
+			d.by(r, index)
 			d.Refuse(Drop, reason.RateLimit, r.audits(c.tenant))
 			return true
 		}
-		p.decideBy(c, index, d)
-		switch r.action {
-		case Accept:
-			d.Action = Accept
-		case Drop:
-			d.Refuse(Drop, reason.RuleDrop, r.audits(c.tenant))
-		case Reject:
-			d.Refuse(Reject, reason.RuleReject, r.audits(c.tenant))
-		}
+		d.by(r, index)
+		d.act(r, c.tenant)
 		return true
 	}
 }
@@ -167,10 +185,22 @@ func (c *check) takes(r *verdict) bool {
 	return !c.packet.Peek && !(c.packet.BeginsNothing && countsFlows)
 }
 
-func (p *Policy) decideBy(c *check, index int32, d *Decision) {
-	r := &p.verdicts[index]
+// by names the rule that decides.
+func (d *Decision) by(r *verdict, index int32) {
 	d.Rule, d.RuleIndex = r.name, index
 	d.Log, d.Stateless = r.log, r.stateless
+}
+
+// act does what the rule that decides says.
+func (d *Decision) act(r *verdict, t *tenant) {
+	switch r.action {
+	case Accept:
+		d.Action = Accept
+	case Drop:
+		d.Refuse(Drop, reason.RuleDrop, r.audits(t))
+	case Reject:
+		d.Refuse(Reject, reason.RuleReject, r.audits(t))
+	}
 }
 
 // isNeighborDiscovery reports whether the frame is ARP or one of the ICMPv6

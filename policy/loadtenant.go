@@ -65,9 +65,9 @@ func (l *loader) tenant(b *hclsyntax.Block, name string) {
 			Name:          name,
 			DefaultAction: l.policy.settings.DefaultAction,
 			TCPLoose:      l.policy.settings.TCPLoose,
+			neighbors:     true,
 		},
-		neighbors: true,
-		at:        l.place(b),
+		at: l.place(b),
 	}
 	var datapaths *hclsyntax.Attribute
 	for _, a := range sortedAttributes(b.Body) {
@@ -80,7 +80,7 @@ func (l *loader) tenant(b *hclsyntax.Block, name string) {
 			datapaths = a
 		case "endpoints":
 			if t.Endpoints = l.prefixes(a); len(t.Endpoints) > 0 {
-				t.endpoints = prefixSet(t.Endpoints)
+				t.setEndpoints(prefixSet(t.Endpoints))
 			}
 			l.warnUnlisted(a, t.Endpoints)
 		case "default_action":

@@ -108,8 +108,8 @@ type Policy struct {
 
 // ruleList is a run of rules that are tried in order.
 type ruleList struct {
-	start, end int32 // in Policy.rules
 	matcher    *classify.Matcher
+	start, end int32       // in Policy.rules
 	later      *laterRules // nil: none
 }
 
@@ -176,18 +176,38 @@ type Tenant struct {
 	AnyEndpoint   bool // pairing = "tenant"
 	TCPLoose      bool
 	DefaultAction Action
+	neighbors     bool // neighbour discovery passes
+	sources       sourceForm
+	AntiSpoof     *AntiSpoof     // nil: inner addresses may come from anywhere
 	Endpoints     []netip.Prefix // outer addresses that may carry it; empty: any
 	Limits        conntrack.Limits
-	AntiSpoof     *AntiSpoof // nil: inner addresses may come from anywhere
 }
 
-// tenant is one compiled tenant block, what packets need of it first.
+// tenant is one compiled tenant block. What a packet needs of it is the first cache
+// line, up to AntiSpoof.
 type tenant struct {
-	rules     ruleList
-	endpoints *classify.Addresses // Tenant.Endpoints; nil: any
-	neighbors bool                // neighbour discovery passes
+	rules    ruleList
+	endpoint classify.Range4 // with oneSource
 	Tenant
-	at place
+	endpoints *classify.Addresses // Tenant.Endpoints; nil: any
+	at        place
+}
+
+// sourceForm says which outer sources a tenant has.
+type sourceForm uint8
+
+const (
+	anySource  sourceForm = iota
+	oneSource             // those of tenant.endpoint
+	someSource            // those of tenant.endpoints
+)
+
+// setEndpoints keeps the set of the tenant's endpoints.
+func (t *tenant) setEndpoints(s *classify.Addresses) {
+	t.endpoints, t.sources = s, someSource
+	if len(s.V4) == 1 && len(s.V6) == 0 {
+		t.endpoint, t.sources = s.V4[0], oneSource
+	}
 }
 
 // Settings returns the settings of the rules file. The slices in it are the

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -387,5 +388,13 @@ func TestEvaluateAllocatesNothing(t *testing.T) {
 				t.Errorf("%s, context %#x: %v allocations, want none", name, id, got)
 			}
 		}
+	}
+}
+
+// What packets need of a tenant is one cache line.
+func TestWhatPacketsNeedOfATenantIsTogether(t *testing.T) {
+	var x tenant
+	if at := unsafe.Offsetof(x.AntiSpoof) + unsafe.Sizeof(x.AntiSpoof); unsafe.Sizeof(uintptr(0)) == 8 && at > 64 {
+		t.Errorf("AntiSpoof ends at byte %d", at)
 	}
 }

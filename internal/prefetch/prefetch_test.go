@@ -14,9 +14,11 @@ func TestToAskForMemoryDoesNothingElse(t *testing.T) {
 	allocs := testing.AllocsPerRun(10, func() {
 		for i := range lines {
 			Line(unsafe.Pointer(&lines[i]))
+			TwoLines(unsafe.Pointer(&lines[i]))
 			ThreeLines(unsafe.Pointer(&lines[i])) // behind the slice too
 		}
 		Line(nil)
+		TwoLines(nil)
 		ThreeLines(nil)
 	})
 	if allocs != 0 {

@@ -72,7 +72,10 @@ const (
 )
 
 // New compiles rules, and keeps them.
-func New(rules []Rule) *Matcher {
+func New(rules []Rule) *Matcher { return compile(rules, flatLimit()) }
+
+// compile makes tables that are flat up to so many boxes.
+func compile(rules []Rule, flat int) *Matcher {
 	m := &Matcher{rules: rules}
 	for i, family := range [tables]uint8{ofIP4: 4, ofOther4: 4, ofIP6: 6, ofOther6: 6, ofNone: 0} {
 		all := everything(family)
@@ -82,23 +85,22 @@ func New(rules []Rule) *Matcher {
 		default:
 			all.lo[kindOf] = firstEtherType
 		}
-		m.tables[i] = grow(rules, &all)
+		m.tables[i] = grow(rules, &all, flat)
 	}
 	return m
 }
 
 // Expect asks for what First looks at first, for IPv4; see package prefetch.
-func (m *Matcher) Expect() { prefetch.Line(unsafe.Pointer(m)) }
+func (m *Matcher) Expect() { prefetch.TwoLines(unsafe.Pointer(&m.tables[ofIP4])) }
 
 // ExpectRules asks for the first rules, or for the roots of the trees, for IPv4. It
 // waits for what Expect asks for.
 func (m *Matcher) ExpectRules() {
-	t := &m.tables[ofIP4]
-	if len(t.few) > 0 {
-		prefetch.Line(unsafe.Pointer(&t.few[0]))
-	}
-	if len(t.roots) > 0 {
-		prefetch.Line(unsafe.Pointer(&t.roots[0]))
+	switch t := &m.tables[ofIP4]; {
+	case t.trees != nil:
+		prefetch.Line(unsafe.Pointer(&t.trees.roots[0]))
+	case len(t.blocks) > 0:
+		prefetch.ThreeLines(unsafe.Pointer(&t.blocks[0]))
 	}
 }
 
@@ -118,23 +120,58 @@ func (m *Matcher) First(k *Key, from int, rest Checker) int {
 	case k.Family == 6:
 		t = &m.tables[ofOther6]
 	}
+	if t.trees == nil {
+		return m.inFlat(t, k, from, rest)
+	}
+	return m.inTrees(t.trees, k, from, rest)
+}
+
+// Key4 is a [Key] of an IPv4 packet. Its numbers stay in registers, which those of a
+// larger struct would not.
+type Key4 struct {
+	Dst, Src uint32
+	Carried  uint32 // see Carried
+	SrcPort  uint32
+}
+
+// Carried has the protocol and the destination port of an IP packet in one number, so
+// that the ports of one protocol are a range.
+func Carried(protocol, dstPort uint32) uint32 { return protocol<<portBits | dstPort }
+
+// What First4 returns instead of an index.
+const (
+	None   = -1 // no rule matches
+	Unsure = -2 // First knows
+)
+
+// First4 is First for IPv4, from 0 on, and where nothing but the key has to be
+// asked.
+func (m *Matcher) First4(k Key4) int {
+	var best uint32
+	switch t := &m.tables[ofIP4]; t.pair[0].form {
+	case isPair:
+		best = t.inPair(k.Dst, k.Src, k.Carried)
+	case isFlat:
+		best = inBlocks(t.blocks, k.Dst, k.Src, k.Carried)
+	default:
+		v := words{dstWord: k.Dst, srcWord: k.Src, kindOf: k.Carried >> portBits, dstPort: k.Carried & (1<<portBits - 1), srcPort: k.SrcPort}
+		best = t.trees.first(&v)
+	}
+	switch {
+	case best == noRule:
+		return None
+	case best&asks != 0:
+		return Unsure
+	}
+	return int(best >> askBits)
+}
+
+// inTrees looks for the first rule in trees.
+func (m *Matcher) inTrees(t *trees, k *Key, from int, rest Checker) int {
 	var v words
 	v.of(k)
-	// First down all trees, then to what is there: the ways down are independent
-	// of each other, and nothing on them is guessed wrong but where they end.
-	var leaves [maxTrees]ref
-	for i := range t.roots {
-		leaves[i&(maxTrees-1)] = t.leafOf(t.roots[i].at(&v), &v)
-	}
 	if from == 0 {
-		packed := packed(k.Kind, k.DstPort, k.SrcPort)
-		best := lowestOf(t.few, v[dstWord], v[srcWord], packed)
-		for i := range t.roots {
-			if best > t.roots[i].lowest {
-				best = min(best, t.lowest(leaves[i&(maxTrees-1)], v[dstWord], v[srcWord], packed))
-			}
-		}
-		switch {
+		switch best := t.first(&v); {
 		case best == noRule:
 			return -1
 		case best&asks == 0:
@@ -142,13 +179,8 @@ func (m *Matcher) First(k *Key, from int, rest Checker) int {
 		}
 	}
 	s := search{rules: m.rules, key: k, from: from, best: len(m.rules), rest: rest}
-	for i := range t.few {
-		if s.box(&t.few[i], &v) {
-			break
-		}
-	}
 	for i := range t.roots {
-		s.leaf(t, leaves[i&(maxTrees-1)], &v)
+		s.leaf(t, t.leafOf(t.roots[i].at(&v), &v), &v)
 	}
 	switch {
 	case s.short:

@@ -307,7 +307,7 @@ func TestGoingOnBehindRulesThatPassNeedsNoWalk(t *testing.T) {
 	}
 	m := New(rules)
 	k := Key{Family: 4, Kind: 6, SrcPort: 1, DstPort: 2}
-	for _, g := range m.tables[ofIP4].leaves {
+	for _, g := range m.tables[ofIP4].trees.leaves {
 		if g[0]&cutShort != 0 {
 			t.Error("a leaf was cut short")
 		}

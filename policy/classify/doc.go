@@ -1,7 +1,7 @@
 // Package classify finds the first of many rules that matches a packet.
 //
 //	[]Rule ──New──▶ Matcher: a table each for IPv4, IPv6 and what is neither,
-//	                   │      with up to four trees of the rules
+//	                   │      with few rules flat, or up to four trees of more
 //	                   │
 //	                First(key): in each tree a slot of its root, down a few nodes
 //	                            to a leaf; then the boxes of all leaves compared
@@ -17,6 +17,10 @@
 // without a branch; of rules that are many boxes it has those that meet its region
 // if they are few, else one around them, and asks the rule. docs/classify.md has
 // the figures.
+//
+// Up to 256 boxes are no trees, but lie flat in columns: AVX2 compares 64 of them with
+// a packet in some ten nanoseconds, and nothing is guessed wrong on the way. Without
+// AVX2 that goes up to 16 boxes. Two boxes are one cache line, compared without it.
 //
 // A rule is copied into each child that it can match in; where that is too much,
 // the node stays a leaf, however many rules it has. So memory is at most some

@@ -13,58 +13,37 @@ const (
 	perBoxes   = 4  // boxes that a rule can be in one leaf before it is asked as a whole
 )
 
-// grow makes the trees of all packets of a region.
-func grow(rules []Rule, all *region) table {
-	family := all.family
-	g := grower{
-		table: table{
-			boxes:  []box{{high: guards, low: packed(1, 1, 1), order: noRule}},
-			leaves: []group{{lastGroup}},
-		},
-		rules: rules, family: family,
-		single: make([]uint32, len(rules)), known: make(map[piece]uint32),
-	}
+// grow makes the table of all packets of a region. It is flat up to so many boxes.
+func grow(rules []Rule, all *region, flat int) (t table) {
+	g := grower{rules: rules, family: all.family}
 	var inside []int32
 	met := met{region: all}
 	for i := range rules {
 		r := &rules[i]
-		if (family != 0 || r.Src == nil && r.Dst == nil) && met.by(r) {
+		if (g.family != 0 || r.Src == nil && r.Dst == nil) && met.by(r) {
 			inside = append(inside, int32(i))
 		}
 	}
-	if len(inside) <= groupSize {
-		if few, ok := g.few(inside, all); ok {
-			return table{few: few}
-		}
+	if rows, ok := g.flat(inside, all, flat); ok {
+		t.lay(rows)
+		return t
 	}
+	g.boxes = []box{{high: guards, low: packed(1, 1, 1), order: noRule}}
+	g.leaves = []group{{lastGroup}}
+	g.single, g.known = make([]uint32, len(rules)), make(map[piece]uint32)
 	for _, part := range g.apart(inside) {
 		if len(part) > 0 {
 			g.roots = append(g.roots, g.root(part, all))
 		}
 	}
 	slices.SortFunc(g.roots, func(a, b root) int { return cmp.Compare(a.lowest, b.lowest) })
-	return g.table
-}
-
-// few returns the boxes of few rules, if they are few.
-func (g *grower) few(rules []int32, all *region) ([]box, bool) {
-	g.list = g.list[:0]
-	for _, i := range rules {
-		g.pieces(i, all)
-	}
-	if len(g.list) > groupSize {
-		return nil, false
-	}
-	few := make([]box, len(g.list))
-	for i, n := range g.list {
-		few[i] = g.boxes[n]
-	}
-	return few, true
+	t.pair[0].form, t.trees = isTrees, &g.trees
+	return t
 }
 
 // grower builds the trees of one family.
 type grower struct {
-	table
+	trees
 	rules  []Rule
 	family uint8
 	single []uint32         // the box of a rule that is one; 0: none yet
@@ -238,9 +217,7 @@ func (g *grower) box(p piece) uint32 {
 	}
 	around := services[0]
 	for _, s := range services[1:] {
-		around.KindLo, around.KindHi = min(around.KindLo, s.KindLo), max(around.KindHi, s.KindHi)
-		around.DstLo, around.DstHi = min(around.DstLo, s.DstLo), max(around.DstHi, s.DstHi)
-		around.SrcLo, around.SrcHi = min(around.SrcLo, s.SrcLo), max(around.SrcHi, s.SrcHi)
+		around = around.with(s)
 	}
 	b.low = packed(around.KindLo, around.DstLo, around.SrcLo)
 	b.high = packed(around.KindHi, around.DstHi, around.SrcHi) | guards

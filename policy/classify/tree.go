@@ -27,11 +27,16 @@ func (v *words) of(k *Key) {
 	v[kindOf], v[dstPort], v[srcPort] = k.Kind, k.DstPort, k.SrcPort
 }
 
-// table has the trees of one family, or where there are only few boxes those
-// alone.
+// table has the rules of one family: flat, or in trees.
 type table struct {
-	few    []box  // by rule
-	roots  []root // of the trees, not more than maxTrees
+	pair   [2]row  // all rows, if it isPair; the first knows the form
+	blocks []block // all rows
+	trees  *trees  // nil: flat
+}
+
+// trees has the trees of one family.
+type trees struct {
+	roots  []root // not more than maxTrees
 	nodes  []node
 	leaves []group
 	boxes  []box // the first holds nothing
@@ -97,7 +102,7 @@ const (
 )
 
 // leafOf walks down a tree.
-func (t *table) leafOf(r ref, v *words) ref {
+func (t *trees) leafOf(r ref, v *words) ref {
 	for r < inLeaf {
 		n := &t.nodes[r&(maxNodes-1)]
 		x := uint64(v[r>>inNumber&15])
@@ -107,6 +112,24 @@ func (t *table) leafOf(r ref, v *words) ref {
 		r = n.children[c&maxCuts]
 	}
 	return r
+}
+
+// first returns the lowest order of a box that the packet is in, or noRule. First
+// down all trees, then to what is there: the ways down are independent of each other,
+// and nothing on them is guessed wrong but where they end.
+func (t *trees) first(v *words) uint32 {
+	var leaves [maxTrees]ref
+	for i := range t.roots {
+		leaves[i&(maxTrees-1)] = t.leafOf(t.roots[i].at(v), v)
+	}
+	packed := packed(v[kindOf], v[dstPort], v[srcPort])
+	best := uint32(noRule)
+	for i := range t.roots {
+		if best > t.roots[i].lowest {
+			best = min(best, t.lowest(leaves[i&(maxTrees-1)], v[dstWord], v[srcWord], packed))
+		}
+	}
+	return best
 }
 
 // outside is all ones if the packet is not in the box, else 0.
@@ -119,7 +142,7 @@ func (b *box) outside(dst, src uint32, rest uint64) uint32 {
 
 // lowest returns the lowest order of a box in a leaf that the packet is in, or
 // noRule.
-func (t *table) lowest(r ref, dst, src uint32, rest uint64) uint32 {
+func (t *trees) lowest(r ref, dst, src uint32, rest uint64) uint32 {
 	for i := int(r &^ inLeaf); ; i++ {
 		g := &t.leaves[i]
 		// All are looked at: a branch at each would be guessed wrong.
@@ -130,15 +153,6 @@ func (t *table) lowest(r ref, dst, src uint32, rest uint64) uint32 {
 			return best
 		}
 	}
-}
-
-// lowestOf is lowest of few boxes.
-func lowestOf(few []box, dst, src uint32, rest uint64) uint32 {
-	best := uint32(noRule)
-	for i := range few {
-		best = min(best, few[i].order|few[i].outside(dst, src, rest))
-	}
-	return best
 }
 
 // search is a question with rules to ask, or not from the first rule on.
@@ -153,7 +167,7 @@ type search struct {
 
 // leaf looks for a rule lower than the best in a leaf, asking what there is to
 // ask.
-func (s *search) leaf(t *table, r ref, v *words) {
+func (s *search) leaf(t *trees, r ref, v *words) {
 	for i := int(r &^ inLeaf); ; i++ {
 		g := &t.leaves[i]
 		last := 0 // rule in the group
@@ -189,15 +203,19 @@ func (s *search) box(b *box, v *words) bool {
 	return true
 }
 
-// Memory returns about how many bytes the trees take.
+// Memory returns about how many bytes the tables take.
 func (m *Matcher) Memory() int {
-	sum := 0
+	sum := int(unsafe.Sizeof(*m))
 	for i := range m.tables {
-		t := &m.tables[i]
+		sum += len(m.tables[i].blocks) * int(unsafe.Sizeof(block{}))
+		t := m.tables[i].trees
+		if t == nil {
+			continue
+		}
 		for j := range t.roots {
 			sum += len(t.roots[j].jumps) * int(unsafe.Sizeof(empty))
 		}
-		sum += len(t.few)*int(unsafe.Sizeof(box{})) + len(t.nodes)*int(unsafe.Sizeof(node{})) + len(t.leaves)*int(unsafe.Sizeof(group{})) + len(t.boxes)*int(unsafe.Sizeof(box{}))
+		sum += len(t.nodes)*int(unsafe.Sizeof(node{})) + len(t.leaves)*int(unsafe.Sizeof(group{})) + len(t.boxes)*int(unsafe.Sizeof(box{}))
 	}
 	return sum
 }
