@@ -19,7 +19,8 @@ func (f *Firewall) judgePolicy(now int64, fr *reassembly.Frame) reason.Reason {
 	e := &f.event
 	h := &e.Header
 	p := f.standing.policy
-	d, found := p.Find(h.ContextID)
+	var d policy.Decision
+	found := p.FindInto(h.ContextID, &d)
 	f.result, f.learning = conntrack.Result{}, nil
 	if found {
 		k := &f.packet
