@@ -107,7 +107,7 @@ func decideContests(at *place) ([]*contest, error) {
 		for _, d := range all {
 			run := singly(d.decider, packets)
 			if o, is := d.decider.(*ourDecider); is {
-				run = o.batches(packets)
+				run = o.batches(d.decider, packets)
 			}
 			c.contestants = append(c.contestants, contestant{variant: d.variant, run: run})
 		}
@@ -154,8 +154,9 @@ func singly(d decider, packets []first) func(int) error {
 	}
 }
 
-// batches does the same as a worker does it: it expects a batch where that pays.
-func (o *ourDecider) batches(packets []first) func(int) error {
+// batches does the same as a worker does it: it expects a batch where that pays. The
+// decider is o, called as the others are.
+func (o *ourDecider) batches(d decider, packets []first) func(int) error {
 	const batch = 64
 	ids := make([]uint64, batch)
 	at := 0
@@ -170,7 +171,7 @@ func (o *ourDecider) batches(packets []first) func(int) error {
 				o.policy.Expect(ids[:len(some)])
 			}
 			for i := range some {
-				if o.accepts(&some[i]) {
+				if d.accepts(&some[i]) {
 					accepted++
 				}
 			}

@@ -27,10 +27,10 @@ type ourDecider struct {
 
 func newOurDecider(rules []wanted, each int) (*ourDecider, error) {
 	var b strings.Builder
-	b.WriteString("settings {\n  endpoints = [\"192.0.2.0/24\"]\n}\n")
+	b.WriteString("settings {\n  endpoints = [\"any\"]\n}\n")
 	for i := range rules {
 		if i%each == 0 {
-			fmt.Fprintf(&b, "tenant \"t%d\" {\n  context_ids = [%d]\n", i/each, i/each+1)
+			fmt.Fprintf(&b, "tenant \"t%d\" {\n  context_ids = [%d]\n  endpoints = [\"192.0.2.0/24\"]\n", i/each, i/each+1)
 		}
 		w := &rules[i]
 		fmt.Fprintf(&b, "  rule \"r%d\" {\n    action = \"accept\"\n    source = %s\n    destination = %s\n    services = [\"tcp/%d-%d\"]\n  }\n",
