@@ -34,7 +34,10 @@ func (p *Policy) Find(contextID uint64) (d Decision, found bool) {
 func (p *Policy) FindInto(contextID uint64, d *Decision) (found bool) {
 	*d = Decision{}
 	d.TenantIndex, d.RuleIndex = -1, -1
-	index := p.tenantOf(contextID)
+	index := p.contexts.exact.find(contextID)
+	if index < 0 {
+		index = p.tenantOfRange(contextID)
+	}
 	if index < 0 {
 		d.Action = p.settings.DefaultAction
 		if d.Action != Accept {
@@ -80,24 +83,19 @@ func (p *Policy) tenantOfRange(contextID uint64) int32 {
 // only then false is returned where it stays a drop.
 func (p *Policy) Admit(k *Packet, d *Decision) bool {
 	t := &p.tenants[d.TenantIndex]
-	if t.sources != anySource && !t.hasSource(&k.From) {
+	has := t.sources == anySource
+	if t.sources == oneSource && k.From.Is4() {
+		v := word4(&k.From)
+		has = t.endpoint.Lo <= v && v <= t.endpoint.Hi
+	} else if !has {
+		has = contains(t.endpoints, k.From)
+	}
+	if !has {
 		if d.Refuse(Drop, reason.TenantEndpoint, t.Audit); d.Action != Accept {
 			return false
 		}
 	}
 	return t.AntiSpoof == nil || t.admitClaims(k, d)
-}
-
-// hasSource reports whether the tenant's frames may come from an outer address.
-func (t *tenant) hasSource(a *netip.Addr) bool {
-	if t.sources == oneSource {
-		if !a.Is4() {
-			return false
-		}
-		v := word4(a)
-		return t.endpoint.Lo <= v && v <= t.endpoint.Hi
-	}
-	return contains(t.endpoints, *a)
 }
 
 // Refuse makes d a drop or reject for that reason, or in audit mode an accept

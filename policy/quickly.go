@@ -25,11 +25,8 @@ func (p *Policy) decideIP4(t *tenant, k *Packet, d *Decision) (decided, sure boo
 	key := classify.Key4{Dst: word4(&f.Dst), Src: word4(&f.Src), Carried: classify.Carried(uint32(f.Protocol), dstPort), SrcPort: srcPort}
 	// Neighbour discovery, which passes before the tenant's rules, is no IPv4.
 	list, i := &t.rules, classify.None
-	if p.first.any() {
-		list, i = &p.first, p.first.matcher.First4(key)
-	}
-	if i == classify.None && p.before.any() {
-		list, i = &p.before, p.before.matcher.First4(key)
+	if p.first.any() || p.before.any() {
+		list, i = p.ahead(key)
 	}
 	if i == classify.None && t.rules.any() {
 		list, i = &t.rules, t.rules.matcher.First4(key)
@@ -52,6 +49,18 @@ func (p *Policy) decideIP4(t *tenant, k *Packet, d *Decision) (decided, sure boo
 		d.act(r, t)
 	}
 	return true, true
+}
+
+// ahead looks into the lists before the tenant's.
+func (p *Policy) ahead(key classify.Key4) (list *ruleList, i int) {
+	list, i = &p.first, classify.None
+	if p.first.any() {
+		i = p.first.matcher.First4(key)
+	}
+	if i == classify.None && p.before.any() {
+		list, i = &p.before, p.before.matcher.First4(key)
+	}
+	return list, i
 }
 
 // word4 returns an IPv4 address as a number. It is written and read in the same width:

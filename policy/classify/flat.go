@@ -191,19 +191,23 @@ func scanGo(blocks []block, dst, src, carried uint32) (in uint64) {
 	return in
 }
 
-// inBlocks returns the lowest order of a row of the blocks that the packet is in, or
+// inBlocksGo returns the lowest order of a row of the blocks that the packet is in, or
 // noRule.
-func inBlocks(blocks []block, dst, src, carried uint32) uint32 {
-	for {
+func inBlocksGo(blocks []block, dst, src, carried uint32) uint32 {
+	for len(blocks) > 0 {
 		n := min(len(blocks), scanMost)
-		if in := scan(blocks[:n], dst, src, carried); in != 0 {
-			i := bits.TrailingZeros64(in)
-			return blocks[i/blockSize].order[i%blockSize]
+		if in := scanGo(blocks[:n], dst, src, carried); in != 0 {
+			return orderOf(blocks, in)
 		}
-		if blocks = blocks[n:]; len(blocks) == 0 {
-			return noRule
-		}
+		blocks = blocks[n:]
 	}
+	return noRule
+}
+
+// orderOf returns the order of the first row that has a bit.
+func orderOf(blocks []block, in uint64) uint32 {
+	i := bits.TrailingZeros64(in)
+	return blocks[i/blockSize].order[i%blockSize]
 }
 
 // inFlat looks for the first rule of a flat list.

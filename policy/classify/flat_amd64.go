@@ -20,6 +20,22 @@ func scan(blocks []block, dst, src, carried uint32) uint64 {
 	return scanBlocks(&blocks[0], len(blocks), dst, src, carried)
 }
 
+// inBlocks returns the lowest order of a row of the blocks that the packet is in, or
+// noRule.
+func inBlocks(blocks []block, dst, src, carried uint32) uint32 {
+	if !hasAVX2 {
+		return inBlocksGo(blocks, dst, src, carried)
+	}
+	for len(blocks) > 0 {
+		n := min(len(blocks), scanMost)
+		if in := scanBlocks(&blocks[0], n, dst, src, carried); in != 0 {
+			return orderOf(blocks, in)
+		}
+		blocks = blocks[n:]
+	}
+	return noRule
+}
+
 // scanBlocks is scanGo for n blocks from first on, 1 to scanMost. It needs AVX2.
 //
 //go:noescape

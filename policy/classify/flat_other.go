@@ -9,3 +9,9 @@ func flatLimit() int { return flatPortable }
 func scan(blocks []block, dst, src, carried uint32) uint64 {
 	return scanGo(blocks, dst, src, carried)
 }
+
+// inBlocks returns the lowest order of a row of the blocks that the packet is in, or
+// noRule.
+func inBlocks(blocks []block, dst, src, carried uint32) uint32 {
+	return inBlocksGo(blocks, dst, src, carried)
+}

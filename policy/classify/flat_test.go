@@ -147,6 +147,15 @@ func TestBothScansSayTheSame(t *testing.T) {
 		if got != want {
 			t.Fatalf("got %#x, want %#x for %d, %d, %d in %+v", got, want, dst, src, carried, blocks)
 		}
+		several := append(randomBlocks(r, r.IntN(3*scanMost)), blocks...)
+		for i := range several {
+			for j := range blockSize {
+				several[i].order[j] = uint32(i*blockSize+j) << askBits
+			}
+		}
+		if got, want := inBlocks(several, dst, src, carried), inBlocksGo(several, dst, src, carried); got != want {
+			t.Fatalf("in %d blocks: got %d, want %d", len(several), got, want)
+		}
 		for i := range blocks {
 			b := &blocks[i]
 			for j := range blockSize {
