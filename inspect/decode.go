@@ -16,17 +16,9 @@ const (
 	arpLen      = 28 // ARP for Ethernet and IPv4, RFC 826
 )
 
-// Decode parses data, the first len(data) bytes of a frame that is length bytes
-// long; data is shorter where the kernel copied only a part, and what it holds
-// beyond length is not looked at. tunnelTCI is the tunnel header's 802.1Q TCI,
-// and counts as the outermost tag if tagged says so. data is borrowed until the
-// call returns; nothing of it is kept.
-//
-// The reason is [reason.None], one of the Inner reasons, or
-// [reason.CopyTooShort] if data ends before the headers do and the frame does
-// not. What a shorter copy decodes to is what the whole frame decodes to, or
-// CopyTooShort.
-func (f *Frame) Decode(data []byte, length int, tunnelTCI uint16, tagged Tagged) reason.Reason {
+// decode is Decode, header by header, for frames of any kind. tags is what setTags takes,
+// with the tunnel header's tag alone.
+func (f *Frame) decode(data []byte, length int, tags uint64) reason.Reason {
 	*f = Frame{}
 	f.L4Offset = -1
 	if len(data) > length {
@@ -42,10 +34,7 @@ func (f *Frame) Decode(data []byte, length int, tunnelTCI uint16, tagged Tagged)
 	f.EthDst = [6]byte(b[0:6])
 	f.EthSrc = [6]byte(b[6:12])
 	f.HeaderBytes = ethernetLen
-	if tagged {
-		f.Tags[0] = tunnelTCI
-		f.TagCount = 1
-	}
+	f.setTags(tags)
 
 	// What is known by now goes on in registers: to read a field that was just
 	// written takes longer than all that is done with it.

@@ -59,63 +59,61 @@ const (
 // all of it. It is valid only if Decode returned [reason.None]; after a refusal
 // it holds what had been read until then, good for a report and nothing else.
 //
-// Offsets count bytes from the start of the inner frame.
+// Offsets count bytes from the start of the inner frame. Fields stand so that those
+// which plain frames set to constants, or from neighbouring bytes, are neighbours.
 type Frame struct {
 	EthDst, EthSrc [6]byte
+
+	// EtherType is the innermost, after tags and SNAP.
+	EtherType uint16
+	// IP is 4, 6, or 0 if the frame is not IP.
+	IP uint8
+	// SNAP: an 802.3 frame with the ethertype in a SNAP header (RFC 1042).
+	SNAP bool
+	// Fragmented: a part of an IP packet; Fragment tells which.
+	Fragmented bool
+	// Atomic: an IPv6 packet that is whole and has a fragment header all the
+	// same (RFC 6946). Fragmented is false.
+	Atomic bool
+	// HasTarget: an IPv6 neighbour advertisement (RFC 4861 section 4.4) for the
+	// address Target, sent in answer to somebody if Solicited. One that is too
+	// short to name a target has none; no receiver takes it.
+	HasTarget, Solicited bool
+
+	// Protocol is what follows the IPv6 extension headers. In a later fragment
+	// it is what the fragment header names. Valid iff IP != 0.
+	Protocol uint8
+	// HasPorts: TCP, UDP or SCTP, whole or in a first fragment.
+	HasPorts bool
+	// HasTCP: TCPFlags is valid (FIN, SYN and so on above).
+	HasTCP bool
+	// HasICMP: ICMP or ICMPv6, whole or in a first fragment.
+	HasICMP            bool
+	ICMPType, ICMPCode uint8
+	// ICMPID is the identifier of an echo, timestamp, information or
+	// address mask message (RFC 792, RFC 950; RFC 4443 section 4). An ICMPv6
+	// echo that is too short to have one has none. Valid iff HasICMPID.
+	ICMPID           uint16
+	DstPort, SrcPort uint16
+	TCPFlags         uint16
+	HasICMPID        bool
 
 	// Tags are the VLAN TCIs as they came, outermost first, the tunnel
 	// header's before those in the frame. The first TagCount are valid. The
 	// third place is for the tag that is one too many.
-	Tags     [MaxTags + 1]uint16
-	TagCount uint8
-
-	// EtherType is the innermost, after tags and SNAP.
-	EtherType uint16
-	// SNAP: an 802.3 frame with the ethertype in a SNAP header (RFC 1042).
-	SNAP bool
-
-	// IP is 4, 6, or 0 if the frame is not IP.
-	IP uint8
-	// Src and Dst are the IP addresses, or the protocol addresses of ARP. Valid
-	// iff IP != 0 or EtherType is ARP. IPv4-mapped IPv6 addresses stay IPv6.
-	Src, Dst netip.Addr
-	// Protocol is what follows the IPv6 extension headers. In a later fragment
-	// it is what the fragment header names. Valid iff IP != 0.
-	Protocol uint8
+	Tags [MaxTags + 1]uint16
 	// TOS is the whole TOS or traffic class byte. Valid iff IP != 0.
-	TOS uint8
-
-	// HasPorts: TCP, UDP or SCTP, whole or in a first fragment.
-	HasPorts         bool
-	SrcPort, DstPort uint16
-	// HasTCP: TCPFlags is valid (FIN, SYN and so on above).
-	HasTCP   bool
-	TCPFlags uint16
-	// HasICMP: ICMP or ICMPv6, whole or in a first fragment.
-	HasICMP            bool
-	ICMPType, ICMPCode uint8
-	// HasICMPID: ICMPID is the identifier of an echo, timestamp, information or
-	// address mask message (RFC 792, RFC 950; RFC 4443 section 4). An ICMPv6
-	// echo that is too short to have one has none.
-	HasICMPID bool
-	ICMPID    uint16
+	TOS      uint8
+	TagCount uint8
 
 	// ARPOperation and ARPSender, the sender's hardware address, are valid iff
 	// EtherType is ARP.
 	ARPOperation uint16
 	ARPSender    [6]byte
 
-	// HasTarget: an IPv6 neighbour advertisement (RFC 4861 section 4.4) for the
-	// address Target, sent in answer to somebody if Solicited. One that is too
-	// short to name a target has none; no receiver takes it.
-	HasTarget, Solicited bool
-	// Fragmented: a part of an IP packet; Fragment tells which.
-	Fragmented bool
-	// Atomic: an IPv6 packet that is whole and has a fragment header all the
-	// same (RFC 6946). Fragmented is false.
-	Atomic   bool
-	Target   netip.Addr
-	Fragment Fragment
+	// Src and Dst are the IP addresses, or the protocol addresses of ARP. Valid
+	// iff IP != 0 or EtherType is ARP. IPv4-mapped IPv6 addresses stay IPv6.
+	Src, Dst netip.Addr
 
 	// L3Offset is where the IP or ARP header begins, or whatever the ethertype
 	// names.
@@ -131,6 +129,9 @@ type Frame struct {
 	// HeaderBytes is how many bytes from the start the key rests on: the end of
 	// the last header read.
 	HeaderBytes int
+
+	Fragment Fragment
+	Target   netip.Addr
 }
 
 // Fragment is a fragment's place in its IP packet.
@@ -138,6 +139,7 @@ type Fragment struct {
 	ID     uint32
 	Offset uint16 // bytes
 	More   bool
+	_      uint8 // no hole: so all of it is cleared at once
 	// Bytes of payload: all that follows the IPv4 header or the IPv6 fragment
 	// header.
 	Bytes int
