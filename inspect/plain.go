@@ -7,10 +7,11 @@ import (
 	"sttwall/reason"
 )
 
-// Nearly all frames are plain: at most one tag, IPv4 without options or IPv6 without
-// extension headers, no fragment, TCP, UDP or ICMP. Decode reads these with few loads
-// and compares, and writes each field once. Any doubt sends it to decode, which begins
-// anew: only there a frame is refused, and only there a reason has its place.
+// Nearly all frames are plain: at most one tag, the tunnel's included, IPv4 without
+// options or IPv6 without extension headers, no fragment, TCP, UDP or ICMP. Decode reads
+// these with few loads and compares, and writes each field once. Any doubt sends it to
+// decode, which begins anew: only there a frame is refused, and only there a reason has
+// its place.
 //
 // Fields that stand side by side in Frame are assigned in one go, and runs that meet in
 // memory are kept apart, so that the compiler makes one store of each run.
@@ -84,15 +85,11 @@ network:
 		f.EtherType, f.IP, f.SNAP = EtherTypeIPv6, 6, false
 		f.Fragmented, f.Atomic, f.HasTarget, f.Solicited = false, false, false, false
 	case EtherTypeVLAN, EtherTypeQinQ, EtherTypeVMAN:
-		if l3 != ethernetLen {
+		if tags != 0 {
 			return f.decode(data, length, outer)
 		}
 		tag := uint64(binary.BigEndian.Uint32(data[14:]))
-		tci := tag >> 16
-		if outer != 0 {
-			tci <<= 16
-		}
-		tags += oneTag | tci
+		tags = oneTag | tag>>16
 		l3, etherType = ethernetLen+4, uint16(tag)
 		goto network
 	default:
