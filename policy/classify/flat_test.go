@@ -122,6 +122,29 @@ func TestPlainRulesAreSure(t *testing.T) {
 	}
 }
 
+// What is between the ranges of a rule with many, and the ports of any protocol.
+func TestWhatARowDoesNotSayIsAsked(t *testing.T) {
+	many := new(Addresses)
+	for i := range uint32(3 * perFlat) {
+		many.V4 = append(many.V4, Range4{10 * i, 10*i + 4})
+	}
+	rules := []Rule{
+		{Dst: many, Services: []Service{{6, 6, 0, Absent, 80, 80}}},
+		{Services: []Service{{0, 255, 0, Absent, 22, 22}}},
+		{Services: []Service{{6, 17, 7, 7, 0, Absent}}},
+	}
+	ways := waysOf(rules)
+	for dst := range uint64(12) {
+		for _, protocol := range []uint32{1, 6, 17} {
+			for _, port := range []uint32{21, 22, 23, 80, Absent} {
+				for _, srcPort := range []uint32{6, 7, Absent} {
+					everyWay(t, ways, rules, &Key{Family: 4, Dst: [2]uint64{0, dst}, Kind: protocol, DstPort: port, SrcPort: srcPort}, 0)
+				}
+			}
+		}
+	}
+}
+
 // randomBlocks are rows of which a packet of small numbers is in some.
 func randomBlocks(r *rand.Rand, n int) []block {
 	b := make([]block, n)
