@@ -135,8 +135,10 @@ func (t *Table) ExpectSlot(p *Plain) {
 }
 
 // ExpectEntry: see ExpectSlot. It also remembers the entry, so that TrackPlain looks
-// there first: whether that is still the flow, it finds out under the lock.
-func (t *Table) ExpectEntry(p *Plain) {
+// there first: whether that is still the flow, it finds out under the lock. It reports
+// whether there most likely is one.
+func (t *Table) ExpectEntry(p *Plain) bool {
 	s, _ := t.shardOf(p.hash)
 	p.terms.expected = s.expect(p.hash)
+	return p.terms.expected != 0
 }

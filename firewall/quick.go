@@ -3,7 +3,6 @@ package firewall
 import (
 	"sttwall/conntrack"
 	"sttwall/inspect"
-	"sttwall/policy"
 	"sttwall/reason"
 	"sttwall/reassembly"
 	"sttwall/stt"
@@ -63,15 +62,10 @@ func (f *Firewall) decideAll(now int64, packets []Packet) {
 
 // quickExpect reads packets, and asks for the memory that is needed to decide them.
 func (f *Firewall) quickExpect(packets []Packet) {
-	k := &f.quick
-	if f.standing.policy.Cold() {
-		ids := k.contextIDs[:0]
-		for i := range packets {
-			if id, ok := quickContext(&packets[i]); ok {
-				ids = append(ids, id)
-			}
-		}
-		f.standing.policy.Expect(ids)
+	k, st := &f.quick, f.standing
+	cold := st.policy.Cold()
+	if cold {
+		st.policy.ExpectTenants(k.contextIDsOf(packets))
 	}
 	others := 0 // that are not plain, up to here
 	for i := range packets {
@@ -92,11 +86,26 @@ func (f *Firewall) quickExpect(packets []Packet) {
 	if others > 0 {
 		f.expect(packets[len(packets)-others:])
 	}
+	begin := k.contextIDs[:0] // of those that are of no flow
 	for i := range packets {
-		if q := &k.read[i]; q.plain {
-			f.shared.flows.ExpectEntry(&q.packet)
+		if q := &k.read[i]; q.plain && !f.shared.flows.ExpectEntry(&q.packet) {
+			begin = append(begin, q.packet.Context)
 		}
 	}
+	if cold {
+		st.policy.Expect(begin)
+	}
+}
+
+// contextIDsOf returns the context IDs that packets most likely have.
+func (k *quickScratch) contextIDsOf(packets []Packet) []uint64 {
+	ids := k.contextIDs[:0]
+	for i := range packets {
+		if id, ok := quickContext(&packets[i]); ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // quickDecide decides a plain packet. It returns false where the general way has to.
@@ -157,75 +166,4 @@ func (f *Firewall) quickTell(now int64, p *Packet, q *quickPacket) {
 	e.Decision.Tenant, e.Decision.TenantIndex = t.Name, q.tenant
 	follow(f.standing.policy, r.Rule, r.Mark, &e.Decision)
 	f.observer(e)
-}
-
-// quickRoutes remembers where frames may come from: of an outer source and a context
-// ID, whose they are. A place that another one takes is found out anew. The zero value
-// is ready.
-type quickRoutes struct {
-	of     *standing // that all places are by
-	places [quickPlaces]quickRoute
-}
-
-const quickPlaces = 256 // a byte names one
-
-// quickRoute is a context ID from an outer source that its tenant may come from.
-type quickRoute struct {
-	high, low   uint64 // outer source; IPv4 addresses are mapped
-	context     uint64
-	tenant      int32 // index
-	id          int32 // number in the tables
-	known       bool  // all of this is
-	there       bool  // it may
-	ovn         bool
-	anyEndpoint bool
-	loose       bool
-}
-
-// follow forgets all if other rules hold now.
-func (r *quickRoutes) follow(st *standing) {
-	if r.of != st {
-		*r = quickRoutes{of: st}
-	}
-}
-
-// find returns the route, or nil where the general way has to decide. It is good until
-// the next call.
-func (r *quickRoutes) find(high, low, context uint64, scratch *policy.Packet) *quickRoute {
-	at := &r.places[r.place(high, low, context)]
-	if at.low != low || at.context != context || at.high != high || !at.known {
-		*at = quickRoute{high: high, low: low, context: context, known: true}
-		at.there = r.of.route(at, scratch)
-	}
-	if !at.there {
-		return nil
-	}
-	return at
-}
-
-// place is where a route is kept.
-func (*quickRoutes) place(high, low, context uint64) uint8 {
-	return uint8((high ^ low ^ context*0x9e3779b97f4a7c15) * 0xd6e8feb86659fd93 >> 56)
-}
-
-// route finds out whose the frames of a route are; false where that is nobody, or they
-// may not come from there, or their tenant has bindings to be looked at. The scratch is
-// changed.
-func (st *standing) route(to *quickRoute, scratch *policy.Packet) bool {
-	src := addressOf(to.high, to.low)
-	if st.endpoints != nil && !st.endpoints.Contains(src) {
-		return false
-	}
-	d, found := st.policy.Find(to.context)
-	if !found {
-		return false
-	}
-	t := st.policy.Tenant(d.TenantIndex)
-	scratch.ContextID, scratch.From = to.context, src
-	if t.AntiSpoof != nil || !st.policy.Admit(scratch, &d) || d.Audit {
-		return false
-	}
-	to.tenant, to.id = d.TenantIndex, st.tenants[d.TenantIndex]
-	to.ovn, to.anyEndpoint, to.loose = t.OVN, t.AnyEndpoint, t.TCPLoose
-	return true
 }

@@ -44,8 +44,10 @@ type standing struct {
 	generation uint32     // another one wherever flows have to be judged again
 	windows    uint64     // see policy.WindowsAt
 	tenants    []int32    // numbers of the tenants in the tables, by index
-	rejects    *limit.Bucket
-	sets       bool // rules of it change packets
+	// tenantRoutes are the tenants as the quick way sees them, by index.
+	tenantRoutes []tenantRoute
+	rejects      *limit.Bucket
+	sets         bool // rules of it change packets
 }
 
 // flowsPerFragmented is how many flows there are for one packet that is remembered
@@ -106,6 +108,7 @@ func (s *Shared) SetPolicy(p *policy.Policy) {
 		}
 		next.tenants = append(next.tenants, id)
 	}
+	next.tenantRoutes = tenantRoutesOf(p, next.tenants)
 	for i := range p.Rules() {
 		next.sets = next.sets || p.Set(int32(i)) != nil
 	}

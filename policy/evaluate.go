@@ -48,12 +48,24 @@ func (p *Policy) FindInto(contextID uint64, d *Decision) (found bool) {
 	}
 	t := &p.tenants[index]
 	d.Tenant, d.TenantIndex = t.Name, index
-	if t.OVN && contextID>>ovnBits != 0 {
+	if isReserved(contextID) && t.OVN {
 		d.Reason = reason.ContextReserved
 		return false
 	}
 	return true
 }
+
+// TenantOf returns the index of the tenant that Find finds, or -1.
+func (p *Policy) TenantOf(contextID uint64) int32 {
+	index := p.tenantOf(contextID)
+	if index >= 0 && isReserved(contextID) && p.tenants[index].OVN {
+		return -1
+	}
+	return index
+}
+
+// isReserved reports whether an ID is impossible in the OVN layout.
+func isReserved(contextID uint64) bool { return contextID>>ovnBits != 0 }
 
 // tenantOf returns the index of the tenant that has a context ID, or -1.
 func (p *Policy) tenantOf(contextID uint64) int32 {

@@ -36,6 +36,16 @@ func (p *Policy) Expect(contextIDs []uint64) {
 	}
 }
 
+// ExpectTenants asks for what [Policy.TenantOf] looks at for these context IDs, and
+// like Expect does nothing where [Policy.Cold] is false.
+func (p *Policy) ExpectTenants(contextIDs []uint64) {
+	if p.Cold() && len(p.contexts.exact.lines) > 0 {
+		for _, id := range contextIDs {
+			p.contexts.exact.expect(id)
+		}
+	}
+}
+
 func (p *Policy) expect(contextIDs []uint64) {
 	var (
 		tenants  [expectAtOnce]*tenant

@@ -49,7 +49,7 @@ func TestToExpectContextIDsAllocatesAndChangesNothing(t *testing.T) {
 			return all
 		}
 		before := found()
-		if n := testing.AllocsPerRun(10, func() { p.Expect(ids) }); n != 0 {
+		if n := testing.AllocsPerRun(10, func() { p.ExpectTenants(ids); p.Expect(ids) }); n != 0 {
 			t.Errorf("%+v: %v allocations", size, n)
 		}
 		if after := found(); !slices.Equal(after, before) {
