@@ -125,11 +125,7 @@ func (f *Firewall) quickDecide(now int64, p *Packet, q *quickPacket) bool {
 	f.counts.packets++
 	f.counts.bytes += uint64(p.Length)
 	f.counts.framesAccepted++
-	t := &f.tallies
-	if t.generation != st.generation {
-		t.attach(st)
-	}
-	t.count(now, q.tenant, r.Rule).bytes = uint64(q.frameLength)
+	f.tallies.count(now, st, q.tenant, r.Rule, q.frameLength)
 	f.out.accept(p.ID)
 	if f.tellQuiet {
 		f.quickTell(now, p, q)

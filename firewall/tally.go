@@ -3,10 +3,7 @@ package firewall
 import (
 	"maps"
 	"sync"
-	"sync/atomic"
-	"unsafe"
 
-	"sttwall/internal/prefetch"
 	"sttwall/policy"
 )
 
@@ -25,101 +22,45 @@ func (t *Tally) Add(o Tally) {
 	t.Flows += o.Flows
 	t.Dropped += o.Dropped
 	t.Audited += o.Audited
-	t.Last = max(t.Last, o.Last)
-	if t.First == 0 || o.First != 0 && o.First < t.First {
-		t.First = o.First
-	}
+	t.met(o.First, o.Last)
 }
 
-// showAtOnce is how many frames are counted before others see it, if the batch does not
-// end before.
-const showAtOnce = 128
-
-// counted is a frame that is in no tally yet. The line of memory that holds its rule's
-// is on its way meanwhile: rules are many, and most in no cache.
-type counted struct {
-	tenant, rule             *Tally // rule: nil for the default
-	bytes                    uint64
-	begins, dropped, audited bool
-}
-
-func (c *counted) in(t *Tally, now int64) {
-	t.Frames++
-	t.Bytes += c.bytes
-	if c.begins {
-		t.Flows++
+// met takes in when frames came; 0 is never.
+func (t *Tally) met(first, last int64) {
+	t.Last = max(t.Last, last)
+	if t.First == 0 || first != 0 && first < t.First {
+		t.First = first
 	}
-	if c.dropped {
-		t.Dropped++
-	}
-	if c.audited {
-		t.Audited++
-	}
-	if t.First == 0 {
-		t.First = now
-	}
-	t.Last = now
-}
-
-// count counts a frame. The caller fills in what is not its tenant and its rule.
-func (t *tallies) count(now int64, tenant, rule int32) *counted {
-	if t.unshown == len(t.list) {
-		t.show(now)
-	}
-	c := &t.list[t.unshown]
-	t.unshown++
-	c.tenant, c.rule, c.bytes = t.tenants[tenant], nil, 0
-	c.begins, c.dropped, c.audited = false, false, false
-	if rule >= 0 {
-		c.rule = t.rules[rule]
-		prefetch.Line(unsafe.Pointer(c.rule))
-	}
-	return c
-}
-
-// show lets others see what was counted, all of it at now. One lock is cheaper than an
-// atomic addition for each number, and is held for a few microseconds: readers take it
-// for each tally.
-func (t *tallies) show(now int64) {
-	if t.unshown == 0 {
-		return
-	}
-	t.showing.Lock()
-	for i := range t.list[:t.unshown] {
-		c := &t.list[i]
-		c.in(c.tenant, now)
-		if c.rule != nil {
-			c.in(c.rule, now)
-		}
-	}
-	t.showing.Unlock()
-	t.unshown = 0
 }
 
 // tallies are the counts of one worker. Those of a rule go on under the next
 // policy if that has a rule with its name, and end with it otherwise: names come
 // and go without end.
 type tallies struct {
-	counting          // by the policy of the packet at hand
 	generation uint32 // see standing: a policy can come back
+	list       [showAtOnce]counted
+	unshown    int // how many of list
 
-	list    [showAtOnce]counted
-	unshown int        // how many of list
-	showing sync.Mutex // of all tallies
-
+	// showing is of all tallies, of what has passed, and of what follows.
+	showing sync.Mutex
+	now     *counting // for the policy of the packet at hand; the worker sets it
 	// next is made by whoever puts a policy in force, and not by the worker: to go
 	// through the names of a large file takes as long as thousands of packets.
-	next atomic.Pointer[counting]
+	next *counting
 
-	mu           sync.Mutex // of the maps
+	mu           sync.Mutex // of what follows; taken before showing
 	ruleNames    map[string]*Tally
 	tenantsNames map[string]*Tally
+	unsettled    []*counting // those that may have something in passed
 }
 
-// counting is where to count under a policy. It is never changed.
+// counting is where to count under a policy.
 type counting struct {
 	policy         *policy.Policy
 	rules, tenants []*Tally // by index
+	// passed is by the index of the rule, and behind all rules by that of the tenant,
+	// for what no rule decides.
+	passed []passed
 }
 
 // prepare makes the counts ready for a policy that comes in force next. One
@@ -128,13 +69,17 @@ func (t *tallies) prepare(p *policy.Policy) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	next := &counting{policy: p}
-	if last := t.next.Load(); last != nil && last.policy.SameFile(p) {
+	if last := t.next; last != nil && last.policy.SameFile(p) {
 		next.rules, next.tenants = t.exchange(last, p), last.tenants
 	} else {
 		next.rules, t.ruleNames = pick(t.ruleNames, p.Rules())
 		next.tenants, t.tenantsNames = pick(t.tenantsNames, p.Tenants())
 	}
-	t.next.Store(next)
+	t.settle()
+	t.begin(next)
+	t.showing.Lock()
+	t.next = next
+	t.showing.Unlock()
 }
 
 // exchange returns the tallies of the rules of a policy that differs from the last
@@ -153,21 +98,36 @@ func (t *tallies) exchange(last *counting, p *policy.Policy) []*Tally {
 	return append(last.rules[:file:file], list...)
 }
 
-// attach brings the worker to what is in force.
-func (t *tallies) attach(st *standing) {
+// attach brings the worker to what is in force. What was counted before is shown.
+func (t *tallies) attach(now int64, st *standing) {
+	t.show(now)
 	p := st.policy
 	t.generation = st.generation
-	if next := t.next.Load(); next.policy == p {
-		t.counting = *next
+	if t.isNext(p) {
 		return
 	}
 	// For a moment it was, and another one has followed: what has no name any more
 	// is not counted.
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.policy = p
-	t.rules, _ = pick(t.ruleNames, p.Rules())
-	t.tenants, _ = pick(t.tenantsNames, p.Tenants())
+	c := &counting{policy: p}
+	c.rules, _ = pick(t.ruleNames, p.Rules())
+	c.tenants, _ = pick(t.tenantsNames, p.Tenants())
+	t.begin(c)
+	t.showing.Lock()
+	t.now = c
+	t.showing.Unlock()
+}
+
+// isNext makes the counting that comes next that of the worker, if it is for p.
+func (t *tallies) isNext(p *policy.Policy) bool {
+	t.showing.Lock()
+	defer t.showing.Unlock()
+	if t.next.policy != p {
+		return false
+	}
+	t.now = t.next
+	return true
 }
 
 // pick returns the tallies of the names, those that are known and new ones.
@@ -186,25 +146,12 @@ func pick(known map[string]*Tally, names []string) (list []*Tally, kept map[stri
 	return list, kept
 }
 
-// countDecision counts the frame that was decided last.
-func (f *Firewall) countDecision(now int64) {
-	e := &f.event
-	if e.Decision.TenantIndex < 0 || !e.HasInner {
-		return
-	}
-	if f.tallies.generation != f.standing.generation {
-		f.tallies.attach(f.standing)
-	}
-	c := f.tallies.count(now, e.Decision.TenantIndex, e.Decision.RuleIndex)
-	c.bytes = uint64(e.FrameLength)
-	c.begins, c.dropped, c.audited = e.Begins, e.Verdict == Drop, e.Decision.Audit
-}
-
 // Tallies adds what f has counted for each rule ("tenant/rule") and tenant to
 // the maps; nil is left out. It may be called from any goroutine.
 func (f *Firewall) Tallies(rules, tenants map[string]Tally) {
 	f.tallies.mu.Lock()
 	defer f.tallies.mu.Unlock()
+	f.tallies.settle()
 	add := func(to map[string]Tally, from map[string]*Tally) {
 		for name, t := range from {
 			sum := to[name]

@@ -75,32 +75,39 @@ func (a aimed) begin(t testing.TB, fw *Firewall, flows, tenants int) {
 }
 
 // BenchmarkTenants takes batches of packets of 10,000 known flows through a core, while
-// they are of one tenant or of many.
+// they are of one tenant or of many. watched: somebody wants to be told of each.
 func BenchmarkTenants(b *testing.B) {
+	for _, watched := range []bool{false, true} {
+		for _, tenants := range []int{1, 100, 10_000} {
+			b.Run(fmt.Sprintf("watched=%t/tenants=%d", watched, tenants), func(b *testing.B) {
+				benchTenants(b, tenants, watched)
+			})
+		}
+	}
+}
+
+func benchTenants(b *testing.B, tenants int, watched bool) {
 	const flows = 10_000
-	for _, tenants := range []int{1, 100, 10_000} {
-		b.Run(fmt.Sprintf("tenants=%d", tenants), func(b *testing.B) {
-			shared, err := NewShared(compile(b, tenantsRules(tenants, 2*flows)), newFilter(b, FrameIDConfig{Bits: 20}))
-			if err != nil {
-				b.Fatal(err)
-			}
-			fw, packets := worker(b, shared), newAimed(b)
-			packets.begin(b, fw, flows, tenants)
-			order := rand.New(rand.NewPCG(1, 2))
-			var out Verdicts
-			b.ReportAllocs()
-			b.ResetTimer()
-			for n := 0; n < b.N; n += len(packets) {
-				for i := range packets {
-					flow := order.IntN(flows)
-					packets.aim(i, flow, flow%tenants)
-				}
-				out.Reset()
-				if fw.ProcessBatch(1, packets, &out); len(out.List) != len(packets) || out.List[0].Action != Accept {
-					b.Fatal(out.List)
-				}
-			}
-		})
+	shared, err := NewShared(compile(b, tenantsRules(tenants, 2*flows)), newFilter(b, FrameIDConfig{Bits: 20}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	fw, packets := worker(b, shared), newAimed(b)
+	fw.wantsQuiet = func() bool { return watched }
+	packets.begin(b, fw, flows, tenants)
+	order := rand.New(rand.NewPCG(1, 2))
+	var out Verdicts
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; n += len(packets) {
+		for i := range packets {
+			flow := order.IntN(flows)
+			packets.aim(i, flow, flow%tenants)
+		}
+		out.Reset()
+		if fw.ProcessBatch(1, packets, &out); len(out.List) != len(packets) || out.List[0].Action != Accept {
+			b.Fatal(out.List)
+		}
 	}
 }
 
