@@ -53,8 +53,8 @@ type FrameIDConfig struct {
 // One filter serves all workers; its methods may be called from any goroutine.
 type FrameIDFilter struct {
 	seed  maphash.Seed
-	mask  uint64
-	guard int64 // ns; before it no ID is fresh
+	mask  uint64 // of the number of a line
+	guard int64  // ns; before it no ID is fresh
 	// turn is when the bitmaps are turned next, in ns; turns how often they were:
 	// modulo 3 the index of the one that is written.
 	turn  atomic.Int64
@@ -64,6 +64,9 @@ type FrameIDFilter struct {
 	clearing sync.Mutex   // of the third bitmap, and of what turns them
 	dirty    atomic.Int64 // its words from here on are still to be cleared; written under clearing
 }
+
+// A line of memory, in words and in bits.
+const lineWords, lineBits = 8, 512
 
 // clearAtOnce is how many words a claim clears: half a KiB, while 16,384 claims are
 // enough for the largest bitmap of the default size.
@@ -79,7 +82,7 @@ func NewFrameIDFilter(c FrameIDConfig) (*FrameIDFilter, error) {
 	}
 	f := &FrameIDFilter{
 		seed:  maphash.MakeSeed(),
-		mask:  1<<c.Bits - 1,
+		mask:  1<<c.Bits/lineBits - 1,
 		guard: c.Start + int64(c.StartupGuard),
 	}
 	words := 1 << (c.Bits - 6)
@@ -123,11 +126,12 @@ func (f *FrameIDFilter) expect(src, dst netip.Addr, id uint32) {
 	prefetch.Line(unsafe.Pointer(&f.maps[(turns+2)%3][word]))
 }
 
-// place is where the bit of an ID is in a map.
+// place is where the bit of an ID is in a map. IDs that follow one another are in one
+// line of memory: senders count their frames, so that few of many miss the cache.
 func (f *FrameIDFilter) place(src, dst netip.Addr, id uint32) (word, mask uint64) {
-	key := reassembly.Key{Src: src, Dst: dst, FrameID: id}
-	bit := key.Hash(f.seed) & f.mask
-	return bit / 64, 1 << (bit % 64)
+	key := reassembly.Key{Src: src, Dst: dst, FrameID: id / lineBits}
+	line := key.Hash(f.seed) & f.mask
+	return line*lineWords + uint64(id%lineBits/64), 1 << (id % 64)
 }
 
 // take claims an ID as claim does, of a packet that may have it at time now. It

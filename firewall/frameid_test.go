@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"sttwall/reason"
 	"sttwall/stt"
@@ -245,5 +246,34 @@ func BenchmarkFrameID(b *testing.B) {
 				f.fresh(0, endpointA, endpointB, id, random)
 			}
 		})
+	}
+}
+
+// TestIDsThatFollowOneAnotherShareALine of memory, each with a bit of its own, and those
+// of other endpoints or far away have other lines.
+func TestIDsThatFollowOneAnotherShareALine(t *testing.T) {
+	f := newFilter(t, FrameIDConfig{Bits: 26})
+	if at := uintptr(unsafe.Pointer(&f.maps[0][0])); at%64 != 0 {
+		t.Errorf("the map begins at %#x, within a line", at)
+	}
+	type bit struct{ word, mask uint64 }
+	bits, lines := map[bit]bool{}, map[uint64]bool{}
+	for id := range uint32(lineBits) {
+		word, mask := f.place(endpointA, endpointB, 0x12345600+id)
+		bits[bit{word, mask}], lines[word/lineWords] = true, true
+	}
+	if len(bits) != lineBits || len(lines) != 1 {
+		t.Errorf("%d IDs: %d bits in %d lines, want as many in one", lineBits, len(bits), len(lines))
+	}
+	clear(lines)
+	const others = 300 // of 131,072 lines: that eleven meet happens once in millions of runs
+	for i := range uint32(others) {
+		word, _ := f.place(endpointA, endpointB, i*lineBits)
+		lines[word/lineWords] = true
+		word, _ = f.place(endpointB, endpointA, i*lineBits)
+		lines[word/lineWords] = true
+	}
+	if len(lines) < 2*others-10 {
+		t.Errorf("%d blocks of IDs: %d lines", 2*others, len(lines))
 	}
 }

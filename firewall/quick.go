@@ -75,9 +75,6 @@ func (f *Firewall) quickExpect(packets []Packet) {
 			continue
 		}
 		f.shared.flows.ExpectSlot(&q.packet)
-		if packets[i].GSO {
-			f.ids.expect(q.src(), q.dst(), q.frameID)
-		}
 		if others > 0 {
 			f.expect(packets[i-others : i])
 			others = 0
