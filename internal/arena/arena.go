@@ -49,6 +49,16 @@ func (a *Arena) Take(n int) []byte {
 	return piece
 }
 
+// Size returns how many bytes it has from the kernel, handed out or not.
+func (a *Arena) Size() (bytes int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, chunk := range a.chunks {
+		bytes += len(chunk)
+	}
+	return bytes
+}
+
 // Close gives all memory back: nobody may have any of it any more.
 func (a *Arena) Close() {
 	a.mu.Lock()

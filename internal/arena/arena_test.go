@@ -68,7 +68,12 @@ func TestAnArenaIsClosedAndUsedAgain(t *testing.T) {
 			}
 			b[0], b[99] = 1, 1
 		}
-		a.Close()
+		if n := a.Size(); n != 4<<12 { // 32 pieces of two cache lines each to a chunk
+			t.Errorf("it has %d bytes, want %d", n, 4<<12)
+		}
+		if a.Close(); a.Size() != 0 {
+			t.Errorf("it has %d bytes when it is closed", a.Size())
+		}
 	}
 }
 
