@@ -266,6 +266,24 @@ func TestHostileRulesStayBounded(t *testing.T) {
 	}
 }
 
+// What a tree took to grow is not kept with it.
+func TestAMatcherKeepsItsTablesOnly(t *testing.T) {
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	rules := mixer{rand.New(rand.NewPCG(1, 1))}.rules(20_000)
+	before := heap()
+	m := New(rules)
+	// Slices that grew have room for a quarter more.
+	if kept, most := heap()-before, int64(m.Memory())*3/2+64<<10; kept > most {
+		t.Errorf("%d bytes are kept, of which the tables are %d", kept, m.Memory())
+	}
+	runtime.KeepAlive(rules)
+}
+
 func TestLargeSharedSetsStayBounded(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 6))
 	group := new(Addresses)

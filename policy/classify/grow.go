@@ -37,7 +37,8 @@ func grow(rules []Rule, all *region, flat int) (t table) {
 		}
 	}
 	slices.SortFunc(g.roots, func(a, b root) int { return cmp.Compare(a.lowest, b.lowest) })
-	t.pair[0].form, t.trees = isTrees, &g.trees
+	grown := g.trees // what it took to grow them is not kept
+	t.pair[0].form, t.trees = isTrees, &grown
 	return t
 }
 
