@@ -35,7 +35,7 @@ func TestToExpectContextIDsAllocatesAndChangesNothing(t *testing.T) {
 		p := manyContexts(t, size.tenants, size.contexts)
 		// A tenant without rules, and one with enough for a tree.
 		p.tenants[1].rules = ruleList{}
-		p.tenants[2].rules.matcher = classify.New(manyBoxes(100))
+		p.tenants[2].rules.matcher = classify.New(manyBoxes(300))
 		ids := make([]uint64, 0, 3*expectAtOnce)
 		for id := range uint64(cap(ids) - 1) {
 			ids = append(ids, id)
