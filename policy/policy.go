@@ -184,13 +184,14 @@ type Tenant struct {
 }
 
 // tenant is one compiled tenant block. What a packet needs of it is the first cache
-// line, up to AntiSpoof.
+// line, up to AntiSpoof; each begins one where they are many.
 type tenant struct {
 	rules    ruleList
 	endpoint classify.Range4 // with oneSource
 	Tenant
 	endpoints *classify.Addresses // Tenant.Endpoints; nil: any
 	at        place
+	_         [56]byte // up to whole cache lines
 }
 
 // sourceForm says which outer sources a tenant has.

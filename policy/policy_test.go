@@ -394,7 +394,19 @@ func TestEvaluateAllocatesNothing(t *testing.T) {
 // What packets need of a tenant is one cache line.
 func TestWhatPacketsNeedOfATenantIsTogether(t *testing.T) {
 	var x tenant
-	if at := unsafe.Offsetof(x.AntiSpoof) + unsafe.Sizeof(x.AntiSpoof); unsafe.Sizeof(uintptr(0)) == 8 && at > 64 {
+	if unsafe.Sizeof(uintptr(0)) != 8 {
+		t.Skip("a cache line is measured in numbers of 64 bits here")
+	}
+	if at := unsafe.Offsetof(x.AntiSpoof) + unsafe.Sizeof(x.AntiSpoof); at > 64 {
 		t.Errorf("AntiSpoof ends at byte %d", at)
+	}
+	if size := unsafe.Sizeof(x); size%64 != 0 {
+		t.Errorf("%d bytes: the next tenant begins inside of a cache line", size)
+	}
+	many := manyContexts(t, tenantsInCache+1, 1)
+	for i := range many.tenants {
+		if at := uintptr(unsafe.Pointer(&many.tenants[i])); at%64 != 0 {
+			t.Fatalf("tenant %d is %d bytes behind the begin of a cache line", i, at%64)
+		}
 	}
 }
