@@ -22,7 +22,10 @@ func (f *figures) charts() map[string]*benchreport.Chart {
 	all := map[string]*benchreport.Chart{
 		"performance-throughput.svg": f.bars(benchreport.Chart{Title: "What gets through one queue", Axis: "of forwarding's packets a second, and packets a second"},
 			f.packets(1), throughputVariants, func(r *rows.Row) (float64, string) {
-				return r.Ratio, fmt.Sprintf("%s%.2f · %s/s", atLeast(r), r.Ratio, benchreport.Thousands(r.PPS))
+				if r.Variant == "forward" {
+					return r.Ratio, fmt.Sprintf("%.2f · %s/s", r.Ratio, benchreport.Thousands(r.PPS))
+				}
+				return f.ratio(r), fmt.Sprintf("%s · %s/s", f.ratioText(r), benchreport.Thousands(r.PPS))
 			}),
 		"performance-time.svg": f.bars(benchreport.Chart{Title: "Processor time of a packet", Axis: "nanoseconds of the processes behind the queue"},
 			[]string{"150", "1500", "45", "gso64k"}, timeVariants, func(r *rows.Row) (float64, string) {

@@ -78,6 +78,15 @@ func (f *figures) of(one, other key) float64 {
 	return rows.Median(ratios)
 }
 
+// ratio is how many packets a variant carries, of those of forwarding in the same rounds;
+// 0 if forwarding has no figures.
+func (f *figures) ratio(r *rows.Row) float64 {
+	if f.row(key{"forward", r.Packet, r.Queues, r.Flows}) == nil {
+		return 0
+	}
+	return r.Ratio
+}
+
 // latency finds that of a load; nil if there is none.
 func (f *figures) latency(k key, load string) *rows.Latency {
 	r := f.row(k)

@@ -68,16 +68,20 @@ func (f *figures) by(out *strings.Builder, packets, variants []string, queues in
 	table(out, head, lines)
 }
 
-func ratioText(r *rows.Row) string {
+func (f *figures) ratioText(r *rows.Row) string {
 	if r.Variant == "forward" {
 		return benchreport.Thousands(r.PPS) + "/s"
 	}
-	return fmt.Sprintf("%s%.2f", atLeast(r), r.Ratio)
+	ratio := f.ratio(r)
+	if ratio == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%s%.2f", atLeast(r), ratio)
 }
 
 func (f *figures) throughput(out *strings.Builder) {
 	out.WriteString("\n**Throughput of one queue**, 1,000 flows: of forwarding, whose packets a second are in the first row.\n")
-	f.by(out, f.packets(1), f.variants(1, 1000), 1, ratioText)
+	f.by(out, f.packets(1), f.variants(1, 1000), 1, f.ratioText)
 }
 
 func (f *figures) times(out *strings.Builder) {
@@ -136,7 +140,7 @@ func (f *figures) flowTable(out *strings.Builder) {
 		for _, n := range flowCounts {
 			cell := "-"
 			if r := f.row(key{v, "150", 1, n}); r != nil {
-				cell = fmt.Sprintf("%s, %s ns", ratioText(r), benchreport.Thousands(r.Time))
+				cell = fmt.Sprintf("%s, %s ns", f.ratioText(r), benchreport.Thousands(r.Time))
 			}
 			line = append(line, cell)
 		}
@@ -162,9 +166,9 @@ func (f *figures) queueTable(out *strings.Builder) {
 	f.by(out, packets, f.variants(2, 1000), 2, func(r *rows.Row) string {
 		one := f.row(usual(r.Variant, r.Packet))
 		if one == nil || r.Variant == "forward" {
-			return ratioText(r)
+			return f.ratioText(r)
 		}
-		return fmt.Sprintf("%s, x %.2f", ratioText(r), r.PPS/one.PPS)
+		return fmt.Sprintf("%s, x %.2f", f.ratioText(r), r.PPS/one.PPS)
 	})
 }
 

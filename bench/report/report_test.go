@@ -85,7 +85,11 @@ func TestAGoalIsReachedByItsFigure(t *testing.T) {
 	}{
 		{goal{least: 0.88, aim: 0.95, is: 0.96}, "0.95, at least 0.88", "0.960", "yes"},
 		{goal{least: 0.88, aim: 0.95, is: 0.9496}, "0.95, at least 0.88", "0.950", "the least, not the goal"},
-		{goal{least: 0.88, aim: 0.95, is: 0.87, bound: true}, "0.95, at least 0.88", "≥ 0.870", "no"},
+		{goal{least: 0.88, aim: 0.95, is: 0.87, more: true}, "0.95, at least 0.88", "≥ 0.870", "no"},
+		{goal{least: 0.88, aim: 0.95, is: 1.2, less: true}, "0.95, at least 0.88", "≤ 1.20", "not known"},
+		{goal{least: 0.88, aim: 0.95, is: 0.9, less: true}, "0.95, at least 0.88", "≤ 0.900", "not known"},
+		{goal{least: 0.88, aim: 0.95, is: 0.87, less: true}, "0.95, at least 0.88", "≤ 0.870", "no"},
+		{goal{least: 0.88, is: 1, more: true, less: true}, "at least 0.88", "? 1.00", "not known"},
 		{goal{least: 6, is: 5.9}, "at least 6", "5.9", "no"},
 		{goal{least: 2, is: 1.1, note: "why"}, "at least 2", "1.10", "no: why"},
 		{goal{least: 20, is: 20}, "at least 20", "20.0", "yes"},
@@ -113,6 +117,30 @@ func TestARatioIsOfRoundsOfOneCell(t *testing.T) {
 	}
 	if got := f.of(usual("a", "150"), usual("c", "150")); got != 0 {
 		t.Errorf("of nobody: %v", got)
+	}
+}
+
+// Ratios to forwarding that has no figures are none.
+func TestNothingIsComparedWithForwardingThatFailed(t *testing.T) {
+	for name, fail := range map[string]func(*rows.Row){
+		"lost": func(r *rows.Row) { r.Lost = 3 }, "error": func(r *rows.Row) { r.Error = "it ended" },
+	} {
+		list := measured(t)
+		for i := range list {
+			if r := &list[i]; r.Variant == "forward" && r.Packet == "150" && r.Queues == 1 && r.Flows == 1000 {
+				fail(r)
+			}
+		}
+		text := string(newFigures(list).markdown())
+		for _, want := range []string{"| `c_batch` | - | 0.37 | 0.38 | 0.35 | 0.50 |", "| `c_batch` | 2,606 | 1,979 |", "| `c_batch` | 0.30, 2,555 ns | -, 2,606 ns | 0.28, 2,743 ns |"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %s in\n%s", name, want, text)
+			}
+		}
+		svg := string(newFigures(list).charts()["performance-throughput.svg"].SVG())
+		if want := ">- · 307,000/s<"; !strings.Contains(svg, want) {
+			t.Errorf("%s: no %s in\n%s", name, want, svg)
+		}
 	}
 }
 
