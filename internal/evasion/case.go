@@ -132,6 +132,8 @@ type Sent struct {
 	GSO bool
 	// Part: only [CopyRange] bytes of it are copied from the kernel at first.
 	Part bool
+	// Before: it left before the firewall was started, which never sees it.
+	Before bool
 }
 
 // Script collects what a case sends.
@@ -203,6 +205,15 @@ func (s *Script) send(list ...segment) {
 			p.window = 4711
 		}
 		s.Sent = append(s.Sent, Sent{At: s.now, Packet: p.bytes(s.Way.gso()), GSO: s.Way.gso(), Part: s.Way.part()})
+	}
+}
+
+// before sends segments that the firewall of before has let out.
+func (s *Script) before(list ...segment) {
+	n := len(s.Sent)
+	s.send(list...)
+	for i := range s.Sent[n:] {
+		s.Sent[n+i].Before = true
 	}
 }
 

@@ -58,7 +58,7 @@ func ipCases() []Case {
 		one("an authentication header", "RFC 4302", leaves, reason.None, v6(extension{number: 51, data: make([]byte, 14)})),
 		one("ESP", "RFC 4303", "Nobody sees what it holds: denied.", reason.TenantDefault, packet{protocol: 50}),
 		one("no next header", "RFC 8200", "Denied: it has no ports.", reason.TenantDefault, packet{v6: true, protocol: 59}),
-		one("an IPv4-mapped destination", "RFC 4942", "It is no address of the server: denied.", reason.TenantDefault, packet{v6: true, dst: 11}),
+		one("an IPv4-mapped destination", "RFC 4942", "It is no address of the server: denied.", reason.TenantDefault, packet{v6: true, mapped: true}),
 		one("IPv6 in IPv4", "RFC 6169", "Denied: protocol 41 is not TCP.", reason.TenantDefault, packet{protocol: 41, body: packet{v6: true, payload: 50}.bytes()[14:]}),
 	}
 }

@@ -167,6 +167,30 @@ func reuseCases() []Case {
 	const class = "Frame IDs used again"
 	at := []int{160, 320}
 	fill := func(s *Script, fill byte) []byte { return s.frame(header{}, packet{payload: 400, fill: fill}) }
+	// super sends frames in one super-segment each, two of one ID in a known flow and two
+	// that are none. The first of the two left before the firewall was started, if before
+	// is true.
+	super := func(name, expects string, before, part bool) Case {
+		c := Case{Name: name, Class: class, Source: both, Expects: expects, Accepted: 4, On: OnGSO, Send: func(s *Script) {
+			send := s.send
+			if s.Startup = before; before {
+				send = s.before
+			}
+			for id, context := range []uint64{100, 200} {
+				send(wholeOf(uint32(id), s.frame(header{context: context}, packet{payload: 3000})))
+			}
+			for id, context := range []uint64{100, 200} {
+				s.send(wholeOf(uint32(id), s.frame(header{context: context}, packet{payload: 3000, fill: 0xff})))
+			}
+			for i := range s.Sent {
+				s.Sent[i].Part = part
+			}
+		}}
+		if before {
+			c.Accepted = 2
+		}
+		return c
+	}
 	return []Case{
 		{Name: "while a frame is held", Class: class, Source: both, Expects: "Pieces of two frames meet: both are dropped.", Reasons: []reason.Reason{reason.SegmentDuplicate},
 			Send: func(s *Script) {
@@ -209,11 +233,16 @@ func reuseCases() []Case {
 				s.send(cut(1, fill(s, 0xff), at...)...)
 			}},
 		{Name: "just after the firewall was started", Class: class, Source: both, Accepted: 2,
-			Expects: "Somebody may have let a part of a frame out before: all leave with new IDs.", Send: func(s *Script) {
+			Expects: "The firewall of before may have let a part of a frame with this ID out: all leave with new IDs.", Send: func(s *Script) {
 				s.Startup = true
+				s.before(cut(1, fill(s, 0x11), at...)...)
 				s.send(cut(1, fill(s, 0), at...)...)
 				s.send(cut(2, fill(s, 0xff), at...)...)
 			}},
+		super("of a super-segment", "The kernel cuts both up behind the firewall: the second leaves with another ID.", false, false),
+		super("of a super-segment, copied in part", "The rest of the second is asked for, and it leaves with another ID.", false, true),
+		super("of a super-segment, just after the firewall was started", "It leaves with a new ID.", true, false),
+		super("of a super-segment, copied in part, just after the firewall was started", "The rest is asked for, and it leaves with a new ID.", true, true),
 		{Name: "after a timeout", Class: class, Source: linux, Accepted: 1, Reasons: []reason.Reason{reason.FrameTimeout},
 			Expects: "The half that was held never leaves; the whole frame that comes later does.", Send: func(s *Script) {
 				s.send(cut(1, s.ssh(400), at...)[:2]...)

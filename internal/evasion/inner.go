@@ -28,6 +28,7 @@ type packet struct {
 	protocol uint8  // 0: TCP
 	reverse  bool   // from the server to the client
 	dst      byte   // last byte of the destination; 0: the server
+	mapped   bool   // IPv6: the addresses are the IPv4 ones, mapped
 	src      byte
 
 	options    []byte // IPv4
@@ -109,6 +110,9 @@ func (p packet) addresses() (src, dst []byte) {
 	}
 	if p.v6 {
 		net := []byte{0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+		if p.mapped {
+			net = []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 0}
+		}
 		return append(net[:15:15], from), append(net[:15:15], to)
 	}
 	return []byte{10, 1, 0, from}, []byte{10, 1, 0, to}

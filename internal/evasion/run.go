@@ -176,17 +176,22 @@ func (c *Core) take() {
 		if v.Payload != nil {
 			s.Packet = bytes.Clone(v.Payload)
 		}
-		for i, size := range c.sizes {
-			if !s.GSO {
-				c.left[i] = append(c.left[i], Wire{c.now, s.Packet})
-				continue
-			}
-			for _, b := range Segmentize(s.Packet, size) {
-				c.left[i] = append(c.left[i], Wire{c.now, b})
-			}
-		}
+		c.leave(s)
 	}
 	c.out.Reset()
+}
+
+// leave writes down a packet that leaves, cut by the kernel if it is a super-segment.
+func (c *Core) leave(s Sent) {
+	for i, size := range c.sizes {
+		if !s.GSO {
+			c.left[i] = append(c.left[i], Wire{c.now, s.Packet})
+			continue
+		}
+		for _, b := range Segmentize(s.Packet, size) {
+			c.left[i] = append(c.left[i], Wire{c.now, b})
+		}
+	}
 }
 
 // Result is what became of a script.
@@ -224,6 +229,10 @@ func run(s *Script, random *rand.Rand, spliced bool) (*Result, error) {
 		return nil, err
 	}
 	for _, p := range s.Sent {
+		if p.Before {
+			c.leave(p)
+			continue
+		}
 		c.send(p)
 		c.take()
 	}
