@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"math"
 	"os"
 	"path/filepath"
@@ -146,6 +147,64 @@ func TestAFolderIsReadAsItWasRecorded(t *testing.T) {
 	got, err := tables(folder)
 	if err != nil || !strings.Contains(got, "Linux 6.18, P, 2 CPUs") || !strings.Contains(got, "| **all**, as it was measured | 3000 |") {
 		t.Errorf("%v: %s", err, got)
+	}
+}
+
+// Two variants take turns on one CPU, and the first of the rows has no process.
+func TestVariantsStandBesideEachOther(t *testing.T) {
+	const both = `c_batch 12 9.100000: 
+	ffffffff8162f605 process_backlog
+	ffffffff8162f605 do_softirq
+	ffffffff8162f605 nfqnl_reinject
+	ffffffff81000130 entry_SYSCALL_64_after_hwframe
+
+sttwall 11 9.200000: 
+	ffffffff8162f605 ip_output
+	ffffffff8162f605 nfqnl_reinject
+	ffffffff81000130 entry_SYSCALL_64_after_hwframe
+
+c_batch 12 9.300000: 
+	ffffffff8162f605 ip_output
+	ffffffff8162f605 nfqnl_reinject
+	ffffffff81000130 entry_SYSCALL_64_after_hwframe
+
+sttwall 11 9.400000: 
+	          448d40 sttwall/conntrack.(*Table).trackFlow
+	          8aa885 sttwall/nfq.(*Worker).run
+
+sttwall 11 9.500000: 
+	ffffffff8162f605 ip_output
+	ffffffff8162f605 nfqnl_reinject
+	ffffffff81000130 entry_SYSCALL_64_after_hwframe
+
+`
+	base := filepath.Join(t.TempDir(), "gso64k")
+	row := func(variant string, ns float64) rows.Row {
+		return rows.Row{Variant: variant, Packet: "gso64k", Queues: 1, Flows: 1000, Time: ns}
+	}
+	var text bytes.Buffer
+	if err := rows.Write(&text, []rows.Row{row("forward", 100), row("c_batch_copy256", 80), row("sttwall_rules_1000", 90)}); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{".json": text.Bytes(), ".stacks": []byte(both)} {
+		if err := os.WriteFile(base+name, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := read(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "| ns of a packet: super-segments of 64,000 bytes | `c_batch_copy256` | `sttwall_rules_1000` | more |" + `
+| --- | --- | --- | --- |
+| program: the flow, found and moved on | 0 | 30 | +30 |
+| kernel, verdict: the packet sent over the link | 40 | 60 | +20 |
+| kernel, verdict: the packet at the other end of the link, counted and freed | 40 | 0 | -40 |
+| **all**, as it was measured | 80 | 90 | +10 |
+| samples | 2 | 3 |  |
+`
+	if got := markdown("gso64k", list); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 

@@ -103,6 +103,21 @@ func TestAGoalIsReachedByItsFigure(t *testing.T) {
 	}
 }
 
+func TestAGoalKnowsWhomTheSourceLimits(t *testing.T) {
+	for _, tt := range []struct {
+		one, other float64 // how often the source waited
+		want       string
+	}{{1, 1, "0.950"}, {0, 1, "≥ 0.950"}, {1, 0, "≤ 0.950"}, {0, 0, "? 0.950"}} {
+		f := newFigures([]rows.Row{
+			{Variant: "c_batch", Packet: "150", Queues: 1, Flows: 1000, PPS: 100, Waited: tt.other},
+			{Variant: own, Packet: "150", Queues: 1, Flows: 1000, PPS: 95, Waited: tt.one},
+		})
+		if g := f.goalList()[0]; g.figure() != tt.want {
+			t.Errorf("waited %v and %v: %s, want %s", tt.one, tt.other, g.figure(), tt.want)
+		}
+	}
+}
+
 func TestARatioIsOfRoundsOfOneCell(t *testing.T) {
 	a := rows.Row{Variant: "a", Packet: "150", Queues: 1, Flows: 1000, PPS: 20, Each: []float64{10, 20, 100}}
 	b := rows.Row{Variant: "b", Packet: "150", Queues: 1, Flows: 1000, PPS: 10, Each: []float64{10, 5, 100}}
