@@ -177,7 +177,7 @@ func (m *maker) tenant(name string) *Tenant {
 	}
 	most := 8
 	if m.chance(40) {
-		most = 120 // enough for the engine to cut
+		most = 400 // more than the engine compares at once
 	}
 	if !m.chance(10) {
 		t.Rules = m.rules(name, most, t.OVN)
