@@ -169,7 +169,7 @@ func reuseCases() []Case {
 	fill := func(s *Script, fill byte) []byte { return s.frame(header{}, packet{payload: 400, fill: fill}) }
 	// super sends frames in one super-segment each, two of one ID in a known flow and two
 	// that are none. The first of the two left before the firewall was started, if before
-	// is true.
+	// is true. Their checksum is verified, else all of those in part would be asked for.
 	super := func(name, expects string, before, part bool) Case {
 		c := Case{Name: name, Class: class, Source: both, Expects: expects, Accepted: 4, On: OnGSO, Send: func(s *Script) {
 			send := s.send
@@ -177,10 +177,10 @@ func reuseCases() []Case {
 				send = s.before
 			}
 			for id, context := range []uint64{100, 200} {
-				send(wholeOf(uint32(id), s.frame(header{context: context}, packet{payload: 3000})))
+				send(wholeOf(uint32(id), s.frame(header{flags: 1, context: context}, packet{payload: 3000})))
 			}
 			for id, context := range []uint64{100, 200} {
-				s.send(wholeOf(uint32(id), s.frame(header{context: context}, packet{payload: 3000, fill: 0xff})))
+				s.send(wholeOf(uint32(id), s.frame(header{flags: 1, context: context}, packet{payload: 3000, fill: 0xff})))
 			}
 			for i := range s.Sent {
 				s.Sent[i].Part = part
