@@ -303,7 +303,7 @@ func (p *parser) messages(w word, t *Pattern) error {
 
 // vlans reads a VLAN ID, a range of them, or none.
 func (p *parser) vlans() (string, error) {
-	const what = `a VLAN ID from 0 to 4095, a range such as 100-199, or "none"`
+	const what = `a VLAN ID from 1 to 4095, a range such as 100-199, or "none"`
 	w, err := p.next(what)
 	if err != nil || w.text == "none" {
 		return w.text, err
@@ -314,6 +314,8 @@ func (p *parser) vlans() (string, error) {
 		return "", p.errorf(w, "expected %s; this is %q", what, w.text)
 	case lo > hi:
 		return "", p.errorf(w, "expected the smaller number first: %d-%d", hi, lo)
+	case lo == 0:
+		return "", p.errorf(w, "expected %s, which is about tags with VLAN ID 0 too: they belong to no VLAN; this is %q", what, w.text)
 	}
 	return rangeText(lo, hi), nil
 }

@@ -588,7 +588,7 @@ tenant "t" {
   rule "some" {
     action     = "accept"
     services   = ["any", "arp"]
-    vlan       = ["none", 0, 7]
+    vlan       = ["none", 7]
     state      = "stateless"
   }
 }`})

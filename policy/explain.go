@@ -202,7 +202,7 @@ func (m *conditions) firstFailure(c *check) (attribute, got string) {
 	}{
 		{"source_mac", m.sourceMAC.contains(macNumber(f.EthSrc)), macText(f.EthSrc)},
 		{"destination_mac", m.destinationMAC.contains(macNumber(f.EthDst)), macText(f.EthDst)},
-		{"vlan", m.vlan.contains(vlan), tagText(vlan, untaggedVLAN)},
+		{"vlan", m.vlan.contains(vlan), tagText(vlan, noVLAN)},
 		{"pcp", m.pcp.contains(pcp), tagText(pcp, untaggedPCP)},
 		{"ethertype", m.etherTypes.contains(uint64(f.EtherType)), fmt.Sprintf("0x%04x", f.EtherType)},
 		{"arp_operation", m.arpOperations == nil || isARP(f) && m.arpOperations.contains(uint64(f.ARPOperation)), arpText(f)},

@@ -415,9 +415,9 @@ func ExampleText(x *analyze.Example) string {
 	case space.LaterFragment:
 		b.WriteString(" frag later")
 	}
-	if vlan := v(space.VLAN); vlan != space.Untagged {
-		fmt.Fprintf(&b, " vlan %d", vlan)
-		if pcp := v(space.PCP); pcp != space.NoPriority && pcp != 0 {
+	if pcp := v(space.PCP); pcp != space.NoPriority {
+		fmt.Fprintf(&b, " vlan %d", v(space.VLAN)) // 0: a priority tag
+		if pcp != 0 {
 			fmt.Fprintf(&b, " pcp %d", pcp)
 		}
 	}

@@ -290,6 +290,10 @@ tenant "t" {
 		{`source_mac = ["52:54:00:00:00:00/24"]`, "context 0x1: tcp 10.0.0.10:40000 > 10.0.0.20:443 syn mac 52:54:00:00:00:0a > 02:00:00:00:00:02"},
 		{`from_endpoint = ["10.47.1.0/24"]`, "context 0x1: tcp 10.0.0.10:40000 > 10.0.0.20:443 syn from 10.47.1.10"},
 		{`to_endpoint = ["10.47.1.2"]`, "context 0x1: tcp 10.0.0.10:40000 > 10.0.0.20:443 syn to 10.47.1.2"},
+		{`vlan = ["none"]`, "context 0x1: tcp 10.0.0.10:40000 > 10.0.0.20:443 syn"},
+		{"vlan = [\"none\"]\n pcp = [3]", "context 0x1: tcp 10.0.0.10:40000 > 10.0.0.20:443 syn vlan 0 pcp 3"},
+		{"vlan = [\"none\"]\n pcp = [0]", "context 0x1: tcp 10.0.0.10:40000 > 10.0.0.20:443 syn vlan 0"},
+		{"vlan = [7]\n pcp = [3]", "context 0x1: tcp 10.0.0.10:40000 > 10.0.0.20:443 syn vlan 7 pcp 3"},
 	} {
 		old := mustLoad(t, strings.Replace(strings.Replace(rules, "CONDITION", tt.condition, 1), "accept", "drop", 1))
 		new := mustLoad(t, strings.Replace(rules, "CONDITION", tt.condition, 1))

@@ -329,7 +329,7 @@ func TestNumbersOutOfRangeAreRefusedInEveryForm(t *testing.T) {
 		attribute, text string
 		least, limit    int
 	}{
-		{"vlan", inRule, 0, 4095}, {"pcp", inRule, 0, 7}, {"ethertype", inRule, 0x600, 0xffff}, {"arp_operation", inRule, 0, 0xffff},
+		{"vlan", inRule, 1, 4095}, {"pcp", inRule, 0, 7}, {"ethertype", inRule, 0x600, 0xffff}, {"arp_operation", inRule, 0, 0xffff},
 		{"datapath", inRule, 0, 1<<24 - 1}, {"ingress_port", inRule, 0, 1<<15 - 1}, {"egress_port", inRule, 0, 1<<16 - 1},
 		{"datapaths", "tenant \"t\" {\n context_layout = \"ovn\"\n %s = [%s]\n}\n", 0, 1<<24 - 1},
 		{"ports", "tenant \"t\" {\n context_ids = [1]\n}\nservice \"s\" {\n protocol = \"tcp\"\n %s = [%s]\n}\n", 0, 65535},

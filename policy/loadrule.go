@@ -160,8 +160,9 @@ func (l *loader) condition(a *hclsyntax.Attribute, m *conditions, ovn bool) bool
 	case "destination_mac":
 		m.destinationMAC = l.macs(a)
 	case "vlan":
-		m.vlan = l.numbers(a, &numberList{what: "VLAN IDs from 0 to 4095, ranges of them, or \"none\"", example: `[10, "100-199", "none"]`, limit: 4095, top: untaggedVLAN,
-			words: map[string]span{"none": {untaggedVLAN, untaggedVLAN}}})
+		m.vlan = l.numbers(a, &numberList{what: "VLAN IDs from 1 to 4095, ranges of them, or \"none\"", example: `[10, "100-199", "none"]`, least: noVLAN + 1, limit: 4095,
+			tooLow: "VLAN ID 0 is that of a priority tag, which belongs to no VLAN: \"none\" matches it, as it does untagged frames.",
+			words:  map[string]span{"none": {noVLAN, noVLAN}}})
 	case "pcp":
 		m.pcp = l.numbers(a, &numberList{what: "priorities from 0 to 7 and ranges of them", example: `[0, "5-7"]`, limit: 7, top: untaggedPCP})
 	case "ethertype":

@@ -193,13 +193,13 @@ func randomPattern(r *rand.Rand) (string, func(packetView) bool) {
 		})
 	}
 	if r.IntN(6) == 0 {
-		lo := r.IntN(5)
+		lo := 1 + r.IntN(5)
 		add(fmt.Sprintf("vlan %d-%d", lo, lo+1), func(v packetView, _ bool) bool {
 			id := int(v.Tags[0] & 0xfff)
 			return v.TagCount > 0 && lo <= id && id <= lo+1
 		})
 	} else if r.IntN(6) == 0 {
-		add("vlan none", func(v packetView, _ bool) bool { return v.TagCount == 0 })
+		add("vlan none", func(v packetView, _ bool) bool { return v.TagCount == 0 || v.Tags[0]&0xfff == 0 })
 	}
 	later := func(v packetView, _ bool) bool { return v.Fragmented && v.Fragment.Offset > 0 }
 	if family != 0 && !strings.HasPrefix(what.text, "arp") && !ports && message == 0 && r.IntN(4) == 0 {

@@ -97,7 +97,8 @@ type numberList struct {
 	what, example string
 	least, limit  uint64
 	words         map[string]span
-	top           uint64 // the largest number that a word can stand for, if more than limit
+	top           uint64 // the largest number that packets have here, if more than limit
+	tooLow        string // what to say of numbers below least
 	hex           bool
 	ifEmpty       string // what to do instead of an empty list; "": leave it out to match any
 }
@@ -114,6 +115,9 @@ func (l *loader) numbers(a *hclsyntax.Attribute, n *numberList) spans {
 		}
 		text, negated := strings.CutPrefix(v.text, "!")
 		x, hint, ok := n.parse(text)
+		if y, isNumber := v.uint(n.limit); isNumber && y < n.least {
+			hint = n.below()
+		}
 		switch {
 		case v.kind != kindString || !ok:
 			l.errorf(v.at, "Invalid "+a.Name, "Expected %s, as in %s; this is %s.%s", n.what, n.example, v.source, hint)
@@ -144,13 +148,24 @@ func (n *numberList) parse(s string) (x span, hint string, ok bool) {
 	if isRange && ok {
 		hi, ok = n.one(last)
 	}
-	if !ok || lo < n.least && lo <= hi {
+	switch {
+	case ok && min(lo, hi) < n.least && n.tooLow != "":
+		return span{}, n.below(), false
+	case !ok || lo <= hi && lo < n.least:
 		return span{}, didYouMean(s, names(n.words)), false
 	}
 	if lo > hi {
 		return span{}, fmt.Sprintf(" Write the smaller number first: \"%s-%s\".", last, first), false
 	}
 	return span{lo, hi}, "", true
+}
+
+// below is the hint for numbers below least.
+func (n *numberList) below() string {
+	if n.tooLow == "" {
+		return ""
+	}
+	return " " + n.tooLow
 }
 
 func (n *numberList) one(s string) (uint64, bool) {

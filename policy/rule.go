@@ -65,7 +65,7 @@ type service struct {
 // conditions are those that few rules have.
 type conditions struct {
 	sourceMAC, destinationMAC spans // nil: any; so everywhere here
-	vlan                      spans // untagged is 4096
+	vlan                      spans // no VLAN is 0
 	pcp                       spans // untagged is 8
 	etherTypes                spans
 	arpOperations             spans
@@ -80,8 +80,8 @@ type conditions struct {
 }
 
 const (
-	untaggedVLAN = 4096
-	untaggedPCP  = 8
+	noVLAN      = 0 // the VLAN ID of a priority tag (IEEE 802.1Q), and what untagged frames have here
+	untaggedPCP = 8
 )
 
 // fragmentSet is a set of the three ways in which a packet can be whole or not;
@@ -298,10 +298,11 @@ func macNumber(m [6]byte) uint64 {
 	return n
 }
 
-// outerTag returns the VLAN ID and priority of the outermost tag.
+// outerTag returns the VLAN ID and priority of the outermost tag. A tag with VLAN ID
+// 0 puts a frame into no VLAN: receivers and hosts take it as untagged.
 func outerTag(f *inspect.Frame) (vlan, pcp uint64) {
 	if f.TagCount == 0 {
-		return untaggedVLAN, untaggedPCP
+		return noVLAN, untaggedPCP
 	}
 	return uint64(f.Tags[0] & 0x0fff), uint64(f.Tags[0] >> 13)
 }

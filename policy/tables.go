@@ -117,7 +117,7 @@ var (
 			{"services", "list of services", "any IP packet", "What the packet carries.", `["tcp/443", "icmp/echo-request", service.NAME]`},
 			{"source_mac", "list of MAC addresses", "any", `Inner source MACs; "/24" behind one compares its first 24 bits; "multicast" and "broadcast" name those.`, `["02:00:00:00:00:01", "52:54:00:00:00:00/24"]`},
 			{"destination_mac", "list of MAC addresses", "any", "Inner destination MACs.", `["!broadcast"]`},
-			{"vlan", `list of VLAN IDs and ranges, or "none"`, "any", "The outermost tag's VLAN ID; none: untagged.", `[10, "100-199", "none"]`},
+			{"vlan", `list of VLAN IDs and ranges, or "none"`, "any", "The outermost tag's VLAN ID; none: untagged, or a tag with VLAN ID 0, which has a priority alone.", `[10, "100-199", "none"]`},
 			{"pcp", "list of priorities and ranges", "any", "The outermost tag's priority, 0 to 7.", `["5-7"]`},
 			{"ethertype", `list of "ipv4", "ipv6", "arp" and numbers`, "IP, or what services name", "The innermost ethertype.", `["ipv6", "0x88cc"]`},
 			{"arp_operation", `list of "request", "reply" and numbers`, "any", "Only ARP packets, of these operations.", `["request"]`},

@@ -14,7 +14,7 @@ const (
 	DstPort                   // likewise; ICMP: type<<8 | code
 	EthSrc                    // 48 bits, the first byte on the wire is the highest
 	EthDst                    // likewise
-	VLAN                      // VLAN ID of the outermost tag, or [Untagged]
+	VLAN                      // VLAN ID of the outermost tag, or [NoVLAN]
 	PCP                       // its priority, or [NoPriority]
 	ARPOperation              // 0 to 65535, or [NoARP]
 	TCPFlags                  // 9 bits, FIN lowest, as in inspect.Frame; or [NoFlags]
@@ -34,7 +34,7 @@ const (
 // Values beside the numbers themselves.
 const (
 	NoPort     = 1 << 16
-	Untagged   = 1 << 12
+	NoVLAN     = 0 // untagged, or a priority tag: it has VLAN ID 0
 	NoPriority = 1 << 3
 	NoARP      = 1 << 16
 	NoFlags    = 1 << 9
@@ -70,7 +70,7 @@ var fields = [Fields]struct {
 	DstPort:      {"port", Value{0, NoPort}},
 	EthSrc:       {"source MAC", Value{0, 1<<48 - 1}},
 	EthDst:       {"destination MAC", Value{0, 1<<48 - 1}},
-	VLAN:         {"VLAN", Value{0, Untagged}},
+	VLAN:         {"VLAN", Value{0, 1<<12 - 1}},
 	PCP:          {"PCP", Value{0, NoPriority}},
 	ARPOperation: {"ARP operation", Value{0, NoARP}},
 	TCPFlags:     {"TCP flags", Value{0, NoFlags}},

@@ -168,8 +168,8 @@ func (f Field) shorter(s Set, p *Product) (ranges []Range, not bool) {
 			whole = f.Between(0, 0xffff)
 		}
 	case VLAN:
-		if !s.Contains(V(Untagged)) {
-			whole = f.Between(0, Untagged-1)
+		if !s.Contains(V(NoVLAN)) {
+			whole = f.Between(NoVLAN+1, f.Max().Lo)
 		}
 	case PCP:
 		if !s.Contains(V(NoPriority)) {
@@ -205,7 +205,10 @@ func (f Field) describeRange(r Range, p *Product) string {
 	if f == Kind && r == (Range{V(NotIP), f.Max()}) {
 		return "not IP"
 	}
-	// The highest of a field is "none", which does not go into a range.
+	// What is "none" does not go into a range: of VLANs the lowest, else the highest.
+	if f == VLAN && r.Lo == V(NoVLAN) {
+		return f.describeRange(Range{V(NoVLAN + 1), r.Hi}, p) + ", none"
+	}
 	if r.Hi == f.Max() && f.hasNone() {
 		none := f.describeValue(r.Hi)
 		if r.Hi = r.Hi.prev(); r.Lo == r.Hi {
@@ -216,9 +219,10 @@ func (f Field) describeRange(r Range, p *Product) string {
 	return f.describeValue(r.Lo) + "-" + f.describeValue(r.Hi)
 }
 
+// hasNone reports whether the highest value of the field is that there is none.
 func (f Field) hasNone() bool {
 	switch f {
-	case SrcPort, DstPort, VLAN, PCP, ARPOperation, Datapath, Ingress, Egress:
+	case SrcPort, DstPort, PCP, ARPOperation, Datapath, Ingress, Egress:
 		return true
 	}
 	return false
@@ -229,7 +233,7 @@ var kindNames = map[uint64]string{
 }
 
 func (f Field) describeValue(v Value) string {
-	if f.hasNone() && v == f.Max() {
+	if f.hasNone() && v == f.Max() || f == VLAN && v == V(NoVLAN) {
 		return "none"
 	}
 	switch f {

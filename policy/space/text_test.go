@@ -38,7 +38,11 @@ func TestProductsReadLikeRules(t *testing.T) {
 		{any.With(space.Kind, space.Kind.Values(space.NotIP|0x88cc)), "ethertype 0x88cc"},
 		{any.With(space.Kind, space.Kind.Values(89)), "protocol 89"},
 		{any.With(space.Kind, space.Kind.Values(6)).With(space.TCPFlags, space.MaskedFlags(0x12, 0x02)), "tcp, TCP flags syn !ack"},
-		{any.With(space.VLAN, space.VLAN.Values(space.Untagged)), "VLAN none"},
+		{any.With(space.VLAN, space.VLAN.Values(space.NoVLAN)), "VLAN none"},
+		{any.With(space.VLAN, space.VLAN.Between(space.NoVLAN, 100)), "VLAN 1-100, none"},
+		{any.With(space.VLAN, space.VLAN.Values(space.NoVLAN, 1)), "VLAN 1, none"},
+		{any.With(space.VLAN, space.VLAN.Between(1, 4095)), "VLAN 1-4095"},
+		{any.With(space.VLAN, space.VLAN.Subtract(space.VLAN.Between(1, 4095), space.VLAN.Values(43))), "VLAN not 43"},
 		{any.With(space.VLAN, space.VLAN.Between(1, 100)).With(space.PCP, space.PCP.Values(3)), "VLAN 1-100, PCP 3"},
 		{any.With(space.EthSrc, space.EthSrc.Values(0x0200000000ab)), "source MAC 02:00:00:00:00:ab"},
 		{any.With(space.Fragment, space.Fragment.Values(space.LaterFragment)), "later fragments"},
@@ -69,7 +73,7 @@ func prefixesOuter(text string) space.Set {
 func TestTypicalPacketsLookReal(t *testing.T) {
 	var p space.Product
 	x, _ := p.Typical()
-	if x[space.Kind] != space.V(6) || x[space.DstPort] != space.V(443) || x[space.TCPFlags] != space.V(2) || x[space.VLAN] != space.V(space.Untagged) {
+	if x[space.Kind] != space.V(6) || x[space.DstPort] != space.V(443) || x[space.TCPFlags] != space.V(2) || x[space.VLAN] != space.V(space.NoVLAN) {
 		t.Errorf("a typical packet is %v, want an untagged SYN to port 443", x)
 	}
 	if got := x[space.Src].IPv4(); got != netip.MustParseAddr("10.0.0.10") {

@@ -34,7 +34,7 @@ var preferred = [Fields][]Value{
 	DstPort:      {V(443), V(80), V(22), V(53), V(3306), V(8080), V(NoPort)},
 	EthSrc:       {V(DescribedSrc)},
 	EthDst:       {V(DescribedDst)},
-	VLAN:         {V(Untagged), V(100)},
+	VLAN:         {V(NoVLAN), V(100)},
 	PCP:          {V(NoPriority), V(0)},
 	ARPOperation: {V(NoARP), V(1)},
 	TCPFlags:     {V(NoFlags), V(0x02), V(0x10), V(0x18), V(0x12), V(0x04), V(0x11)},

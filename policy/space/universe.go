@@ -95,8 +95,8 @@ func possibleFlags() Set {
 
 func tags() regard {
 	var untagged, tagged Product
-	untagged[VLAN], untagged[PCP] = VLAN.Values(Untagged), PCP.Values(NoPriority)
-	tagged[VLAN], tagged[PCP] = VLAN.Between(0, Untagged-1), PCP.Between(0, NoPriority-1)
+	untagged[VLAN], untagged[PCP] = VLAN.Values(NoVLAN), PCP.Values(NoPriority)
+	tagged[PCP] = PCP.Between(0, NoPriority-1) // in no VLAN: a priority tag
 	return regard{fields: []Field{VLAN, PCP}, rows: []Product{untagged, tagged}}
 }
 

@@ -20,7 +20,7 @@ func pointOf(f *inspect.Frame) space.Point {
 	x[space.Family] = space.V(uint64(f.IP))
 	x[space.Kind] = space.V(space.NotIP | uint64(f.EtherType))
 	x[space.SrcPort], x[space.DstPort] = space.V(space.NoPort), space.V(space.NoPort)
-	x[space.VLAN], x[space.PCP] = space.V(space.Untagged), space.V(space.NoPriority)
+	x[space.VLAN], x[space.PCP] = space.V(space.NoVLAN), space.V(space.NoPriority)
 	x[space.ARPOperation], x[space.TCPFlags] = space.V(space.NoARP), space.V(space.NoFlags)
 	x[space.Datapath], x[space.Ingress], x[space.Egress] = space.V(space.NoDatapath), space.V(space.NoIngress), space.V(space.NoEgress)
 	x[space.EthSrc], x[space.EthDst] = mac(f.EthSrc), mac(f.EthDst)
@@ -157,8 +157,10 @@ func TestPossible(t *testing.T) {
 		{"an ARP request for an address", conditions{space.Kind: space.Kind.Values(space.NotIP | 0x0806), space.Dst: space.Dst.Of(v4), space.ARPOperation: space.ARPOperation.Values(1)}, true},
 		{"an ARP operation in IPv4", conditions{space.Family: space.Family.Values(4), space.ARPOperation: space.ARPOperation.Values(1)}, false},
 		{"an address in LLDP", conditions{space.Kind: space.Kind.Values(space.NotIP | 0x88cc), space.Dst: space.Dst.Of(v4)}, false},
-		{"a priority without a tag", conditions{space.VLAN: space.VLAN.Values(space.Untagged), space.PCP: space.PCP.Values(3)}, false},
-		{"a priority with a tag", conditions{space.VLAN: space.VLAN.Values(0), space.PCP: space.PCP.Values(3)}, true},
+		{"a VLAN without a priority", conditions{space.VLAN: space.VLAN.Values(1), space.PCP: space.PCP.Values(space.NoPriority)}, false},
+		{"a VLAN with a priority", conditions{space.VLAN: space.VLAN.Values(1), space.PCP: space.PCP.Values(3)}, true},
+		{"a priority tag", conditions{space.VLAN: space.VLAN.Values(space.NoVLAN), space.PCP: space.PCP.Values(3)}, true},
+		{"no tag", conditions{space.VLAN: space.VLAN.Values(space.NoVLAN), space.PCP: space.PCP.Values(space.NoPriority)}, true},
 		{"an ingress port without a datapath", conditions{space.Datapath: space.Datapath.Values(space.NoDatapath), space.Ingress: space.Ingress.Values(3)}, false},
 		{"a fragment of ARP", conditions{space.Kind: space.Kind.Values(space.NotIP | 0x0806), space.Fragment: space.Fragment.Values(space.FirstFragment)}, false},
 		{"a set without values", conditions{space.To: space.Nothing()}, false},

@@ -32,8 +32,8 @@ func (r *Rule) Holds(condition string, t *Tenant, k *Packet) bool {
 	case "destination_mac":
 		return inMACs(r.DestinationMAC, k.EthDst)
 	case "vlan":
-		// > The outermost tag's VLAN ID; none: untagged.
-		return r.VLAN == nil || inNumbers(r.VLAN, uint64(k.VLAN[0]), k.TagCount > 0)
+		// > The outermost tag's VLAN ID; none: untagged, or a tag with VLAN ID 0, which has a priority alone.
+		return r.VLAN == nil || inNumbers(r.VLAN, uint64(k.VLAN[0]), k.TagCount > 0 && k.VLAN[0] != 0)
 	case "pcp":
 		// > The outermost tag's priority, 0 to 7.
 		return r.PCP == nil || inNumbers(r.PCP, uint64(k.PCP[0]), k.TagCount > 0)

@@ -136,7 +136,11 @@ func (m *maker) number(limit uint64, not bool, around ...uint64) Number {
 var vlans, etherTypes = []uint64{0, 9, 100, 2047, 4093}, []uint64{0x0800, 0x86dd, 0x0806, 0x88cc, 0x88cd, 0x0600}
 
 func (m *maker) vlan() []Number {
+	// > VLAN IDs are from 1 to 4095.
 	list := m.numbers(4095, vlans...)
+	for i := range list {
+		list[i].Lo, list[i].Hi = max(1, list[i].Lo), max(1, list[i].Hi)
+	}
 	if m.chance(3) {
 		list = append(list, Number{None: true, Not: m.chance(2)})
 	}

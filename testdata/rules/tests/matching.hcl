@@ -244,6 +244,17 @@ test "tagged" {
   packet     = "udp 10.0.0.1:1 > 10.0.0.2:4 vlan 10"
   expect     = "drop"
 }
+test "a tag without a VLAN" {
+  context_id = 1
+  packet     = "udp 10.0.0.1:1 > 10.0.0.2:4 vlan 0 pcp 5"
+  expect     = "accept"
+  rule       = "t/untagged"
+}
+test "a tag without a VLAN has a priority" {
+  context_id = 1
+  packet     = "udp 10.0.0.1:1 > 10.0.0.2:12 vlan 0 pcp 6"
+  expect     = "drop"
+}
 test "all the rest of a list of exceptions" {
   context_id = 1
   packet     = "udp 10.0.0.1:1 > 10.0.0.2:12"
