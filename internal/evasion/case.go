@@ -9,7 +9,7 @@ import (
 
 // Rules are what the attacked firewall enforces: one tenant's web traffic, and
 // nothing else. Context IDs 100 and 0x1000 to 0x1fff are decided packet by packet,
-// 200 by flows.
+// 200 by flows. In 300 there must be a VLAN, in 301 none.
 const Rules = `
 settings {
   endpoints = ["192.0.2.0/24", "2001:db8:47::/64"]
@@ -25,6 +25,31 @@ tenant "acme" {
     action      = "accept"
     state       = "stateless"
     vlan        = ["!43"]
+    destination = ["10.1.0.10", "2001:db8:1::a"]
+    services    = [service.web]
+  }
+}
+tenant "tagged" {
+  context_ids    = [300]
+  default_action = "drop"
+  rule "untagged" {
+    action = "drop"
+    vlan   = ["none"]
+  }
+  rule "web" {
+    action      = "accept"
+    state       = "stateless"
+    destination = ["10.1.0.10", "2001:db8:1::a"]
+    services    = [service.web]
+  }
+}
+tenant "untagged" {
+  context_ids    = [301]
+  default_action = "drop"
+  rule "web" {
+    action      = "accept"
+    state       = "stateless"
+    vlan        = ["none"]
     destination = ["10.1.0.10", "2001:db8:1::a"]
     services    = [service.web]
   }

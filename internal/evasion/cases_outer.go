@@ -169,7 +169,41 @@ func tagCases() []Case {
 		}
 		return c
 	}
+	// in is one for a tenant whose frames must have a VLAN (300), or must have none (301).
+	in := func(context uint64, name, source, expects string, why reason.Reason, tci uint16, p packet) Case {
+		c := one(name, source, expects, why, tci, p)
+		p.payload = 100
+		c.Send = func(s *Script) { s.whole(s.frame(header{context: context, tci: tci}, p)) }
+		return c
+	}
+	const (
+		dot1q     = "IEEE 802.1Q"
+		noneHere  = "It is dropped: a tag with VLAN ID 0 is no VLAN."
+		noneThere = "It leaves: a tag with VLAN ID 0 is no VLAN."
+	)
+	inFlow := func(name string, tci uint16, p packet) Case {
+		c := one(name, dot1q, "It leaves: it is of the same flow.", reason.None, tci, p)
+		c.On = OnFlows
+		return c
+	}
 	return []Case{
+		in(300, "no tag where there must be one", dot1q, "It is dropped.", reason.RuleDrop, 0, packet{}),
+		in(300, "a VLAN where there must be one", dot1q, "It leaves.", reason.None, 0x102a, packet{}),
+		in(300, "V alone where there must be a VLAN", windows, noneHere, reason.RuleDrop, 0x1000, packet{}),
+		in(300, "a priority without V where there must be a VLAN", both, noneHere, reason.RuleDrop, 0x2000, packet{}),
+		in(300, "a priority where there must be a VLAN", dot1q, noneHere, reason.RuleDrop, 0x3000, packet{}),
+		in(300, "a tag of zeros in the frame where there must be a VLAN", dot1q, noneHere, reason.RuleDrop, 0, packet{tags: []uint16{0}}),
+		in(300, "a priority in the frame where there must be a VLAN", dot1q, noneHere, reason.RuleDrop, 0, packet{tags: []uint16{0x2000}}),
+		in(300, "a service tag with a priority where there must be a VLAN", "IEEE 802.1ad", noneHere, reason.RuleDrop, 0, packet{tags: []uint16{0x2000}, tagType: 0x88a8}),
+		in(301, "no tag where there must be none", dot1q, "It leaves.", reason.None, 0, packet{}),
+		in(301, "a VLAN where there must be none", dot1q, "It is dropped.", reason.TenantDefault, 0x102a, packet{}),
+		in(301, "V alone where there must be no VLAN", windows, noneThere, reason.None, 0x1000, packet{}),
+		in(301, "a priority without V where there must be no VLAN", both, noneThere, reason.None, 0x2000, packet{}),
+		in(301, "a priority in the frame where there must be no VLAN", dot1q, noneThere, reason.None, 0, packet{tags: []uint16{0x2000}}),
+		inFlow("V alone in a flow without tags", 0x1000, packet{}),
+		inFlow("a priority in a flow without tags", 0x3000, packet{}),
+		inFlow("a priority without V in a flow without tags", 0x2000, packet{}),
+		inFlow("a priority in the frame in a flow without tags", 0, packet{tags: []uint16{0x2000}}),
 		one("an accepted VLAN in the frame header", stt, "It leaves.", reason.None, 0x102a, packet{}),
 		one("an accepted VLAN without V", both, "It leaves with V: Windows would not see the tag.", reason.None, 0x002a, packet{}),
 		one("a denied VLAN in the frame header", stt, "It is dropped.", reason.TenantDefault, 0x102b, packet{}),

@@ -28,9 +28,10 @@ One thing no firewall can keep from Windows: where the network doubles a segment
 delivered with a hole in it. With one double and nothing lost, the headers are there and what was sent; the inner checksum tells the host, unless the
 receiver writes that itself. Where the first segment is lost besides, the frame can come without a header, as one of Context ID 0.
 
-The rules accept TCP to port 80 of one server, in any VLAN but 43, from listed endpoints. Where no ways are named, a case is sent on all of them: packets
-that leave as they came, that leave encoded anew, super-segments that the kernel cuts behind the firewall (by 512 and by 1,400 bytes) of both kinds,
-packets of a flow that is open, and packets of which only a part was copied from the kernel, in a flow and not.
+The rules accept TCP to port 80 of one server, in any VLAN but 43, from listed endpoints; of one tenant only in a VLAN, of another only in none.
+Where no ways are named, a case is sent on all of them: packets that leave as they came, that leave encoded anew, super-segments that the
+kernel cuts behind the firewall (by 512 and by 1,400 bytes) of both kinds, packets of a flow that is open, and packets of which only a part was copied
+from the kernel, in a flow and not.
 `, len(cases))
 	class := ""
 	for _, c := range cases {

@@ -11,7 +11,7 @@ import (
 // firewall's own parser, and reads on where a lenient stack would.
 type reading struct {
 	context  uint64
-	tagged   bool
+	tagged   bool   // with a VLAN ID: a tag without one puts a frame into no VLAN
 	vlan     uint16 // of the outermost tag that the receiver sees
 	ether    uint16
 	src, dst []byte
@@ -45,6 +45,7 @@ func read(d *receiver.Delivered, frame []byte) (*reading, error) {
 		at += 4
 		r.ether = get16(frame[at:])
 	}
+	r.tagged = r.vlan != 0
 	at += 2
 	if r.ether < 0x600 {
 		if len(frame) < at+8 || !bytes.Equal(frame[at:at+6], []byte{0xaa, 0xaa, 3, 0, 0, 0}) {
@@ -154,9 +155,13 @@ func (r *reading) ports(b []byte) error {
 // what they accept. "" is yes, all else says why not.
 func (r *reading) permitted() string {
 	switch {
-	case r.context != 100 && r.context != 200 && r.context>>12 != 1:
+	case r.context != 100 && r.context != 200 && r.context != 300 && r.context != 301 && r.context>>12 != 1:
 		return fmt.Sprintf("Context ID %#x is nobody's", r.context)
-	case r.tagged && r.vlan == 43:
+	case r.context == 300 && !r.tagged:
+		return "no VLAN"
+	case r.context == 301 && r.tagged:
+		return fmt.Sprintf("VLAN %d where there is to be none", r.vlan)
+	case r.vlan == 43 && r.context != 300:
 		return "VLAN 43"
 	case r.src == nil:
 		return fmt.Sprintf("ethertype %#04x", r.ether)
