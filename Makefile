@@ -4,7 +4,7 @@ FUZZTIME ?= 10s
 COUNT    ?= 1
 PACKETS  ?= 10000000
 
-.PHONY: check build format vet staticcheck tidy test race fuzz bench benchonce benchmodule oracle newcomer docs pictures screencost pgo
+.PHONY: check build format vet staticcheck tidy test race fuzz bench benchonce benchmodule oracle newcomer docs pictures screencost pgo reproducible
 
 # The profile in cmd/sttwall has all packages built anew for the program and for its
 # tests, with -race once more. They test the same code without it.
@@ -12,8 +12,14 @@ vet staticcheck test race fuzz benchonce oracle screencost docs: export GOFLAGS 
 
 check: format vet staticcheck tidy race benchonce benchmodule fuzz newcomer
 
+# Without paths of this machine, and without its C compiler: whoever builds the same
+# commit with the same Go gets the same bytes (SECURITY.md).
 build:
-	go build -o sttwall ./cmd/sttwall
+	CGO_ENABLED=0 go build -trimpath -o sttwall ./cmd/sttwall
+
+# Builds twice, with nothing kept from the first time, and compares; some minutes.
+reproducible:
+	./scripts/reproducible
 
 # gofmt prints the files that it would change; there must be none.
 format:
