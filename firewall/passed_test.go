@@ -80,7 +80,9 @@ func TestCountsAreThoseOfTheEvents(t *testing.T) {
 			}{{wantRules, p.Rules()}, {wantTenants, p.Tenants()}} {
 				maps.DeleteFunc(names.want, func(name string, _ Tally) bool { return !slices.Contains(names.list, name) })
 				for _, name := range names.list {
-					names.want[name] = names.want[name] // 0 if it is new
+					if _, there := names.want[name]; !there {
+						names.want[name] = Tally{}
+					}
 				}
 			}
 		}
