@@ -153,8 +153,9 @@ type Sent struct {
 	At time.Duration
 	// Packet is all of it, from the outer IP header on.
 	Packet []byte
-	// GSO: it is a super-segment, its TCP checksum the pseudo-header sum.
-	GSO bool
+	// GSO: it is a super-segment, its TCP checksum the pseudo-header sum. Partial: it
+	// is none, and its checksum that sum all the same.
+	GSO, Partial bool
 	// Part: only [CopyRange] bytes of it are copied from the kernel at first.
 	Part bool
 	// Before: it left before the firewall was started, which never sees it.
@@ -176,9 +177,20 @@ type Script struct {
 	Held int
 	// Queues: there are two, and the source port chooses between them.
 	Queues bool
+	// QueueOf says which of two queues packets with a source port go to, 0 or 1; nil:
+	// even ports to the first. Other is a port of another queue than that of port
+	// 40000; 0 is 40001.
+	QueueOf func(port uint16) int
+	Other   uint16
+	// Start is when the script begins, on the clock of the firewall in ns; 0: when an
+	// hour has passed.
+	Start int64
 
 	now time.Duration
 }
+
+// Length is how long the script lasts.
+func (s *Script) Length() time.Duration { return s.now }
 
 // context is the Context ID of frames that name no other.
 func (s *Script) context() uint64 {

@@ -97,6 +97,14 @@ func permute(list []Wire, f func([]Wire)) {
 	place(0)
 }
 
+// PayloadLength is how many bytes of a super-segment are behind its headers.
+func PayloadLength(packet []byte) int {
+	if packet[0]>>4 == 6 {
+		return len(packet) - 60
+	}
+	return len(packet) - 40
+}
+
 // Segmentize cuts a super-segment as the kernel does when it leaves (tcp_gso_segment):
 // size bytes of payload each, the sequence number counted on, PSH and FIN on the last
 // alone, and the checksum finished from what its field holds.

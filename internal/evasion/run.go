@@ -19,6 +19,7 @@ import (
 type Core struct {
 	workers []*firewall.Firewall
 	rules   *policy.Policy
+	queueOf func(port uint16) int
 	start   int64
 	sizes   []int // how the kernel cuts super-segments that leave
 	packets map[uint64]Sent
@@ -38,9 +39,13 @@ func NewCore(s *Script) (*Core, error) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
+	start := or(s.Start, int64(time.Hour))
 	c := &Core{
-		rules: rules, start: int64(time.Hour), now: int64(time.Hour),
+		rules: rules, start: start, now: start, queueOf: s.QueueOf,
 		sizes: []int{512, 1400}, packets: map[uint64]Sent{},
+	}
+	if c.queueOf == nil {
+		c.queueOf = func(port uint16) int { return int(port % 2) }
 	}
 	guard := time.Duration(0)
 	if s.Startup {
@@ -118,7 +123,7 @@ func (c *Core) open() {
 func (c *Core) send(s Sent) {
 	c.pass(c.start + int64(s.At))
 	p := firewall.Packet{Data: bytes.Clone(s.Packet), Length: len(s.Packet), GSO: s.GSO}
-	if s.GSO {
+	if s.GSO || s.Partial {
 		p.Checksum = firewall.ChecksumPartial
 	}
 	if s.Part && len(s.Packet) > CopyRange {
@@ -140,11 +145,21 @@ func (c *Core) process(s Sent, p firewall.Packet) {
 	c.next++
 	p.ID = c.next
 	c.packets[c.next] = s
-	worker := 0
-	if len(s.Packet) > 22 {
-		worker = int(s.Packet[21]) % len(c.workers) // the source port behind IPv4
-	}
+	worker := c.queueOf(SourcePort(s.Packet)) % len(c.workers)
 	c.workers[worker].Process(c.now, &p, &c.out)
+}
+
+// SourcePort reads the source port of an outer packet without options; 0 if there is
+// none.
+func SourcePort(packet []byte) uint16 {
+	at := 20
+	if len(packet) > 0 && packet[0]>>4 == 6 {
+		at = 40
+	}
+	if len(packet) < at+2 {
+		return 0
+	}
+	return get16(packet[at:])
 }
 
 // pass lets time pass, and the firewall drop what is overdue when it is.
@@ -236,48 +251,64 @@ func run(s *Script, random *rand.Rand, spliced bool) (*Result, error) {
 		c.send(p)
 		c.take()
 	}
-	c.pass(c.start + int64(s.now+10*time.Minute))
-	var after firewall.Totals
+	c.pass(c.start + int64(s.now+After))
 	for _, w := range c.workers {
 		w.Flush(&c.out)
-		after.Add(w.Counters())
 	}
 	c.take()
+	r := c.Outcome()
+	r.Left = c.left[0]
+	for i := range c.sizes {
+		if i > 0 && !slices.ContainsFunc(s.Sent, func(p Sent) bool { return p.GSO }) {
+			break // nothing is cut: the same packets once more
+		}
+		networks := Networks(c.left[i], random)
+		v := &verifier{frames: s.Frames, rules: c.rules}
+		if spliced {
+			v.frames, v.random = c.accepted, random
+			random.Shuffle(len(networks), func(a, b int) { networks[a], networks[b] = networks[b], networks[a] })
+			networks = networks[:min(len(networks), 6)]
+		}
+		if r.Broken = v.all(networks); r.Broken != "" {
+			return r, nil
+		}
+		r.Networks += len(networks)
+		r.Delivered += v.delivered
+	}
+	return r, nil
+}
+
+// After is how long a firewall is watched when a script is over: by then all that it
+// held is dropped.
+const After = 10 * time.Minute
+
+// Firewalls are the workers of the core, one for each queue.
+func (c *Core) Firewalls() []*firewall.Firewall { return c.workers }
+
+// Outcome returns what the workers have counted since the core was made.
+func (c *Core) Outcome() *Result {
+	var after firewall.Totals
+	for _, w := range c.workers {
+		after.Add(w.Counters())
+	}
 	r := &Result{
 		Accepted:  int(after.FramesAccepted - c.before.FramesAccepted),
 		Rewritten: int(after.FramesRewritten - c.before.FramesRewritten),
-		Left:      c.left[0],
 	}
 	for i := range after.Reasons {
 		if after.Reasons[i] != c.before.Reasons[i] {
 			r.Reasons = append(r.Reasons, reason.Reason(i))
 		}
 	}
-	for i := range c.sizes {
-		if i > 0 && !slices.ContainsFunc(s.Sent, func(p Sent) bool { return p.GSO }) {
-			break // nothing is cut: the same packets once more
-		}
-		networks := Networks(c.left[i], random)
-		frames := s.Frames
-		if spliced {
-			frames = c.accepted
-			random.Shuffle(len(networks), func(a, b int) { networks[a], networks[b] = networks[b], networks[a] })
-			networks = networks[:min(len(networks), 6)]
-		}
-		for _, n := range networks {
-			r.Networks++
-			v := &verifier{frames: frames, rules: c.rules}
-			if spliced {
-				v.random = random
-			}
-			if why := v.check(n); why != "" {
-				r.Broken = fmt.Sprintf("network %q: %s", n.Name, why)
-				return r, nil
-			}
-			r.Delivered += v.delivered
-		}
-	}
-	return r, nil
+	return r
+}
+
+// Verify has both receivers take what networks deliver of what has left a firewall. It
+// returns how many frames they made of it, and what must never be and was; "" is well.
+func (c *Core) Verify(s *Script, networks []Network) (delivered int, broken string) {
+	v := &verifier{frames: s.Frames, rules: c.rules}
+	broken = v.all(networks)
+	return v.delivered, broken
 }
 
 // verifier has both receivers take what one network delivers, and looks at what they
@@ -287,6 +318,16 @@ type verifier struct {
 	rules     *policy.Policy
 	random    *rand.Rand // not nil: which CPU takes a packet, of two
 	delivered int
+}
+
+// all checks networks one after the other, until one breaks.
+func (v *verifier) all(networks []Network) string {
+	for _, n := range networks {
+		if why := v.check(n); why != "" {
+			return fmt.Sprintf("network %q: %s", n.Name, why)
+		}
+	}
+	return ""
 }
 
 func (v *verifier) check(n Network) string {

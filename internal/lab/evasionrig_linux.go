@@ -1,0 +1,425 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"sttwall/firewall"
+	"sttwall/internal/evasion"
+	"sttwall/nfq"
+	"sttwall/policy"
+	"sttwall/stt"
+)
+
+// rigConfig says how a rig takes packets.
+type rigConfig struct {
+	// Queues is 1 or 2.
+	Queues int
+	// Part: only [evasion.CopyRange] bytes of each packet are copied at first.
+	Part bool
+	// Receive has the kernel put together what comes in (GRO).
+	Receive bool
+}
+
+// rig is a lab in which attacks meet real queues: all packets of the scripts of package
+// evasion, whoever they say that they are from, enter the firewall host on its side A,
+// and what leaves is caught at side B. Workers and queues stay from attack to attack;
+// each attack has cores of its own, and a clock that only the rig moves.
+//
+// Its methods are called from one goroutine.
+type rig struct {
+	rigConfig
+	lab   *Lab
+	far   *Capture
+	clock atomic.Int64
+	cores []*rigCore
+	ports []uint16 // a source port for each queue
+	// queues are those of the source ports that were asked for.
+	queues map[uint16]int
+	table  *nfq.Table
+	stop   func() error
+
+	markers uint64
+}
+
+// The addresses of markers: listed endpoints that no script speaks for.
+var (
+	markerFrom = netip.MustParseAddr("192.0.2.77")
+	markerTo   = netip.MustParseAddr("192.0.2.78")
+)
+
+// markerBytes is what all markers carry, with their number behind it.
+const markerBytes = "sttwall marker "
+
+// rigClock is when a rig's clock begins, in ns.
+const rigClock = int64(time.Hour)
+
+// rigMTU is that of the links of a rig: scripts send frames of many sizes in one packet.
+const rigMTU = 65535
+
+func newRig(c rigConfig) (*rig, error) {
+	l, err := New(Config{Without: Endpoints | Inspection})
+	if err != nil {
+		return nil, err
+	}
+	r := &rig{rigConfig: c, lab: l}
+	r.clock.Store(rigClock)
+	if err := r.build(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+func (r *rig) build() error {
+	if err := errors.Join(r.lab.Do(Firewall, r.widen), r.lab.Do(EndpointA, widenUnderlay), r.lab.Do(EndpointB, widenUnderlay)); err != nil {
+		return fmt.Errorf("lab: evasion: %w", err)
+	}
+	var err error
+	if r.far, err = r.lab.Capture(EndpointB, Underlay); err != nil {
+		return err
+	}
+	if err := r.lab.Do(Firewall, r.start); err != nil {
+		return fmt.Errorf("lab: evasion: %w", err)
+	}
+	return r.findPorts()
+}
+
+// widen has the firewall's links take large packets, and routes the endpoints of the
+// scripts to side B. What leaves there is cut and summed up by the kernel, so that the
+// capture shows what a network would carry.
+func (r *rig) widen() error {
+	var errs []error
+	for _, s := range sides() {
+		link, err := netlink.LinkByName(s.firewallLink)
+		if err != nil {
+			return err
+		}
+		errs = append(errs, netlink.LinkSetMTU(link, rigMTU), setOffload(s.firewallLink, offloadTX, false))
+		if s.firewallLink == UnderlayA {
+			errs = append(errs, setOffload(s.firewallLink, offloadGRO, r.Receive))
+			continue
+		}
+		// The peers are asked for by nobody: their addresses are known.
+		for _, router := range []netip.Addr{s.outer, s.outer6} {
+			errs = append(errs, netlink.NeighSet(&netlink.Neigh{
+				LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: net.IP(router.AsSlice()), HardwareAddr: s.underlay,
+			}))
+		}
+		errs = append(errs, route(s.firewallLink, "192.0.2.0/24", s.outer, 0), route(s.firewallLink, "2001:db8:47::/64", s.outer6, 0))
+	}
+	return errors.Join(errs...)
+}
+
+func widenUnderlay() error {
+	link, err := netlink.LinkByName(Underlay)
+	if err != nil {
+		return err
+	}
+	return netlink.LinkSetMTU(link, rigMTU)
+}
+
+// start opens the queues and has workers wait at them, and installs the table.
+func (r *rig) start() error {
+	rules, diags := policy.Load("evasion.hcl", []byte(evasion.Rules))
+	if diags.HasErrors() {
+		return diags
+	}
+	cpus, err := allowedCPUs()
+	if err != nil {
+		return err
+	}
+	var workers []*nfq.Worker
+	var queues []nfq.Queue
+	fail := func(err error) error {
+		for _, q := range queues {
+			q.Close() // what led here is the error that counts
+		}
+		return err
+	}
+	for i := range r.Queues {
+		config := nfq.Config{Number: uint16(i)}
+		if r.Part {
+			config.CopyRange = evasion.CopyRange
+		}
+		queue, err := nfq.Open(config)
+		if err != nil {
+			return fail(err)
+		}
+		queues = append(queues, queue)
+		core := &rigCore{}
+		r.cores = append(r.cores, core)
+		worker, err := nfq.NewWorker(nfq.WorkerConfig{
+			Queue: queue, Core: core, Clock: r.clock.Load, Affinity: nfq.CPU(cpus[i%len(cpus)]),
+		})
+		if err != nil {
+			return fail(err)
+		}
+		workers = append(workers, worker)
+	}
+	settings := rules.Settings()
+	if r.table, err = nfq.InstallTable(nfq.TableConfig{Ports: settings.STTPorts, Endpoints: settings.Endpoints, Queues: r.Queues}); err != nil {
+		return fail(err)
+	}
+	ctx, cancel := context.WithCancel(r.lab.ctx)
+	var running sync.WaitGroup
+	for i, w := range workers {
+		running.Go(func() {
+			if err := w.Run(ctx); err != nil {
+				r.lab.failures.add(fmt.Errorf("lab: evasion: queue %d: %w", i, err), 0)
+			}
+		})
+	}
+	r.stop = func() error {
+		cancel()
+		running.Wait()
+		return r.lab.Do(Firewall, r.table.Remove)
+	}
+	return nil
+}
+
+// Close ends the rig, and says what has failed in it.
+func (r *rig) Close() error {
+	var errs []error
+	if r.stop != nil {
+		errs = append(errs, r.stop())
+	}
+	if r.far != nil {
+		errs = append(errs, r.far.Close())
+	}
+	return errors.Join(append(errs, r.lab.Failure(), r.lab.Close())...)
+}
+
+// allowedCPUs are the processors that this thread may run on.
+func allowedCPUs() ([]int, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return nil, fmt.Errorf("processors: %w", err)
+	}
+	var list []int
+	for i := range len(set) * 64 {
+		if set.IsSet(i) {
+			list = append(list, i)
+		}
+	}
+	return list, nil
+}
+
+// onOneCPU runs f on a thread that stays on one processor: packets that are sent there
+// one after the other arrive in that order.
+func onOneCPU(f func() error) error {
+	return onThread(func() error {
+		cpus, err := allowedCPUs()
+		if err != nil {
+			return err
+		}
+		var set unix.CPUSet
+		set.Set(cpus[0])
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			return fmt.Errorf("processor %d: %w", cpus[0], err)
+		}
+		return f()
+	})
+}
+
+// findPorts finds a source port for each queue. Which one takes which is another with
+// each table.
+func (r *rig) findPorts() error {
+	r.queues = map[uint16]int{}
+	r.ports = make([]uint16, r.Queues)
+	for port, found := uint16(usualPort), 0; found < r.Queues; port++ {
+		if port == usualPort+100 {
+			return errors.New("lab: evasion: source ports do not reach all queues")
+		}
+		i, err := r.queueOf(port)
+		if err != nil {
+			return err
+		}
+		if r.ports[i] == 0 {
+			r.ports[i] = port
+			found++
+		}
+	}
+	return nil
+}
+
+// usualPort is the source port of most packets of scripts.
+const usualPort = 40000
+
+// other returns a source port of another queue than that of most packets; 0 if there is
+// one queue.
+func (r *rig) other() uint16 {
+	if r.Queues == 1 {
+		return 0
+	}
+	return r.ports[1-r.queues[usualPort]]
+}
+
+// queueOf returns the queue of a source port: a marker tells.
+func (r *rig) queueOf(port uint16) (int, error) {
+	if i, known := r.queues[port]; known {
+		return i, nil
+	}
+	before := make([]uint64, r.Queues)
+	for i, c := range r.cores {
+		before[i] = c.marked.Load()
+	}
+	if err := r.mark(stt.Port, port); err != nil {
+		return 0, err
+	}
+	for i, c := range r.cores {
+		if c.marked.Load() != before[i] {
+			r.queues[port] = i
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("lab: evasion: source port %d reaches no queue", port)
+}
+
+// mark sends a marker to a port and waits until it is at the far side.
+func (r *rig) mark(port, source uint16) error {
+	marker, err := r.sendMarker(port, source)
+	if err != nil {
+		return err
+	}
+	return r.waitMarker(marker)
+}
+
+func (r *rig) sendMarker(port, source uint16) (marker []byte, err error) {
+	r.markers++
+	marker = fmt.Appendf(nil, "%s%08x.", markerBytes, r.markers)
+	path := stt.Path{Src: markerFrom, Dst: markerTo, SrcPort: source, DstPort: port, TTL: 64}
+	packet := stt.AppendSegment(nil, &path, &stt.Piece{FrameID: uint32(r.markers), FrameLength: len(marker), Payload: marker})
+	return marker, r.lab.Inject(EndpointA, packet, Offload{})
+}
+
+func (r *rig) waitMarker(marker []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), waitBound)
+	defer cancel()
+	if _, err := r.far.WaitFor(ctx, "a marker", marker); err != nil {
+		return errors.Join(err, r.lab.Failure())
+	}
+	return nil
+}
+
+// settle waits until all that was sent has been decided, as far as it can be at this
+// time, and what of it left has arrived: a marker follows it through each queue, and one
+// around them.
+func (r *rig) settle() error {
+	var markers [][]byte
+	for _, to := range append([]uint16{0}, r.ports...) {
+		port := uint16(stt.Port)
+		if to == 0 {
+			port = stt.Port + 1
+		}
+		marker, err := r.sendMarker(port, to)
+		if err != nil {
+			return err
+		}
+		markers = append(markers, marker)
+	}
+	for _, m := range markers {
+		if err := r.waitMarker(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rigCore is the core of a worker that stays, while the firewalls come and go.
+type rigCore struct {
+	mu     sync.Mutex
+	now    *firewall.Firewall // nil: between two attacks
+	seen   [][]byte           // of each packet what was copied first
+	ends   bool               // the next marker drops what is held
+	marked atomic.Uint64      // markers
+}
+
+// load puts a firewall to the queue; nil takes the last one away.
+func (c *rigCore) load(f *firewall.Firewall) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now, c.seen, c.ends = f, nil, false
+}
+
+func isMarker(packet []byte) bool {
+	return len(packet) >= 20 && packet[0]>>4 == 4 && bytes.Equal(packet[12:16], markerFrom.AsSlice())
+}
+
+// ProcessBatch implements [nfq.Core]. Markers pass whatever the rules are.
+func (c *rigCore) ProcessBatch(now int64, packets []firewall.Packet, out *firewall.Verdicts) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(packets) > 0 {
+		n := slices.IndexFunc(packets, func(p firewall.Packet) bool { return isMarker(p.Data) })
+		if n < 0 {
+			n = len(packets)
+		}
+		for _, p := range packets[:n] {
+			c.seen = append(c.seen, bytes.Clone(p.Data))
+		}
+		if n > 0 && c.now != nil {
+			c.now.ProcessBatch(now, packets[:n], out)
+		} else {
+			for _, p := range packets[:n] {
+				out.List = append(out.List, firewall.Verdict{ID: p.ID})
+			}
+		}
+		if n == len(packets) {
+			return
+		}
+		if c.ends && c.now != nil {
+			c.now.Flush(out)
+		}
+		c.marked.Add(1)
+		out.List = append(out.List, firewall.Verdict{ID: packets[n].ID, Action: firewall.Accept})
+		packets = packets[n+1:]
+	}
+}
+
+// Expire implements [nfq.Core].
+func (c *rigCore) Expire(now int64, out *firewall.Verdicts) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now != nil {
+		c.now.Expire(now, out)
+	}
+}
+
+// NextDeadline implements [nfq.Core].
+func (c *rigCore) NextDeadline() (int64, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now == nil {
+		return 0, false
+	}
+	return c.now.NextDeadline()
+}
+
+// Flush implements [nfq.Core].
+func (c *rigCore) Flush(out *firewall.Verdicts) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now != nil {
+		c.now.Flush(out)
+	}
+}
+
+// Rest implements [nfq.Core].
+func (c *rigCore) Rest() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now != nil {
+		c.now.Rest()
+	}
+}
