@@ -13,6 +13,8 @@ import (
 const Rules = `
 settings {
   endpoints = ["192.0.2.0/24", "2001:db8:47::/64"]
+  flows     = 1024
+  bindings  = 1024
 }
 service "web" {
   protocol = "tcp"
@@ -182,11 +184,16 @@ type Script struct {
 	// 40000; 0 is 40001.
 	QueueOf func(port uint16) int
 	Other   uint16
+	// Spread: every second segment has the source port Other, which an attacker can
+	// choose for each.
+	Spread bool
 	// Start is when the script begins, on the clock of the firewall in ns; 0: when an
 	// hour has passed.
 	Start int64
 
-	now time.Duration
+	now      time.Duration
+	segments int // that were sent
+	twoPorts bool
 }
 
 // Length is how long the script lasts.
@@ -235,9 +242,21 @@ func (s *Script) ssh(payload int) []byte {
 	return s.frame(header{}, packet{payload: payload, dstPort: 22, fill: 0x55})
 }
 
+// other is the source port of another queue than that of most packets.
+func (s *Script) other() uint16 {
+	s.twoPorts = true
+	return or(s.Other, 40001)
+}
+
+// OneQueue reports whether the script is about two queues, and there is one.
+func (s *Script) OneQueue() bool { return s.twoPorts && !s.Queues }
+
 // send sends segments one after the other.
 func (s *Script) send(list ...segment) {
 	for _, p := range list {
+		if s.segments++; s.Spread && s.segments%2 == 0 && p.srcPort == 0 && !p.noPort {
+			p.srcPort = or(s.Other, 40001)
+		}
 		if s.Way.reencoded() && p.window == 0 {
 			p.window = 4711
 		}

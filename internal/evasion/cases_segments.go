@@ -312,7 +312,7 @@ func reuseCases() []Case {
 				s.Queues = true
 				a, b := cut(1, fill(s, 0), at...), cut(1, fill(s, 0xff), at...)
 				for i := range a {
-					b[i].srcPort = or(s.Other, 40001)
+					b[i].srcPort = s.other()
 					s.send(a[i], b[i])
 				}
 			}},
@@ -320,7 +320,7 @@ func reuseCases() []Case {
 			Expects: "The source port has changed: no worker sees a whole frame.", Send: func(s *Script) {
 				s.Queues = true
 				p := cut(1, fill(s, 0), at...)
-				p[1].srcPort = or(s.Other, 40001)
+				p[1].srcPort = s.other()
 				s.send(p...)
 			}},
 		{Name: "two frames spliced over two queues", Class: class, Source: both, Accepted: 1, Reasons: []reason.Reason{reason.FrameTimeout},
@@ -328,7 +328,7 @@ func reuseCases() []Case {
 				s.Queues = true
 				a, b := cut(1, fill(s, 0), at...), cut(1, s.ssh(400), at...)
 				for i := range b {
-					b[i].srcPort = or(s.Other, 40001)
+					b[i].srcPort = s.other()
 				}
 				s.send(b[0], b[1], a[0], a[1], a[2])
 			}},

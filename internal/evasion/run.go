@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"sttwall/firewall"
@@ -29,7 +30,8 @@ type Core struct {
 	before  firewall.Totals
 	left    [][]Wire // for each of sizes
 
-	accepted [][]byte // the frames that were, with headers as they came
+	mu       sync.Mutex // workers on real queues run at once
+	accepted [][]byte   // the frames that were, with headers as they came
 }
 
 // NewCore makes a firewall with [Rules], as a script wants it, an hour of clock behind
@@ -66,10 +68,13 @@ func NewCore(s *Script) (*Core, error) {
 				h := header{tci: e.Header.TCI, context: e.Header.ContextID}
 				inner := e.InnerData
 				if n := e.FrameLength - 18; len(inner) < n { // the rest was not copied
-					b := c.packets[e.Packets[0].ID].Packet
-					inner = b[len(b)-n:]
+					if b := c.packets[e.Packets[0].ID].Packet; len(b) >= n {
+						inner = b[len(b)-n:]
+					}
 				}
+				c.mu.Lock()
 				c.accepted = append(c.accepted, frameOf(h, inner))
+				c.mu.Unlock()
 			}
 		},
 	}
@@ -238,7 +243,17 @@ func Try(s *Script, random *rand.Rand) (*Result, error) {
 	return run(s, random, true)
 }
 
-func run(s *Script, random *rand.Rand, spliced bool) (*Result, error) {
+// Decide is [Run] without networks and receivers: what the core alone does.
+func Decide(s *Script) (*Result, error) {
+	c, err := decide(s)
+	if err != nil {
+		return nil, err
+	}
+	return c.Outcome(), nil
+}
+
+// decide sends all of a script through a core.
+func decide(s *Script) (*Core, error) {
 	c, err := NewCore(s)
 	if err != nil {
 		return nil, err
@@ -256,6 +271,14 @@ func run(s *Script, random *rand.Rand, spliced bool) (*Result, error) {
 		w.Flush(&c.out)
 	}
 	c.take()
+	return c, nil
+}
+
+func run(s *Script, random *rand.Rand, spliced bool) (*Result, error) {
+	c, err := decide(s)
+	if err != nil {
+		return nil, err
+	}
 	r := c.Outcome()
 	r.Left = c.left[0]
 	for i := range c.sizes {
@@ -307,6 +330,11 @@ func (c *Core) Outcome() *Result {
 // returns how many frames they made of it, and what must never be and was; "" is well.
 func (c *Core) Verify(s *Script, networks []Network) (delivered int, broken string) {
 	v := &verifier{frames: s.Frames, rules: c.rules}
+	if s.Spread {
+		// Segments of two frames may have met in one queue: what counts is that the
+		// firewall has seen them as one.
+		v.frames = slices.Concat(s.Frames, c.accepted)
+	}
 	broken = v.all(networks)
 	return v.delivered, broken
 }

@@ -21,6 +21,8 @@ type attack struct {
 	// model is the script without them.
 	missed []missed
 	model  *evasion.Script
+	// ordered: workers had the packets in the order of sending.
+	ordered bool
 }
 
 // missed is a packet that no worker has got.
@@ -173,31 +175,58 @@ func ofScript(p Captured) ([]byte, bool) {
 	return nil, false
 }
 
-// account finds the packets that no worker has got.
+// account finds the packets that no worker has got, and in which order workers had the
+// others for good: one of which too little was copied comes again, behind those that came
+// meanwhile.
 func (a *attack) account(seen [][]byte) error {
 	model := *a.script
 	model.Sent = nil
+	var order []int // in seen, of the packets of the model
+	taken := make([]bool, len(seen))
+	find := func(match func(b []byte) bool) int {
+		for i, b := range seen {
+			if !taken[i] && match(b) {
+				taken[i] = true
+				return i
+			}
+		}
+		return -1
+	}
 	for i, p := range a.script.Sent {
-		at := slices.IndexFunc(seen, func(b []byte) bool { return bytes.HasPrefix(p.Packet, b) })
-		if at >= 0 || p.Before {
-			if at >= 0 {
-				// One that was copied in part comes again, whole.
-				seen = slices.Delete(seen, at, at+1)
-				if again := slices.IndexFunc(seen, func(b []byte) bool { return bytes.Equal(p.Packet, b) }); again >= 0 && p.Part {
-					seen = slices.Delete(seen, again, again+1)
+		at := -1
+		if !p.Before {
+			at = find(func(b []byte) bool { return bytes.HasPrefix(p.Packet, b) })
+			if at < 0 {
+				why := kernelsWord(p.Packet)
+				if why == "" {
+					return fmt.Errorf("packet %d never came to a worker: %x", i, p.Packet[:min(len(p.Packet), 80)])
+				}
+				a.missed = append(a.missed, missed{i, why})
+				continue
+			}
+			if length := int(binary.BigEndian.Uint16(p.Packet[2:])); len(seen[at]) < len(p.Packet) && (p.Packet[0]>>4 == 6 || len(seen[at]) < length) {
+				if again := find(func(b []byte) bool { return bytes.Equal(p.Packet, b) }); again >= 0 {
+					at = again
 				}
 			}
-			model.Sent = append(model.Sent, p)
-			continue
 		}
-		why := kernelsWord(p.Packet)
-		if why == "" {
-			return fmt.Errorf("packet %d never came to a worker: %x", i, p.Packet[:min(len(p.Packet), 80)])
-		}
-		a.missed = append(a.missed, missed{i, why})
+		model.Sent = append(model.Sent, p)
+		order = append(order, at)
 	}
-	if len(seen) > 0 {
-		return fmt.Errorf("workers got %d packets that nobody has sent", len(seen))
+	if slices.Contains(taken, false) {
+		return fmt.Errorf("workers got packets that nobody has sent")
+	}
+	if a.ordered = slices.IsSorted(order); !a.ordered && len(a.script.Sent) > 0 && a.script.Sent[0].Part {
+		by := make([]int, len(order))
+		for i := range by {
+			by[i] = i
+		}
+		slices.SortStableFunc(by, func(i, j int) int { return order[i] - order[j] })
+		sent := model.Sent
+		model.Sent = nil
+		for _, i := range by {
+			model.Sent = append(model.Sent, sent[i])
+		}
 	}
 	a.model = &model
 	return nil
