@@ -125,6 +125,7 @@ func TestTroublesAreToldWithARemedy(t *testing.T) {
 		{name: "open to nobody", vitals: Vitals{OpenAbsent: true}, want: "warning: fails open: STT passes uninspected while no sttwall listens"},
 		{name: "open to many", vitals: Vitals{OpenOverload: true}, want: "warning: fails open: STT passes uninspected when the queue is full"},
 		{name: "silent", vitals: Vitals{Silent: true}, want: "warning: no reject is answered: rejected frames are dropped silently"},
+		{name: "no guard", vitals: Vitals{GuardMissing: "why"}, want: "warning: super-segments of small pieces can reach receivers on Windows: why"},
 		{name: "the event log lost some", lost: losses{logged: 3}, want: "warning: the event log had no room, events were lost: 3 in the last minute"},
 		{name: "the event log cannot be written", vitals: Vitals{EventLog: &EventLogHealth{Targets: []EventLogTarget{{Target: "a"}, {Target: "b\x1b", Failing: true}}}},
 			want: `warning: the event log "b\x1b" cannot be written`},

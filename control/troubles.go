@@ -74,6 +74,10 @@ func troubles(h *Health, v *Vitals, lost *losses, anyEndpoint bool) []Trouble {
 		}
 	}
 	counted(lost.logged, SeverityWarning, "the event log had no room, events were lost", "a faster disk, or fewer events: --event-log-drops")
+	if v.GuardMissing != "" {
+		add(SeverityWarning, "turn GRO and LRO off where endpoints are (ethtool -K IF gro off lro off) and run with --gso-guard=off, or set settings.receivers to \"linux\" if none is Windows",
+			"super-segments of small pieces can reach receivers on Windows: %s", v.GuardMissing)
+	}
 	if v.OpenAbsent {
 		add(SeverityWarning, "run without --fail-open=absent", "fails open: STT passes uninspected while no sttwall listens")
 	}

@@ -21,6 +21,9 @@ type Vitals struct {
 	ReceiveBuffer int
 	// Silent: rejected frames are not answered, for want of CAP_NET_RAW.
 	Silent bool
+	// GuardMissing is why super-segments of small pieces are not kept from receivers on
+	// Windows; "": they are, or need not be.
+	GuardMissing string
 	// OpenAbsent and OpenOverload: STT passes uninspected while no sttwall listens,
 	// and when a queue is full.
 	OpenAbsent, OpenOverload bool

@@ -39,6 +39,8 @@ type InlineConfig struct {
 	Whole func() bool
 	// Table says whether the table is installed.
 	Table TableMode
+	// GSOGuard says what is done about super-segments of small pieces.
+	GSOGuard GuardMode
 	// FailOpenAbsent lets STT pass while nobody listens on its queue.
 	FailOpenAbsent bool
 	// PassOtherTunnels: see [TableConfig].
@@ -88,6 +90,8 @@ type Inline struct {
 	table     atomic.Pointer[Table] // nil: somebody else's
 	config    InlineConfig
 	bounds    Bounds
+
+	guardMissing atomic.Pointer[error] // see GuardMissing
 }
 
 // StartInline opens the queues and then installs the table, so that no packet
@@ -104,15 +108,23 @@ func StartInline(c InlineConfig) (*Inline, error) {
 		in.closeQueues()
 		return nil, err
 	}
-	if c.Table == TableForeign {
-		return in, nil
-	}
-	table, err := InstallTable(TableConfig{
+	config := TableConfig{
 		NetNS: c.Queue.NetNS, Ports: settings.STTPorts, Endpoints: settings.Endpoints,
 		FirstQueue: c.Queue.Number, Queues: c.Queues,
 		FailOpenAbsent: c.FailOpenAbsent, PassOtherTunnels: c.PassOtherTunnels,
-	})
+	}
+	missing, err := in.guardFor(&settings, &config)
 	if err != nil {
+		in.closeQueues()
+		return nil, err
+	}
+	in.setGuardMissing(missing)
+	if c.Table == TableForeign {
+		return in, nil
+	}
+	table, err := InstallTable(config)
+	if err != nil {
+		closeGuard(config.Guard)
 		in.closeQueues()
 		return nil, err
 	}
@@ -305,17 +317,32 @@ func (in *Inline) closeInjectors() {
 // of the flow table waits for the next start.
 func (in *Inline) Reload(p *policy.Policy) (ended int, err error) {
 	settings := p.Settings()
-	if table := in.table.Load(); table != nil {
-		config := table.config
+	table := in.table.Load()
+	var config TableConfig
+	if table != nil {
+		config = table.config
+	}
+	missing, err := in.guardFor(&settings, &config)
+	if err != nil {
+		return 0, err
+	}
+	if table != nil {
 		config.Ports, config.Endpoints = settings.STTPorts, settings.Endpoints
-		if !slices.Equal(config.Ports, table.config.Ports) || !slices.Equal(config.Endpoints, table.config.Endpoints) {
+		if !slices.Equal(config.Ports, table.config.Ports) || !slices.Equal(config.Endpoints, table.config.Endpoints) || config.Guard != table.config.Guard {
 			next, err := InstallTable(config)
 			if err != nil {
+				if config.Guard != table.config.Guard {
+					closeGuard(config.Guard)
+				}
 				return 0, err
 			}
 			in.table.Store(next)
+			if config.Guard != table.config.Guard {
+				closeGuard(table.config.Guard)
+			}
 		}
 	}
+	in.setGuardMissing(missing)
 	in.shared.SetPolicy(p)
 	in.since.Put(in.clock(), p)
 	return in.shared.Rejudge(in.clock()), nil

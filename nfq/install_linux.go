@@ -107,6 +107,8 @@ func (t *Table) Counters() (TableCounters, error) {
 			c.EndpointUnknown = counter.Packets
 		case counterTunnel:
 			c.OtherTunnel = counter.Packets
+		case counterSmallGSO:
+			c.GSOTooSmall = counter.Packets
 		}
 	}
 	if !found {

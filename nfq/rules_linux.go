@@ -22,6 +22,7 @@ const (
 	setEndpoints6      = "endpoints6"
 	counterQueued      = "queued"
 	counterTunnel      = "other_tunnel"
+	counterSmallGSO    = "gso_too_small"
 )
 
 func chainQueue(i int) string { return fmt.Sprintf("queue_%d", i) }
@@ -105,6 +106,9 @@ func (c TableConfig) sttRules() []rule {
 			list = append(list, rule{chainSTT, "not a listed endpoint", []part{endpoint(v, source, notIn), dropAs(reason.EndpointUnknown.String())}})
 		}
 	}
+	if c.Guard != nil {
+		list = append(list, rule{chainSTT, "super-segments of small pieces", []part{smallPieces(c.Guard), dropAs(counterSmallGSO)}})
+	}
 	list = append(list, rule{chainSTT, "", []part{count(counterQueued)}})
 	if c.Queues == 1 {
 		list = append(list, rule{chainSTT, "", []part{jump(expr.VerdictGoto, chainQueue(0))}})
@@ -166,7 +170,11 @@ func (c TableConfig) chains() []string {
 
 // counters returns the names of the table's counters.
 func (c TableConfig) counters() []string {
-	return []string{counterQueued, reason.OuterFragment.String(), reason.EndpointUnknown.String(), counterTunnel}
+	list := []string{counterQueued, reason.OuterFragment.String(), reason.EndpointUnknown.String(), counterTunnel}
+	if c.Guard != nil {
+		list = append(list, counterSmallGSO)
+	}
+	return list
 }
 
 // tunnelProtocols lead a packet around the firewall: IPv4 in IP, IPv6 in IP, GRE

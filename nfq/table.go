@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"sttwall/internal/gsoguard"
 )
 
 // TableName is the name of our nftables table, of family inet.
@@ -37,6 +39,9 @@ type TableConfig struct {
 	// between two Endpoints. Else they are dropped and counted, since they
 	// would lead around the firewall.
 	PassOtherTunnels bool
+	// Guard, if not nil, has super-segments of small pieces dropped and counted.
+	// Borrowed: it must not be closed before the table is installed.
+	Guard *gsoguard.Guard
 	// FailOpenAbsent lets STT pass uninspected while nobody listens on its
 	// queue. Else the kernel drops it.
 	FailOpenAbsent bool
@@ -124,4 +129,6 @@ type TableCounters struct {
 	EndpointUnknown uint64
 	// OtherTunnel were packets of other tunnels between two Endpoints.
 	OtherTunnel uint64
+	// GSOTooSmall were super-segments of small pieces (gso_too_small in statistics).
+	GSOTooSmall uint64
 }

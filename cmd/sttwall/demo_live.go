@@ -13,6 +13,7 @@ import (
 
 	"sttwall/control"
 	"sttwall/internal/lab"
+	"sttwall/nfq"
 	"sttwall/policy"
 	"sttwall/tui"
 )
@@ -49,6 +50,7 @@ func liveConfig(f lab.LiveFirewall) (c runConfig, err error) {
 	c.metrics.address = demoMetrics(f.Socket)
 	c.inline.Policy, c.inline.Queues, c.inline.FrameIDBits = p, f.Queues, demoFrameIDBits
 	c.inline.Queue.Number = defaultQueue
+	c.inline.GSOGuard = nfq.GuardOff // no endpoint of it is Windows, and in a user namespace there can be none
 	if c.inline.Queues == 0 {
 		c.inline.Queues = 2
 	}

@@ -38,6 +38,7 @@ type inlineFlags struct {
 	guard         time.Duration
 	driver        string
 	copyRange     string
+	gsoGuard      string
 	into          nfq.InlineConfig
 }
 
@@ -67,6 +68,7 @@ func (f *inlineFlags) addRun(flags *pflag.FlagSet) {
 	flags.DurationVar(&r.Timeout, "reassembly-timeout", reassembly.DefaultTimeout, "how long a frame may take to become whole")
 	flags.IntVar(&f.into.FrameIDBits, "frame-id-filter", 26, "size of the frame-ID filter: three bitmaps of 2^`N` bits")
 	flags.DurationVar(&f.guard, "startup-guard", startupGuard, "how long after the start frames of several packets\nget new frame IDs")
+	addGuard(flags, &f.gsoGuard)
 	flags.Uint16Var(&f.into.MSSFloor, "mss-floor", 0, "smallest MSS in `bytes` that a frame may ask for; 0 is 536")
 }
 
@@ -110,6 +112,9 @@ func (f *inlineFlags) config() (nfq.InlineConfig, error) {
 			return c, fmt.Errorf("--%w", err)
 		}
 		c.Queue.Driver = driver
+	}
+	if c.GSOGuard, err = guardMode(f.gsoGuard, f.noNFT); err != nil {
+		return c, err
 	}
 	c.Queue.Number, c.Queues = uint16(f.queue), f.queues
 	for _, flag := range []struct {

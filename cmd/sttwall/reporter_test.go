@@ -39,11 +39,11 @@ func TestReporterNamesTheRulesAndTenantsThatDropped(t *testing.T) {
 
 func TestReporterTellsWhatIsNewAndNothingElse(t *testing.T) {
 	r, out := newTestReporter(t)
-	now := totals{kernelFull: 5, kernelBuffer: 7, table: nfq.TableCounters{Queued: 100, OtherTunnel: 3}}
+	now := totals{kernelFull: 5, kernelBuffer: 7, table: nfq.TableCounters{Queued: 100, OtherTunnel: 3, GSOTooSmall: 8}}
 	now.Reasons[reason.SegmentOverlap] = 2
 	now.LatePackets = 4
 	r.losses(now)
-	for _, want := range []string{"reason=segment_overlap count=2", "at_least=5", "at_least=7", "reason=other_tunnel count=3", "count=4", "remedy="} {
+	for _, want := range []string{"reason=segment_overlap count=2", "at_least=5", "at_least=7", "reason=other_tunnel count=3", "reason=gso_too_small count=8", "count=4", "remedy="} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("it does not say %q:\n%s", want, out)
 		}

@@ -241,6 +241,9 @@ func announce(run runConfig, inline *nfq.Inline, set []temporary.Status) {
 	if !inline.Answers() {
 		log.Warn("without CAP_NET_RAW no reject is answered: rejected frames are dropped silently")
 	}
+	if missing := inline.GuardMissing(); missing != nil {
+		warnGuard(log, missing)
+	}
 	if c.FailOpenAbsent {
 		log.Warn("fails open: STT passes uninspected while no sttwall listens")
 	}

@@ -33,6 +33,7 @@ func (l *Lab) startFirewall(c Config) error {
 			FrameIDBits: frameIDBits, StartupGuard: c.StartupGuard,
 			Reassembly: reassembly.Config{Timeout: c.ReassemblyTimeout},
 			Hold:       firewall.HoldConfig{Wait: c.FragmentWait},
+			GSOGuard:   nfq.GuardOff, // no endpoint here is Windows, and in a user namespace there can be none
 			Observer:   l.observe,
 			Wrap:       func(f *firewall.Firewall) nfq.Core { return watchedCore{f, &l.moved, &l.seen} },
 		})

@@ -22,6 +22,10 @@ func tableDrops(c *nfq.TableCounters) []control.Drop {
 		Reason: "other_tunnel", Count: c.OtherTunnel, Where: "table",
 		Meaning: "VXLAN, Geneve, GRE or IP in IP between two endpoints, which would lead around the firewall",
 		Remedy:  "run with --other-tunnels=pass if those tunnels are yours",
+	}, {
+		Reason: "gso_too_small", Count: c.GSOTooSmall, Where: "table",
+		Meaning: "a super-segment whose pieces have less than 512 bytes of payload, which receivers on Windows can misread",
+		Remedy:  "real endpoints fill the MTU; look at who sent it. See docs/receivers.md",
 	}}
 }
 

@@ -14,6 +14,9 @@ func Of(inline *nfq.Inline) control.Vitals {
 		Queues: Queues(inline), Reassembly: Held(inline), ReceiveBuffer: c.Queue.ReceiveBuffer, Silent: !inline.Answers(),
 		OpenAbsent: c.FailOpenAbsent, OpenOverload: c.Queue.FailOpenOverload,
 	}
+	if missing := inline.GuardMissing(); missing != nil {
+		v.GuardMissing = missing.Error()
+	}
 	if table := inline.Table(); table != nil {
 		_, err := table.Counters()
 		v.TableGone = errors.Is(err, nfq.ErrTableGone)
