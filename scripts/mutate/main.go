@@ -5,6 +5,9 @@
 //	go run ./scripts/mutate
 //	go run ./scripts/mutate conntrack/   # only the faults of which file or code holds that
 //
+//	go run ./scripts/mutate checks       # instead, switches the safety checks off (checks.go)
+//	go run ./scripts/mutate checks nft:  # only those whose name or test holds that
+//
 // It prints the faults that no test noticed; the exit status is 1 if there are
 // any.
 package main
@@ -156,7 +159,11 @@ func (f *fault) tests() []string {
 }
 
 func main() {
-	if err := run(strings.Join(os.Args[1:], " ")); err != nil {
+	do, words := run, os.Args[1:]
+	if len(words) > 0 && words[0] == "checks" {
+		do, words = runChecks, words[1:]
+	}
+	if err := do(strings.Join(words, " ")); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(1)
 	}
@@ -175,14 +182,11 @@ func run(only string) error {
 			return err
 		}
 	}
-	dir, err := os.MkdirTemp("", "sttwall-mutate-")
+	dir, remove, err := copied()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
-		return err
-	}
+	defer remove()
 	if out, passed := test(dir, slices.Concat(ruleTests, flowTests, coreTests)); !passed {
 		return fmt.Errorf("the tests fail without a fault:\n%s", out)
 	}

@@ -16,3 +16,12 @@ func TestEveryFaultStandsInTheCode(t *testing.T) {
 		}
 	}
 }
+
+// The same for the checks that are switched off.
+func TestEveryCheckStandsInTheCode(t *testing.T) {
+	for _, c := range safetyChecks {
+		if err := c.stands("../.."); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,254 @@
+package main
+
+// check is one that SECURITY.md, docs/receivers.md or the design promise. off switches it
+// off, wherever it is made: the quick way of the core has some of them once more. by is
+// the test that must notice, as folder.Name.
+type check struct {
+	what string
+	off  []fault
+	by   string
+}
+
+// safetyChecks are the checks that the safety of what leaves rests on, in the order in
+// which a packet meets them.
+var safetyChecks = []check{
+	// The nftables table.
+	{"nft: STT is not tracked", []fault{
+		{"nfq/rules_linux.go", "[]part{sttPort(in), notrack()}", "[]part{sttPort(in)}"},
+	}, ""},
+	{"nft: first fragments of STT", []fault{
+		{"nfq/rules_linux.go", `ipv4Fragment("0x2000", 0x2000), dropAs(reason.OuterFragment.String())`, `ipv4Fragment("0x2000", 0x2000), count(reason.OuterFragment.String())`},
+	}, ""},
+	{"nft: first fragments over IPv6", []fault{
+		{"nfq/rules_linux.go", `{chainIPv6Fragments, "may be a fragment of STT", []part{fragment}},` + "\n\t)\n}", "\n\t)\n}"},
+	}, ""},
+	{"nft: later fragments between endpoints", []fault{
+		{"nfq/rules_linux.go", `[]part{ipv4TCP(), ipv4Fragment("0x1fff", 0x1fff), dropAs(reason.OuterFragment.String())}`, `[]part{ipv4TCP(), ipv4Fragment("0x1fff", 0x1fff), count(reason.OuterFragment.String())}`},
+	}, ""},
+	{"nft: who is no endpoint", []fault{
+		{"nfq/rules_linux.go", "[]part{endpoint(v, source, notIn), dropAs(reason.EndpointUnknown.String())}", "[]part{endpoint(v, source, notIn), count(reason.EndpointUnknown.String())}"},
+	}, ""},
+	{"nft: GRE, IP in IP between endpoints", []fault{
+		{"nfq/rules_linux.go", "[]part{tunnelProtocol(), dropAs(counterTunnel)}", "[]part{tunnelProtocol(), count(counterTunnel)}"},
+	}, ""},
+	{"nft: VXLAN, Geneve between endpoints", []fault{
+		{"nfq/rules_linux.go", "[]part{tunnelPort(), dropAs(counterTunnel)}", "[]part{tunnelPort(), count(counterTunnel)}"},
+	}, ""},
+	{"nft: dropped while nobody listens", []fault{
+		{"nfq/match_linux.go", "\tif bypass {\n\t\ttext =", "\tbypass = true\n\tif bypass {\n\t\ttext ="},
+	}, ""},
+	{"nft: the table stays when the program ends", []fault{
+		{"nfq/inline_linux.go", "running.Wait()\n\tin.closeInjectors()", "running.Wait()\n\tRemoveTable(in.config.Queue.NetNS)\n\tin.closeInjectors()"},
+	}, ""},
+	// The queue.
+	{"queue: closed where it is full", []fault{
+		{"nfq/fast_linux.go", "flags := uint32(configGSO)\n", "flags := uint32(configGSO | configFailOpen)\n"},
+	}, ""},
+	{"queue: at most half of it is held", []fault{
+		{"nfq/queue.go", "maxHeld > length/2 {", "maxHeld > length {"},
+	}, ""},
+	{"queue: no payload shorter than its headers is sent", []fault{
+		{"nfq/verdict.go", "return len(payload) >= 20+20", "return true"},
+	}, ""},
+	{"queue: a verdict names its packet", []fault{
+		{"nfq/message.go", "binary.BigEndian.Uint16(m.body[2:]) != queue", "false"},
+	}, ""},
+	// The outer packet.
+	{"outer: IPv4 header checksum", []fault{
+		{"stt/outer.go", "case checksum.Sum20(b) != 0xffff:", "case false && checksum.Sum20(b) != 0xffff:"},
+		{"firewall/quickread.go", " ||\n\t\t\tchecksum.Sum20((*[ipv4Len]byte)(data)) != 0xffff {", " {"},
+	}, ""},
+	{"outer: IP length within the packet", []fault{
+		{"stt/outer.go", "total < headerLen || total > length {", "total < headerLen {"},
+		{"firewall/quickread.go", "if total > p.Length || len(data)", "if len(data)"},
+	}, ""},
+	{"outer: IPv4 options", []fault{{"stt/outer.go", "case headerLen != ipv4HeaderLen:", "case false:"}}, ""},
+	{"outer: first fragments", []fault{{"stt/outer.go", "case fragment&0x2000 != 0:", "case false:"}}, ""},
+	{"outer: later fragments", []fault{{"stt/outer.go", "if fragment&0x1fff != 0 {", "if false {"}}, ""},
+	{"outer: IPv6 extension headers", []fault{
+		{"stt/outer.go", "return r\n\t\t\t}\n\t\t\treturn reason.OuterOptions", "return r\n\t\t\t}\n\t\t\to.HeaderLen = at\n\t\t\treturn reason.None"},
+	}, ""},
+	{"outer: IPv6 fragments", []fault{
+		{"stt/outer.go", "return reason.OuterFragment\n\t\tcase protocolTCP:", "next, at = packet[at], at+8\n\t\tcase protocolTCP:"},
+	}, ""},
+	{"outer: the STT port", []fault{
+		{"stt/outer.go", "\t\t\treturn reason.None\n\t\t}\n\t}\n\treturn reason.NotSTT", "\t\t\treturn reason.None\n\t\t}\n\t}\n\treturn reason.None"},
+		{"firewall/quickread.go", " ||\n\t\t!isPort(f.standing.settings.STTPorts, binary.BigEndian.Uint16(h[2:])) {", " {"},
+	}, ""},
+	{"outer: TCP flags", []fault{{"stt/segment.go", "case h[13]&^(FlagACK|FlagPSH) != 0:", "case false:"}}, ""},
+	{"outer: TCP data offset", []fault{{"stt/segment.go", "case h[12]>>4 != SegmentHeaderLen/4:", "case false:"}}, ""},
+	{"outer: TCP checksum", []fault{
+		{"firewall/firewall.go", "\t\tif !good {", "\t\tif false && !good {"},
+		{"firewall/quickread.go", "uint64(total-headerLen)) != 0xffff {", "uint64(total-headerLen)) == 0x12345 {"},
+	}, ""},
+	{"outer: who is no endpoint", []fault{
+		{"firewall/firewall.go", "if !e.Contains(s.Src) {", "if false {"},
+		{"firewall/quickroute.go", "r.listed(high, low) &&", ""},
+	}, ""},
+	{"outer: where reload takes an endpoint away", []fault{
+		{"firewall/firewall.go", "(s.Src != f.admitted || e != f.admittedBy)", "s.Src != f.admitted"},
+	}, ""},
+	// Reassembly.
+	{"reassembly: segments past the end", []fault{
+		{"reassembly/segment.go", ", s.Offset < 0, length > s.FrameLength-s.Offset:", ", s.Offset < 0:"},
+	}, ""},
+	{"reassembly: offsets 1 to 17", []fault{
+		{"reassembly/segment.go", "case s.Offset > 0 && s.Offset < stt.FrameHeaderLen:", "case false:"},
+	}, ""},
+	{"reassembly: empty segments", []fault{{"reassembly/segment.go", "case length == 0:", "case false:"}}, ""},
+	{"reassembly: one source port", []fault{{"reassembly/entry.go", "case s.SrcPort != e.srcPort:", "case false:"}}, ""},
+	{"reassembly: one destination port", []fault{{"reassembly/entry.go", "case s.DstPort != e.dstPort:", "case false:"}}, ""},
+	{"reassembly: one total length", []fault{{"reassembly/entry.go", "case s.FrameLength != e.length:", "case false:"}}, ""},
+	{"reassembly: overlap with the segment before", []fault{
+		{"reassembly/order.go", "if at.at > 0 && int(r.spans[at.at-1].end) > start {", "if false {"},
+	}, ""},
+	{"reassembly: overlap with the segment behind", []fault{{"reassembly/order.go", "case int(next.start) < end:", "case false:"}}, ""},
+	{"reassembly: exact duplicates", []fault{
+		{"reassembly/order.go", "case int(next.start) == start && int(next.end) == end:\n\t\treturn at, reason.SegmentDuplicate\n\tcase int(next.start) < end:", "case int(next.start) == start && int(next.end) == end:\n\tcase int(next.start) < end:"},
+	}, ""},
+	{"reassembly: every byte has come", []fault{
+		{"reassembly/reassembler.go", "\tif e.received < e.length {", "\tif e.received < e.length-1 {"},
+	}, ""},
+	{"reassembly: a dropped key stays dropped", []fault{
+		{"reassembly/drop.go", "\tr.release(e)\n\tr.bury(e, why)", "\tr.release(e)\n\tr.remove(e)"},
+		{"reassembly/drop.go", "\tr.bury(r.enter(s, r.ledger.source(s.Src)), why)\n", ""},
+	}, ""},
+	{"reassembly: a frame's time", []fault{
+		{"reassembly/reassembler.go", "e != nil && r.now-e.at >= r.timeout;", "false && e != nil && r.now-e.at >= r.timeout;"},
+	}, ""},
+	{"reassembly: the share of one source", []fault{
+		{"reassembly/reassembler.go", "for src.used[res]+n > l.share[res] || l.used", "for l.used"},
+	}, ""},
+	{"reassembly: the bound of all", []fault{
+		{"reassembly/reassembler.go", "> l.share[res] || l.used[res]+n > l.total[res] {", "> l.share[res] {"},
+	}, ""},
+	// The frame header.
+	{"frame: shorter than its headers", []fault{
+		{"firewall/firewall.go", "if fr.FrameLength < stt.FrameHeaderLen+ethernetHeaderLen {", "if fr.FrameLength < stt.FrameHeaderLen {"},
+	}, ""},
+	{"frame: version", []fault{
+		{"firewall/firewall.go", "case h.Version != 0:", "case false:"},
+		{"firewall/quickread.go", "if h[0] != 0 || h[3] != 0", "if h[3] != 0"},
+	}, ""},
+	{"frame: both checksum flags", []fault{{"firewall/firewall.go", "case h.ChecksumPartial() && h.ChecksumVerified():", "case false:"}}, ""},
+	{"frame: the L4 offset of a partial checksum", []fault{
+		{"inspect/verify.go", "\tif int(o.L4Offset) != f.L4Offset {", "\tif false {"},
+		{"firewall/quickread.go", "int(o.l4Offset) == at && ", ""},
+	}, ""},
+	{"frame: an L4 offset that means nothing", []fault{{"inspect/verify.go", "if o.L4Offset != 0 && int(o.L4Offset) != f.L4Offset {", "if false {"}}, ""},
+	{"frame: partial, the IP version flag", []fault{{"inspect/verify.go", "(f.IP == 4) != o.IPv4 ||", ""}}, ""},
+	{"frame: partial, the TCP flag", []fault{{"inspect/verify.go", "f.Protocol != protocol || ", ""}}, ""},
+	{"frame: partial, no tag inside", []fault{{"inspect/verify.go", "f.L3Offset != ethernetLen || ", ""}}, ""},
+	{"frame: partial, no fragment", []fault{{"inspect/verify.go", "\n\t\tf.Fragmented || f.Atomic {", "\n\t\tfalse {"}}, ""},
+	{"frame: partial, the IP length ends with the frame", []fault{
+		{"inspect/verify.go", "if f.IPEnd != length {", "if false {"},
+		{"firewall/quickread.go", "at+size == length && field", "field"},
+	}, ""},
+	{"frame: partial, the UDP length", []fault{
+		{"inspect/verify.go", "if !o.TCP && int(binary", "if false && int(binary"},
+		{"firewall/quickread.go", "is > size || o.partial() && is != size {", "is > size {"},
+	}, ""},
+	{"frame: partial, the pseudo-header sum", []fault{
+		{"inspect/verify.go", "!= f.pseudoSum(data, size) {", "!= f.pseudoSum(data, size) && false {"},
+		{"firewall/quickread.go", " && field == pseudo &&", " && (field == pseudo || true) &&"},
+	}, ""},
+	{"frame: the MSS floor", []fault{
+		{"inspect/verify.go", "o.MSS < o.MSSFloor && int(o.MSS) < f.TCPPayload() {", "false {"},
+		{"firewall/quickread.go", "o.mss >= mssFloor && ", ""},
+	}, ""},
+	{"frame: no MSS on UDP", []fault{{"inspect/verify.go", "if !o.TCP || o.MSS < o.MSSFloor", "if o.MSS < o.MSSFloor"}}, ""},
+	// The inner frame.
+	{"inner: at most two tags", []fault{{"inspect/decode.go", "f.TagCount > MaxTags || ", "f.TagCount > len(f.Tags) || "}}, ""},
+	{"inner: no tag behind one without a VLAN ID", []fault{{"inspect/decode.go", " || f.TagCount > 1 && f.Tags[f.TagCount-2]&vlanID == 0 {", " {"}}, ""},
+	{"inner: LLC without SNAP", []fault{{"inspect/decode.go", "return reason.InnerLLC\n\t}\n\tetherType :=", "return reason.None\n\t}\n\tetherType :="}}, ""},
+	{"inner: IPv4 source routes", []fault{{"inspect/ip.go", "&& sourceRouted(data", "&& false && sourceRouted(data"}}, ""},
+	{"inner: IPv6 routing headers", []fault{{"inspect/ip.go", "if b[3] != 0 {", "if false {"}}, ""},
+	{"inner: IPv4 length within the frame", []fault{
+		{"inspect/ip.go", "total < headerLen || total > end-l3 {", "total < headerLen {"},
+		{"firewall/quickread.go", "if size < udpLen || at+size > length {", "if size < udpLen {"},
+	}, ""},
+	{"inner: a TCP fragment at offset 8", []fault{{"inspect/ip.go", "case g.Offset == 8 && f.Protocol == ProtocolTCP:", "case false:"}}, ""},
+	{"inner: a first fragment holds its L4 header", []fault{
+		{"inspect/transport.go", "\tif f.Fragmented {\n\t\treturn reason.InnerFragment\n\t}\n\treturn reason.InnerTruncated", "\tif f.Fragmented {\n\t\treturn reason.None\n\t}\n\treturn reason.InnerTruncated"},
+	}, ""},
+	{"inner: no fragment over the headers of the first", []fault{{"conntrack/fragments.go", "if uint32(g.Offset) < e.rests {", "if false {"}}, ""},
+	{"inner: two first fragments that differ", []fault{{"conntrack/fragments.go", "\tif !e.passed || e.same(headers, seed) {", "\tif true || e.same(headers, seed) {"}}, ""},
+	{"inner: later fragments follow the first", []fault{{"firewall/fragment.go", "\tswitch {\n\tcase v.Accept:", "\tswitch {\n\tcase v.Accept, v.Rule >= 0:"}}, ""},
+	{"inner: later fragments without their first", []fault{
+		{"policy/evaluate.go", "case fragmentOf(k.Frame) == fragmentLater:", "case false:"},
+		{"firewall/fragment.go", "\t\t\td.Refuse(policy.Drop, g.why, t.Audit)", "\t\t\td.Action = policy.Accept"},
+	}, ""},
+	{"inner: TCP flags that no stack sends", []fault{
+		{"inspect/transport.go", "\tif ImpossibleFlags(flags) {", "\tif false {"},
+		{"firewall/quickread.go", " || inspect.ImpossibleFlags(c.TCPFlags) {", " {"},
+	}, ""},
+	// Who may send what.
+	{"tenant: Context IDs of nobody", []fault{{"policy/evaluate.go", "d.Action, d.Reason = Drop, reason.ContextUnknown", "d.Action = Accept"}}, ""},
+	{"tenant: its own endpoints", []fault{{"policy/evaluate.go", "\tif !has {", "\tif false {"}}, ""},
+	{"tenant: the top bits of OVN's layout", []fault{{"policy/evaluate.go", "return contextID>>ovnBits != 0", "return false"}}, ""},
+	{"bindings: declared ones", []fault{{"policy/antispoof.go", "\tif o.Spoofed < 0 {\n\t\treturn true", "\tif true {\n\t\treturn true"}}, ""},
+	{"bindings: learned ones", []fault{{"firewall/binding.go", "if o.Spoofed < 0 && (f.peek == nil || !f.peek.anyEndpoint) {", "if false {"}}, ""},
+	{"bindings: what is dropped teaches nothing", []fault{{"firewall/firewall.go", "\tif r == reason.None {\n\t\tf.commitBindings(now)", "\tf.commitBindings(now)\n\tif r == reason.None {"}}, ""},
+	// Flows and rules.
+	{"flow: its endpoints", []fault{{"conntrack/track.go", "if elsewhere && !l.mayMove {", "if false {"}}, ""},
+	{"flow: judged anew by other rules", []fault{{"conntrack/track.go", "if e.generation != generation {", "if false {"}}, ""},
+	{"flow: TCP that starts in the middle", []fault{
+		{"conntrack/track.go", "\t\tl.startable = l.segment.begins(p.Loose)", "\t\t"},
+		{"conntrack/plain.go", "\t\tl.startable = l.segment.begins(p.Loose)", "\t\t"},
+	}, ""},
+	{"flow: TCP outside of the window", []fault{{"conntrack/tcp.go", "case after(seq, h.maxEnd), //", "case false, //"}}, ""},
+	{"flow: TCP moves on right checksums alone", []fault{
+		{"firewall/state.go", "c.Trusted = !e.Inner.HasTCP || e.Header.ChecksumPartial() || e.Header.ChecksumVerified() || innerGood(fr, &e.Inner)", "c.Trusted = true || innerGood(fr, &e.Inner)"},
+		{"firewall/quickread.go", "q.packet.Trusted = inner == 0xffff", "q.packet.Trusted = inner == 0xffff || true"},
+	}, ""},
+	{"flow: the share of an endpoint", []fault{{"conntrack/endpoints.go", "c.MaxFlows - c.MaxFlows/4", "c.MaxFlows"}}, ""},
+	{"flow: half-open ones of a tenant", []fault{{"conntrack/limits.go", "n > int64(limits.HalfOpen)", "false"}}, ""},
+	{"rules: what none accepts", []fault{{"policy/evaluate.go", "\t\td.Refuse(t.DefaultAction, reason.TenantDefault, t.Audit)", "\t\td.Action = Accept"}}, ""},
+	{"rules: none is decided on a part of the headers", []fault{
+		{"firewall/rewrite.go", "if rewrite && cut {", "if false {"},
+	}, ""},
+	{"reject: nobody without a list of endpoints is answered", []fault{{"firewall/reject.go", "if f.standing.endpoints == nil {", "if false {"}}, ""},
+	// What leaves.
+	{"canonical: the first packet holds all headers", []fault{{"firewall/rewrite.go", "recut := fr.Packets[0].Length < needed", "recut := false && fr.Packets[0].Length < needed"}}, ""},
+	{"canonical: super-segments are not cut anew", []fault{{"firewall/rewrite.go", "\t\tif packets[i].GSO {\n\t\t\treturn false", "\t\tif false {\n\t\t\treturn false"}}, ""},
+	{"canonical: a header that is not leaves anew", []fault{{"firewall/rewrite.go", "recut || header != e.Header || !f", "recut || !f"}}, ""},
+	{"canonical: flags, L4 offset, MSS that mean nothing", []fault{{"firewall/canonical.go", "\t\tc.L4Offset, c.MSS = 0, 0\n", ""}}, ""},
+	{"canonical: reserved and padding", []fault{{"firewall/canonical.go", "\tc.Reserved, c.Padding = 0, 0\n", ""}}, ""},
+	{"canonical: a tag has V", []fault{
+		{"firewall/canonical.go", "\t\tc.TCI |= stt.TagPresent\n", ""},
+		{"firewall/quickread.go", "if tci&stt.TagPresent == 0 {", "if false {"},
+	}, ""},
+	{"canonical: outer DSCP", []fault{
+		{"firewall/canonical.go", "\tif receivers == policy.ReceiversAny && tos>>2 != 0 {", "\tif false {"},
+		{"firewall/quickread.go", "if tos>>2 != 0 && tos>>2 != o.tos>>2", "if false && tos>>2 != o.tos>>2"},
+	}, ""},
+	{"canonical: congestion experienced on all packets", []fault{{"firewall/canonical.go", "\tif ce {\n\t\ttos |= 3\n\t}\n", ""}}, ""},
+	{"canonical: the segment header", []fault{{"firewall/canonical.go", "if !p.Canonical {", "if false {"}}, ""},
+	{"canonical: unfinished checksums of single packets", []fault{
+		{"firewall/canonical.go", "if packets[i].Unfinished {", "if false {"},
+		{"firewall/quickread.go", " || p.Checksum == ChecksumPartial && !p.GSO ||", " ||"},
+	}, ""},
+	{"frame ID: none twice", []fault{
+		{"firewall/frameid.go", "if now >= f.guard && f.claim(now, src, dst, want) {", "if now >= f.guard {"},
+		{"firewall/frameid.go", "return now >= f.guard && f.claim(now, src, dst, id)", "return now >= f.guard"},
+	}, ""},
+	{"frame ID: for the whole of the window", []fault{
+		{"firewall/frameid.go", "return f.maps[(turns+2)%3][word].Load()&mask == 0 && !used", "return !used"},
+	}, ""},
+	{"frame ID: the guard after a start", []fault{
+		{"firewall/frameid.go", "if now >= f.guard && f.claim(now, src, dst, want) {", "if f.claim(now, src, dst, want) {"},
+		{"firewall/frameid.go", "return now >= f.guard && f.claim(now, src, dst, id)", "return f.claim(now, src, dst, id)"},
+		{"firewall/frameid.go", "\tif now < f.guard {", "\tif false {"},
+	}, ""},
+	// Who runs it, and who asks.
+	{"reload: a file that does not load changes nothing", []fault{
+		{"policy/load.go", "diags = tidy(l.diags, filename)\n\tif diags.HasErrors() {", "diags = tidy(l.diags, filename)\n\tif false {"},
+		{"cmd/sttwall/load.go", "if diagnostics.HasErrors() {", "if diagnostics.HasErrors() && rules == nil {"},
+	}, ""},
+	{"reload: flows that the new rules deny end", []fault{{"nfq/inline_linux.go", "return in.shared.Rejudge(in.clock()), nil", "return 0, nil"}}, ""},
+	{"control: who may change things", []fault{{"control/server.go", "\t\t\tif !allowed {", "\t\t\tif false {"}}, ""},
+	{"control: whom the kernel names", []fault{{"control/peer_linux.go", "UID: int(cred.Uid),", "UID: 0,"}}, ""},
+	{"control: the socket is closed to others", []fault{{"control/listen_linux.go", "socketMode = 0o660", "socketMode = 0o666"}}, ""},
+	{"control: requests are bounded", []fault{{"control/server.go", "\t\tr.Body = http.MaxBytesReader(w, r.Body, maxBody)\n", ""}}, ""},
+	{"state file: nobody else may write it", []fault{{"temporary/state.go", "case info.Mode().Perm()&0o022 != 0:", "case false:"}}, ""},
+}
