@@ -4,11 +4,11 @@ FUZZTIME ?= 10s
 COUNT    ?= 1
 PACKETS  ?= 10000000
 
-.PHONY: check build format vet staticcheck tidy test race fuzz bench benchonce benchmodule oracle newcomer docs pictures screencost pgo reproducible
+.PHONY: check build format vet staticcheck tidy test race fuzz bench benchonce benchmodule oracle newcomer docs pictures screencost pgo reproducible cover checks
 
 # The profile in cmd/sttwall has all packages built anew for the program and for its
 # tests, with -race once more. They test the same code without it.
-vet staticcheck test race fuzz benchonce oracle screencost docs: export GOFLAGS += -pgo=off
+vet staticcheck test race fuzz benchonce oracle screencost docs cover checks: export GOFLAGS += -pgo=off
 
 check: format vet staticcheck tidy race benchonce benchmodule fuzz newcomer
 
@@ -62,6 +62,15 @@ oracle:
 	go test ./policy -count=1 -v -timeout 1h -run TestTheEngineDecidesAndExplainsAsTheDocumentationSays -pairs $(PACKETS)
 	go test ./conntrack -count=1 -v -timeout 1h -run TestRandomSequencesAgreeWithTheModel -packets $(PACKETS)
 	go test ./firewall -count=1 -v -timeout 1h -run TestRandomSequencesThroughTheCoreAgreeWithTheModels -packets $$(($(PACKETS) / 10))
+
+# What part of the packages that decide about packets is run by tests and fuzz corpora;
+# a minute. Below 95 % is a failure. VERBOSE=-v lists what is not run.
+cover:
+	./scripts/cover $(VERBOSE)
+
+# Switches the safety checks off, one at a time, in a copy; the test of each must notice.
+checks:
+	go run ./scripts/mutate checks
 
 # What somebody who watches costs: throughput with 100,000 flows and a client that asks
 # what the screens ask once a second, and without, in turn.

@@ -171,5 +171,6 @@ func TestASourceIsAdmittedByTheEndpointsThatHold(t *testing.T) {
 			b.one(reason.None, from(2))
 			b.one(reason.None, from(2))
 		}
+		b.one(tt.first, from(1)) // the last one before other endpoints hold
 	}
 }
