@@ -68,6 +68,9 @@ func ParseTarget(text string) (Target, error) {
 	return Target{kind: kindFile, path: path}, nil
 }
 
+// Path returns the file, which is absolute; "" for what is none.
+func (t Target) Path() string { return t.path }
+
 // String returns what [ParseTarget] reads.
 func (t Target) String() string {
 	switch t.kind {

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"sttwall/internal/privilege"
 )
 
 // procQueue reads one queue's line of /proc/net/netfilter/nfnetlink_queue. The
@@ -29,8 +31,10 @@ const mostProc = 8 << 20
 func openProcQueue(ns NetNS, number uint16) *procQueue {
 	var file *os.File
 	err := inNetNS(ns, func() (err error) {
-		file, err = os.Open("/proc/thread-self/net/netfilter/nfnetlink_queue")
-		return err
+		return privilege.ReadAll(func() error {
+			file, err = os.Open("/proc/thread-self/net/netfilter/nfnetlink_queue")
+			return err
+		})
 	})
 	if err != nil {
 		return nil

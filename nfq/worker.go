@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"sttwall/firewall"
@@ -82,6 +83,7 @@ type Worker struct {
 	now      int64       // when the last packets came; asking the time is not cheap everywhere
 	batch    []firewall.Packet
 	verdicts firewall.Verdicts
+	asked    atomic.Bool // by [Inline.Progress], and it has not come around since
 }
 
 // NewWorker returns a worker that does nothing until Run.
@@ -148,6 +150,9 @@ func (w *Worker) run(ctx context.Context) error {
 	}
 	for err == nil && ctx.Err() == nil {
 		err = w.step()
+		if w.asked.Load() {
+			w.asked.Store(false)
+		}
 	}
 	if cerr := w.close(); err == nil {
 		err = cerr

@@ -34,6 +34,7 @@ func newRunCommand(s streams) *cobra.Command {
 		events eventLogFlags
 		place  inPlaceFlags
 		drops  dropCaptureFlags
+		rights rightsFlags
 		cpu    string
 	)
 	cmd := &cobra.Command{
@@ -64,6 +65,9 @@ func newRunCommand(s streams) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			if err := rights.become(socket, state); err != nil {
+				return err
+			}
 			here, err := place.open(s, socket)
 			if err != nil {
 				return err
@@ -74,7 +78,8 @@ func newRunCommand(s streams) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			if config.Policy, err = loadPolicy(s, rules); err != nil {
+			var read []string
+			if config.Policy, read, err = loadPolicyFiles(s, rules); err != nil {
 				return err
 			}
 			ctx, stop := context.WithCancel(cmd.Context())
@@ -89,6 +94,7 @@ func newRunCommand(s streams) *cobra.Command {
 					return p, said, err
 				},
 			}
+			c.confine = func(c *runConfig) error { return rights.confine(c, read, place) }
 			if place.on {
 				c.started = func() { here.show(ctx, stop) }
 			}
@@ -111,6 +117,7 @@ func newRunCommand(s streams) *cobra.Command {
 	events.add(flags)
 	drops.add(flags)
 	place.add(flags)
+	rights.add(flags)
 	inline.addRun(flags)
 	return cmd
 }
@@ -128,6 +135,8 @@ type runConfig struct {
 	events  *eventlog.Config // nil: no event log
 	// load reads the rules again; see [reloader].
 	load func() (*policy.Policy, string, error)
+	// confine, if not nil, gives up the rights that are needed no more, when all is open.
+	confine func(*runConfig) error
 	// started, if not nil, is called when the firewall takes packets and can be asked.
 	started func()
 }
@@ -179,7 +188,14 @@ func run(ctx context.Context, c runConfig) error {
 		return err
 	}
 	rules.Start(inline)
+	if c.confine != nil {
+		if err := c.confine(&c); err != nil {
+			return err
+		}
+	}
 	reloads := &reloader{inline: inline, rules: rules, log: c.log, feed: feed, events: events, load: c.load, done: measures.reloaded}
+	manager := &service{log: c.log}
+	manager.reload(reloads)
 	serving, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	if socket != nil {
@@ -205,6 +221,8 @@ func run(ctx context.Context, c runConfig) error {
 	running.Go(func() { dropped.run(serving, inline.Now, c.report) })
 	endLog := logEvents(events, inline)
 	running.Go(func() { reloads.atHangup(serving, hangup) })
+	running.Go(func() { manager.watch(ctx, inline) })
+	manager.ready(c.inline.Policy)
 	if c.started != nil {
 		c.started()
 	}
