@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,8 +42,8 @@ type InlineConfig struct {
 	GSOGuard GuardMode
 	// FailOpenAbsent lets STT pass while nobody listens on its queue.
 	FailOpenAbsent bool
-	// PassOtherTunnels: see [TableConfig].
-	PassOtherTunnels bool
+	// OtherTunnels says whether other tunnels pass between endpoints.
+	OtherTunnels TunnelMode
 
 	// Reassembly bounds what all workers hold together; each gets its part.
 	// The zero value has the defaults of [reassembly.Config].
@@ -63,6 +62,9 @@ type InlineConfig struct {
 	Observer func(*firewall.FrameEvent)
 	// WantsQuiet: see [firewall.Config.WantsQuiet].
 	WantsQuiet func() bool
+	// spreadSeed: see [TableConfig].Seed; one for as long as the queues are open.
+	spreadSeed uint32
+
 	// Wrap, if not nil, stands between a worker and its core.
 	Wrap func(*firewall.Firewall) Core
 }
@@ -103,16 +105,13 @@ func StartInline(c InlineConfig) (*Inline, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.spreadSeed = NewSeed()
 	in := &Inline{config: c}
 	if err := in.open(c); err != nil {
 		in.closeQueues()
 		return nil, err
 	}
-	config := TableConfig{
-		NetNS: c.Queue.NetNS, Ports: settings.STTPorts, Endpoints: settings.Endpoints,
-		FirstQueue: c.Queue.Number, Queues: c.Queues,
-		FailOpenAbsent: c.FailOpenAbsent, PassOtherTunnels: c.PassOtherTunnels,
-	}
+	config := c.TableConfig(settings)
 	missing, err := in.guardFor(&settings, &config)
 	if err != nil {
 		in.closeQueues()
@@ -138,8 +137,7 @@ func (c *InlineConfig) validate() (policy.Settings, error) {
 		return policy.Settings{}, errors.New("firewall without a policy")
 	}
 	settings := c.Policy.Settings()
-	table := TableConfig{Ports: settings.STTPorts, Endpoints: settings.Endpoints, FirstQueue: c.Queue.Number, Queues: c.Queues}
-	if err := table.Validate(); err != nil {
+	if err := c.TableConfig(settings).Validate(); err != nil {
 		return settings, err
 	}
 	if err := c.Queue.Validate(); err != nil {
@@ -318,17 +316,16 @@ func (in *Inline) closeInjectors() {
 func (in *Inline) Reload(p *policy.Policy) (ended int, err error) {
 	settings := p.Settings()
 	table := in.table.Load()
-	var config TableConfig
+	config := in.config.TableConfig(settings)
 	if table != nil {
-		config = table.config
+		config.Guard = table.config.Guard
 	}
 	missing, err := in.guardFor(&settings, &config)
 	if err != nil {
 		return 0, err
 	}
 	if table != nil {
-		config.Ports, config.Endpoints = settings.STTPorts, settings.Endpoints
-		if !slices.Equal(config.Ports, table.config.Ports) || !slices.Equal(config.Endpoints, table.config.Endpoints) || config.Guard != table.config.Guard {
+		if !config.equal(table.config) {
 			next, err := InstallTable(config)
 			if err != nil {
 				if config.Guard != table.config.Guard {

@@ -109,6 +109,8 @@ func (t *Table) Counters() (TableCounters, error) {
 			c.OtherTunnel = counter.Packets
 		case counterSmallGSO:
 			c.GSOTooSmall = counter.Packets
+		case counterNotSTT:
+			c.NotSTT = counter.Packets
 		}
 	}
 	if !found {
@@ -298,7 +300,7 @@ func tryTable(ns NetNS, family nftables.TableFamily, exprs []expr.Any) error {
 // an expression that it was built without.
 func explainFlush(err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
-		return fmt.Errorf("the kernel refused a part of it (it needs CONFIG_NFT_CT for notrack and, with several queues, CONFIG_NFT_HASH): %w", err)
+		return fmt.Errorf("the kernel refused a part of it (it needs CONFIG_NFT_CT for notrack, with several queues CONFIG_NFT_HASH, and for only_stt CONFIG_NFT_FIB_INET): %w", err)
 	}
 	return err
 }

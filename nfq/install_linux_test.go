@@ -63,7 +63,7 @@ func tableCases() []tableCase {
 	eight := make([]byte, 8)
 	both := prefixes("10.99.0.0/25", "fd00:99::/120")
 
-	return []tableCase{
+	cases := []tableCase{
 		{name: "IPv4 to the port", packet: outer{}, queued: true},
 		{name: "IPv6 to the port", packet: outer{src: far6, dst: near6}, queued: true},
 		{name: "TCP to another port", packet: outer{dport: 7470}, passed: true},
@@ -125,18 +125,95 @@ func tableCases() []tableCase {
 		{name: "VXLAN where no endpoints are listed", packet: udp(outer{}, 4789)},
 		{name: "other UDP between endpoints", config: TableConfig{Endpoints: both}, packet: udp(outer{}, 4788)},
 	}
+	for _, p := range tunnelProtocols() {
+		cases = append(cases, tableCase{name: fmt.Sprintf("IP protocol %d between endpoints", p), config: TableConfig{Endpoints: both},
+			packet: outer{protocol: p, payload: eight}, counters: TableCounters{OtherTunnel: 1}})
+	}
+	for _, p := range tunnelPorts() {
+		cases = append(cases, tableCase{name: fmt.Sprintf("UDP port %d between IPv6 endpoints", p), config: TableConfig{Endpoints: both},
+			packet: udp(outer{src: far6, dst: near6}, p), counters: TableCounters{OtherTunnel: 1}})
+	}
+	return append(cases, onlySTTCases(both)...)
+}
+
+// onlySTTCases are packets where nothing but STT passes between two endpoints.
+func onlySTTCases(both []netip.Prefix) []tableCase {
+	only := TableConfig{Endpoints: both, OnlySTT: true}
+	on4, on6 := netip.MustParseAddr("10.99.0.77"), netip.MustParseAddr("fd00:99::77") // forwarded, were there a host
+	else4, else6 := netip.MustParseAddr("10.99.0.200"), netip.MustParseAddr("fd00:99::200")
+	dropped, tunnel := TableCounters{NotSTT: 1}, TableCounters{OtherTunnel: 1}
+	to := func(dst netip.Addr, o outer) outer {
+		o.src, o.dst = far4, dst
+		if dst.Is6() {
+			o.src = far6
+		}
+		return o
+	}
+	icmp := func(dst netip.Addr, kind byte) outer {
+		o := to(dst, outer{protocol: unix.IPPROTO_ICMP, payload: []byte{kind, 0, 0, 0, 0, 0, 0, 0}})
+		if dst.Is6() {
+			o.protocol = unix.IPPROTO_ICMPV6
+		}
+		return o
+	}
+	cases := []tableCase{
+		{name: "only STT: STT", packet: outer{}, queued: true},
+		{name: "only STT: STT of IPv6", packet: outer{src: far6, dst: near6}, queued: true},
+		{name: "only STT: TCP to this host", packet: outer{dport: 7470}, passed: true},
+		{name: "only STT: IPv6 TCP to this host", packet: outer{src: far6, dst: near6, dport: 7470}, passed: true},
+		{name: "only STT: UDP to this host", packet: udp(outer{}, 53)},
+		{name: "only STT: a later UDP fragment to this host", packet: later(udp(outer{}, 53))},
+		{name: "only STT: a first UDP fragment to this host", packet: first(udp(outer{}, 53))},
+		{name: "only STT: a later UDP fragment of IPv6 to this host", packet: later(udp(outer{src: far6, dst: near6}, 53))},
+		{name: "only STT: VXLAN to this host", packet: udp(outer{}, 4789), counters: tunnel},
+		{name: "only STT: TCP from elsewhere", packet: outer{src: else4, dst: on4, dport: 7470}},
+		{name: "only STT: IPv6 TCP from elsewhere", packet: outer{src: else6, dst: on6, dport: 7470}},
+		{name: "only STT: TCP to elsewhere", packet: outer{src: far4, dst: else4, dport: 7470}},
+	}
+	for _, on := range []netip.Addr{on4, on6} {
+		cases = append(cases,
+			tableCase{name: fmt.Sprintf("only STT: TCP to %v", on), packet: to(on, outer{dport: 7470}), counters: dropped},
+			tableCase{name: fmt.Sprintf("only STT: TCP from the port to %v", on), packet: to(on, outer{sport: 7471, dport: 9}), counters: dropped},
+			tableCase{name: fmt.Sprintf("only STT: UDP to %v", on), packet: to(on, udp(outer{}, 53)), counters: dropped},
+			tableCase{name: fmt.Sprintf("only STT: a later UDP fragment to %v", on), packet: to(on, later(udp(outer{}, 4789))), counters: dropped},
+			tableCase{name: fmt.Sprintf("only STT: a first UDP fragment to %v", on), packet: to(on, first(udp(outer{}, 53))), counters: dropped},
+			tableCase{name: fmt.Sprintf("only STT: GRE to %v", on), packet: to(on, outer{protocol: unix.IPPROTO_GRE, payload: make([]byte, 8)}), counters: tunnel},
+			tableCase{name: fmt.Sprintf("only STT: SCTP to %v", on), packet: to(on, outer{protocol: unix.IPPROTO_SCTP, payload: make([]byte, 12)}), counters: dropped},
+			tableCase{name: fmt.Sprintf("only STT: a later TCP fragment to %v", on), packet: to(on, later(outer{payload: make([]byte, 8)})), counters: TableCounters{OuterFragment: 1}},
+		)
+	}
+	for kind, counters := range map[byte]TableCounters{3: {}, 11: {}, 12: {}, 0: dropped, 8: dropped, 5: dropped, 13: dropped} {
+		cases = append(cases, tableCase{name: fmt.Sprintf("only STT: ICMP type %d", kind), packet: icmp(on4, kind), counters: counters})
+	}
+	for kind, counters := range map[byte]TableCounters{1: {}, 2: {}, 3: {}, 4: {}, 133: {}, 134: {}, 135: {}, 136: {}, 137: {}, 143: {}, 128: dropped, 129: dropped, 139: dropped} {
+		cases = append(cases, tableCase{name: fmt.Sprintf("only STT: ICMPv6 type %d", kind), packet: icmp(on6, kind), counters: counters})
+	}
+	for i := range cases {
+		cases[i].config = only
+	}
+	return append(cases, tableCase{name: "only STT, where its own rules pass tunnels: VXLAN", config: TableConfig{Endpoints: both, OnlySTT: true, PassOtherTunnels: true},
+		packet: to(on4, udp(outer{}, 4789)), counters: dropped})
 }
 
 func TestTableQueuesSTTAndNothingElse(t *testing.T) {
 	w := newWire(t)
 	got := collect(t, w, 40)
+	var table *Table
+	install := func(t *testing.T, c TableConfig) {
+		if table == nil || !c.equal(table.config) {
+			var err error
+			table, err = InstallTable(c)
+			must(t, err)
+		}
+	}
 	for _, c := range tableCases() {
 		t.Run(c.name, func(t *testing.T) {
 			if c.config.Ports == nil {
 				c.config.Ports = []uint16{testPort}
 			}
 			c.config.NetNS, c.config.FirstQueue, c.config.Queues = w.near, 40, 1 // a subtest has a thread of its own
-			table, err := InstallTable(c.config)
+			install(t, c.config)
+			before, err := table.Counters()
 			must(t, err)
 
 			c.packet.id = 1
@@ -146,13 +223,21 @@ func TestTableQueuesSTTAndNothingElse(t *testing.T) {
 			}
 			counters, err := table.Counters()
 			must(t, err)
+			counters.Queued -= before.Queued
+			counters.OuterFragment -= before.OuterFragment
+			counters.EndpointUnknown -= before.EndpointUnknown
+			counters.OtherTunnel -= before.OtherTunnel
+			counters.NotSTT -= before.NotSTT
 			if c.queued {
 				c.counters.Queued = 1
 			}
 			if diff := cmp.Diff(counters, c.counters); diff != "" {
 				t.Errorf("counters (-got +want):\n%s", diff)
 			}
-			must(t, tableFrom(c.config, prefixes("0.0.0.0/0", "::/0"))) // for the last packets of collect
+			if !c.config.admitsFar() {
+				c.config.Endpoints = prefixes("0.0.0.0/0", "::/0") // for the last packets of collect
+				install(t, c.config)
+			}
 			if queued := len(got()) == 1; queued != c.queued {
 				t.Errorf("queued: got %v, want %v", queued, c.queued)
 			}
@@ -160,13 +245,9 @@ func TestTableQueuesSTTAndNothingElse(t *testing.T) {
 	}
 }
 
-// tableFrom installs the table again with other endpoints, if it had any.
-func tableFrom(c TableConfig, endpoints []netip.Prefix) error {
-	if len(c.Endpoints) > 0 {
-		c.Endpoints = endpoints
-	}
-	_, err := InstallTable(c)
-	return err
+// admitsFar reports whether STT from the far end is queued.
+func (c TableConfig) admitsFar() bool {
+	return len(c.Endpoints) == 0 || slices.ContainsFunc(c.Endpoints, func(p netip.Prefix) bool { return p.Contains(far4) })
 }
 
 // tcp8 is the first eight bytes of the TCP header.

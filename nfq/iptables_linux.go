@@ -2,7 +2,10 @@ package nfq
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
+
+	"golang.org/x/sys/unix"
 )
 
 // Family is an IP version.
@@ -54,8 +57,8 @@ func (c TableConfig) appendIPTables(dst []byte, f Family) []byte {
 # What differs from the nftables table:
 # - IPv4 and IPv6 are loaded one after the other, and not in the place of rules
 #   loaded before.
-# - Queues share the packets by the lowest eight bits of the source port instead
-#   of a hash of it: senders that use few ports spread less evenly.
+# - Queues share the packets by another hash of the source port (xt_bpf), whose
+#   secret is in this file.
 # - Counters are per rule (%[2]s -t raw -vL), without names.
 `, f, command, xtMain)
 	if c.FailOpenAbsent {
@@ -100,7 +103,7 @@ func (c TableConfig) appendIPTables(dst []byte, f Family) []byte {
 		add("%s -j %s", xtSTT, xtFrom)
 	}
 	for i := range c.Queues {
-		add("%s%s -j NFQUEUE --queue-num %d%s", xtSTT, sourcePortShare(f, i, c.Queues), int(c.FirstQueue)+i, c.bypass())
+		add("%s%s -j NFQUEUE --queue-num %d%s", xtSTT, c.sourcePortShare(f, i), int(c.FirstQueue)+i, c.bypass())
 	}
 	add("%s -j DROP", xtSTT)
 
@@ -130,6 +133,9 @@ func (c TableConfig) appendBetween(add func(string, ...any), endpoints []netip.P
 	}
 	if !c.PassOtherTunnels {
 		for _, p := range tunnelProtocols() {
+			if f == IPv6 && p == unix.IPPROTO_AH {
+				continue // an extension header: what is behind it is looked at
+			}
 			add("%s -p %d -j DROP", xtBetween, p)
 		}
 		for _, p := range tunnelPorts() {
@@ -138,11 +144,29 @@ func (c TableConfig) appendBetween(add func(string, ...any), endpoints []netip.P
 	}
 	if f == IPv4 {
 		add("%s -p tcp -f -j DROP", xtBetween)
+	} else {
+		local := ""
+		if c.OnlySTT {
+			local = " -m addrtype --dst-type LOCAL"
+		}
+		add("%s -m frag --fragfirst%s -j RETURN", xtBetween, local)
+		add("%s ! -p tcp%s -j RETURN", xtBetween, local)
+		add("%s -m frag -j DROP", xtBetween)
+	}
+	if !c.OnlySTT {
 		return
 	}
-	add("%s -m frag --fragfirst -j RETURN", xtBetween)
-	add("%s ! -p tcp -j RETURN", xtBetween)
-	add("%s -m frag -j DROP", xtBetween)
+	add("%s -m addrtype --dst-type LOCAL -j RETURN", xtBetween)
+	if f == IPv4 {
+		for _, t := range icmpErrors() {
+			add("%s ! -f -p icmp --icmp-type %d -j RETURN", xtBetween, t)
+		}
+	} else {
+		for _, t := range icmpv6Needed() {
+			add("%s -p icmpv6 --icmpv6-type %d -j RETURN", xtBetween, t)
+		}
+	}
+	add("%s -j DROP", xtBetween)
 }
 
 func (c TableConfig) bypass() string {
@@ -161,17 +185,38 @@ func notLater(f Family) string {
 	return ""
 }
 
-// sourcePortShare matches the share of the source ports that goes to queue i of
-// n. The u32 match reads 32 bits, of which the source port is the upper half:
-// IPv4 finds them behind the header length, IPv6 behind the fixed header
-// (packets with extension headers go to any queue: they are dropped there).
-func sourcePortShare(f Family, i, n int) string {
-	if n == 1 {
+// sourcePortShare matches the share of the source ports that goes to queue i: a
+// classic BPF program, which xt_bpf runs from the IP header on. It takes the upper
+// half of a*port+b, which is a universal hash (Dietzfelbinger 1996) with a and b
+// from the seed. IPv4 finds the port behind the header length, IPv6 behind the
+// fixed header (packets with extension headers go to any queue: they are dropped
+// there).
+func (c TableConfig) sourcePortShare(f Family, i int) string {
+	if c.Queues == 1 {
 		return ""
 	}
-	at := "0>>22&0x3C@0>>16&0xFF"
-	if f == IPv6 {
-		at = "40>>16&0xFF"
+	random := rand.New(rand.NewPCG(uint64(c.Seed), 0))
+	a, b := random.Uint32()|1, random.Uint32()
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LDX | unix.BPF_B | unix.BPF_MSH},
+		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_IND},
 	}
-	return fmt.Sprintf(` -m u32 --u32 "%s=%d:%d"`, at, i*256/n, (i+1)*256/n-1)
+	if f == IPv6 {
+		program = []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: 40}}
+	}
+	program = append(program,
+		unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_MUL | unix.BPF_K, K: a},
+		unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_ADD | unix.BPF_K, K: b},
+		unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_RSH | unix.BPF_K, K: 16},
+		unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_MUL | unix.BPF_K, K: uint32(c.Queues)},
+		unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_RSH | unix.BPF_K, K: 16},
+		unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(i), Jf: 1},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 1},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+	)
+	text := fmt.Sprint(len(program))
+	for _, p := range program {
+		text += fmt.Sprintf(",%d %d %d %d", p.Code, p.Jt, p.Jf, p.K)
+	}
+	return fmt.Sprintf(" -m bpf --bytecode %q", text)
 }

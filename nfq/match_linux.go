@@ -3,6 +3,8 @@ package nfq
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"unsafe"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -168,33 +170,67 @@ func lookUp(l *expr.Lookup, s *nftables.Set, elements []nftables.SetElement) exp
 	return &ownSet{Any: l, lookup: l, set: s, elements: elements}
 }
 
-func tunnelProtocol() part {
-	text, elements := "", []nftables.SetElement(nil)
-	for _, p := range tunnelProtocols() {
-		text += fmt.Sprintf(", %d", p)
-		elements = append(elements, nftables.SetElement{Key: []byte{p}})
+// numbers writes a set of numbers for nft, and for the kernel in network byte order.
+func numbers[N uint8 | uint16](list []N) (text string, elements []nftables.SetElement) {
+	for _, n := range list {
+		text += fmt.Sprintf(", %d", n)
+		key := []byte{byte(n)}
+		if unsafe.Sizeof(n) == 2 {
+			key = binary.BigEndian.AppendUint16(nil, uint16(n))
+		}
+		elements = append(elements, nftables.SetElement{Key: key})
 	}
-	return part{"meta l4proto { " + text[2:] + " }", []expr.Any{
+	return "{ " + text[2:] + " }", elements
+}
+
+func tunnelProtocol() part {
+	text, elements := numbers(tunnelProtocols())
+	return part{"meta l4proto " + text, []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		lookUp(&expr.Lookup{SourceRegister: 1}, &nftables.Set{KeyType: nftables.TypeInetProto}, elements),
 	}}
 }
 
 func tunnelPort() part {
-	text, elements := "", []nftables.SetElement(nil)
-	for _, p := range tunnelPorts() {
-		text += fmt.Sprintf(", %d", p)
-		elements = append(elements, nftables.SetElement{Key: binary.BigEndian.AppendUint16(nil, p)})
-	}
-	return part{"udp dport { " + text[2:] + " }", append(protocol(expr.CmpOpEq, unix.IPPROTO_UDP), port(offsetDestPort),
+	text, elements := numbers(tunnelPorts())
+	return part{"udp dport " + text, append(protocol(expr.CmpOpEq, unix.IPPROTO_UDP), port(offsetDestPort),
 		lookUp(&expr.Lookup{SourceRegister: 1}, &nftables.Set{KeyType: nftables.TypeInetService}, elements))}
 }
 
-// spread sends a packet to one of n queue chains by a hash of its source port,
-// with a seed that the kernel draws. The kernel's map has a name, since the
+// icmpTypes matches ICMP of these types, which must not be asked of later
+// fragments.
+func icmpTypes(types []uint8) part {
+	text, elements := numbers(types)
+	return part{"icmp type " + text, slices.Concat(family(unix.NFPROTO_IPV4), protocol(expr.CmpOpEq, unix.IPPROTO_ICMP), []expr.Any{
+		icmpType(), lookUp(&expr.Lookup{SourceRegister: 1}, &nftables.Set{KeyType: nftables.TypeICMPType}, elements),
+	})}
+}
+
+// icmpv6Types is icmpTypes for ICMPv6.
+func icmpv6Types(types []uint8) part {
+	text, elements := numbers(types)
+	return part{"icmpv6 type " + text, slices.Concat(family(unix.NFPROTO_IPV6), protocol(expr.CmpOpEq, unix.IPPROTO_ICMPV6), []expr.Any{
+		icmpType(), lookUp(&expr.Lookup{SourceRegister: 1}, &nftables.Set{KeyType: nftables.TypeICMP6Type}, elements),
+	})}
+}
+
+func icmpType() expr.Any {
+	return &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Len: 1}
+}
+
+// forThisHost matches packets to an address of this host: they end here, and pass
+// nobody.
+func forThisHost() part {
+	return part{"fib daddr type local", []expr.Any{
+		&expr.Fib{Register: 1, ResultADDRTYPE: true, FlagDADDR: true},
+		compare(expr.CmpOpEq, binary.NativeEndian.AppendUint32(nil, unix.RTN_LOCAL)...),
+	}}
+}
+
+// spread sends a packet to one of n queue chains by a hash of its source port. The kernel's map has a name, since the
 // library says of the keys of nameless ones that they are in network byte order,
 // and nft would list them so.
-func spread(n int) part {
+func spread(n int, seed uint32) part {
 	text, elements := "", []nftables.SetElement(nil)
 	for i := range n {
 		text += fmt.Sprintf(", %d : goto %s", i, chainQueue(i))
@@ -203,9 +239,13 @@ func spread(n int) part {
 			VerdictData: &expr.Verdict{Kind: expr.VerdictGoto, Chain: chainQueue(i)},
 		})
 	}
-	return part{fmt.Sprintf("jhash tcp sport mod %d vmap { %s }", n, text[2:]), append(protocol(expr.CmpOpEq, unix.IPPROTO_TCP),
+	secret := ""
+	if seed != 0 {
+		secret = fmt.Sprintf("seed %#x ", seed)
+	}
+	return part{fmt.Sprintf("jhash tcp sport mod %d %svmap { %s }", n, secret, text[2:]), append(protocol(expr.CmpOpEq, unix.IPPROTO_TCP),
 		port(offsetSourcePort),
-		&expr.Hash{SourceRegister: 1, DestRegister: 1, Length: 2, Modulus: uint32(n), Type: expr.HashTypeJenkins},
+		&expr.Hash{SourceRegister: 1, DestRegister: 1, Length: 2, Modulus: uint32(n), Seed: seed, Type: expr.HashTypeJenkins},
 		lookUp(&expr.Lookup{SourceRegister: 1, IsDestRegSet: true},
 			&nftables.Set{
 				Name: mapQueues, IsMap: true, KeyType: nftables.TypeInteger, KeyByteOrder: binaryutil.NativeEndian,

@@ -23,6 +23,7 @@ const (
 	counterQueued      = "queued"
 	counterTunnel      = "other_tunnel"
 	counterSmallGSO    = "gso_too_small"
+	counterNotSTT      = "not_stt"
 )
 
 func chainQueue(i int) string { return fmt.Sprintf("queue_%d", i) }
@@ -113,7 +114,7 @@ func (c TableConfig) sttRules() []rule {
 	if c.Queues == 1 {
 		list = append(list, rule{chainSTT, "", []part{jump(expr.VerdictGoto, chainQueue(0))}})
 	} else {
-		list = append(list, rule{chainSTT, "all segments of a frame have one source port", []part{spread(c.Queues)}})
+		list = append(list, rule{chainSTT, "all segments of a frame have one source port", []part{spread(c.Queues, c.Seed)}})
 	}
 	return append(list, rule{chainSTT, "not reached", []part{drop()}})
 }
@@ -145,15 +146,29 @@ func (c TableConfig) betweenRules() []rule {
 		return nil
 	}
 	list := []rule{{chainBetween, "may be a fragment of STT", []part{ipv4TCP(), ipv4Fragment("0x1fff", 0x1fff), dropAs(reason.OuterFragment.String())}}}
-	if c.PassOtherTunnels {
-		return list
+	if !c.PassOtherTunnels {
+		list = append(list, rule{chainBetween, "other tunnels", []part{tunnelProtocol(), dropAs(counterTunnel)}})
 	}
-	return append(list,
-		rule{chainBetween, "IPv4 in IP, IPv6 in IP, GRE", []part{tunnelProtocol(), dropAs(counterTunnel)}},
-		rule{chainBetween, "no port is in it", []part{ipv4Fragment("0x1fff", 0x1fff), jump(expr.VerdictReturn, "")}},
-		rule{chainBetween, "no port is in it", []part{ipv6LaterFragment(), jump(expr.VerdictReturn, "")}},
-		rule{chainBetween, "VXLAN, Geneve", []part{tunnelPort(), dropAs(counterTunnel)}},
-	)
+	for _, later := range []part{ipv4Fragment("0x1fff", 0x1fff), ipv6LaterFragment()} {
+		if c.OnlySTT {
+			list = append(list,
+				rule{chainBetween, "for this host", []part{later, forThisHost(), jump(expr.VerdictReturn, "")}},
+				rule{chainBetween, "not STT", []part{later, dropAs(counterNotSTT)}})
+		} else if !c.PassOtherTunnels {
+			list = append(list, rule{chainBetween, "no port is in it", []part{later, jump(expr.VerdictReturn, "")}})
+		}
+	}
+	if !c.PassOtherTunnels {
+		list = append(list, rule{chainBetween, "other tunnels", []part{tunnelPort(), dropAs(counterTunnel)}})
+	}
+	if c.OnlySTT {
+		list = append(list,
+			rule{chainBetween, "for this host", []part{forThisHost(), jump(expr.VerdictReturn, "")}},
+			rule{chainBetween, "errors", []part{icmpTypes(icmpErrors()), jump(expr.VerdictReturn, "")}},
+			rule{chainBetween, "errors, neighbours", []part{icmpv6Types(icmpv6Needed()), jump(expr.VerdictReturn, "")}},
+			rule{chainBetween, "not STT", []part{dropAs(counterNotSTT)}})
+	}
+	return list
 }
 
 // chains returns the chains in their order in the table; base chains first.
@@ -170,17 +185,9 @@ func (c TableConfig) chains() []string {
 
 // counters returns the names of the table's counters.
 func (c TableConfig) counters() []string {
-	list := []string{counterQueued, reason.OuterFragment.String(), reason.EndpointUnknown.String(), counterTunnel}
+	list := []string{counterQueued, reason.OuterFragment.String(), reason.EndpointUnknown.String(), counterTunnel, counterNotSTT}
 	if c.Guard != nil {
 		list = append(list, counterSmallGSO)
 	}
 	return list
 }
-
-// tunnelProtocols lead a packet around the firewall: IPv4 in IP, IPv6 in IP, GRE
-// (NVGRE with it).
-func tunnelProtocols() []uint8 { return []uint8{4, 41, 47} }
-
-// tunnelPorts are UDP destination ports that do: VXLAN, Geneve, and VXLAN as
-// Linux first had it.
-func tunnelPorts() []uint16 { return []uint16{4789, 6081, 8472} }

@@ -31,17 +31,25 @@ type TableConfig struct {
 	// Queues is how many queues, from FirstQueue on, share the packets by
 	// source port: 1 to 256.
 	Queues int
+	// Seed is the secret of the hash by which source ports share the queues, so that
+	// nobody aims at one. While frames are held it must not change. 0 has the kernel
+	// draw one each time that the rules are loaded; in iptables rules it is a seed
+	// that everybody knows.
+	Seed uint32
 	// Endpoints are the outer addresses that may send STT, up to 65,536
 	// prefixes; others are dropped and counted. Empty means any address, and
 	// then the rules for what passes between endpoints are left out.
 	Endpoints []netip.Prefix
-	// PassOtherTunnels leaves VXLAN, Geneve, GRE, IP in IP and IPv6 in IP alone
-	// between two Endpoints. Else they are dropped and counted, since they
-	// would lead around the firewall.
+	// PassOtherTunnels leaves the tunnels of docs/table.md alone between two
+	// Endpoints. Else they are dropped and counted, since they would lead around
+	// the firewall.
 	PassOtherTunnels bool
 	// Guard, if not nil, has super-segments of small pieces dropped and counted.
 	// Borrowed: it must not be closed before the table is installed.
 	Guard *gsoguard.Guard
+	// OnlySTT drops and counts all between two Endpoints that is not STT, but ICMP
+	// errors, neighbour discovery, and what is for this host itself.
+	OnlySTT bool
 	// FailOpenAbsent lets STT pass uninspected while nobody listens on its
 	// queue. Else the kernel drops it.
 	FailOpenAbsent bool
@@ -60,6 +68,8 @@ func (c TableConfig) Validate() error {
 		return fmt.Errorf("table: %d queues: 1 to %d", c.Queues, maxQueues)
 	case int(c.FirstQueue)+c.Queues > 65536:
 		return fmt.Errorf("table: %d queues from number %d: the last number is 65535", c.Queues, c.FirstQueue)
+	case c.OnlySTT && len(c.Endpoints) == 0:
+		return errors.New("table: only STT is to pass between endpoints, and none is listed")
 	case len(c.Endpoints) > maxEndpoints:
 		return fmt.Errorf("table: %d endpoints: at most %d", len(c.Endpoints), maxEndpoints)
 	}
@@ -131,4 +141,6 @@ type TableCounters struct {
 	OtherTunnel uint64
 	// GSOTooSmall were super-segments of small pieces (gso_too_small in statistics).
 	GSOTooSmall uint64
+	// NotSTT were other packets between two Endpoints, dropped by OnlySTT.
+	NotSTT uint64
 }

@@ -21,6 +21,7 @@ func TestTableConfigIsRefused(t *testing.T) {
 		{"without a queue", func(c *TableConfig) { c.Queues = 0 }, "0 queues: 1 to 256"},
 		{"with too many queues", func(c *TableConfig) { c.Queues = 257 }, "257 queues: 1 to 256"},
 		{"with queues behind the last number", func(c *TableConfig) { c.FirstQueue, c.Queues = 65535, 2 }, "the last number is 65535"},
+		{"with only STT between endpoints that are not listed", func(c *TableConfig) { c.OnlySTT = true }, "none is listed"},
 		{"with an endpoint that is none", func(c *TableConfig) { c.Endpoints = make([]netip.Prefix, 1) }, "is no prefix"},
 		{"with an IPv4 endpoint in IPv6 form", func(c *TableConfig) { c.Endpoints = prefixes("::ffff:10.0.0.0/104") }, "write it as IPv4"},
 		{"with too many endpoints", func(c *TableConfig) { c.Endpoints = make([]netip.Prefix, 65537) }, "65537 endpoints: at most 65536"},

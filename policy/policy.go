@@ -70,6 +70,8 @@ const (
 type Settings struct {
 	STTPorts      []uint16       // destination ports of STT; never empty
 	Endpoints     []netip.Prefix // outer addresses that may send STT; empty: any
+	OtherTunnels  bool           // other tunnels pass between endpoints; else they are dropped
+	OnlySTT       bool           // nothing else passes between endpoints
 	Receivers     Receivers      // whom the encoding must protect
 	DefaultAction Action         // for contexts no tenant claims, and tenants without a default of their own
 	TCPLoose      bool           // flows may be picked up in the middle

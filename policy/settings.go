@@ -47,6 +47,10 @@ func (l *loader) settings(b *hclsyntax.Block) {
 			s.STTPorts = l.sttPorts(a)
 		case "endpoints":
 			s.Endpoints = l.prefixes(a)
+		case "other_tunnels":
+			s.OtherTunnels = l.choice(a, []string{"drop", "pass"}, map[string]string{"accept": "pass", "allow": "pass", "deny": "drop", "block": "drop"}) == 1
+		case "only_stt":
+			s.OnlySTT = l.truth(a)
 		case "receivers":
 			s.Receivers = Receivers(max(0, l.choice(a, []string{"any", "linux"}, map[string]string{"ovs": "linux", "windows": "any", "all": "any"})))
 		case "default_action":
@@ -59,6 +63,14 @@ func (l *loader) settings(b *hclsyntax.Block) {
 			s.Bindings = int(l.number(a, 1, binding.MaxBindings))
 		case "reject_rate":
 			s.RejectRate = l.rate(a)
+		}
+	}
+	if a := b.Body.Attributes["only_stt"]; s.OnlySTT {
+		if b.Body.Attributes["endpoints"] == nil {
+			l.errorf(a.NameRange, "Missing endpoints", "Expected endpoints beside only_stt, which is about what passes between them.")
+		}
+		if s.OtherTunnels {
+			l.errorf(a.NameRange, "Contradicting settings", `Expected one of only_stt and other_tunnels = "pass": only_stt lets no other tunnel pass.`)
 		}
 	}
 	if t := l.single(b.Body, timeoutsSchema); t != nil {

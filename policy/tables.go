@@ -21,6 +21,8 @@ var (
 		attributes: []attribute{
 			{"stt_ports", "list of numbers", "[7471]", "Destination ports that are STT; at most 16.", "[7471]"},
 			{"endpoints", "list of addresses and CIDRs", "any, with a warning", `Outer addresses that may send STT at all. ["any"] lets everybody, without the warning.`, `["10.47.0.0/16"]`},
+			{"other_tunnels", `"drop" or "pass"`, `"drop"`, `What happens to other tunnels between two endpoints, which would lead around the firewall: see docs/table.md. Needs endpoints.`, `"pass"`},
+			{"only_stt", "true or false", "false", `Between two endpoints nothing passes but STT, ICMP errors and IPv6 neighbour discovery: see docs/table.md. Needs endpoints.`, "true"},
 			{"receivers", `"any" or "linux"`, `"any"`, `Whom the canonical encoding protects: Linux and Windows receivers, or the Linux datapath of Open vSwitch alone.`, `"linux"`},
 			{"default_action", `"accept", "drop" or "reject"`, `"drop"`, "For context IDs that no tenant claims, and for tenants without a default_action. Nothing is answered for a context ID that no tenant claims: reject is a drop there.", `"drop"`},
 			{"tcp_loose", "true or false", "false", "TCP flows may be picked up in the middle. Meant for the minutes after the firewall was put into a running network.", "true"},
@@ -29,7 +31,7 @@ var (
 			{"reject_rate", "rate", `"100/s"`, "How many rejects are answered in all; what is over it is dropped without an answer.", `"20/s"`},
 		},
 		blocks: []*schema{timeoutsSchema},
-		later:  []string{"forward", "startup_guard", "other_tunnels", "only_stt", "mss_floor"},
+		later:  []string{"forward", "startup_guard", "mss_floor"},
 	}
 	timeoutsSchema = &schema{
 		block: "timeouts", where: "in timeouts",

@@ -47,7 +47,7 @@ func (f *inlineFlags) addTable(flags *pflag.FlagSet) {
 	flags.IntVar(&f.queue, "queue", defaultQueue, "number of the first queue")
 	flags.IntVar(&f.queues, "queues", min(runtime.NumCPU(), mostQueues), "how many queues, each with a worker of its own")
 	flags.StringSliceVar(&f.failOpen, "fail-open", nil, "let STT pass uninspected in these `cases`:\nabsent (no sttwall listens), overload (the queue is full)")
-	flags.StringVar(&f.otherTunnels, "other-tunnels", "drop", "drop or pass VXLAN, Geneve, GRE and IP in IP\nbetween the endpoints in the rules")
+	flags.StringVar(&f.otherTunnels, "other-tunnels", "", "drop or pass other tunnels between endpoints,\nwhatever other_tunnels in the rules file says; \"\" is as it says")
 }
 
 // addRun adds the flags of a running firewall.
@@ -145,9 +145,11 @@ func (f *inlineFlags) config() (nfq.InlineConfig, error) {
 		}
 	}
 	switch f.otherTunnels {
+	case "": // as the rules file says
 	case "drop":
+		c.OtherTunnels = nfq.TunnelsDropped
 	case "pass":
-		c.PassOtherTunnels = true
+		c.OtherTunnels = nfq.TunnelsPassed
 	default:
 		return c, fmt.Errorf("--other-tunnels=%s: want drop or pass", f.otherTunnels)
 	}

@@ -47,16 +47,12 @@ func newNFTCommand(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			settings := policy.Settings()
-			table := nfq.TableConfig{
-				Ports: settings.STTPorts, Endpoints: settings.Endpoints,
-				FirstQueue: config.Queue.Number, Queues: config.Queues,
-				FailOpenAbsent: config.FailOpenAbsent, PassOtherTunnels: config.PassOtherTunnels,
-			}
+			table := config.TableConfig(policy.Settings())
 			var text []byte
 			if iptables == 0 {
 				text, err = nfq.AppendNFT(nil, table)
 			} else {
+				table.Seed = nfq.NewSeed() // nft has the kernel draw one
 				text, err = nfq.AppendIPTables(nil, table, nfq.Family(iptables))
 			}
 			if err != nil {

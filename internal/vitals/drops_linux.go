@@ -20,8 +20,12 @@ func Drops(inline *nfq.Inline) (list []control.Drop) {
 func tableDrops(c *nfq.TableCounters) []control.Drop {
 	return []control.Drop{tableDrop(reason.OuterFragment, c.OuterFragment), tableDrop(reason.EndpointUnknown, c.EndpointUnknown), {
 		Reason: "other_tunnel", Count: c.OtherTunnel, Where: "table",
-		Meaning: "VXLAN, Geneve, GRE or IP in IP between two endpoints, which would lead around the firewall",
-		Remedy:  "run with --other-tunnels=pass if those tunnels are yours",
+		Meaning: "another tunnel between two endpoints, which would lead around the firewall",
+		Remedy:  "write settings.other_tunnels = \"pass\" if those tunnels are yours",
+	}, {
+		Reason: "not_stt", Count: c.NotSTT, Where: "table",
+		Meaning: "a packet between two endpoints that is no STT",
+		Remedy:  "take out settings.only_stt if others than tunnels talk there",
 	}, {
 		Reason: "gso_too_small", Count: c.GSOTooSmall, Where: "table",
 		Meaning: "a super-segment whose pieces have less than 512 bytes of payload, which receivers on Windows can misread",
