@@ -92,6 +92,7 @@ type Inline struct {
 	table     atomic.Pointer[Table] // nil: somebody else's
 	config    InlineConfig
 	bounds    Bounds
+	watch     tableWatch
 
 	guardMissing atomic.Pointer[error] // see GuardMissing
 }
@@ -314,32 +315,9 @@ func (in *Inline) closeInjectors() {
 // settings. After an error the policy that was in force still is. Another size
 // of the flow table waits for the next start.
 func (in *Inline) Reload(p *policy.Policy) (ended int, err error) {
-	settings := p.Settings()
-	table := in.table.Load()
-	config := in.config.TableConfig(settings)
-	if table != nil {
-		config.Guard = table.config.Guard
-	}
-	missing, err := in.guardFor(&settings, &config)
-	if err != nil {
+	if err := in.reloadTable(p.Settings()); err != nil {
 		return 0, err
 	}
-	if table != nil {
-		if !config.equal(table.config) {
-			next, err := InstallTable(config)
-			if err != nil {
-				if config.Guard != table.config.Guard {
-					closeGuard(config.Guard)
-				}
-				return 0, err
-			}
-			in.table.Store(next)
-			if config.Guard != table.config.Guard {
-				closeGuard(table.config.Guard)
-			}
-		}
-	}
-	in.setGuardMissing(missing)
 	in.shared.SetPolicy(p)
 	in.since.Put(in.clock(), p)
 	return in.shared.Rejudge(in.clock()), nil

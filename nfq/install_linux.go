@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -11,8 +12,6 @@ import (
 	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
-
-	"sttwall/reason"
 )
 
 // elementsPerMessage keeps a message of set elements below the 64 KiB that a
@@ -25,6 +24,8 @@ const elementsPerMessage = 1000
 type Table struct {
 	config TableConfig
 	target Target
+	print  tablePrint
+	seen   atomic.Pointer[TableCounters] // read last; nil: never
 }
 
 // InstallTable puts the table in, in the place of one that an earlier run left:
@@ -42,18 +43,88 @@ func InstallTable(c TableConfig) (*Table, error) {
 }
 
 func installTable(c TableConfig, target Target) (*Table, error) {
-	conn, err := connect(c.NetNS)
+	return putTable(c, target, TableCounters{}, replaceTable)
+}
+
+// putTable makes the table in one transaction, whose first part begin gives, and
+// has its counters go on from where they were. Where other programs change rules
+// at the same moment it does so again: what is in the kernel must be known to be
+// what was put there.
+func putTable(c TableConfig, target Target, counted TableCounters, begin func(*nftables.Conn) *nftables.Table) (*Table, error) {
+	const attempts = 5
+	for range attempts {
+		before, err := generationOf(c.NetNS)
+		if err != nil {
+			return nil, fmt.Errorf("table %s: install: %w", TableName, err)
+		}
+		conn, err := connect(c.NetNS)
+		if err != nil {
+			return nil, fmt.Errorf("table %s: install: %w", TableName, err)
+		}
+		if err := c.addAll(conn, begin(conn), target, counted); err != nil {
+			return nil, fmt.Errorf("table %s: install: %w", TableName, err)
+		}
+		if err := conn.Flush(); err != nil {
+			return nil, fmt.Errorf("table %s: install: %w", TableName, explainFlush(err))
+		}
+		begin = replaceTable // another time, whatever is there now
+		print, generation, err := readTable(c.NetNS)
+		if err == nil && generation == before+1 {
+			return &Table{config: c, target: target, print: print}, nil
+		}
+		if err != nil && !errors.Is(err, ErrTableGone) {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("table %s: install: other programs change nftables rules all the time", TableName)
+}
+
+// update puts another configuration into the table, which must be as it was
+// installed: its base chains and counters stay, so that no packet that waits in a
+// queue is lost (the kernel empties all queues when a hook goes:
+// net/netfilter/nf_queue.c, nf_queue_nf_hook_drop).
+func (t *Table) update(c TableConfig) (*Table, error) {
+	next, err := putTable(c, t.target, TableCounters{}, func(conn *nftables.Conn) *nftables.Table {
+		table := ourTable()
+		conn.FlushTable(table)
+		for _, name := range t.config.sets() {
+			conn.DelSet(&nftables.Set{Table: table, Name: name})
+		}
+		for _, name := range t.config.chains() {
+			if _, isBase := basePriority(name); !isBase {
+				conn.DelChain(&nftables.Chain{Table: table, Name: name})
+			}
+		}
+		return table
+	})
 	if err != nil {
-		return nil, fmt.Errorf("table %s: install: %w", TableName, err)
+		// Kernels before 6.4 refuse to delete chains that a deleted map leads to.
+		return t.replace(c)
 	}
-	table := replaceTable(conn)
-	if err := c.addAll(conn, table, target); err != nil {
-		return nil, fmt.Errorf("table %s: install: %w", TableName, err)
+	return next, nil
+}
+
+// replace puts the table in anew, whatever is there now, and has its counters go on.
+func (t *Table) replace(c TableConfig) (*Table, error) {
+	var counted TableCounters
+	if seen := t.seen.Load(); seen != nil {
+		counted = *seen
 	}
-	if err := conn.Flush(); err != nil {
-		return nil, fmt.Errorf("table %s: install: %w", TableName, explainFlush(err))
+	next, err := putTable(c, t.target, counted, replaceTable)
+	if err == nil {
+		next.seen.Store(&counted)
 	}
-	return &Table{config: c, target: target}, nil
+	return next, err
+}
+
+// check returns an error that wraps [ErrTableGone] or [ErrTableChanged] unless the
+// table is as it was installed.
+func (t *Table) check() (generation uint32, err error) {
+	print, generation, err := readTable(t.config.NetNS)
+	if err == nil && print != t.print {
+		err = fmt.Errorf("table %s: %w", TableName, ErrTableChanged)
+	}
+	return generation, err
 }
 
 // RemoveTable removes the table of this or an earlier run; one that is not
@@ -98,24 +169,15 @@ func (t *Table) Counters() (TableCounters, error) {
 			continue
 		}
 		found = true
-		switch counter.Name {
-		case counterQueued:
-			c.Queued = counter.Packets
-		case reason.OuterFragment.String():
-			c.OuterFragment = counter.Packets
-		case reason.EndpointUnknown.String():
-			c.EndpointUnknown = counter.Packets
-		case counterTunnel:
-			c.OtherTunnel = counter.Packets
-		case counterSmallGSO:
-			c.GSOTooSmall = counter.Packets
-		case counterNotSTT:
-			c.NotSTT = counter.Packets
+		if field := c.field(counter.Name); field != nil {
+			*field = counter.Packets
 		}
 	}
 	if !found {
 		return c, fmt.Errorf("table %s: read counters: %w", TableName, ErrTableGone)
 	}
+	seen := c
+	t.seen.Store(&seen)
 	return c, nil
 }
 
@@ -150,22 +212,20 @@ func replaceTable(conn *nftables.Conn) *nftables.Table {
 	return conn.AddTable(ourTable())
 }
 
-// addAll adds sets, counters, chains and rules to the transaction.
-func (c TableConfig) addAll(conn *nftables.Conn, table *nftables.Table, target Target) error {
+// addAll adds sets, counters, chains and rules to the transaction; what is there
+// already of base chains and counters stays as it is.
+func (c TableConfig) addAll(conn *nftables.Conn, table *nftables.Table, target Target, counted TableCounters) error {
 	if err := c.addSets(conn, table); err != nil {
 		return err
 	}
 	for _, name := range c.counters() {
-		conn.AddObj(&nftables.CounterObj{Table: table, Name: name})
+		conn.AddObj(&nftables.CounterObj{Table: table, Name: name, Packets: *counted.field(name)})
 	}
 	chains := make(map[string]*nftables.Chain)
 	for _, name := range c.chains() {
 		chain := &nftables.Chain{Name: name, Table: table}
-		switch name {
-		case chainUntracked:
-			base(chain, *nftables.ChainPriorityRaw)
-		case chainGuard:
-			base(chain, *nftables.ChainPriorityRaw+1)
+		if priority, isBase := basePriority(name); isBase {
+			base(chain, priority)
 		}
 		chains[name] = conn.AddChain(chain)
 	}
@@ -181,6 +241,18 @@ func (c TableConfig) addAll(conn *nftables.Conn, table *nftables.Table, target T
 		conn.AddRule(&nftables.Rule{Table: table, Chain: chains[r.chain], Exprs: exprs, UserData: comment})
 	}
 	return nil
+}
+
+// basePriority returns where in the hook a chain stands; false if another chain leads
+// to it.
+func basePriority(chain string) (nftables.ChainPriority, bool) {
+	switch chain {
+	case chainUntracked:
+		return *nftables.ChainPriorityRaw, true
+	case chainGuard:
+		return *nftables.ChainPriorityRaw + 1, true
+	}
+	return 0, false
 }
 
 func base(chain *nftables.Chain, priority nftables.ChainPriority) {

@@ -183,6 +183,37 @@ func (c TableConfig) chains() []string {
 	return list
 }
 
+// sets returns the sets with names.
+func (c TableConfig) sets() []string {
+	list := []string{setPorts}
+	if c.restricted() {
+		list = append(list, setEndpoints4, setEndpoints6)
+	}
+	if c.Queues > 1 {
+		list = append(list, mapQueues)
+	}
+	return list
+}
+
+// field returns where a counter of the table is told; nil if it is none of ours.
+func (c *TableCounters) field(counter string) *uint64 {
+	switch counter {
+	case counterQueued:
+		return &c.Queued
+	case reason.OuterFragment.String():
+		return &c.OuterFragment
+	case reason.EndpointUnknown.String():
+		return &c.EndpointUnknown
+	case counterTunnel:
+		return &c.OtherTunnel
+	case counterNotSTT:
+		return &c.NotSTT
+	case counterSmallGSO:
+		return &c.GSOTooSmall
+	}
+	return nil
+}
+
 // counters returns the names of the table's counters.
 func (c TableConfig) counters() []string {
 	list := []string{counterQueued, reason.OuterFragment.String(), reason.EndpointUnknown.String(), counterTunnel, counterNotSTT}
