@@ -42,6 +42,9 @@ type Config struct {
 	// [Error] of it reaches the client as it is. It is called by one goroutine at
 	// a time or many: it keeps order itself.
 	Reload func() (Reloaded, error)
+	// HandOver, if not nil, ends the firewall, and then writes its state to a connection
+	// that asked for it with POST /v1/handover, which it closes. It does not wait for that.
+	HandOver func(*Taker)
 	// Temporary has the rules that are set beside the file; nil: there are none.
 	Temporary *temporary.List
 	// Feed is what GET /v1/events shows. Required.
@@ -83,6 +86,7 @@ type Server struct {
 	streams  aside    // of those who only read
 	asides   [2]aside // of those who may change things, and of those who only read
 	history  history
+	handing  atomic.Bool // over, to a taker
 
 	frameReaders chan struct{} // a place for each of those who only read and follow frames
 }
@@ -121,6 +125,7 @@ func NewServer(c Config) (*Server, error) {
 	s.handle("GET", "/v1/health", reads, s.health)
 	s.handle("GET", "/v1/history", reads, s.recent)
 	s.handle("POST", "/v1/reload", changes, s.reload)
+	s.handleStream("POST", "/v1/handover", changes, s.handOver)
 	s.handleStream("POST", "/v1/explain", reads, s.explain)
 	s.handleStream("GET", "/v1/flows", reads, s.flows)
 	s.handleStream("GET", "/v1/rules", reads, s.large(s.rules))

@@ -147,7 +147,7 @@ func TestPartsAreDecidedAsWholePackets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			config := benchConfig{rules: rules, bits: 12, hold: HoldConfig{Packets: 16}, reassembly: reassembly.Config{Memory: 1 << 20}}
 			whole, parts := newBench(t, config), newBench(t, config)
-			parts.shared.frameIDs.seed = whole.shared.frameIDs.seed // the same IDs are in use for both
+			parts.shared.frameIDs.key = whole.shared.frameIDs.key // the same IDs are in use for both
 			again := 0
 			for range 3000 {
 				step := r.Int64N(1e6)

@@ -39,7 +39,7 @@ func TestABatchIsDecidedAndCountedAsItsPackets(t *testing.T) {
 		}
 		r.Shuffle(len(packets), func(i, j int) { packets[i], packets[j] = packets[j], packets[i] })
 		one, many := newBench(t, benchConfig{}), newBench(t, benchConfig{})
-		many.fw.ids.seed = one.fw.ids.seed // an ID seems used to both, or to neither
+		many.fw.ids.key = one.fw.ids.key // an ID seems used to both, or to neither
 		for rest := packets; len(rest) > 0; {
 			n := min(len(rest), 1+r.IntN(64))
 			for i := range n {

@@ -2,7 +2,6 @@ package firewall
 
 import (
 	"fmt"
-	"hash/maphash"
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
@@ -13,7 +12,6 @@ import (
 
 	"sttwall/internal/arena"
 	"sttwall/internal/prefetch"
-	"sttwall/reassembly"
 )
 
 const (
@@ -52,7 +50,7 @@ type FrameIDConfig struct {
 //
 // One filter serves all workers; its methods may be called from any goroutine.
 type FrameIDFilter struct {
-	seed  maphash.Seed
+	key   idKey
 	mask  uint64 // of the number of a line
 	guard int64  // ns; before it no ID is fresh
 	// turn is when the bitmaps are turned next, in ns; turns how often they were:
@@ -81,7 +79,7 @@ func NewFrameIDFilter(c FrameIDConfig) (*FrameIDFilter, error) {
 		return nil, fmt.Errorf("frame-ID filter of 2^%d bits: want 2^%d to 2^%d", c.Bits, minFrameIDBits, maxFrameIDBits)
 	}
 	f := &FrameIDFilter{
-		seed:  maphash.MakeSeed(),
+		key:   makeIDKey(),
 		mask:  1<<c.Bits/lineBits - 1,
 		guard: c.Start + int64(c.StartupGuard),
 	}
@@ -129,8 +127,7 @@ func (f *FrameIDFilter) expect(src, dst netip.Addr, id uint32) {
 // place is where the bit of an ID is in a map. IDs that follow one another are in one
 // line of memory: senders count their frames, so that few of many miss the cache.
 func (f *FrameIDFilter) place(src, dst netip.Addr, id uint32) (word, mask uint64) {
-	key := reassembly.Key{Src: src, Dst: dst, FrameID: id / lineBits}
-	line := key.Hash(f.seed) & f.mask
+	line := f.key.hash(src, dst, id/lineBits) & f.mask
 	return line*lineWords + uint64(id%lineBits/64), 1 << (id % 64)
 }
 

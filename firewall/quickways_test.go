@@ -146,7 +146,7 @@ func newTwoWays(t testing.TB, rules string) *twoWays {
 	w.slow.fw.quick.off = true
 	// What depends on a seed is the same in both.
 	w.slow.shared.flows = w.quick.shared.flows.Like()
-	w.slow.fw.ids.seed = w.quick.fw.ids.seed
+	w.slow.fw.ids.key = w.quick.fw.ids.key
 	return w
 }
 

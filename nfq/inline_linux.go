@@ -65,6 +65,10 @@ type InlineConfig struct {
 	// spreadSeed: see [TableConfig].Seed; one for as long as the queues are open.
 	spreadSeed uint32
 
+	// Adopt, if not nil, puts what an earlier instance has handed over into what the
+	// workers share, before any packet comes; false if that is not to be used: then it
+	// is made anew, and Adopt not asked again. now is the workers' clock.
+	Adopt func(s *firewall.Shared, now func() int64) bool
 	// Wrap, if not nil, stands between a worker and its core.
 	Wrap func(*firewall.Firewall) Core
 }
@@ -194,13 +198,8 @@ func share(c reassembly.Config, workers int) (reassembly.Config, error) {
 func (in *Inline) open(c InlineConfig) error {
 	clock := Clock()
 	in.clock = clock
-	ids, err := firewall.NewFrameIDFilter(firewall.FrameIDConfig{
-		Bits: c.FrameIDBits, StartupGuard: c.StartupGuard, Start: clock(),
-	})
-	if err != nil {
-		return err
-	}
-	if in.shared, err = firewall.NewShared(c.Policy, ids); err != nil {
+	var err error
+	if in.shared, err = c.makeShared(clock); err != nil {
 		return err
 	}
 	in.since.Put(clock(), c.Policy)

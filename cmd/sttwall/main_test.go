@@ -84,7 +84,7 @@ func start(t *testing.T, args ...string) *running {
 func startRules(t *testing.T, rules string, args ...string) *running {
 	t.Helper()
 	r := &running{socket: filepath.Join(t.TempDir(), "control.sock"), lines: make(chan string, 1<<16)}
-	r.cmd = program(t, "plain", append([]string{"run", "--rules", rules, "--control", r.socket, "--state", ""}, args...)...)
+	r.cmd = program(t, "plain", append([]string{"run", "--rules", rules, "--control", r.socket, "--state", "", "--handover", ""}, args...)...)
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -138,4 +138,17 @@ func (r *running) waitFor(n int, what string) error {
 		}
 	}
 	return fmt.Errorf("it does not say %q %d times more:\n%s", what, n, strings.Join(r.said, "\n"))
+}
+
+// ended returns the exit status of one that ends by itself, and what was said since the
+// start.
+func (r *running) ended(t *testing.T) (status int, said string) {
+	t.Helper()
+	for line := range r.lines {
+		r.said = append(r.said, line)
+	}
+	if err := r.cmd.Wait(); err != nil && r.cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return r.cmd.ProcessState.ExitCode(), strings.Join(r.said, "\n") + "\n"
 }

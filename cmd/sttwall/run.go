@@ -35,6 +35,7 @@ func newRunCommand(s streams) *cobra.Command {
 		place  inPlaceFlags
 		drops  dropCaptureFlags
 		rights rightsFlags
+		over   handoverFlags
 		cpu    string
 	)
 	cmd := &cobra.Command{
@@ -95,6 +96,9 @@ func newRunCommand(s streams) *cobra.Command {
 				},
 			}
 			c.confine = func(c *runConfig) error { return rights.confine(c, read, place) }
+			if c.over, err = over.begin(ctx, &c, stop); err != nil {
+				return err
+			}
 			if place.on {
 				c.started = func() { here.show(ctx, stop) }
 			}
@@ -104,6 +108,7 @@ func newRunCommand(s streams) *cobra.Command {
 			}
 			err = run(ctx, c)
 			stop()
+			c.over.finish()
 			return errors.Join(err, profiled())
 		},
 	}
@@ -118,6 +123,7 @@ func newRunCommand(s streams) *cobra.Command {
 	drops.add(flags)
 	place.add(flags)
 	rights.add(flags)
+	over.add(flags)
 	inline.addRun(flags)
 	return cmd
 }
@@ -133,6 +139,7 @@ type runConfig struct {
 	drops   dropCaptureFlags
 	log     *slog.Logger
 	events  *eventlog.Config // nil: no event log
+	over    *successor       // nil: none comes before or after
 	// load reads the rules again; see [reloader].
 	load func() (*policy.Policy, string, error)
 	// confine, if not nil, gives up the rights that are needed no more, when all is open.
@@ -156,12 +163,13 @@ func run(ctx context.Context, c runConfig) error {
 	}
 	c.inline.Wrap, c.inline.Whole = told.wrap, taps.Whole
 	c.inline.WantsQuiet = taps.WantsQuiet // nobody else does
+	c.inline.Adopt = c.over.adopter()
 	// The socket first: what cannot be asked shall not run unnoticed, and nothing
 	// has been touched yet.
 	var socket *control.Listener
 	if c.socket != "" {
 		if socket, err = control.Listen(c.socket); err != nil {
-			return fmt.Errorf("%w (--control names another socket, --control \"\" makes none)", err)
+			return fmt.Errorf("%w (--take-over takes its place, --control names another socket, --control \"\" makes none)", err)
 		}
 		defer socket.Close()
 	}
@@ -200,7 +208,7 @@ func run(ctx context.Context, c runConfig) error {
 	var running sync.WaitGroup
 	if socket != nil {
 		server, err := control.NewServer(control.Config{
-			Firewall: inline, Reload: reloads.reload, Temporary: rules, Feed: feed, Recent: recent, Taps: taps,
+			Firewall: inline, Reload: reloads.reload, HandOver: c.over.asked(), Temporary: rules, Feed: feed, Recent: recent, Taps: taps,
 			Elsewhere: func() []control.Drop { return vitals.Drops(inline) }, Vitals: func() control.Vitals { return vitalsOf(inline, events) },
 			Seen: audited.Seen, Log: c.log, Version: version(), Rules: c.rules, Owner: os.Geteuid(),
 		})
@@ -216,6 +224,7 @@ func run(ctx context.Context, c runConfig) error {
 	}
 	measures.watch(ctx, watched{inline, rules, feed, events})
 	announce(c, inline, rules.Rules())
+	running.Go(func() { c.over.settle(inline) })
 	running.Go(func() { watch.run(serving, inline, c.report) })
 	running.Go(func() { audited.Run(serving) })
 	running.Go(func() { dropped.run(serving, inline.Now, c.report) })
@@ -227,6 +236,7 @@ func run(ctx context.Context, c runConfig) error {
 		c.started()
 	}
 	err = inline.Run(ctx)
+	c.over.leave(inline, err)
 	stop()
 	running.Wait()
 	endLog()
