@@ -172,7 +172,7 @@ type Imported struct {
 	Flows      int // in the table now
 	Over       int // whose time has passed meanwhile
 	Tenantless int // of tenants that there are no more
-	NoRoom     int // that the table, or the share of their endpoint, has no room for
+	NoRoom     int // that the table has no room for
 }
 
 // Add adds o.
@@ -287,9 +287,11 @@ func (e *entry) checkHanded(r *record, parts byte, v4 bool) error {
 	switch {
 	case tcp != (parts&handedTCP != 0), tcp != (e.status <= statusClose), icmp != (e.status == statusICMP || e.status == statusICMPReplied):
 		return errHandedStatus
-	case !tcp && e.flags&(flagChallenged|flagHalfOpen|flagSimultaneous) != 0,
-		e.flags&flagHalfOpen != 0 && e.status != statusSynSent && e.status != statusSynReceived:
+	case !tcp && e.flags&(flagChallenged|flagHalfOpen|flagSimultaneous) != 0:
 		return errHandedStatus
+	}
+	if e.flags &^= flagHalfOpen; e.status == statusSynSent || e.status == statusSynReceived {
+		e.flags |= flagHalfOpen
 	}
 	for i := range e.halves {
 		if h := &e.halves[i]; h.scale > maxScale || h.maxWin > maxWindow || h.flags&^handedHalfs != 0 {
@@ -323,27 +325,18 @@ func (t *Table) importOne(c *Importing, e *entry, r *record, done *Imported) err
 	if _, found := s.find(&p, h); found {
 		return errHandedTwice
 	}
-	limit := t.config.share()
-	if limit >= t.config.MaxFlows {
-		limit = noLimit
-	}
-	if !t.endpoints.add(e.from[0], limit) {
-		done.NoRoom++
-		return nil
-	}
 	if t.flows.Add(1) > int64(t.config.MaxFlows) {
 		t.flows.Add(-1)
-		t.endpoints.remove(e.from[0])
 		done.NoRoom++
 		return nil
 	}
 	i, at, ok := s.insert(&p, h, t.memory)
 	if !ok {
 		t.flows.Add(-1)
-		t.endpoints.remove(e.from[0])
 		done.NoRoom++
 		return nil
 	}
+	t.endpoints.add(e.from[0], noLimit) // more than its share may have moved to it
 	e.version = at.version
 	*at = *e
 	r.hash = s.record(i).hash

@@ -56,6 +56,7 @@ type sequence struct {
 	next       source
 	table      *conntrack.Table
 	model      *model
+	config     conntrack.Config
 	maxFlows   int
 	limits     conntrack.Limits
 	now        int64
@@ -78,7 +79,8 @@ func runSequence(tb testing.TB, steps int, next source, met map[verdict]int, end
 		*timeouts.Field(name) = m.timeouts[name]
 	}
 	s := &sequence{TB: tb, next: next, model: m, maxFlows: one(next, 1000, 1000, 6, 12), generation: 1, met: met, ended: ended}
-	s.table = newTable(tb, conntrack.Config{MaxFlows: s.maxFlows, Timeouts: timeouts})
+	s.config = conntrack.Config{MaxFlows: s.maxFlows, Timeouts: timeouts}
+	s.table = newTable(tb, s.config)
 	if next(2) == 0 {
 		s.limits = conntrack.Limits{Flows: next(10), FlowsPerSource: next(6), HalfOpen: next(4)}
 	}
@@ -149,6 +151,10 @@ func (s *sequence) step() {
 	case 6:
 		if next(4) == 0 {
 			s.compare()
+		}
+	case 7:
+		if next(8) == 0 {
+			s.restart()
 		}
 	}
 	e := event{}
