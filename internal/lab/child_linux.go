@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -50,6 +51,8 @@ type message struct {
 	Error       string `json:"error,omitempty"`
 	Unavailable bool   `json:"unavailable,omitempty"`
 	Live        *Live  `json:"live,omitempty"` // it runs now
+	// Told is what one of Programs.Inside tells.
+	Told json.RawMessage `json:"told,omitempty"`
 }
 
 // childError is an error of the child, in the parent.
@@ -65,6 +68,8 @@ type order struct {
 	Pace    int     `json:"pace,omitempty"` // see [LiveOptions]
 	// PID of the child, as its parent knows it.
 	PID int `json:"pid"`
+	// Input of one of Programs.Inside.
+	Input json.RawMessage `json:"input,omitempty"`
 }
 
 // Programs are what a child runs that is not this package's own.
@@ -72,7 +77,14 @@ type Programs struct {
 	// Live runs the firewall of the live demo, as `sttwall run` does, until ctx
 	// ends; see [RunLive]. nil: there is no live demo.
 	Live func(ctx context.Context, f LiveFirewall) error
+	// Inside are further programs, by name; [RunInside] starts them.
+	Inside map[string]InsideProgram
 }
+
+// InsideProgram runs in the lab's child, where [New] works, until it is done or ctx
+// ends. input is what [RunInside] was given; tell gives something to its receiver. ok:
+// all was as it should be.
+type InsideProgram func(ctx context.Context, input json.RawMessage, tell func(any)) (ok bool, err error)
 
 // insideChild is set once, by MaybeChild before anything else runs.
 var insideChild bool
@@ -124,10 +136,22 @@ func MaybeChild(p Programs) {
 	if entry == entryTest {
 		return
 	}
-	ok, report := true, func(m message) { out.Encode(m) }
-	if entry == entryLive {
+	var told sync.Mutex
+	ok, report := true, func(m message) {
+		told.Lock()
+		defer told.Unlock()
+		out.Encode(m)
+	}
+	switch program := p.Inside[entry]; {
+	case program != nil:
+		ok, err = program(ctx, in.Input, func(what any) {
+			if text, err := json.Marshal(what); err == nil {
+				report(message{Told: text})
+			}
+		})
+	case entry == entryLive:
 		err = runLive(ctx, &in, p.Live, report)
-	} else {
+	default:
 		ok, err = runScenario(ctx, in.Options, report)
 	}
 	switch {

@@ -17,7 +17,8 @@
 // where the caller is not root. Nothing in there has a name outside. When the
 // child ends, or its parent does by whatever signal, the kernel takes away
 // every namespace, link, table and process: there is nothing to clean up. The
-// child starts no other processes, so it has none to reap either.
+// child itself starts no other processes; a program that [RunInside] runs in it reaps
+// its own.
 // A program that uses the lab calls [MaybeChild] first in main; a test binary
 // in TestMain, and then [Inside] in each test that needs the lab.
 //

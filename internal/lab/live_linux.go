@@ -131,12 +131,12 @@ func (t *tail) String() string {
 
 var _ io.Writer = (*tail)(nil)
 
-// coverFolder mounts an empty file system over a folder, and returns which.
+// coverFolder mounts an empty file system over a folder, and returns which. size bounds it.
 // Nobody sees it there who does not come through this process.
-func coverFolder() (string, error) {
+func coverFolder(size string) (string, error) {
 	var errs []error
 	for _, folder := range folders {
-		err := unix.Mount("tmpfs", folder, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0755,size="+folderBytes)
+		err := unix.Mount("tmpfs", folder, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0755,size="+size)
 		if err == nil {
 			return folder, nil
 		}
@@ -150,7 +150,7 @@ func runLive(ctx context.Context, in *order, firewall func(context.Context, Live
 	if firewall == nil {
 		return errors.New("lab: this program has no firewall for the live demo")
 	}
-	folder, err := coverFolder()
+	folder, err := coverFolder(folderBytes)
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ type onlookers struct {
 // newOnlookers makes onlookers that see nothing yet. Their files are where nobody
 // outside of the child sees them.
 func newOnlookers(rules string) (*onlookers, error) {
-	folder, err := coverFolder()
+	folder, err := coverFolder(folderBytes)
 	if err != nil {
 		return nil, err
 	}
