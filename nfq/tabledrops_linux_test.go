@@ -15,7 +15,8 @@ func TestWhatTheTableDropsGoesNoFurther(t *testing.T) {
 		add chain inet after pre { type filter hook prerouting priority 100; }
 		add rule inet after pre meta l4proto != icmpv6 tcp ackseq != 0xffffffff counter name seen
 		add rule inet after pre ip frag-off & 0x1fff != 0 ip protocol tcp counter name seen
-		add rule inet after pre meta l4proto != { tcp, icmpv6 } counter name seen`)
+		add rule inet after pre meta l4proto != { tcp, icmpv6 } counter name seen
+		add rule inet after pre ip6 daddr fd00:99::77 meta l4proto icmpv6 counter name seen`) // but not what the kernel itself discovers
 	packets := regexp.MustCompile(`packets (\d+)`)
 	drops := 0
 	for _, c := range tableCases() {
