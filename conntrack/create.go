@@ -25,7 +25,8 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 	h := t.hash(&l.packed)
 	s, n := t.shardOf(h)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	var made *entry
+	defer t.leaveCreate(n, &l, c, &made, out)
 	t.expireSome(s, n, now, 2)
 	if i, found := s.find(&l.packed, h); found {
 		why := EndedReplaced
@@ -52,6 +53,7 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 		t.stats.refusedFull.Add(1)
 		return
 	}
+	made = e
 	e.begin(now, generation, p, &l, c)
 	s.record(i).begin(now, p.Frame)
 	s.lists[e.status].push(s, i)
@@ -61,6 +63,7 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 	if l.halfOpen() {
 		e.flags |= flagHalfOpen // counted by reserve
 	}
+	made = nil
 	t.stats.created.Add(1)
 	*out = Result{State: StateOriginal, Handle: Handle{n, i, e.version}, Rule: e.rule, Mark: e.mark, Begun: true}
 }
@@ -105,12 +108,12 @@ func (r *record) begin(now int64, f *inspect.Frame) {
 
 // Confirm says that the rules of that generation accept the flow, by that rule.
 func (t *Table) Confirm(h Handle, generation uint32, rule int32, mark uint32) bool {
-	s, e := t.lock(h)
+	_, e := t.lock(h)
 	if e == nil {
 		return false
 	}
+	defer t.leave(h.shard)
 	e.generation, e.rule, e.mark = generation, rule, mark
-	s.mu.Unlock()
 	return true
 }
 
@@ -120,9 +123,9 @@ func (t *Table) End(h Handle) bool {
 	if e == nil {
 		return false
 	}
+	defer t.leave(h.shard)
 	t.end(s, h.shard, h.index, EndedDenied)
 	t.stats.ended.Add(1)
-	s.mu.Unlock()
 	return true
 }
 
@@ -174,12 +177,16 @@ func (t *Table) expireSome(s *shard, n uint32, now int64, budget int) (done int)
 // shards, and returns how many. A flow that is over is not found in any case.
 func (t *Table) Expire(now int64, budget int) (done int) {
 	for i := range t.shards {
-		s := &t.shards[i]
-		s.mu.Lock()
-		done += t.expireSome(s, uint32(i), now, budget)
-		s.mu.Unlock()
+		done += t.expireOf(uint32(i), now, budget)
 	}
 	return done
+}
+
+func (t *Table) expireOf(n uint32, now int64, budget int) int {
+	s := &t.shards[n]
+	s.mu.Lock()
+	defer t.leave(n)
+	return t.expireSome(s, n, now, budget)
 }
 
 // evict gives up a flow of a locked shard that nobody has answered, and reports

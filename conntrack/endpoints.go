@@ -47,20 +47,23 @@ func (s *shard) firstOf(endpoint *[16]byte, st status) (n uint32, found bool) {
 func (t *Table) giveUpOf(endpoint [16]byte, l *lookup) bool {
 	_, first := t.shardOf(t.hash(&l.packed))
 	for i := range t.shards {
-		at := (int(first) + i) % len(t.shards)
-		s := &t.shards[at]
-		s.mu.Lock()
-		n, found := s.unanswered(&endpoint)
-		if found {
-			t.end(s, uint32(at), n, EndedEvicted)
-			t.stats.evicted.Add(1)
-		}
-		s.mu.Unlock()
-		if found {
+		if t.giveUpIn(endpoint, uint32((int(first)+i)%len(t.shards))) {
 			return true
 		}
 	}
 	return false
+}
+
+func (t *Table) giveUpIn(endpoint [16]byte, shard uint32) bool {
+	s := &t.shards[shard]
+	s.mu.Lock()
+	defer t.leave(shard)
+	n, found := s.unanswered(&endpoint)
+	if found {
+		t.end(s, shard, n, EndedEvicted)
+		t.stats.evicted.Add(1)
+	}
+	return found
 }
 
 // hasUnansweredOf reports whether there is one.

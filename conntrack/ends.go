@@ -151,7 +151,7 @@ func (t *Table) Reap(now int64) (done int) {
 func (t *Table) reapSome(now int64, n, from uint32) (more bool, done int) {
 	s := &t.shards[n]
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer t.leave(n)
 	for i := from; i < min(from+sweepStep, s.used); i++ {
 		e := s.at(i)
 		switch {

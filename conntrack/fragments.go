@@ -178,6 +178,19 @@ func (t *Fragments) bucket(id *FragmentID, purpose wanted) *fragmentBucket {
 	return b
 }
 
+// leave unlocks a bucket. It is deferred: after a panic the bucket forgets all, since
+// nobody knows what in it is right.
+func (b *fragmentBucket) leave() {
+	v := recover()
+	if v != nil {
+		b.entries = [fragmentWays]fragmented{}
+	}
+	b.mu.Unlock()
+	if v != nil {
+		panic(v)
+	}
+}
+
 type wanted bool
 
 const (
@@ -249,7 +262,7 @@ func (t *Fragments) Begin(now int64, id *FragmentID, p *Packet) bool {
 	if b == nil {
 		return true
 	}
-	defer b.mu.Unlock()
+	defer b.leave()
 	e := b.find(now, id)
 	return e == nil || !e.contradicts(headers(p), t.seed)
 }
@@ -261,7 +274,7 @@ func (t *Fragments) PeekFirst(now int64, id *FragmentID, p *Packet) bool {
 	if b == nil {
 		return true
 	}
-	defer b.mu.Unlock()
+	defer b.leave()
 	e := b.find(now, id)
 	if e == nil {
 		return true
@@ -293,7 +306,7 @@ func (e *fragmented) contradicts(headers []byte, seed maphash.Seed) bool {
 // another packet.
 func (t *Fragments) Decided(now int64, id *FragmentID, p *Packet, v *FragmentVerdict) {
 	b := t.bucket(id, toEnter)
-	defer b.mu.Unlock()
+	defer b.leave()
 	h := headers(p)
 	e, evicted := b.find(now, id), false
 	switch {
@@ -342,7 +355,7 @@ func (t *Fragments) Knows(now int64, id *FragmentID) bool {
 	if b == nil {
 		return false
 	}
-	defer b.mu.Unlock()
+	defer b.leave()
 	return b.find(now, id) != nil
 }
 
@@ -363,7 +376,7 @@ func (t *Fragments) follow(now int64, generation uint32, id *FragmentID, g *insp
 	if b == nil {
 		return FollowUnknown
 	}
-	defer b.mu.Unlock()
+	defer b.leave()
 	e := b.find(now, id)
 	if e == nil {
 		return FollowUnknown
@@ -404,7 +417,7 @@ func (t *Fragments) Origin(now int64, id *FragmentID, f *inspect.Frame) (from, t
 	if b == nil {
 		return from, to, false
 	}
-	defer b.mu.Unlock()
+	defer b.leave()
 	e := b.find(now, id)
 	if e == nil {
 		return from, to, false
@@ -434,7 +447,7 @@ func (t *Fragments) Judged(now int64, id *FragmentID, v *FragmentVerdict) {
 	if b == nil {
 		return
 	}
-	defer b.mu.Unlock()
+	defer b.leave()
 	if e := b.find(now, id); e != nil && e.verdict.Accept {
 		e.verdict = *v
 	}

@@ -145,16 +145,18 @@ func (t *Table) releaseLimits(l *lookup, limits *Limits) {
 func (t *Table) makeRoom(now int64, l *lookup) bool {
 	_, first := t.shardOf(t.hash(&l.packed))
 	for i := range t.shards {
-		n := uint32((int(first) + i) % len(t.shards))
-		s := &t.shards[n]
-		s.mu.Lock()
-		done := t.expireSome(s, n, now, 1) > 0 || t.evict(s, n)
-		s.mu.Unlock()
-		if done {
+		if t.makeRoomIn(now, uint32((int(first)+i)%len(t.shards))) {
 			return true
 		}
 	}
 	return false
+}
+
+func (t *Table) makeRoomIn(now int64, n uint32) bool {
+	s := &t.shards[n]
+	s.mu.Lock()
+	defer t.leave(n)
+	return t.expireSome(s, n, now, 1) > 0 || t.evict(s, n)
 }
 
 // uncount takes a flow that ends out of the counts of its tenant and source.

@@ -28,7 +28,7 @@ func (t *Table) related(now int64, generation uint32, p *Packet, out *Result) bo
 	h := t.hash(&packed)
 	s, n := t.shardOf(h)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer t.leave(n)
 	i, found := s.find(&packed, h)
 	if !found || now >= s.at(i).expires(&t.config.Timeouts) {
 		return false

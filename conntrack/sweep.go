@@ -35,7 +35,7 @@ func (t *Table) Origin(h Handle, f *inspect.Frame) (contextID uint64, from, to n
 	if e == nil {
 		return 0, from, to, false
 	}
-	defer s.mu.Unlock()
+	defer t.leave(h.shard)
 	e.origin(s.record(h.index), f)
 	return e.contexts[0], addressOf(e.from[0]), addressOf(e.from[1]), true
 }
@@ -106,7 +106,7 @@ func (t *Table) Sweep(now int64, visit func(h Handle, f *Flow, origin *inspect.F
 func (t *Table) sweepSome(now int64, n, from uint32, flow *Flow, origin *inspect.Frame, visit func(Handle, *Flow, *inspect.Frame) bool) (more bool, ended int) {
 	s := &t.shards[n]
 	s.mu.Lock()
-	defer s.mu.Unlock() // whatever visit does
+	defer t.leave(n) // whatever visit does
 	for i := from; i < min(from+sweepStep, s.used); i++ {
 		e := s.at(i)
 		if !e.live() || now >= e.expires(&t.config.Timeouts) {

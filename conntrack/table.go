@@ -99,6 +99,7 @@ type Result struct {
 	// ReverseContext is the context ID last seen in the other direction.
 	ReverseContext    uint64
 	HasReverseContext bool
+	holds             uint32 // the shard that is locked, plus one: for Mend
 	// MovedFrom is the endpoint at which the flow remembered the packet's side until
 	// now; not valid if it has not moved.
 	MovedFrom netip.Addr

@@ -118,6 +118,7 @@ func (t *Table) Track(now int64, generation uint32, p *Packet, out *Result) {
 func (t *Table) trackFlow(now int64, generation uint32, l *terms, h uint64, out *Result) {
 	s, n := t.shardOf(h)
 	s.mu.Lock()
+	out.holds = n + 1 // a deferred call costs more
 	i, found := l.expected-1, s.has(l.expected, &l.packed)
 	if !found {
 		i, found = s.find(&l.packed, h)
@@ -132,12 +133,13 @@ func (t *Table) trackFlow(now int64, generation uint32, l *terms, h uint64, out 
 	} else {
 		out.fresh(l)
 	}
+	out.holds = 0
 	s.mu.Unlock()
 }
 
 // fresh is the result for a packet of no known flow.
 func (r *Result) fresh(l *terms) {
-	*r = Result{State: StateNew}
+	*r = Result{State: StateNew, holds: r.holds}
 	if !l.startable {
 		r.State, r.Reason = StateInvalid, reason.StateInvalid
 	}

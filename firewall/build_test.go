@@ -79,6 +79,8 @@ type benchConfig struct {
 	bits       int
 	reassembly reassembly.Config
 	hold       HoldConfig
+	fault      func(Stage)
+	panicked   func(*Panic)
 }
 
 func newBench(t testing.TB, c benchConfig) *bench {
@@ -99,7 +101,7 @@ func newBench(t testing.TB, c benchConfig) *bench {
 	}
 	b.fw, err = New(Config{
 		Shared: b.shared, Reassembly: c.reassembly, Hold: c.hold,
-		Random: rand.NewPCG(1, 2),
+		Random: rand.NewPCG(1, 2), Fault: c.fault, Panicked: c.panicked,
 		Observer: func(e *FrameEvent) {
 			kept := *e
 			kept.InnerData = bytes.Clone(e.InnerData)

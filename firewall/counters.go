@@ -46,6 +46,8 @@ type Counters struct {
 	// BindingsMoved counts learned bindings that moved to another endpoint, FlowsMoved
 	// sides of flows that went on from another one.
 	BindingsMoved, FlowsMoved atomic.Uint64
+	// Panics counts mistakes of the firewall that were contained; see [Panic].
+	Panics atomic.Uint64
 }
 
 // Totals are the counters of several firewalls added up; see [Counters].
@@ -61,7 +63,7 @@ type Totals struct {
 
 	RejectsSent, RejectsLimited, RejectsRefused uint64
 	FramesAudited, FragmentsHeld                uint64
-	BindingsMoved, FlowsMoved                   uint64
+	BindingsMoved, FlowsMoved, Panics           uint64
 }
 
 // Add adds what c counts at the moment.
@@ -83,6 +85,7 @@ func (t *Totals) Add(c *Counters) {
 	t.FragmentsHeld += c.FragmentsHeld.Load()
 	t.BindingsMoved += c.BindingsMoved.Load()
 	t.FlowsMoved += c.FlowsMoved.Load()
+	t.Panics += c.Panics.Load()
 	for i := range t.Reasons {
 		t.Reasons[i] += c.Reasons[i].Load()
 		t.DroppedBytes[i] += c.DroppedBytes[i].Load()

@@ -84,6 +84,9 @@ func (c *counts) show(to *Counters) {
 	move(&to.FlowsMoved, &c.flowsMoved)
 }
 
+// forget forgets what was not shown.
+func (c *counts) forget() { *c = counts{dropped: c.dropped[:0]} }
+
 func move(to *atomic.Uint64, from *uint64) {
 	if *from != 0 {
 		to.Add(*from)

@@ -43,6 +43,12 @@ type Config struct {
 	// is to be told of quiet frames too: see [FrameEvent.Quiet]. Most frames are, and
 	// to tell of them costs more than to decide them. It must not block.
 	WantsQuiet func() bool
+	// Panicked, if not nil, is told of each panic that was contained; see [Panic]. It is
+	// called on the packet's way and must not block.
+	Panicked func(*Panic)
+	// Fault, if not nil, is called at each [Stage] of a packet's way, and may panic there:
+	// so that it can be seen what becomes of it. No packet takes the quick way then.
+	Fault func(Stage)
 }
 
 // Firewall takes packets and decides them. Not for concurrent use.
@@ -56,6 +62,10 @@ type Firewall struct {
 
 	wantsQuiet func() bool // nil: the observer wants all
 	tellQuiet  bool        // in this batch
+	work       work        // what is being done
+	single     [1]Packet   // for Process
+	panics     panics
+	fault      func(Stage) // nil: there are none
 
 	reassembler *reassembly.Reassembler
 	hold        fragmentHold
@@ -98,7 +108,9 @@ func New(c Config) (*Firewall, error) {
 	f := &Firewall{
 		shared: c.Shared, standing: c.Shared.current.Load(), ids: c.Shared.frameIDs,
 		random: c.Random, mssFloor: c.MSSFloor, observer: c.Observer, wantsQuiet: c.WantsQuiet,
+		panics: panics{told: c.Panicked, reassembly: c.Reassembly}, fault: c.Fault,
 	}
+	f.quick.off = c.Fault != nil
 	r, err := reassembly.New(c.Reassembly, f)
 	if err != nil {
 		return nil, fmt.Errorf("reassembly: %w", err)
@@ -141,36 +153,31 @@ func (f *Firewall) Counters() *Counters { return &f.counters }
 //
 // One policy decides all of them, and what they add to [Firewall.Counters] and
 // [Firewall.Tallies] is there when it returns.
+//
+// A panic on the way costs the packet or frame that is being decided, see [Panic].
 func (f *Firewall) ProcessBatch(now int64, packets []Packet, out *Verdicts) {
-	before := f.begin(now, out)
-	f.decideAll(now, packets)
-	f.finish(before)
+	f.do(now, work{packets: packets}, out)
 }
 
 // Process is [Firewall.ProcessBatch] for one packet.
 func (f *Firewall) Process(now int64, p *Packet, out *Verdicts) {
-	before := f.begin(now, out)
-	f.quick.routes.follow(f.standing)
-	if q := &f.quick.read[0]; !f.quickRead(p, q) || !f.quickDecide(now, p, q) {
-		f.process(now, p)
-	}
-	f.finish(before)
+	f.single[0] = *p
+	f.do(now, work{packets: f.single[:], careful: true}, out)
+	f.single[0].Data = nil
 }
 
-// begin makes ready for what comes at now, drops what is overdue, and returns how many
-// verdicts there were before.
-func (f *Firewall) begin(now int64, out *Verdicts) (before int) {
-	before = len(out.List)
-	f.out, f.now = out, now
+// begin makes ready for what comes at now, and drops what is overdue.
+func (f *Firewall) begin(now int64) {
 	f.standing = f.shared.look(now)
 	f.tellQuiet = f.observer != nil && (f.wantsQuiet == nil || f.wantsQuiet())
-	f.reassembler.Expire(now)
+	f.at(StageBegin)
+	f.expireFrames(now)
 	f.lookAtHeld(now)
-	return before
 }
 
-// finish shows what was counted since begin, which has returned before.
+// finish shows what was counted since begin, before which there were so many verdicts.
 func (f *Firewall) finish(before int) {
+	f.at(StageFinish)
 	f.counts.verdicts(f.out.List[before:])
 	f.counts.show(&f.counters)
 	f.tallies.show(f.now)
@@ -179,7 +186,9 @@ func (f *Firewall) finish(before int) {
 func (f *Firewall) process(now int64, p *Packet) {
 	f.counts.packets++
 	f.counts.bytes += uint64(p.Length)
+	f.work.counted = true
 	f.device, f.more, f.repeated = p.Device, p.More, false
+	f.at(StagePacket)
 	switch r := f.admit(p); {
 	case r == reason.None:
 		f.reassemble(now, p)
@@ -192,12 +201,13 @@ func (f *Firewall) process(now int64, p *Packet) {
 		f.counts.packets--
 		f.counts.bytes -= uint64(p.Length)
 	}
+	f.work.counted = false
 }
 
 // Expire drops the frames whose time is over at now, and lets out inner fragments
 // of which another worker has decided the first.
 func (f *Firewall) Expire(now int64, out *Verdicts) {
-	f.finish(f.begin(now, out))
+	f.do(now, work{}, out)
 }
 
 // NextDeadline returns when [Firewall.Expire] has to be called next; false if
@@ -212,11 +222,7 @@ func (f *Firewall) NextDeadline() (int64, bool) {
 
 // Flush drops all that is held.
 func (f *Firewall) Flush(out *Verdicts) {
-	before := len(out.List)
-	f.out = out
-	f.reassembler.Flush()
-	f.dropHeld()
-	f.finish(before)
+	f.do(f.now, work{part: flushing}, out)
 }
 
 // admit checks what a packet shows by itself.
@@ -261,13 +267,17 @@ func (f *Firewall) reassemble(now int64, p *Packet) {
 	item.Payload = s.Payload
 	fillPacket(&item.Packet, p, s)
 	item.Packet.Sum, item.Packet.Summed = f.sum, f.summed
+	f.work.inReassembly = true
+	f.at(StageReassembly)
 	fr := f.reassembler.Add(now, item)
 	if fr == nil {
 		if s.Offset == 0 {
 			f.ids.expect(s.Src, s.Dst, s.FrameID) // when the rest is there
 		}
+		f.work.inReassembly = false
 		return
 	}
+	f.work.inReassembly = false
 	f.decide(now, fr)
 	fr.Release()
 }
@@ -284,6 +294,13 @@ func fillPacket(kept *reassembly.Packet, p *Packet, s *stt.Segment) {
 // decide judges a whole frame and appends the verdicts of its packets, unless it
 // is an inner fragment that has to wait.
 func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
+	outer := f.work.frame
+	f.work.frame = fr
+	f.decideFrame(now, fr)
+	f.work.frame = outer
+}
+
+func (f *Firewall) decideFrame(now int64, fr *reassembly.Frame) {
 	e := f.beginEvent(fr.Key, fr.SrcPort, fr.FrameLength, fr.Packets, fr.First)
 	e.Waited = f.fragment.late
 	f.fragment.first, f.fragment.waits = false, false
@@ -307,15 +324,9 @@ func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
 		e.Beginning = fr.Data
 	}
 	if r == reason.None {
+		f.at(StageLeave)
 		f.commitBindings(now)
 		e.Verdict = Accept
-		f.counts.framesAccepted++
-		if e.Decision.Audit {
-			f.counts.framesAudited++
-		}
-		if e.Rewritten {
-			f.counts.framesRewritten++
-		}
 	} else {
 		if e.Decision.Action == policy.Accept {
 			// The rule that accepted it is not why it was dropped.
@@ -326,10 +337,11 @@ func (f *Firewall) decide(now int64, fr *reassembly.Frame) {
 			f.reject(now, fr, f.out)
 		}
 	}
-	f.countDecision(now)
+	f.at(StageTell)
 	if f.observer != nil && (f.tellQuiet || !e.Quiet()) {
 		f.observer(e)
 	}
+	f.countDecision(now) // nothing of it can panic any more
 	if f.fragment.first {
 		f.rememberFirst(now)
 	}
@@ -356,6 +368,7 @@ func (f *Firewall) judge(now int64, fr *reassembly.Frame) reason.Reason {
 			return r
 		}
 	}
+	f.at(StageFrame)
 	if fr.FrameLength < stt.FrameHeaderLen+ethernetHeaderLen {
 		return reason.FrameTooShort
 	}
@@ -420,6 +433,7 @@ func (f *Firewall) Dropped(d *reassembly.Dropped) {
 		return
 	}
 	f.dropFrame(d.Packets, d.Reason)
+	f.at(StageDropped)
 	if f.observer == nil {
 		return
 	}

@@ -70,7 +70,7 @@ func (f *Firewall) rememberFirst(now int64) {
 	f.shared.fragments.Decided(now, &f.fragment.id, &f.tracked, v)
 	if f.hold.any() {
 		id := f.fragment.id
-		f.hold.visit(func(h *heldFragment) bool { return h.id.Same(&id) && f.decideHeld(now, h, reason.None) })
+		f.visitHeld(func(h *heldFragment) bool { return h.id.Same(&id) && f.decideHeld(now, h, reason.None) })
 	}
 }
 
@@ -183,9 +183,11 @@ func (f *Firewall) followFirst(p *policy.Policy, d *policy.Decision) {
 func (f *Firewall) keep(now int64, fr *reassembly.Frame) {
 	h := &f.hold
 	id, entered := f.fragment.id, f.fragment.entered // of this one, and not of those that make room
+	f.work.inHold = true
 	for {
 		victim, ok := h.room(fr)
 		if !ok {
+			f.work.inHold = false
 			f.fragment.why = reason.FragmentHoldFull
 			f.decide(now, fr)
 			f.fragment.why = reason.None
@@ -194,7 +196,7 @@ func (f *Firewall) keep(now int64, fr *reassembly.Frame) {
 		if victim == nil {
 			break
 		}
-		h.visit(func(o *heldFragment) bool {
+		f.visitHeld(func(o *heldFragment) bool {
 			return o == victim && f.decideHeld(now, o, reason.FragmentHoldFull)
 		})
 	}
@@ -203,7 +205,18 @@ func (f *Firewall) keep(now int64, fr *reassembly.Frame) {
 	}
 	held := h.add(now, fr, &id)
 	held.device, held.more = f.device, f.more
+	f.at(StageHold)
 	f.counts.fragmentsHeld++
+	f.work.inHold = false
+}
+
+// visitHeld is [fragmentHold.visit]. A panic in it costs all that wait: which of them
+// are decided, the list does not say any more.
+func (f *Firewall) visitHeld(decided func(*heldFragment) bool) {
+	outer := f.work.inHold
+	f.work.inHold = true
+	f.hold.visit(decided)
+	f.work.inHold = outer
 }
 
 // decideHeld decides anew about a fragment that waits, by whatever holds now, and
@@ -211,6 +224,7 @@ func (f *Firewall) keep(now int64, fr *reassembly.Frame) {
 // reason then if its first fragment is still not known.
 func (f *Firewall) decideHeld(now int64, h *heldFragment, why reason.Reason) bool {
 	device, more := f.device, f.more
+	f.work.mark = len(f.out.List)
 	f.device, f.more, f.fragment.late, f.fragment.why = h.device, h.more, true, why
 	f.decide(now, &h.frame)
 	f.device, f.more, f.fragment.late, f.fragment.why = device, more, false, reason.None
@@ -234,7 +248,7 @@ func (f *Firewall) lookAtHeld(now int64) {
 	if !look && now < h.deadline() {
 		return
 	}
-	h.visit(func(held *heldFragment) bool {
+	f.visitHeld(func(held *heldFragment) bool {
 		switch {
 		case now >= held.until:
 			return f.decideHeld(now, held, reason.FragmentFirstMissing)
@@ -247,8 +261,9 @@ func (f *Firewall) lookAtHeld(now int64) {
 
 // dropHeld drops all fragments that wait.
 func (f *Firewall) dropHeld() {
-	f.hold.visit(func(h *heldFragment) bool {
+	f.visitHeld(func(h *heldFragment) bool {
 		fr := &h.frame
+		f.work.mark = len(f.out.List)
 		f.dropFrame(fr.Packets, reason.FragmentFirstMissing)
 		if f.observer != nil {
 			e := f.beginEvent(fr.Key, fr.SrcPort, fr.FrameLength, fr.Packets, fr.First)

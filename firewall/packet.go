@@ -90,6 +90,14 @@ func (v *Verdicts) Reset() {
 	v.arena = v.arena[:0]
 }
 
+// allDrop makes drops of all verdicts from n on.
+func (v *Verdicts) allDrop(n int) {
+	for i := range v.List[n:] {
+		d := &v.List[n+i]
+		d.Action, d.Payload = Drop, nil
+	}
+}
+
 func (v *Verdicts) drop(id uint64)   { v.List = append(v.List, Verdict{ID: id}) }
 func (v *Verdicts) accept(id uint64) { v.List = append(v.List, Verdict{ID: id, Action: Accept}) }
 

@@ -61,6 +61,15 @@ func (c *counted) in(t *Tally, now int64) {
 func (f *Firewall) countDecision(now int64) {
 	e := &f.event
 	d := &e.Decision
+	if e.Verdict == Accept {
+		f.counts.framesAccepted++
+		if d.Audit {
+			f.counts.framesAudited++
+		}
+		if e.Rewritten {
+			f.counts.framesRewritten++
+		}
+	}
 	if d.TenantIndex < 0 || !e.HasInner {
 		return
 	}
@@ -113,8 +122,9 @@ func (t *tallies) show(now int64) {
 	if t.unshown == 0 {
 		return
 	}
-	to := t.now
 	t.showing.Lock()
+	defer t.showing.Unlock()
+	to := t.now
 	for i := range t.list[:t.unshown] {
 		frame := &t.list[i]
 		if frame.more != 0 || !to.at(frame).take(frame, now) {
@@ -124,7 +134,6 @@ func (t *tallies) show(now int64) {
 			}
 		}
 	}
-	t.showing.Unlock()
 	t.unshown = 0
 }
 

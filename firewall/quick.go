@@ -43,20 +43,38 @@ type quickScratch struct {
 	packets    [1]reassembly.Packet // for an event
 }
 
-// decideAll decides the packets of a batch.
-func (f *Firewall) decideAll(now int64, packets []Packet) {
-	k := &f.quick
+// decideAll decides the packets of a batch from work.at on.
+func (f *Firewall) decideAll(now int64) {
+	k, w := &f.quick, &f.work
 	k.routes.follow(f.standing)
-	for len(packets) > 0 {
-		n := min(len(packets), quickAtOnce)
-		f.quickExpect(packets[:n])
-		for i := range n {
+	if w.careful {
+		f.decideEach(now)
+		return
+	}
+	for from := w.at; from < len(w.packets); from += quickAtOnce {
+		packets := w.packets[from:min(from+quickAtOnce, len(w.packets))]
+		w.reading = true
+		f.quickExpect(packets)
+		w.reading = false
+		for i := range packets {
+			w.at, w.mark = from+i, len(f.out.List)
 			p := &packets[i]
 			if q := &k.read[i]; !q.plain || !f.quickDecide(now, p, q) {
 				f.process(now, p)
 			}
 		}
-		packets = packets[n:]
+	}
+}
+
+// decideEach decides them one by one, without a look at those behind.
+func (f *Firewall) decideEach(now int64) {
+	w, q := &f.work, &f.quick.read[0]
+	for ; w.at < len(w.packets); w.at++ {
+		w.mark = len(f.out.List)
+		p := &w.packets[w.at]
+		if !f.quickRead(p, q) || !f.quickDecide(now, p, q) {
+			f.process(now, p)
+		}
 	}
 }
 
@@ -119,14 +137,14 @@ func (f *Firewall) quickDecide(now int64, p *Packet, q *quickPacket) bool {
 		f.handOver(now, p, q)
 		return true
 	}
-	f.counts.packets++
-	f.counts.bytes += uint64(p.Length)
-	f.counts.framesAccepted++
-	f.tallies.count(now, st, q.tenant, r.Rule, q.frameLength)
 	f.out.accept(p.ID)
 	if f.tellQuiet {
 		f.quickTell(now, p, q)
 	}
+	f.counts.packets++
+	f.counts.bytes += uint64(p.Length)
+	f.counts.framesAccepted++
+	f.tallies.count(now, st, q.tenant, r.Rule, q.frameLength)
 	return true
 }
 

@@ -161,6 +161,15 @@ var provoke = map[reason.Reason]func(t *testing.T) *bench{
 		b.fw.Expire(b.now, &b.out)
 		return b
 	},
+	reason.InternalError: func(t *testing.T) *bench {
+		b := newBench(t, benchConfig{fault: func(s Stage) {
+			if s == StageFlow {
+				panic("a mistake")
+			}
+		}})
+		b.send(onePacket(t))
+		return b
+	},
 	reason.FragmentHoldFull: func(t *testing.T) *bench {
 		b := fragmentCase(t, HoldConfig{Memory: 1}, innerFragment(t, 1, 8, 53))
 		return b

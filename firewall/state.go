@@ -49,6 +49,7 @@ func (f *Firewall) judgePolicy(now int64, fr *reassembly.Frame) reason.Reason {
 func (f *Firewall) judgeFlow(now int64, p *policy.Policy, d *policy.Decision) {
 	t := p.Tenant(d.TenantIndex)
 	r := &f.result
+	f.at(StageFlow)
 	f.track(now)
 	if r.State == conntrack.StateStale {
 		if !f.rejudge(p, d) {

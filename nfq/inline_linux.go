@@ -69,6 +69,12 @@ type InlineConfig struct {
 	// workers share, before any packet comes; false if that is not to be used: then it
 	// is made anew, and Adopt not asked again. now is the workers' clock.
 	Adopt func(s *firewall.Shared, now func() int64) bool
+	// Panicked, if not nil, is told of each panic that was contained, from every worker at
+	// once; see [firewall.Panic].
+	Panicked func(*firewall.Panic)
+	// Fault, if not nil, may panic at stages of a packet's way, in every worker; see
+	// [firewall.Config.Fault].
+	Fault func(firewall.Stage)
 	// Wrap, if not nil, stands between a worker and its core.
 	Wrap func(*firewall.Firewall) Core
 }
@@ -221,7 +227,7 @@ func (in *Inline) open(c InlineConfig) error {
 		crand.Read(seed[:]) // never fails
 		core, err := firewall.New(firewall.Config{
 			Shared: in.shared, Reassembly: per, Hold: hold, Random: rand.NewChaCha8(seed),
-			MSSFloor: c.MSSFloor, Observer: c.Observer, WantsQuiet: c.WantsQuiet,
+			MSSFloor: c.MSSFloor, Observer: c.Observer, WantsQuiet: c.WantsQuiet, Panicked: c.Panicked, Fault: c.Fault,
 		})
 		if err != nil {
 			return err

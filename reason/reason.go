@@ -166,6 +166,11 @@ const (
 	// FrameIDExhausted: no unused frame ID was found for the re-encoded frame.
 	FrameIDExhausted
 
+	// Mistakes of the firewall.
+
+	// InternalError: the firewall met a mistake of its own (a panic) while it decided.
+	InternalError
+
 	// Count is the number of reasons, [None] included.
 	Count
 )

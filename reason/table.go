@@ -144,4 +144,7 @@ var table = [Count]entry{
 
 	FrameIDExhausted: {"frame_id_exhausted", "no unused frame ID was found for the re-encoded frame",
 		"more large frames than the frame-ID filter holds: raise --frame-id-filter"},
+
+	InternalError: {"internal_error", "sttwall met a mistake of its own while it decided; the packet and what it belongs to were dropped",
+		"please report what the firewall's log says with it, and the frame from --drop-capture: see SECURITY.md"},
 }
