@@ -53,7 +53,7 @@ func TestAPanicCostsThePacketAtHandWhereverItIs(t *testing.T) {
 					}
 				}, fault: func(Stage) {}})
 				sound := newBench(t, benchConfig{fault: func(Stage) {}})
-				sound.fw.ids.seed = b.fw.ids.seed
+				sound.fw.ids.key = b.fw.ids.key
 				armed, panics := 0, 0
 				b.fw.fault = func(s Stage) {
 					if s != stage || armed == 0 {

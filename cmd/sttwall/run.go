@@ -163,6 +163,7 @@ func run(ctx context.Context, c runConfig) error {
 	}
 	c.inline.Wrap, c.inline.Whole = told.wrap, taps.Whole
 	c.inline.WantsQuiet = taps.WantsQuiet // nobody else does
+	c.inline.Panicked = logPanics(c.log)
 	c.inline.Adopt = c.over.adopter()
 	// The socket first: what cannot be asked shall not run unnoticed, and nothing
 	// has been touched yet.
