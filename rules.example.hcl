@@ -25,6 +25,10 @@ settings {
   # them run the Linux datapath of Open vSwitch.
   receivers = "any"
 
+  # "rebuild" encodes everything that passes anew, with frame IDs of the firewall's
+  # own. It copies each packet, so it costs; see docs/journey.md.
+  forward = "canonical"
+
   # For context IDs that no tenant claims, and for tenants without a default.
   default_action = "drop"
 

@@ -137,8 +137,9 @@ func ForeignEndpoint(p *policy.Policy, from netip.Addr) *Explanation {
 }
 
 // readQuestion reads the body of a request. Where the question is about a frame that is
-// dropped before anybody looks for its tenant, structural says why.
-func readQuestion(body io.Reader) (q firewall.Question, structural reason.Reason, err error) {
+// dropped before anybody looks for its tenant, structural says why. mssFloor is that of
+// the settings.
+func readQuestion(body io.Reader, mssFloor uint16) (q firewall.Question, structural reason.Reason, err error) {
 	var ask ExplainRequest
 	if err := decode(body, &ask); err != nil {
 		return q, structural, err
@@ -148,7 +149,7 @@ func readQuestion(body io.Reader) (q firewall.Question, structural reason.Reason
 		return q, structural, refuse(http.StatusBadRequest, "packet and frame: want one of them")
 	case len(ask.Frame) > 0:
 		q.Frame = new(inspect.Frame)
-		if q.Data, structural, err = ask.readFrame(q.Frame); err != nil {
+		if q.Data, structural, err = ask.readFrame(q.Frame, mssFloor); err != nil {
 			return q, structural, err
 		}
 		if q.ContextID = uint64(ask.Context); q.ContextID == 0 && len(ask.Header) > 0 {
@@ -188,7 +189,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	if err := onlyQuery(r); err != nil {
 		return err
 	}
-	q, structural, err := readQuestion(r.Body)
+	q, structural, err := readQuestion(r.Body, s.config.Firewall.Shared().Policy().Settings().MSSFloor)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"sttwall/describe"
 	"sttwall/firewall"
+	"sttwall/policy"
 	"sttwall/reason"
 	"sttwall/stt"
 )
@@ -52,7 +53,7 @@ func TestAFrameIsDecidedAsItsBytesWereExplained(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q, structural, err := readQuestion(bytes.NewReader(body))
+		q, structural, err := readQuestion(bytes.NewReader(body), policy.DefaultMSSFloor)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"sttwall/policy"
 )
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
@@ -78,7 +80,7 @@ func FuzzQuestion(f *testing.F) {
 	fw := newCore(f, testRules)
 	fw.send(f, 100, "udp 10.0.0.1:9 > 10.0.0.2:53", false)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		q, _, err := readQuestion(bytes.NewReader(body))
+		q, _, err := readQuestion(bytes.NewReader(body), policy.DefaultMSSFloor)
 		if err != nil {
 			if _, ok := err.(*Error); !ok {
 				t.Fatalf("%q: a mistake of ours: %v", body, err)

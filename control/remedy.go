@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/netip"
 
-	"sttwall/firewall"
 	"sttwall/inspect"
 	"sttwall/reason"
 	"sttwall/remedy"
@@ -78,7 +77,7 @@ func endpointOf(name, text string) (a netip.Addr, err error) {
 
 // readFrame reads the inner frame that an explanation is asked about. Where it is no
 // frame that is read, or its header lies about it, why says so.
-func (ask *ExplainRequest) readFrame(into *inspect.Frame) (data []byte, why reason.Reason, err error) {
+func (ask *ExplainRequest) readFrame(into *inspect.Frame, mssFloor uint16) (data []byte, why reason.Reason, err error) {
 	h, err := readHeader(ask.Header)
 	if err != nil {
 		return nil, why, err
@@ -105,7 +104,7 @@ func (ask *ExplainRequest) readFrame(into *inspect.Frame) (data []byte, why reas
 	if len(ask.Header) > 0 {
 		why = into.Verify(ask.Frame, length, inspect.Offload{
 			Partial: h.ChecksumPartial(), IPv4: h.Flags&stt.FlagIPv4 != 0, TCP: h.Flags&stt.FlagTCP != 0,
-			L4Offset: h.L4Offset, MSS: h.MSS, MSSFloor: firewall.DefaultMSSFloor,
+			L4Offset: h.L4Offset, MSS: h.MSS, MSSFloor: mssFloor,
 		})
 	}
 	return remedy.Whole(ask.Frame, length), why, nil

@@ -36,7 +36,7 @@ func (f *Firewall) wantsRest(now int64, fr *reassembly.Frame) bool {
 	}
 	e, st := &f.event, f.standing
 	switch {
-	case st.sets, // by a rule that may be the one
+	case st.changes(), // by a rule that may be the one
 		canonicalHeader(&e.Header, &e.Inner, st.settings.Receivers) != e.Header,
 		!f.canonicalPackets(fr.Packets):
 		return true

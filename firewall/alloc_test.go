@@ -19,8 +19,13 @@ type load struct {
 
 func newLoad(t testing.TB, inner []byte, size int, h stt.FrameHeader, shuffle bool) *load {
 	t.Helper()
+	return newLoadOf(t, testRules, inner, size, h, shuffle)
+}
+
+func newLoadOf(t testing.TB, rules string, inner []byte, size int, h stt.FrameHeader, shuffle bool) *load {
+	t.Helper()
 	ids := newFilter(t, FrameIDConfig{Bits: 20})
-	shared, err := NewShared(compile(t, testRules), ids)
+	shared, err := NewShared(compile(t, rules), ids)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,11 +15,6 @@ import (
 	"sttwall/stt"
 )
 
-// DefaultMSSFloor is the smallest MSS that a frame may ask its receiver to
-// cut inner TCP with, in bytes: what every IPv4 host must be able to take
-// (RFC 9293 section 3.7.1). Smaller ones make thousands of packets of a frame.
-const DefaultMSSFloor = 536
-
 // ethernetHeaderLen is the shortest inner frame in bytes.
 const ethernetHeaderLen = 14
 
@@ -34,8 +29,6 @@ type Config struct {
 	// Random is where new frame IDs come from. Required; it must not be
 	// guessable from outside, and is used by this firewall alone.
 	Random rand.Source
-	// MSSFloor is in bytes; 0 means [DefaultMSSFloor].
-	MSSFloor uint16
 	// Observer, if not nil, is told of every frame; see [FrameEvent]. It is
 	// called on the packet's way and must not block.
 	Observer func(*FrameEvent)
@@ -57,7 +50,6 @@ type Firewall struct {
 	standing *standing // what holds for the packet at hand
 	ids      *FrameIDFilter
 	random   rand.Source
-	mssFloor uint16
 	observer func(*FrameEvent)
 
 	wantsQuiet func() bool // nil: the observer wants all
@@ -102,12 +94,9 @@ func New(c Config) (*Firewall, error) {
 	case c.Random == nil:
 		return nil, errors.New("firewall without a random source")
 	}
-	if c.MSSFloor == 0 {
-		c.MSSFloor = DefaultMSSFloor
-	}
 	f := &Firewall{
 		shared: c.Shared, standing: c.Shared.current.Load(), ids: c.Shared.frameIDs,
-		random: c.Random, mssFloor: c.MSSFloor, observer: c.Observer, wantsQuiet: c.WantsQuiet,
+		random: c.Random, observer: c.Observer, wantsQuiet: c.WantsQuiet,
 		panics: panics{told: c.Panicked, reassembly: c.Reassembly}, fault: c.Fault,
 	}
 	f.quick.off = c.Fault != nil
@@ -393,7 +382,7 @@ func (f *Firewall) judge(now int64, fr *reassembly.Frame) reason.Reason {
 		Partial:  h.ChecksumPartial(),
 		IPv4:     h.Flags&stt.FlagIPv4 != 0,
 		TCP:      h.Flags&stt.FlagTCP != 0,
-		L4Offset: h.L4Offset, MSS: h.MSS, MSSFloor: f.mssFloor,
+		L4Offset: h.L4Offset, MSS: h.MSS, MSSFloor: f.standing.settings.MSSFloor,
 	}); r != reason.None {
 		return r
 	}

@@ -157,13 +157,7 @@ func (f *FrameIDFilter) fresh(now int64, src, dst netip.Addr, want uint32, rando
 	if now >= f.guard && f.claim(now, src, dst, want) {
 		return want, true
 	}
-	for range frameIDTries {
-		id = uint32(random.Uint64())
-		if f.claim(now, src, dst, id) {
-			return id, true
-		}
-	}
-	return 0, false
+	return f.draw(now, src, dst, random)
 }
 
 // turnAt turns the bitmaps when it is time. Whoever wins the race clears what is

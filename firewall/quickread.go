@@ -74,7 +74,7 @@ func quickContext(p *Packet) (id uint64, ok bool) {
 func (f *Firewall) quickRead(p *Packet, q *quickPacket) bool {
 	q.plain, q.verified = false, false
 	data := p.Data
-	if f.quick.off || len(data) < quickLeast || p.Checksum == ChecksumPartial && !p.GSO || p.More && f.standing.sets {
+	if f.quick.off || f.standing.rebuild || len(data) < quickLeast || p.Checksum == ChecksumPartial && !p.GSO || p.More && f.standing.sets {
 		return false
 	}
 
@@ -143,7 +143,7 @@ func (f *Firewall) quickRead(p *Packet, q *quickPacket) bool {
 	}
 
 	inner := data[headerLen+stt.SegmentHeaderLen+stt.FrameHeaderLen:]
-	ip, l4, size, ok := o.readInner(&q.packet, inner, frameLength-stt.FrameHeaderLen, f.mssFloor)
+	ip, l4, size, ok := o.readInner(&q.packet, inner, frameLength-stt.FrameHeaderLen, f.standing.settings.MSSFloor)
 	if !ok {
 		return false
 	}

@@ -20,24 +20,21 @@ func (f *Firewall) leave(now int64, fr *reassembly.Frame, data []byte, cut, chan
 	if recut && !canRecut(fr.Packets, needed) {
 		return reason.SegmentTooSmall
 	}
-	rewrite := changed || recut || header != e.Header || !f.canonicalPackets(fr.Packets)
+	rebuild := f.standing.rebuild
+	rewrite := rebuild || changed || recut || header != e.Header || !f.canonicalPackets(fr.Packets)
 	if rewrite && cut {
 		return reason.CopyTooShort
 	}
 
-	id := fr.FrameID
-	if len(fr.Packets) > 1 || fr.Packets[0].GSO {
-		fresh, ok := f.ids.fresh(now, fr.Src, fr.Dst, fr.FrameID, f.random)
-		switch {
-		case !ok:
-			return reason.FrameIDExhausted
-		case fresh != fr.FrameID && cut:
-			return reason.CopyTooShort
-		case fresh != fr.FrameID:
-			rewrite = true
-			id = fresh
-			f.counts.frameIDsReplaced++
-		}
+	id, ok := f.leavingID(now, fr)
+	switch {
+	case !ok:
+		return reason.FrameIDExhausted
+	case id != fr.FrameID && cut:
+		return reason.CopyTooShort
+	case id != fr.FrameID:
+		rewrite = true
+		f.counts.frameIDsReplaced++
 	}
 
 	switch {
@@ -45,8 +42,8 @@ func (f *Firewall) leave(now int64, fr *reassembly.Frame, data []byte, cut, chan
 		for i := range fr.Packets {
 			out.accept(fr.Packets[i].ID)
 		}
-	case recut:
-		f.recut(fr, data, id, &header, out)
+	case recut, rebuild && canRecut(fr.Packets, needed):
+		f.recut(fr, data, changed, id, &header, out)
 	default:
 		f.reencode(fr, data, changed, id, &header, out)
 	}
@@ -99,7 +96,7 @@ func (f *Firewall) reencode(fr *reassembly.Frame, data []byte, changed bool, id 
 
 // recut spreads the frame over its packets from the first on, each as large
 // as the largest that came; packets that are left over are dropped.
-func (f *Firewall) recut(fr *reassembly.Frame, data []byte, id uint32, header *stt.FrameHeader, out *Verdicts) {
+func (f *Firewall) recut(fr *reassembly.Frame, data []byte, changed bool, id uint32, header *stt.FrameHeader, out *Verdicts) {
 	_, ce := f.survey(fr.Packets)
 	size := 0
 	for i := range fr.Packets {
@@ -115,6 +112,9 @@ func (f *Firewall) recut(fr *reassembly.Frame, data []byte, id uint32, header *s
 		piece := stt.Piece{
 			FrameID: id, FrameLength: fr.FrameLength,
 			Offset: at, Payload: data[at:min(at+size, fr.FrameLength)],
+		}
+		if p := &fr.Packets[i]; p.Offset == at && p.Length == len(piece.Payload) {
+			piece.Sum, piece.HasSum = p.Sum, p.Summed && !changed
 		}
 		if at == 0 {
 			piece.Header = header

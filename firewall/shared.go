@@ -48,6 +48,7 @@ type standing struct {
 	tenantRoutes []tenantRoute
 	rejects      *limit.Bucket
 	sets         bool // rules of it change packets
+	rebuild      bool // all that leaves is encoded anew; see rebuild.go
 }
 
 // flowsPerFragmented is how many flows there are for one packet that is remembered
@@ -112,6 +113,7 @@ func (s *Shared) SetPolicy(p *policy.Policy) {
 	for i := range p.Rules() {
 		next.sets = next.sets || p.Set(int32(i)) != nil
 	}
+	next.rebuild = next.settings.Forward == policy.ForwardRebuild
 	next.rejects = limit.NewBucket(next.settings.RejectRate)
 	if old := s.current.Load(); old != nil && old.policy != p {
 		// A reload hands out no tokens.
@@ -151,9 +153,11 @@ func (s *Shared) Generation() uint32 { return s.current.Load().generation }
 // Fragments returns the table of first inner fragments.
 func (s *Shared) Fragments() *conntrack.Fragments { return s.fragments }
 
-// ChangesPackets reports whether rules of the policy that holds now change packets,
-// which takes all of their bytes.
-func (s *Shared) ChangesPackets() bool { return s.current.Load().sets }
+// ChangesPackets reports whether the policy that holds now has packets changed, by its
+// rules or because all are encoded anew, which takes all of their bytes.
+func (s *Shared) ChangesPackets() bool { return s.current.Load().changes() }
+
+func (st *standing) changes() bool { return st.sets || st.rebuild }
 
 // Flows returns the flow table.
 func (s *Shared) Flows() *conntrack.Table { return s.flows }

@@ -56,8 +56,6 @@ type InlineConfig struct {
 	FrameIDBits int
 	// StartupGuard: see [firewall.FrameIDConfig]. 0 means no guard.
 	StartupGuard time.Duration
-	// MSSFloor: see [firewall.Config].
-	MSSFloor uint16
 	// Observer, if not nil, is told of every frame, from every worker at once.
 	Observer func(*firewall.FrameEvent)
 	// WantsQuiet: see [firewall.Config.WantsQuiet].
@@ -227,7 +225,7 @@ func (in *Inline) open(c InlineConfig) error {
 		crand.Read(seed[:]) // never fails
 		core, err := firewall.New(firewall.Config{
 			Shared: in.shared, Reassembly: per, Hold: hold, Random: rand.NewChaCha8(seed),
-			MSSFloor: c.MSSFloor, Observer: c.Observer, WantsQuiet: c.WantsQuiet, Panicked: c.Panicked, Fault: c.Fault,
+			Observer: c.Observer, WantsQuiet: c.WantsQuiet, Panicked: c.Panicked, Fault: c.Fault,
 		})
 		if err != nil {
 			return err

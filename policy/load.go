@@ -264,6 +264,7 @@ func defaultSettings() Settings {
 	return Settings{
 		STTPorts:   []uint16{DefaultSTTPort},
 		Flows:      DefaultFlows,
+		MSSFloor:   DefaultMSSFloor,
 		Bindings:   DefaultBindings,
 		Timeouts:   conntrack.DefaultTimeouts(),
 		RejectRate: limit.Rate{Events: 100, Per: time.Second, Burst: 100},

@@ -55,8 +55,33 @@ func (r Receivers) String() string {
 	return "unknown"
 }
 
+// Forward says how accepted frames leave.
+type Forward uint8
+
+// The ways to forward.
+const (
+	ForwardCanonical Forward = iota // as they came where that is canonical; the default
+	ForwardRebuild                  // all encoded anew, with frame IDs of our own
+)
+
+// String returns the word that the rules language has for it.
+func (f Forward) String() string {
+	switch f {
+	case ForwardCanonical:
+		return "canonical"
+	case ForwardRebuild:
+		return "rebuild"
+	}
+	return "unknown"
+}
+
 // Defaults of the settings block.
 const (
+	// DefaultMSSFloor is the smallest MSS that a frame may ask its receiver to
+	// cut inner TCP with, in bytes: what every IPv4 host must be able to take
+	// (RFC 9293 section 3.7.1). Smaller ones make thousands of packets of a frame.
+	DefaultMSSFloor = 536
+
 	// DefaultSTTPort is the destination port of STT (IANA; draft-davie-stt-08
 	// section 8).
 	DefaultSTTPort = 7471
@@ -73,6 +98,8 @@ type Settings struct {
 	OtherTunnels  bool           // other tunnels pass between endpoints; else they are dropped
 	OnlySTT       bool           // nothing else passes between endpoints
 	Receivers     Receivers      // whom the encoding must protect
+	Forward       Forward        // how accepted frames leave
+	MSSFloor      uint16         // smallest MSS that a frame may ask for, in bytes; 1 at least
 	DefaultAction Action         // for contexts no tenant claims, and tenants without a default of their own
 	TCPLoose      bool           // flows may be picked up in the middle
 	Flows         int            // bound on the flow table

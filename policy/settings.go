@@ -53,6 +53,10 @@ func (l *loader) settings(b *hclsyntax.Block) {
 			s.OnlySTT = l.truth(a)
 		case "receivers":
 			s.Receivers = Receivers(max(0, l.choice(a, []string{"any", "linux"}, map[string]string{"ovs": "linux", "windows": "any", "all": "any"})))
+		case "forward":
+			s.Forward = Forward(max(0, l.choice(a, []string{"canonical", "rebuild"}, map[string]string{"as-is": "canonical", "reencode": "rebuild"})))
+		case "mss_floor":
+			s.MSSFloor = uint16(l.number(a, 1, maxMSSFloor))
 		case "default_action":
 			s.DefaultAction = l.action(a)
 		case "tcp_loose":
@@ -82,6 +86,10 @@ func (l *loader) settings(b *hclsyntax.Block) {
 		}
 	}
 }
+
+// maxMSSFloor is the MSS for the smallest MTU of IPv6 (RFC 8200 section 5): any network
+// may need one as small as that.
+const maxMSSFloor = 1280 - 60
 
 // maxFlows bounds the flow table; that many take 4 GiB.
 const maxFlows = 16 << 20

@@ -24,6 +24,8 @@ var (
 			{"other_tunnels", `"drop" or "pass"`, `"drop"`, `What happens to other tunnels between two endpoints, which would lead around the firewall: see docs/table.md. Needs endpoints.`, `"pass"`},
 			{"only_stt", "true or false", "false", `Between two endpoints nothing passes but STT, ICMP errors and IPv6 neighbour discovery: see docs/table.md. Needs endpoints.`, "true"},
 			{"receivers", `"any" or "linux"`, `"any"`, `Whom the canonical encoding protects: Linux and Windows receivers, or the Linux datapath of Open vSwitch alone.`, `"linux"`},
+			{"forward", `"canonical" or "rebuild"`, `"canonical"`, "How accepted frames leave. canonical: as they came where that is canonical, which needs no copy; else encoded anew. rebuild: all are encoded anew, with frame IDs of the firewall's own, cut evenly.", `"rebuild"`},
+			{"mss_floor", "number", "536", "The smallest MSS in bytes, up to 1220, that a frame may ask its receiver to cut inner TCP with; smaller ones are dropped (mss_invalid).", "400"},
 			{"default_action", `"accept", "drop" or "reject"`, `"drop"`, "For context IDs that no tenant claims, and for tenants without a default_action. Nothing is answered for a context ID that no tenant claims: reject is a drop there.", `"drop"`},
 			{"tcp_loose", "true or false", "false", "TCP flows may be picked up in the middle. Meant for the minutes after the firewall was put into a running network.", "true"},
 			{"flows", "number", "262144", "How many flows are remembered at once; up to 256 bytes of memory each. One outer endpoint may begin three quarters of them.", "1000000"},
@@ -31,7 +33,7 @@ var (
 			{"reject_rate", "rate", `"100/s"`, "How many rejects are answered in all; what is over it is dropped without an answer.", `"20/s"`},
 		},
 		blocks: []*schema{timeoutsSchema},
-		later:  []string{"forward", "startup_guard", "mss_floor"},
+		later:  []string{"startup_guard"},
 	}
 	timeoutsSchema = &schema{
 		block: "timeouts", where: "in timeouts",

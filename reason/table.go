@@ -68,7 +68,7 @@ var table = [Count]entry{
 	PartialChecksum: {"partial_checksum", "checksum partial, but the checksum field does not hold the pseudo-header sum",
 		"a broken or hostile endpoint: look at who sent it"},
 	MSSInvalid: {"mss_invalid", "an MSS below the floor, or on UDP",
-		"lower --mss-floor if the tenant's path really needs it"},
+		"lower settings.mss_floor if the tenant's path really needs it"},
 
 	InnerTruncated: {"inner_truncated", "the inner frame ends inside one of its headers",
 		"a broken or hostile host in the tenant's network"},

@@ -79,6 +79,4 @@ type Config struct {
 	Checksums Checksums
 	// Reassembly bounds what is held. Times are those of the captures.
 	Reassembly reassembly.Config
-	// MSSFloor is in bytes; 0 means the firewall's default.
-	MSSFloor uint16
 }

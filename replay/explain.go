@@ -35,7 +35,7 @@ type Explained struct {
 // Explain says what becomes of the packet with that number, from 1, as tshark
 // shows it, and of the frame that it is a part of. What is before it in the
 // capture goes through the firewall first, so that the flows are those that there
-// would be. Of c, Policy, Checksums, Reassembly and MSSFloor count, and the one
+// would be. Of c, Policy, Checksums and Reassembly count, and the one
 // input, which is read twice and so cannot be "-".
 func Explain(ctx context.Context, c Config, number int) (*Explained, error) {
 	if len(c.Inputs) != 1 || c.Inputs[0] == "-" {

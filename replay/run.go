@@ -79,7 +79,7 @@ func newRun(c Config) (*run, error) {
 		return nil, err
 	}
 	r.firewall, err = firewall.New(firewall.Config{
-		Shared: r.shared, Reassembly: c.Reassembly, MSSFloor: c.MSSFloor,
+		Shared: r.shared, Reassembly: c.Reassembly,
 		Random: rand.NewPCG(1, 1), Observer: r.observe,
 	})
 	if err != nil {

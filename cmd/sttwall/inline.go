@@ -69,7 +69,6 @@ func (f *inlineFlags) addRun(flags *pflag.FlagSet) {
 	flags.IntVar(&f.into.FrameIDBits, "frame-id-filter", 26, "size of the frame-ID filter: three bitmaps of 2^`N` bits")
 	flags.DurationVar(&f.guard, "startup-guard", startupGuard, "how long after the start frames of several packets\nget new frame IDs")
 	addGuard(flags, &f.gsoGuard)
-	flags.Uint16Var(&f.into.MSSFloor, "mss-floor", 0, "smallest MSS in `bytes` that a frame may ask for; 0 is 536")
 }
 
 // copyRangeOf reads the value of --copy-range.

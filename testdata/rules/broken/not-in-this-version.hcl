@@ -1,9 +1,6 @@
 settings {
   endpoints     = ["10.47.0.0/16"]
   startup_guard = true
-  mss_floor     = 536
-  forward {
-  }
 }
 
 tenant "acme" {
