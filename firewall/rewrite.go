@@ -1,6 +1,9 @@
 package firewall
 
 import (
+	"math"
+
+	"sttwall/policy"
 	"sttwall/reason"
 	"sttwall/reassembly"
 	"sttwall/stt"
@@ -16,7 +19,7 @@ func (f *Firewall) leave(now int64, fr *reassembly.Frame, data []byte, cut, chan
 	// Receivers read the headers from the packet at offset 0 before they
 	// know the rest.
 	needed := stt.FrameHeaderLen + max(e.Inner.HeaderBytes, f.result.HeaderBytes)
-	recut := fr.Packets[0].Length < needed
+	recut := fr.Packets[0].Length < needed || fr.Packets[0].GSO && needed > f.smallestPiece()
 	if recut && !canRecut(fr.Packets, needed) {
 		return reason.SegmentTooSmall
 	}
@@ -49,6 +52,20 @@ func (f *Firewall) leave(now int64, fr *reassembly.Frame, data []byte, cut, chan
 	}
 	e.Rewritten = rewrite
 	return reason.None
+}
+
+// SmallestPiece is what the kernel cuts super-segments to at least, in bytes of payload,
+// where settings.receivers is "any": smaller ones do not reach the firewall then
+// (package gsoguard).
+const SmallestPiece = 512
+
+// smallestPiece is how many bytes of a super-segment leave in its first packet at
+// least, whatever size the kernel cuts it by. Linux' receiver does not mind.
+func (f *Firewall) smallestPiece() int {
+	if f.standing.settings.Receivers == policy.ReceiversLinux {
+		return math.MaxInt
+	}
+	return SmallestPiece
 }
 
 // canRecut reports whether the frame can leave in packets none of which is
