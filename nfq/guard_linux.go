@@ -9,6 +9,7 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
 
+	"sttwall/firewall"
 	"sttwall/internal/gsoguard"
 	"sttwall/policy"
 )
@@ -47,6 +48,10 @@ func (m GuardMode) String() string {
 	}
 	return "auto"
 }
+
+// What the firewall relies on is what the guard sees to: this is below 0 otherwise, and
+// does not compile.
+const _ = uint(gsoguard.Smallest - firewall.SmallestPiece)
 
 // Why there is no guard, beside the errors of package gsoguard.
 var (
@@ -108,7 +113,7 @@ func (c *InlineConfig) loadGuard(settings *policy.Settings) (g *gsoguard.Guard, 
 		}
 	}
 	if missing != nil && c.GSOGuard == GuardRequire {
-		return nil, missing, fmt.Errorf("guard against super-segments of small pieces: %w", missing)
+		return nil, missing, guardRequired(missing)
 	}
 	return g, missing, nil
 }
@@ -131,13 +136,28 @@ func (in *Inline) GuardMissing() error {
 }
 
 // guardFor brings the guard of a table's configuration in line with the settings; see
-// loadGuard.
+// loadGuard. A guard that was loaded once is kept: a running firewall may have given up
+// the right to load another.
 func (in *Inline) guardFor(settings *policy.Settings, table *TableConfig) (missing, err error) {
-	if settings.Receivers == policy.ReceiversAny && table.Guard != nil {
-		return nil, nil // it is there
+	table.Guard = nil
+	if settings.Receivers != policy.ReceiversAny {
+		return nil, nil
 	}
-	table.Guard, missing, err = in.config.loadGuard(settings)
+	if in.guard == nil {
+		in.guard, missing, err = in.config.loadGuard(settings)
+		if running := in.table.Load() != nil; running && errors.Is(missing, gsoguard.ErrNotPermitted) {
+			missing = fmt.Errorf("%w; a firewall that runs has given it up: start it again", missing)
+			if err != nil {
+				err = guardRequired(missing)
+			}
+		}
+	}
+	table.Guard = in.guard
 	return missing, err
+}
+
+func guardRequired(missing error) error {
+	return fmt.Errorf("guard against super-segments of small pieces: %w", missing)
 }
 
 func (in *Inline) setGuardMissing(missing error) {

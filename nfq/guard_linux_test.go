@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -182,6 +183,7 @@ func TestTheGuardFollowsTheSettings(t *testing.T) {
 	in, err := StartInline(config)
 	must(t, err)
 	defer in.closeQueues()
+	withoutBPF(t) // as a firewall that runs gives it up
 	for _, c := range []struct {
 		settings string
 		want     bool
@@ -235,6 +237,8 @@ func TestWithoutTheGuardItIsSaid(t *testing.T) {
 		_, err = in.Reload(guardPolicy(t, ""))
 		if want := c.config.GSOGuard == GuardRequire; (err != nil) != want || want && in.Shared().Policy() != before {
 			t.Errorf("%s: reload: got %v", c.name, err)
+		} else if want && !strings.Contains(err.Error(), "start it again") {
+			t.Errorf("%s: reload: %v: it does not say what to do", c.name, err)
 		}
 		in.closeQueues()
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sttwall/firewall"
+	"sttwall/internal/gsoguard"
 	"sttwall/policy"
 	"sttwall/reassembly"
 )
@@ -102,6 +103,7 @@ type Inline struct {
 	bounds    Bounds
 	watch     tableWatch
 
+	guard        *gsoguard.Guard       // once it was loaded; of a start, then of the watch's lock
 	guardMissing atomic.Pointer[error] // see GuardMissing
 }
 

@@ -201,22 +201,13 @@ func (in *Inline) reloadTable(settings policy.Settings) error {
 	defer in.watch.mu.Unlock()
 	table := in.table.Load()
 	config := in.config.TableConfig(settings)
-	if table != nil {
-		config.Guard = table.config.Guard
-	}
 	missing, err := in.guardFor(&settings, &config)
 	if err != nil {
 		return err
 	}
 	if table != nil && !config.equal(table.config) {
 		if err := in.changeTable(table, config); err != nil {
-			if config.Guard != table.config.Guard {
-				closeGuard(config.Guard)
-			}
 			return err
-		}
-		if config.Guard != table.config.Guard {
-			closeGuard(table.config.Guard)
 		}
 	}
 	in.setGuardMissing(missing)
