@@ -121,7 +121,7 @@ func TestTroublesAreToldWithARemedy(t *testing.T) {
 		{name: "errors", lost: losses{errors: 3}, want: "warning: errors on the sockets of the queues: 3 in the last minute"},
 		{name: "rejects", lost: losses{rejectsUnsent: 3}, want: "warning: over the limit on answers, rejected frames were dropped silently: 3 in the last minute"},
 		{name: "events", lost: losses{events: 3}, want: "warning: events were lost, those who follow them are too slow: 3 in the last minute"},
-		{name: "the table", vitals: Vitals{TableGone: true}, want: "critical: the nftables table is gone: STT passes uninspected, or is dropped by others"},
+		{name: "the table", vitals: Vitals{TableGone: true}, want: "critical: the nftables table is gone or changed: STT passes uninspected, or is dropped by others"},
 		{name: "open to nobody", vitals: Vitals{OpenAbsent: true}, want: "warning: fails open: STT passes uninspected while no sttwall listens"},
 		{name: "open to many", vitals: Vitals{OpenOverload: true}, want: "warning: fails open: STT passes uninspected when the queue is full"},
 		{name: "silent", vitals: Vitals{Silent: true}, want: "warning: no reject is answered: rejected frames are dropped silently"},
@@ -141,7 +141,7 @@ func TestTroublesAreToldWithARemedy(t *testing.T) {
 			want: "warning: nearly full: 1 of 1 frames that are not whole; warning: nearly full: 2 of 2 packets of frames that are not whole; " +
 				"warning: nearly full: 3 of 3 bytes of reassembly; warning: nearly full: 5 of 5 inner fragments that wait for their first one"},
 		{name: "the worst first", vitals: Vitals{Silent: true, TableGone: true}, lost: losses{late: 1, queueFull: 2},
-			want: "critical: the queue was full, packets were lost: 2 in the last minute; critical: the nftables table is gone: STT passes uninspected, or is dropped by others; " +
+			want: "critical: the queue was full, packets were lost: 2 in the last minute; critical: the nftables table is gone or changed: STT passes uninspected, or is dropped by others; " +
 				"warning: verdicts came too late, the kernel had dropped the packets: 1 in the last minute; warning: no reject is answered: rejected frames are dropped silently"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -33,7 +33,7 @@ func troubles(h *Health, v *Vitals, lost *losses, anyEndpoint bool) []Trouble {
 	counted(lost.reassemblyFull, SeverityCritical, "reassembly was full, frames were dropped", reason.ReassemblyFull.Remedy())
 	counted(lost.holdFull, SeverityCritical, "too many inner fragments wait for their first one, frames were dropped", reason.FragmentHoldFull.Remedy())
 	if v.TableGone {
-		add(SeverityCritical, "start sttwall again, and see who removed the table: 'nft flush ruleset' does", "the nftables table is gone: STT passes uninspected, or is dropped by others")
+		add(SeverityCritical, "see who did it (the log may say), and restart sttwall; 'nft flush ruleset' does it", "the nftables table is gone or changed: STT passes uninspected, or is dropped by others")
 	}
 	// From here on warnings.
 	for i := range h.Queues {

@@ -27,7 +27,7 @@ type Vitals struct {
 	// OpenAbsent and OpenOverload: STT passes uninspected while no sttwall listens,
 	// and when a queue is full.
 	OpenAbsent, OpenOverload bool
-	// TableGone: the nftables table that was installed is not there any more.
+	// TableGone: the nftables table is not there any more, or not as it was installed.
 	TableGone bool
 	// EventLog is how the event log does; nil: there is none.
 	EventLog *EventLogHealth

@@ -38,6 +38,11 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	if s.Table != nil {
 		r.yes(r.tableInstalled, there == nil)
 	}
+	if s.TableLosses != nil {
+		lost, restored := s.TableLosses()
+		r.count(r.tableLosses, lost)
+		r.count(r.tableRestored, restored)
+	}
 	totals := s.Firewall.Totals()
 	r.traffic(&totals)
 	r.drops(&totals)

@@ -131,8 +131,9 @@ func sourceOf(fw Running) Source {
 		Elsewhere: func() []control.Drop {
 			return []control.Drop{{Reason: "other_tunnel", Where: "table", Count: 11}, {Reason: "queue_full", Where: "queue", Count: 2}}
 		},
-		Table:     func() error { return nil },
-		Temporary: func() (int, int) { return 4, 1 },
+		Table:       func() error { return nil },
+		TableLosses: func() (uint64, uint64) { return 5, 3 },
+		Temporary:   func() (int, int) { return 4, 1 },
 	}
 }
 

@@ -69,6 +69,8 @@ type Source struct {
 	// Table returns an error when the table that feeds the queues is not there. nil:
 	// the table is somebody else's.
 	Table func() error
+	// TableLosses returns how often that table was lost, and how often put in again.
+	TableLosses func() (lost, restored uint64)
 	// Temporary returns how many temporary rules there are, in force and not.
 	Temporary func() (inForce, inactive int)
 	// HeldFor is how long a packet may be held; it bounds when /healthz says that a

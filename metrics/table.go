@@ -49,6 +49,7 @@ type table struct {
 	eventFollowers, eventsLost                            *Metric
 	logLines, logLostLines, logErrors, logLost, logLeft   *Metric
 	ready, tableInstalled, failOpen, buildInfo            *Metric
+	tableLosses, tableRestored                            *Metric
 	reloads, reloadSuccessful, reloadTime                 *Metric
 	generation, tenants, rules, temporaryRules            *Metric
 	tenantFrames, tenantBytes, tenantFlowsBegun           *Metric
@@ -123,7 +124,9 @@ func newTable() *table {
 	t.logLeft = counter("event_log_left_out_events_total", "Events that --event-log-drops kept out of the event log; none of a type that never was.", "type")
 
 	t.ready = gauge("ready", "1 while the firewall decides packets, else 0; /readyz says why.")
-	t.tableInstalled = gauge("table_installed", "1 while the nftables table that feeds the queues is there, 0 if it is not: then STT passes uninspected. None with --no-nft.")
+	t.tableInstalled = gauge("table_installed", "1 while the nftables table that feeds the queues is there as it was installed, 0 if it is not: then STT passes uninspected. None with --no-nft.")
+	t.tableLosses = counter("table_losses_total", "How often another program removed or changed that table; STT passed uninspected until it was there again.")
+	t.tableRestored = counter("table_restored_total", "How often that table was put in again.")
 	t.failOpen = gauge("fail_open", "1 where packets pass uninspected: absent, while no sttwall runs; overload, when a queue is full.", "case")
 	t.buildInfo = gauge("build_info", "1; the labels say what runs.", "version", "goversion")
 	t.reloads = counter("reloads_total", "Reloads of the rules file; after a failure the rules stay that were in force.", "result")

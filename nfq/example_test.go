@@ -49,10 +49,11 @@ func ExampleConfig_ValidateHolding() {
 
 func ExampleAppendIPTables() {
 	text, err := nfq.AppendIPTables(nil, nfq.TableConfig{
-		Ports:      []uint16{7471},
-		FirstQueue: 10,
-		Queues:     2,
-		Endpoints:  []netip.Prefix{netip.MustParsePrefix("10.47.0.0/16")},
+		Ports:            []uint16{7471},
+		FirstQueue:       10,
+		Queues:           1,
+		PassOtherTunnels: true,
+		Endpoints:        []netip.Prefix{netip.MustParsePrefix("10.47.0.0/16")},
 	}, nfq.IPv4)
 	if err != nil {
 		log.Fatal(err)
@@ -66,8 +67,8 @@ func ExampleAppendIPTables() {
 	// # What differs from the nftables table:
 	// # - IPv4 and IPv6 are loaded one after the other, and not in the place of rules
 	// #   loaded before.
-	// # - Queues share the packets by the lowest eight bits of the source port instead
-	// #   of a hash of it: senders that use few ports spread less evenly.
+	// # - Queues share the packets by another hash of the source port (xt_bpf), whose
+	// #   secret is in this file.
 	// # - Counters are per rule (iptables -t raw -vL), without names.
 	// # Without a listener the kernel drops STT.
 	// *raw
@@ -83,19 +84,12 @@ func ExampleAppendIPTables() {
 	// -A STTWALL-STT -j CT --notrack
 	// -A STTWALL-STT -m u32 --u32 "4&0x2000=0x2000" -j DROP
 	// -A STTWALL-STT -j STTWALL-FROM
-	// -A STTWALL-STT -m u32 --u32 "0>>22&0x3C@0>>16&0xFF=0:127" -j NFQUEUE --queue-num 10
-	// -A STTWALL-STT -m u32 --u32 "0>>22&0x3C@0>>16&0xFF=128:255" -j NFQUEUE --queue-num 11
+	// -A STTWALL-STT -j NFQUEUE --queue-num 10
 	// -A STTWALL-STT -j DROP
 	// -A STTWALL-FROM -s 10.47.0.0/16 -j RETURN
 	// -A STTWALL-FROM -j DROP
 	// -A STTWALL-SOURCE -s 10.47.0.0/16 -g STTWALL-DEST
 	// -A STTWALL-DEST -d 10.47.0.0/16 -g STTWALL-BETWEEN
-	// -A STTWALL-BETWEEN -p 4 -j DROP
-	// -A STTWALL-BETWEEN -p 41 -j DROP
-	// -A STTWALL-BETWEEN -p 47 -j DROP
-	// -A STTWALL-BETWEEN ! -f -p udp --dport 4789 -j DROP
-	// -A STTWALL-BETWEEN ! -f -p udp --dport 6081 -j DROP
-	// -A STTWALL-BETWEEN ! -f -p udp --dport 8472 -j DROP
 	// -A STTWALL-BETWEEN -p tcp -f -j DROP
 	// COMMIT
 }

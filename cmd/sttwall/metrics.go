@@ -118,14 +118,22 @@ func (m *measures) watch(ctx context.Context, w watched) {
 	}
 	if w.inline.Table() != nil {
 		source.Table = w.table
+		source.TableLosses = func() (lost, restored uint64) {
+			h := w.inline.TableHealth()
+			return h.Losses, h.Restored
+		}
 	}
 	m.Watch(source)
 	m.Ready()
 	context.AfterFunc(ctx, m.Stopping)
 }
 
-// table returns an error if the table is gone; that it cannot be read is none.
+// table returns an error if the table is gone or has been changed; that it cannot be
+// read is none.
 func (w watched) table() error {
+	if lost := w.inline.TableHealth().Lost; lost != nil {
+		return lost
+	}
 	if _, err := w.inline.Table().Counters(); errors.Is(err, nfq.ErrTableGone) {
 		return err
 	}

@@ -45,7 +45,7 @@ func TestARunningFirewallIsMeasured(t *testing.T) {
 	}
 	file := rulesFile(t, smallRules)
 	socket := filepath.Join(t.TempDir(), "metrics.sock")
-	fw := startRules(t, file, "--queues", "2", "--queue", "7", "--queue-length", "20000", "--fail-open=overload", "--metrics", socket)
+	fw := startRules(t, file, "--queues", "2", "--queue", "7", "--queue-length", "20000", "--fail-open=overload", "--on-table-loss=shout", "--metrics", socket)
 	want := func(series ...string) {
 		t.Helper()
 		status, body := measured(t, socket, "/metrics")
@@ -87,7 +87,7 @@ func TestARunningFirewallIsMeasured(t *testing.T) {
 	if status, body := measured(t, socket, "/readyz"); status != 503 || !strings.Contains(body, "the table is gone: STT passes uninspected") {
 		t.Errorf("without its table: %d %q", status, body)
 	}
-	want(`sttwall_ready 0`, `sttwall_table_installed 0`)
+	want(`sttwall_ready 0`, `sttwall_table_installed 0`, `sttwall_table_restored_total 0`)
 	if status, said := fw.stop(t, syscall.SIGTERM); status != statusFine {
 		t.Errorf("status %d\n%s", status, said)
 	}

@@ -147,6 +147,7 @@ func TestRunRefusesBeforeItTouchesTheKernel(t *testing.T) {
 		{"a driver that is none", []string{"--rules", acceptAll, "--driver", "slow"}, statusUsage, []string{"--driver", "slow", "fast or go-nfqueue"}},
 		{"a misspelt case of failing open", []string{"--rules", acceptAll, "--fail-open", "absnet"}, statusUsage, []string{"absnet", "absent, overload"}},
 		{"a case of failing open that is not there yet", []string{"--rules", acceptAll, "--fail-open=absent,exception"}, statusUsage, []string{"exception", "flow table"}},
+		{"a misspelt word for a lost table", []string{"--rules", acceptAll, "--on-table-loss", "yes"}, statusUsage, []string{"restore or shout"}},
 		{"a misspelt word for other tunnels", []string{"--rules", acceptAll, "--other-tunnels", "no"}, statusUsage, []string{"drop or pass"}},
 		{"a negative bound", []string{"--rules", acceptAll, "--max-held", "-1"}, statusUsage, []string{"--max-held", "negative"}},
 		{"a source share above the whole", []string{"--rules", acceptAll, "--reassembly-source-memory", "99000000"}, statusRefused, []string{"memory of one source"}},

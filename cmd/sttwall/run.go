@@ -36,6 +36,7 @@ func newRunCommand(s streams) *cobra.Command {
 		drops  dropCaptureFlags
 		rights rightsFlags
 		over   handoverFlags
+		table  tableWatchFlags
 		cpu    string
 	)
 	cmd := &cobra.Command{
@@ -60,6 +61,9 @@ func newRunCommand(s streams) *cobra.Command {
 				return usageError{err}
 			}
 			if err := drops.check(); err != nil {
+				return usageError{err}
+			}
+			if err := table.check(); err != nil {
 				return usageError{err}
 			}
 			config, err := inline.config()
@@ -87,7 +91,7 @@ func newRunCommand(s streams) *cobra.Command {
 			defer stop()
 			c := runConfig{
 				inline: config, rules: rules, socket: socket, state: state, report: report, metrics: counts,
-				log: log, events: logged, drops: drops,
+				log: log, events: logged, drops: drops, table: table,
 				load: func() (*policy.Policy, string, error) {
 					here.reopen()
 					p, said, err := readPolicy(rules, policy.Printout{})
@@ -124,6 +128,7 @@ func newRunCommand(s streams) *cobra.Command {
 	place.add(flags)
 	rights.add(flags)
 	over.add(flags)
+	table.add(flags)
 	inline.addRun(flags)
 	return cmd
 }
@@ -137,6 +142,7 @@ type runConfig struct {
 	report  time.Duration
 	metrics metricsFlags
 	drops   dropCaptureFlags
+	table   tableWatchFlags
 	log     *slog.Logger
 	events  *eventlog.Config // nil: no event log
 	over    *successor       // nil: none comes before or after
@@ -228,6 +234,7 @@ func run(ctx context.Context, c runConfig) error {
 	running.Go(func() { c.over.settle(inline) })
 	running.Go(func() { watch.run(serving, inline, c.report) })
 	running.Go(func() { audited.Run(serving) })
+	running.Go(func() { c.table.run(serving, inline, c.log) })
 	running.Go(func() { dropped.run(serving, inline.Now, c.report) })
 	endLog := logEvents(events, inline)
 	running.Go(func() { reloads.atHangup(serving, hangup) })

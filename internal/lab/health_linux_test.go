@@ -41,7 +41,7 @@ func TestHealthOfARealFirewall(t *testing.T) {
 	}
 	gone := func(h control.Health) bool {
 		return slices.ContainsFunc(h.Troubles, func(tr control.Trouble) bool {
-			return tr.Severity == control.SeverityCritical && tr.What == "the nftables table is gone: STT passes uninspected, or is dropped by others"
+			return tr.Severity == control.SeverityCritical && tr.What == "the nftables table is gone or changed: STT passes uninspected, or is dropped by others"
 		})
 	}
 	if gone(h) {

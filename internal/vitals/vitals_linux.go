@@ -19,7 +19,7 @@ func Of(inline *nfq.Inline) control.Vitals {
 	}
 	if table := inline.Table(); table != nil {
 		_, err := table.Counters()
-		v.TableGone = errors.Is(err, nfq.ErrTableGone)
+		v.TableGone = errors.Is(err, nfq.ErrTableGone) || inline.TableHealth().Lost != nil
 	}
 	return v
 }

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"sttwall/nfq"
+)
+
+// tableWatchFlags say what is done when another program removes or changes the table.
+type tableWatchFlags struct{ onLoss string }
+
+func (f *tableWatchFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.onLoss, "on-table-loss", "restore", "restore or shout: put the nftables table in again when\nanother program removes or changes it, or only say so")
+}
+
+func (f *tableWatchFlags) check() error {
+	if f.onLoss != "restore" && f.onLoss != "shout" {
+		return fmt.Errorf("--on-table-loss=%s: want restore or shout", f.onLoss)
+	}
+	return nil
+}
+
+// run watches the table until ctx ends.
+func (f *tableWatchFlags) run(ctx context.Context, inline *nfq.Inline, log *slog.Logger) {
+	told := lossLog{log: log, now: time.Now}
+	if err := inline.WatchTable(ctx, f.onLoss == "restore", func(l nfq.TableLoss) { told.tell(l, inline.TableHealth()) }); err != nil {
+		log.Error("the nftables table is not watched: nobody notices when another program removes it", "why", err)
+	}
+}
+
+// lossLogPause is how long lines about a table that is lost again and again are apart.
+const lossLogPause = time.Second
+
+// lossLog logs losses of the table, and no more than one restored one in lossLogPause.
+type lossLog struct {
+	log  *slog.Logger
+	now  func() time.Time
+	last time.Time // of the last line
+}
+
+func (l *lossLog) tell(loss nfq.TableLoss, health nfq.TableHealth) {
+	fields := []any{"why", loss.Why, "losses", health.Losses, "restored", health.Restored}
+	if loss.By != "" {
+		fields = append(fields, "by", loss.By)
+	}
+	switch {
+	case loss.Failed != nil:
+		l.log.Error("STT passes uninspected: another program has changed the nftables table, and it is not put in again", append(fields, "failed", loss.Failed)...)
+	case !loss.Restored:
+		l.log.Error("STT passes uninspected: another program has changed the nftables table, and --on-table-loss=shout leaves it so", fields...)
+	case l.now().Sub(l.last) < lossLogPause:
+		return
+	default:
+		l.log.Warn("another program has changed the nftables table: it is as it was again, and what passed meanwhile was not inspected", fields...)
+	}
+	l.last = l.now()
+}
