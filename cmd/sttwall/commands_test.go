@@ -78,7 +78,7 @@ func TestMistakesOnTheCommandLineHaveStatus2(t *testing.T) {
 		{"explain", "--rules", acceptAll, "--context", "1", "nonsense"}, {"explain", "--rules", acceptAll, "--pcap", "x"}, {"explain", "--rules", acceptAll, "--frame", "1"},
 		{"explain", "--rules", acceptAll, "--pcap", "-", "--frame", "1"}, {"explain", "--rules", acceptAll, "--pcap", "x", "--frame", "1", "more"}, {"explain", "--pcap", "x", "--frame", "1"},
 		{"explain", "--rules", acceptAll, "--pcap", "x", "--frame", "1", "--checksums", "x"}, {"explain", "--rules", acceptAll, "--context", "1", "--at", "noon", "arp request 10.0.0.1 > 10.0.0.2"}, {"explain", "--rules", acceptAll, "--context", "1", "--at", "2300-01-01T00:00:00Z", "arp request 10.0.0.1 > 10.0.0.2"}, {"--nonsense"}, {"nft"}, {"nft", "--rules", acceptAll, "--iptables", "5"},
-		{"nft", "--remove", "--rules", acceptAll}, {"demo", "more"}, {"version", "more"}, {"replay"}, {"suggest"}, {"suggest", "--layout", "x", "y.pcap"}, {"suggest", "--max-rules", "0", "y.pcap"}, {"suggest", "--checksums", "x", "y.pcap"},
+		{"nft", "--remove", "--rules", acceptAll}, {"nft", "--boot", "--queues", "2"}, {"nft", "--boot", "--fail-open", "absent"}, {"demo", "more"}, {"version", "more"}, {"replay"}, {"suggest"}, {"suggest", "--layout", "x", "y.pcap"}, {"suggest", "--max-rules", "0", "y.pcap"}, {"suggest", "--checksums", "x", "y.pcap"},
 		{"suggest", "--running", "x"}, {"suggest", "--running", "--rules", "x"}, {"suggest", "--running", "--layout", "ovn"}, {"suggest", "--running", "--max-rules", "-1"},
 		{"endpoint"}, {"endpoint", "--local", "10.0.0.1", "--remote", "x"},
 		{"endpoint", "--local", "10.0.0.1", "--remote", "10.0.0.2", "--port", "name=x"},

@@ -13,17 +13,20 @@ func newNFTCommand(s streams) *cobra.Command {
 	var (
 		rules    string
 		remove   bool
+		boot     bool
 		iptables int
 		inline   inlineFlags
 	)
 	cmd := &cobra.Command{
-		Use:   "nft --rules FILE | --remove",
+		Use:   "nft --rules FILE | --boot | --remove",
 		Short: "Print the packet-filter rules that 'run' installs, or remove them",
 		Long: "nft prints the nftables table that 'run' installs, for those who keep it in a ruleset of their\n" +
 			"own and use 'run --no-nft'; with --iptables the like for iptables-restore. With --remove it takes\n" +
-			"away the table that a firewall left behind: from then on STT passes uninspected.",
+			"away the table that a firewall left behind: from then on STT passes uninspected. With --boot it\n" +
+			"installs a table that drops all STT until 'run' takes its place; one that is there already stays.",
 		Example: "  sttwall nft --rules rules.hcl > /etc/nftables.d/sttwall.nft\n" +
 			"  sttwall nft --rules rules.hcl --iptables 4 | iptables-restore --noflush\n" +
+			"  sttwall nft --boot --rules /etc/sttwall/rules.hcl\n" +
 			"  sttwall nft --remove",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,6 +35,9 @@ func newNFTCommand(s streams) *cobra.Command {
 					return usageError{errors.New("--remove stands alone")}
 				}
 				return nfq.RemoveTable(0)
+			}
+			if boot {
+				return installBoot(s, cmd, rules, &inline)
 			}
 			if rules == "" {
 				return usageError{errors.New("--rules is missing")}
@@ -65,6 +71,7 @@ func newNFTCommand(s streams) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&rules, "rules", "", "rules `file`: its STT ports and endpoints are what the table is made of")
 	flags.BoolVar(&remove, "remove", false, "take away the table that a firewall left")
+	flags.BoolVar(&boot, "boot", false, "install a table that drops STT until 'run' takes its place;\nwithout --rules, or if they do not load: at port 7471")
 	flags.IntVar(&iptables, "iptables", 0, "print rules for iptables-restore (4) or ip6tables-restore (6)")
 	inline.addTable(flags)
 	return cmd
