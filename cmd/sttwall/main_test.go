@@ -83,8 +83,15 @@ func start(t *testing.T, args ...string) *running {
 
 func startRules(t *testing.T, rules string, args ...string) *running {
 	t.Helper()
-	r := &running{socket: filepath.Join(t.TempDir(), "control.sock"), lines: make(chan string, 1<<16)}
+	return startAs(t, rules, func(*exec.Cmd) {}, filepath.Join(t.TempDir(), "control.sock"), args...)
+}
+
+// startAs starts a firewall whose process was prepared; socket is that of control.
+func startAs(t *testing.T, rules string, prepare func(*exec.Cmd), socket string, args ...string) *running {
+	t.Helper()
+	r := &running{socket: socket, lines: make(chan string, 1<<16)}
 	r.cmd = program(t, "plain", append([]string{"run", "--rules", rules, "--control", r.socket, "--state", "", "--handover", ""}, args...)...)
+	prepare(r.cmd)
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"sttwall/internal/privilege"
 )
@@ -16,6 +18,8 @@ type rightsFlags struct {
 	user    string
 	sandbox string
 	read    []string
+
+	reads []string // what a later rules file may name, once that is bounded
 }
 
 func (f *rightsFlags) add(flags *pflag.FlagSet) {
@@ -63,6 +67,7 @@ func (f *rightsFlags) confine(c *runConfig, read []string, place inPlaceFlags) e
 	// Counters of the process and of the queues. Not its own folder alone: that is
 	// another one to Landlock whenever the kernel has forgotten it in between.
 	keep.Read = append(keep.Read, "/proc", "/etc/localtime", "/usr/share/zoneinfo")
+	shared := len(keep.Read)
 	for _, path := range f.read {
 		if info, err := os.Stat(path); err != nil {
 			return fmt.Errorf("--allow-read: %w", err)
@@ -78,6 +83,7 @@ func (f *rightsFlags) confine(c *runConfig, read []string, place inPlaceFlags) e
 			keep.Read = append(keep.Read, filepath.Dir(there))
 		}
 	}
+	rules := slices.Clone(keep.Read[shared:])
 	if err := f.written(c, place, &keep); err != nil {
 		return err
 	}
@@ -93,6 +99,9 @@ func (f *rightsFlags) confine(c *runConfig, read []string, place inPlaceFlags) e
 	held, err := privilege.Confine(keep)
 	if err != nil {
 		return err
+	}
+	if held.Landlock > 0 {
+		f.reads = slices.Compact(slices.Sorted(slices.Values(rules)))
 	}
 	c.log.Info("rights are given up", "left", held.String())
 	for _, what := range held.Missing {
@@ -143,4 +152,14 @@ func (f *rightsFlags) written(c *runConfig, place inPlaceFlags, keep *privilege.
 		keep.Wanted = append(keep.Wanted, path)
 	}
 	return nil
+}
+
+// explain adds to what is said of a rules file that does not load what it may read. The
+// kernel's word for a file that it may not is the one for a file with another mode.
+func (f *rightsFlags) explain(said string, err error) string {
+	if err == nil || f.reads == nil || !strings.Contains(strings.Join(strings.Fields(said), " "), unix.EACCES.Error()) {
+		return said
+	}
+	return said + "The firewall can read files under these folders alone: " + strings.Join(f.reads, ", ") +
+		". Start it with --allow-read FOLDER for others.\n"
 }

@@ -95,6 +95,7 @@ func newRunCommand(s streams) *cobra.Command {
 				load: func() (*policy.Policy, string, error) {
 					here.reopen()
 					p, said, err := readPolicy(rules, policy.Printout{})
+					said = rights.explain(said, err)
 					io.WriteString(here.log(), said)
 					return p, said, err
 				},
