@@ -4,18 +4,22 @@ FUZZTIME ?= 10s
 COUNT    ?= 1
 PACKETS  ?= 10000000
 
-.PHONY: check build format vet staticcheck tidy test race fuzz bench benchonce benchmodule oracle newcomer docs pictures screencost pgo reproducible cover checks
+.PHONY: check build sbom format vet staticcheck tidy vulncheck test race fuzz bench benchonce benchmodule oracle newcomer docs pictures screencost pgo reproducible cover checks
 
 # The profile in cmd/sttwall has all packages built anew for the program and for its
 # tests, with -race once more. They test the same code without it.
-vet staticcheck test race fuzz benchonce oracle screencost docs cover checks: export GOFLAGS += -pgo=off
+vet staticcheck vulncheck test race fuzz benchonce oracle screencost docs cover checks: export GOFLAGS += -pgo=off
 
-check: format vet staticcheck tidy race benchonce benchmodule fuzz newcomer
+check: format vet staticcheck tidy vulncheck race benchonce benchmodule fuzz newcomer
 
 # Without paths of this machine, and without its C compiler: whoever builds the same
 # commit with the same Go gets the same bytes (SECURITY.md).
 build:
 	CGO_ENABLED=0 go build -trimpath -o sttwall ./cmd/sttwall
+
+# What the program is built of, as CycloneDX 1.6: out of the program itself.
+sbom: build
+	./sttwall version --sbom >sttwall.cdx.json
 
 # Builds twice, with nothing kept from the first time, and compares; some minutes.
 reproducible:
@@ -33,6 +37,11 @@ staticcheck:
 
 tidy:
 	go mod tidy -diff
+
+# Known vulnerabilities in what the program calls. Where the database does not answer,
+# that is said; VULNCHECK=required makes a failure of it.
+vulncheck:
+	./scripts/vulncheck
 
 test:
 	go test -count=$(COUNT) ./...

@@ -89,7 +89,12 @@ func TestTheCasesOfFailingOpenAreThoseOfTheFlag(t *testing.T) {
 // readme returns a page at the top of the repository.
 func readme(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../..", name))
+	return readAt(t, filepath.Join("../..", name))
+}
+
+func readAt(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
