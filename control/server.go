@@ -62,8 +62,8 @@ type Config struct {
 	Seen func() suggest.Seen
 	// Log is told of changes, and of mistakes of the server's own. Required.
 	Log *slog.Logger
-	// Version and Rules are shown in [Status].
-	Version, Rules string
+	// Version, Rules and Rights are shown in [Status].
+	Version, Rules, Rights string
 	// Owner is the user that may change things besides root: the one that runs
 	// the firewall.
 	Owner int
@@ -288,7 +288,7 @@ func (s *Server) status(r *http.Request) (any, error) {
 	shared := s.config.Firewall.Shared()
 	p := shared.Policy()
 	return Status{
-		Version: s.config.Version, PID: os.Getpid(), Started: s.started, Rules: s.config.Rules,
+		Version: s.config.Version, PID: os.Getpid(), Started: s.started, Rules: s.config.Rules, Rights: s.config.Rights,
 		Generation: shared.Generation(), Tenants: len(p.Tenants()), RuleCount: len(p.Rules()),
 		Flows: shared.Flows().Stats().Flows, Totals: totalsOf(s.config.Firewall.Totals()),
 	}, nil

@@ -103,7 +103,8 @@ func (f *rightsFlags) confine(c *runConfig, read []string, place inPlaceFlags) e
 	if held.Landlock > 0 {
 		f.reads = slices.Compact(slices.Sorted(slices.Values(rules)))
 	}
-	c.log.Info("rights are given up", "left", held.String())
+	c.rights = held.String()
+	c.log.Info("rights are given up", "left", c.rights)
 	for _, what := range held.Missing {
 		c.log.Warn("the sandbox is not whole: the kernel cannot restrict all of it", "what", what)
 	}
@@ -118,10 +119,13 @@ func (f *rightsFlags) confine(c *runConfig, read []string, place inPlaceFlags) e
 }
 
 // written adds what is written once the firewall runs: sockets are removed at the end,
-// the state is written beside itself, captures are moved; logs are opened anew, and made
+// state is written beside itself, captures are moved; logs are opened anew, and made
 // where somebody has moved them.
 func (f *rightsFlags) written(c *runConfig, place inPlaceFlags, keep *privilege.Config) error {
 	folders, files := []string{c.socket, c.state, c.drops.file}, []string{place.log}
+	if c.over != nil {
+		folders = append(folders, c.over.file)
+	}
 	if strings.Contains(c.metrics.address, "/") {
 		folders = append(folders, c.metrics.address)
 	}

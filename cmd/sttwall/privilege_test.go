@@ -133,8 +133,12 @@ func worksConfined(t *testing.T, w *wire, fw *running, dir, rules string) {
 	}
 	w.send(t, 100, "tcp 10.0.0.1:40001 > 10.0.0.2:443 syn", 1)
 	waitTotals(t, fw.socket, "a second frame that passes", func(n control.Totals) bool { return n.FramesAccepted >= 2 })
-	ask("stats")
 	ask("drops")
+	uid, _, _ := strings.Cut(threadsOf(t, fw.cmd.Process.Pid)[0]["Uid"], "\t")
+	rights := "\nrights: uid " + uid + ", cap_net_admin, no_new_privs, landlock ABI "
+	if status, out, stderr := sttwall("stats", "--control", fw.socket); status != statusFine || !strings.Contains(out, rights) || !strings.Contains(out, ", seccomp\n") {
+		t.Errorf("stats: status %d, and not %q\n%s%s", status, rights, out, stderr)
+	}
 	if status, body := measured(t, filepath.Join(dir, "metrics.sock"), "/metrics"); status != 200 || !strings.Contains(body, "\nprocess_open_fds ") ||
 		!strings.Contains(body, "\nprocess_resident_memory_bytes ") || !strings.Contains(body, "\nsttwall_table_installed 1\n") {
 		t.Errorf("status %d:\n%s", status, regexp.MustCompile(`(?m)^(process|sttwall_table)_.*`).FindAllString(body, -1))
@@ -143,7 +147,7 @@ func worksConfined(t *testing.T, w *wire, fw *running, dir, rules string) {
 	if status != statusFine || strings.Contains(said, "level=ERROR") || strings.Contains(said, "permitted") || strings.Contains(said, "denied") {
 		t.Errorf("status %d\n%s", status, said)
 	}
-	for _, name := range []string{"eve.json", "drops.pcapng", "temporary.json"} {
+	for _, name := range []string{"eve.json", "drops.pcapng", "temporary.json", "handover"} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
 			t.Errorf("%s was not written: %v", name, err)
 		}
@@ -160,6 +164,7 @@ func confinedArgs(dir string) []string {
 	return []string{
 		"--queues", "2", "--event-log", filepath.Join(dir, "eve.json"), "--drop-capture", filepath.Join(dir, "drops.pcapng"),
 		"--state", filepath.Join(dir, "temporary.json"), "--metrics", filepath.Join(dir, "metrics.sock"),
+		"--handover", filepath.Join(dir, "handover"),
 	}
 }
 

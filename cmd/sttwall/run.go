@@ -151,6 +151,7 @@ type runConfig struct {
 	load func() (*policy.Policy, string, error)
 	// confine, if not nil, gives up the rights that are needed no more, when all is open.
 	confine func(*runConfig) error
+	rights  string // what confine has left; "": all that it was started with
 	// started, if not nil, is called when the firewall takes packets and can be asked.
 	started func()
 }
@@ -218,7 +219,7 @@ func run(ctx context.Context, c runConfig) error {
 		server, err := control.NewServer(control.Config{
 			Firewall: inline, Reload: reloads.reload, HandOver: c.over.asked(), Temporary: rules, Feed: feed, Recent: recent, Taps: taps,
 			Elsewhere: func() []control.Drop { return vitals.Drops(inline) }, Vitals: func() control.Vitals { return vitalsOf(inline, events) },
-			Seen: audited.Seen, Log: c.log, Version: version(), Rules: c.rules, Owner: os.Geteuid(),
+			Seen: audited.Seen, Log: c.log, Version: version(), Rules: c.rules, Rights: c.rights, Owner: os.Geteuid(),
 		})
 		if err != nil {
 			stop()

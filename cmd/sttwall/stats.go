@@ -88,6 +88,9 @@ func (st *stats) write(w io.Writer) error {
 		f.HalfOpen, f.Created, f.Expired, f.Ended, f.Evicted, f.Refused)
 	fmt.Fprintf(&out, "memory: heap %s, resident %s, %s; events: %s, %d lost\n",
 		sizeText(float64(m.Heap)), sizeText(float64(m.Resident)), counted(m.Goroutines, "goroutine"), counted(h.Events.Followers, "follower"), h.Events.Lost)
+	if st.Status.Rights != "" {
+		out.WriteString(clean("rights: "+st.Status.Rights) + "\n")
+	}
 	for i, t := range h.Troubles {
 		if i == 0 {
 			out.WriteString("\n")
