@@ -34,7 +34,7 @@ func (f *rightsFlags) become(socket, state string) error {
 		return usageError{fmt.Errorf("--sandbox=%w", err)}
 	}
 	if f.user == "" {
-		return nil
+		return privilege.Reserve()
 	}
 	account, err := privilege.LookUp(f.user)
 	if err != nil {

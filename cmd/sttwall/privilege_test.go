@@ -159,6 +159,20 @@ func worksConfined(t *testing.T, w *wire, fw *running, dir, rules string) {
 	}
 }
 
+// knowsQueues wants what the kernel shows to root alone: that was opened at the start.
+func knowsQueues(t *testing.T, socket string) {
+	t.Helper()
+	c, err := control.Dial(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	health, err := c.Health(t.Context())
+	if err != nil || len(health.Queues) != 2 || health.Queues[0].Waiting < 0 {
+		t.Errorf("%+v: %v", health.Queues, err)
+	}
+}
+
 // confinedArgs are for a firewall that does all that one does.
 func confinedArgs(dir string) []string {
 	return []string{
@@ -224,16 +238,7 @@ func TestAFirewallGoesOnAsAnotherUser(t *testing.T) {
 		"CapInh": noCapabilities, "CapPrm": netAdminAlone, "CapEff": netAdminAlone, "CapBnd": noCapabilities, "CapAmb": noCapabilities,
 		"NoNewPrivs": "1", "Seccomp": "2",
 	})
-	// What the kernel shows to root alone was opened before.
-	c, err := control.Dial(fw.socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	health, err := c.Health(t.Context())
-	c.Close()
-	if err != nil || len(health.Queues) != 2 || health.Queues[0].Waiting < 0 {
-		t.Errorf("%+v: %v", health.Queues, err)
-	}
+	knowsQueues(t, fw.socket)
 	worksConfined(t, w, fw, dir, rules)
 
 	// Rules that it could not read again are told at the start, not at the first reload.
@@ -409,14 +414,26 @@ func TestTheCapabilitiesOfTheUnitAreEnough(t *testing.T) {
 		}
 	}
 	w := newWire(t)
-	fw := startAs(t, rules, func(cmd *exec.Cmd) {
+	asInTheUnit := func(cmd *exec.Cmd) {
 		cmd.Path = exe
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
 		cmd.SysProcAttr.AmbientCaps = ambient
-	}, filepath.Join(top, "control.sock"), confinedArgs(top)...)
+	}
+	// It reads what its user may, although it could read all.
+	closed := filepath.Join(top, "closed.hcl")
+	if err := os.WriteFile(closed, []byte(rightsRules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused := program(t, "plain", "run", "--rules", closed, "--control", filepath.Join(top, "control.sock"), "--state", "", "--handover", "")
+	asInTheUnit(refused)
+	if status, said := output(t, refused); status != statusRefused || !strings.Contains(said, "permission denied") {
+		t.Errorf("status %d\n%s", status, said)
+	}
+	fw := startAs(t, rules, asInTheUnit, filepath.Join(top, "control.sock"), confinedArgs(top)...)
 	wantThreads(t, fw.cmd.Process.Pid, map[string]string{
 		"Uid": "65534\t65534\t65534\t65534", "CapInh": noCapabilities, "CapPrm": netAdminAlone, "CapEff": netAdminAlone, "CapAmb": noCapabilities,
 		"NoNewPrivs": "1", "Seccomp": "2",
 	})
+	knowsQueues(t, fw.socket)
 	worksConfined(t, w, fw, top, rules)
 }

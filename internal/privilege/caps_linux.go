@@ -2,6 +2,7 @@ package privilege
 
 import (
 	"fmt"
+	"os"
 	"slices"
 
 	"kernel.org/pub/linux/libs/security/libcap/cap"
@@ -52,6 +53,25 @@ func setCapabilities(permitted, effective []Capability) error {
 	}
 	if err := next.SetProc(); err != nil {
 		return fmt.Errorf("capabilities: %w", err)
+	}
+	return nil
+}
+
+// Reserve takes [ReadSearch] out of force for all threads: files are opened by their modes
+// from here on, and [ReadAll] alone uses it. Root's stays in force.
+func Reserve() error {
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	now := cap.GetProc()
+	if on, err := now.GetFlag(cap.Effective, ReadSearch); err != nil || !on {
+		return err
+	}
+	if err := now.SetFlag(cap.Effective, false, ReadSearch); err != nil {
+		return err
+	}
+	if err := now.SetProc(); err != nil {
+		return fmt.Errorf("capability %v: %w", ReadSearch, err)
 	}
 	return nil
 }
