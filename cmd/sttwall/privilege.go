@@ -24,7 +24,7 @@ type rightsFlags struct {
 
 func (f *rightsFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.user, "user", "", "go on as this `user`, by name or number, when started as root; \"\" is who starts it")
-	flags.StringVar(&f.sandbox, "sandbox", privilege.Auto.String(), "once started, reach no files but those named here (Landlock), and make no\nsystem calls but the usual ones (seccomp): auto (as far as the kernel can), required, off")
+	flags.StringVar(&f.sandbox, "sandbox", privilege.Auto.String(), "once started, reach no files but those named here (Landlock), and make no\nsystem calls but the usual ones (seccomp): auto (as far as the kernel can),\nrequired, files (Landlock alone), off")
 	flags.StringArrayVar(&f.read, "allow-read", nil, "let later rules files have addresses_from under this `folder` too.\nCan be given again")
 }
 

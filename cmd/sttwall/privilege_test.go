@@ -204,10 +204,18 @@ func TestARunningFirewallHasGivenUpItsRights(t *testing.T) {
 			t.Errorf("%s: status %d\n%s", driver, status, said)
 		}
 	}
-	fw = startRules(t, rules, "--sandbox=off", "--queues", "1")
-	want["Seccomp"] = "0"
-	wantThreads(t, fw.cmd.Process.Pid, want)
-	fw.stop(t, unix.SIGTERM)
+	for sandbox, says := range map[string]string{"files": "no_new_privs, landlock ABI ", "off": "no_new_privs\n"} {
+		fw = startRules(t, rules, "--sandbox", sandbox, "--queues", "1")
+		want["Seccomp"] = "0"
+		wantThreads(t, fw.cmd.Process.Pid, want)
+		if _, out, _ := sttwall("stats", "--control", fw.socket); !strings.Contains(out, says) || strings.Contains(out, "seccomp") {
+			t.Errorf("--sandbox=%s: stats do not say %q:\n%s", sandbox, says, out)
+		}
+		fw.stop(t, unix.SIGTERM)
+	}
+	if status, _, stderr := sttwall("run", "--rules", rules, "--sandbox=on"); status != statusUsage || !strings.Contains(stderr, `--sandbox="on": want auto, required, files, off`) {
+		t.Errorf("status %d, %s", status, stderr)
+	}
 }
 
 // Another user's: it takes root, and more than one user in the namespace.
