@@ -53,6 +53,10 @@ func (t *Table) reserve(now int64, l *lookup, limits *Limits) reason.Reason {
 	if why != reason.None && t.sweepForLimit(now) {
 		why = t.tryReserve(now, l, limits)
 	}
+	if t.refuse != nil && why == reason.None && t.refuse() {
+		t.release(l, limits)
+		why = reason.FlowTableFull
+	}
 	switch why {
 	case reason.HalfOpenLimit:
 		t.stats.refusedHalfOpen.Add(1)

@@ -131,7 +131,8 @@ type Table struct {
 	endpoints countTable[[16]byte] // by outer endpoint of the side that began
 	swept     atomic.Int64         // when all shards were last looked through for a limit
 	stats     counters
-	idBegin   uint64 // of [Table.FlowID]
+	idBegin   uint64      // of [Table.FlowID]
+	refuse    func() bool // see [Table.Refuse]
 
 	ends     atomic.Pointer[[]*ring.Ring[End]] // nil: nobody watches
 	watching sync.Mutex                        // of changing ends

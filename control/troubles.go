@@ -35,6 +35,9 @@ func troubles(h *Health, v *Vitals, lost *losses, anyEndpoint bool) []Trouble {
 	if v.TableGone {
 		add(SeverityCritical, "see who did it (the log may say), and restart sttwall; 'nft flush ruleset' does it", "the nftables table is gone or changed: STT passes uninspected, or is dropped by others")
 	}
+	if v.Simulated != "" {
+		add(SeverityCritical, "start sttwall without --simulate", "faults are simulated: %s", v.Simulated)
+	}
 	// From here on warnings.
 	for i := range h.Queues {
 		q := &h.Queues[i]

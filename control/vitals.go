@@ -31,6 +31,8 @@ type Vitals struct {
 	TableGone bool
 	// EventLog is how the event log does; nil: there is none.
 	EventLog *EventLogHealth
+	// Simulated are the faults that the firewall was told to meet; "": none.
+	Simulated string
 }
 
 // sums adds up what was counted so far.

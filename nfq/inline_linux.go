@@ -76,6 +76,8 @@ type InlineConfig struct {
 	Fault func(firewall.Stage)
 	// Wrap, if not nil, stands between a worker and its core.
 	Wrap func(*firewall.Firewall) Core
+	// Simulate, if not nil, has it meet failures that are none.
+	Simulate *Simulation
 }
 
 // TableMode says who installs the nftables table.
@@ -202,7 +204,7 @@ func share(c reassembly.Config, workers int) (reassembly.Config, error) {
 }
 
 func (in *Inline) open(c InlineConfig) error {
-	clock := Clock()
+	clock := c.Simulate.clock(Clock())
 	in.clock = clock
 	var err error
 	if in.shared, err = c.makeShared(clock); err != nil {
@@ -218,6 +220,10 @@ func (in *Inline) open(c InlineConfig) error {
 		return fmt.Errorf("held fragments: %w", err)
 	}
 	in.bounds = boundsOf(per, hold, c.Queues)
+	if c.Simulate != nil {
+		per.Refuse = c.Simulate.Memory
+		in.shared.Flows().Refuse(c.Simulate.Table)
+	}
 	cpus, err := workerCPUs(c.CPUs)
 	if err != nil {
 		return err
@@ -238,6 +244,7 @@ func (in *Inline) open(c InlineConfig) error {
 		if err != nil {
 			return err
 		}
+		queue = c.Simulate.queue(queue)
 		in.queues = append(in.queues, queue)
 		var wrapped Core = core
 		if c.Wrap != nil {

@@ -54,6 +54,9 @@ type Config struct {
 	// one share together. It is called when a frame begins, and must neither
 	// block nor allocate. nil: all have their own.
 	Listed func(netip.Addr) bool
+	// Refuse, if not nil, is asked when a frame begins that is to be held, and reports
+	// whether to do as if there were no memory for it: it is dropped as reassembly_full.
+	Refuse func() bool
 }
 
 // WithDefaults returns c with every field filled in. The error names the field

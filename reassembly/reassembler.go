@@ -21,6 +21,7 @@ type Reassembler struct {
 	ledger     ledger
 	buffers    Buffers
 	pool       pool
+	refuses    func() bool // nil: nobody does
 
 	// What the caller is shown, and used again.
 	frame   Frame
@@ -60,6 +61,7 @@ func New(c Config, sink Sink) (*Reassembler, error) {
 		ledger:  newLedger(&c),
 		buffers: Buffers{limit: c.Memory},
 		pool:    newPool(&c),
+		refuses: c.Refuse,
 	}, nil
 }
 
@@ -190,6 +192,10 @@ func (r *Reassembler) begin(s *Segment) *entry {
 	size := BufferSize(s.FrameLength)
 	if size > r.ledger.share[memory] {
 		r.refuseKey(s, reason.SourceShareFull)
+		return nil
+	}
+	if r.refuses != nil && r.refuses() {
+		r.refuseKey(s, reason.ReassemblyFull)
 		return nil
 	}
 	src := r.ledger.source(s.Src)

@@ -38,6 +38,8 @@ func newRunCommand(s streams) *cobra.Command {
 		over   handoverFlags
 		table  tableWatchFlags
 		cpu    string
+
+		simulate string
 	)
 	cmd := &cobra.Command{
 		Use:   "run --rules FILE",
@@ -83,6 +85,9 @@ func newRunCommand(s streams) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			if config.Simulate, err = simulation(simulate); err != nil {
+				return usageError{err}
+			}
 			var read []string
 			if config.Policy, read, err = loadPolicyFiles(s, rules); err != nil {
 				return err
@@ -123,6 +128,8 @@ func newRunCommand(s streams) *cobra.Command {
 	flags.StringVar(&state, "state", defaultState(), "`file` in which temporary rules outlast a restart; \"\" is none")
 	flags.DurationVar(&report, "report", 10*time.Second, "how often losses and drops are logged, if there were any; 0 is never")
 	flags.StringVar(&cpu, "cpu-profile", "", "`file` for a profile of the processor's time until the end\n(go tool pprof); \"\" is none")
+	flags.StringVar(&simulate, "simulate", "", simulateUsage)
+	flags.MarkHidden("simulate")
 	counts.add(flags)
 	events.add(flags)
 	drops.add(flags)
@@ -284,6 +291,9 @@ func announce(run runConfig, inline *nfq.Inline, set []temporary.Status) {
 	}
 	if c.FailOpenAbsent {
 		log.Warn("fails open: STT passes uninspected while no sttwall listens")
+	}
+	if c.Simulate != nil {
+		log.Warn("faults are simulated: this firewall is out of order by intention", "faults", c.Simulate.Faults)
 	}
 	if c.Queue.FailOpenOverload {
 		log.Warn("fails open: STT passes uninspected when the queue is full")

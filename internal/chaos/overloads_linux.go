@@ -32,7 +32,9 @@ func overloads() []*fault {
 				if err == nil {
 					_, err = b.troubles(ctx) // it answers again
 				}
-				return seen + "; what came meanwhile waited in the queue", err
+				after, failed := b.dropped(ctx)
+				n := after["queue/queue_full"] + after["queue/receive_buffer_full"]
+				return fmt.Sprintf("%s; what came meanwhile waited in the queues, which dropped %d. What is lost all the same: when all comes at once, endpoints and hosts have no room", seen, n), errors.Join(err, failed)
 			},
 			mend: resume,
 		},
@@ -134,7 +136,6 @@ func fillFlows(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b.nowOpen()
 	until, stop := context.WithTimeout(ctx, 4*time.Second)
 	defer stop()
 	var sockets []net.PacketConn
@@ -160,7 +161,7 @@ func fillFlows(ctx context.Context, b *bench) (string, error) {
 		return "", err
 	}
 	// They are kept alive while others try to begin.
-	refused := uint64(0)
+	var refused uint64
 	for until.Err() == nil {
 		for i, c := range sockets {
 			to := lab.InnerB
@@ -188,8 +189,12 @@ func fillFlows(ctx context.Context, b *bench) (string, error) {
 	}); err != nil {
 		return "", err
 	}
+	if b.open == Exception {
+		if err := b.newFlows(ctx, true); err != nil {
+			return "", err
+		}
+	}
 	b.over()
-	b.nowShut()
 	seen := fmt.Sprintf("%d of %d flows; %d packets that begin one were refused (%s, %s)", used.Now, used.Bound, refused,
 		fmt.Sprintf("flow_table_full %d", after["firewall/flow_table_full"]-before["firewall/flow_table_full"]),
 		fmt.Sprintf("endpoint_flows %d", after["firewall/endpoint_flows"]-before["firewall/endpoint_flows"]))

@@ -2,7 +2,17 @@ package chaos
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 
 	"sttwall/internal/lab"
 )
@@ -21,7 +31,7 @@ func surroundings() []*fault {
 					return "", err
 				}
 				b.over()
-				return "the firewall goes on", b.lab.SetUnderlay(lab.UnderlayB, 0, true)
+				return "nothing to do for the firewall: it goes on", b.lab.SetUnderlay(lab.UnderlayB, 0, true)
 			},
 			mend: up,
 		},
@@ -39,5 +49,162 @@ func surroundings() []*fault {
 			},
 			mend: up,
 		},
+		{
+			name: "conntrack", what: "the kernel's connection tracking is full with other traffic", possible: conntrackPossible,
+			run: conntrackFull, mend: conntrackMend,
+		},
+		{
+			name: "nft-flush", what: "another program removes all nftables tables", run: flushed, once: true,
+		},
 	}
+}
+
+// mostTracked is up to how many entries connection tracking is filled.
+const mostTracked = 1 << 19
+
+// trackedMost reads nf_conntrack_max, which is one for the whole host.
+func trackedMost() (int, error) { return numberIn("/proc/sys/net/netfilter/nf_conntrack_max") }
+
+func numberIn(path string) (int, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}
+
+func conntrackPossible(*bench) string {
+	n, err := trackedMost()
+	switch {
+	case err != nil:
+		return err.Error()
+	case n > mostTracked:
+		return fmt.Sprintf("nf_conntrack_max is %d, more than is filled here, and can be changed for the whole host alone", n)
+	}
+	return ""
+}
+
+// trackTable is a table of another program: it has the kernel track connections.
+const trackTable = "chaos_track"
+
+func conntrackMend(_ context.Context, b *bench) error {
+	return b.lab.Do(lab.Firewall, func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		c.DelTable(c.AddTable(&nftables.Table{Name: trackTable, Family: nftables.TableFamilyINet}))
+		return c.Flush()
+	})
+}
+
+// conntrackFull has all that is forwarded tracked, fills the table with other traffic, and
+// looks whether STT, which is not tracked, goes on.
+func conntrackFull(ctx context.Context, b *bench) (string, error) {
+	if err := b.lab.Do(lab.Firewall, func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		table := c.AddTable(&nftables.Table{Name: trackTable, Family: nftables.TableFamilyINet})
+		accept := nftables.ChainPolicyAccept
+		chain := c.AddChain(&nftables.Chain{Name: "track", Table: table, Type: nftables.ChainTypeFilter,
+			Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &accept})
+		// Who asks for the state has the kernel track. What is invalid is dropped, as many
+		// hosts do.
+		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+			&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: []byte{1, 0, 0, 0}, Xor: []byte{0, 0, 0, 0}},
+			&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{0, 0, 0, 0}},
+			&expr.Verdict{Kind: expr.VerdictDrop},
+		}})
+		return c.Flush()
+	}); err != nil {
+		return "", fmt.Errorf("a table that tracks connections: %w", err)
+	}
+	defer conntrackMend(ctx, b)
+	most, err := trackedMost()
+	if err != nil {
+		return "", err
+	}
+	r := rand.New(rand.NewPCG(uint64(most), 5))
+	tracked := 0
+	for begun := time.Now(); tracked < most && time.Since(begun) < 25*time.Second; {
+		for range 4096 {
+			src := netip.AddrFrom4([4]byte{10, 47, 1, byte(2 + r.IntN(200))})
+			p := lab.PlainUDP(netip.AddrPortFrom(src, uint16(1024+r.IntN(60000))), netip.AddrPortFrom(lab.OuterB, uint16(10000+r.IntN(50000))))
+			b.lab.Inject(lab.EndpointA, p, lab.Offload{})
+		}
+		if err := b.lab.Do(lab.Firewall, func() (err error) {
+			tracked, err = numberIn("/proc/sys/net/netfilter/nf_conntrack_count")
+			return err
+		}); err != nil {
+			return "", err
+		}
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+	}
+	if tracked < most {
+		return "", fmt.Errorf("only %d of %d entries were filled", tracked, most)
+	}
+	if err := wait(ctx, time.Second); err != nil {
+		return "", err
+	}
+	_, err = b.steady(ctx, time.Now())
+	b.over()
+	if err != nil {
+		return "", fmt.Errorf("with connection tracking full: %w", err)
+	}
+	return fmt.Sprintf("%d of %d entries: STT is not tracked, and goes on meanwhile", tracked, most), nil
+}
+
+// flushed removes all tables, as `nft flush ruleset` does.
+func flushed(ctx context.Context, b *bench) (string, error) {
+	begun := time.Now()
+	b.opened = window{from: begun} // nobody can drop in that moment
+	if err := b.lab.Do(lab.Firewall, func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		c.FlushRuleset()
+		return c.Flush()
+	}); err != nil {
+		b.opened = window{}
+		return "refused: " + err.Error(), nil
+	}
+	back, err := b.tableBack(ctx, begun)
+	if err != nil {
+		return "", err
+	}
+	b.opened.to = begun.Add(back + grace)
+	return fmt.Sprintf("the table was there again after %v", back.Round(time.Millisecond)), nil
+}
+
+// tableBack waits until the firewall's table is there again.
+func (b *bench) tableBack(ctx context.Context, begun time.Time) (time.Duration, error) {
+	for time.Since(begun) < 5*time.Second {
+		there := false
+		if err := b.lab.Do(lab.Firewall, func() error {
+			c, err := nftables.New()
+			if err != nil {
+				return err
+			}
+			tables, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+			for _, t := range tables {
+				there = there || t.Name == "sttwall"
+			}
+			return err
+		}); err != nil {
+			return 0, err
+		}
+		if there {
+			return time.Since(begun), nil
+		}
+		if err := wait(ctx, time.Millisecond); err != nil {
+			return 0, err
+		}
+	}
+	return 0, errors.New("the table is not there again within 5 s: STT passes uninspected")
 }

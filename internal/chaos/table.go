@@ -54,7 +54,7 @@ func (r *Row) Write(w io.Writer) error {
 }
 
 func (r *Row) whileOpen() string {
-	if r.Open == NoCase || r.Open != r.Fails {
+	if r.DeniedOpen == 0 && (r.Open == NoCase || r.Open != r.Fails) {
 		return ""
 	}
 	return fmt.Sprintf(" (and %d while it was open)", r.DeniedOpen)
@@ -77,7 +77,7 @@ func Markdown(rows []Row) string {
 			continue
 		}
 		denied := fmt.Sprintf("%d of %d", r.Denied, r.Sent)
-		if r.Open != NoCase && r.Open == r.Fails {
+		if r.DeniedOpen > 0 {
 			denied += fmt.Sprintf("; while open %d", r.DeniedOpen)
 		}
 		fmt.Fprintf(&out, "| %s | %s | %s | %s | %s | %s | %s |\n", what, r.closed(), cell(r.verdict()), r.lost(), duration(r.Gap), duration(r.Recovery), denied)

@@ -17,6 +17,9 @@ func Of(inline *nfq.Inline) control.Vitals {
 	if missing := inline.GuardMissing(); missing != nil {
 		v.GuardMissing = missing.Error()
 	}
+	if c.Simulate != nil {
+		v.Simulated = c.Simulate.Faults
+	}
 	if table := inline.Table(); table != nil {
 		_, err := table.Counters()
 		v.TableGone = errors.Is(err, nfq.ErrTableGone) || inline.TableHealth().Lost != nil
