@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -22,9 +24,12 @@ const maxPath = 107
 
 // Listener is a control socket that is there, and not served yet.
 type Listener struct {
-	*net.UnixListener
 	path string
 	lock *os.File
+
+	now    atomic.Pointer[net.UnixListener]
+	mu     sync.Mutex // of changing it
+	closed bool
 }
 
 // Listen makes the socket, and its folder if that is not there. A socket that a
@@ -61,7 +66,9 @@ func Listen(path string) (l *Listener, err error) {
 		listener.Close()
 		return nil, fmt.Errorf("socket: %w", err)
 	}
-	return &Listener{UnixListener: listener, path: path, lock: lock}, nil
+	l = &Listener{path: path, lock: lock}
+	l.now.Store(listener)
+	return l, nil
 }
 
 // bind makes a socket to which at no time others than its owner and group can
@@ -85,9 +92,51 @@ func bind(path string) (*net.UnixListener, error) {
 // Path returns where the socket is.
 func (l *Listener) Path() string { return l.path }
 
+// Addr is the socket's.
+func (l *Listener) Addr() net.Addr { return l.now.Load().Addr() }
+
+// Accept implements [net.Listener].
+func (l *Listener) Accept() (net.Conn, error) { return l.AcceptUnix() }
+
+// AcceptUnix waits for the next connection.
+func (l *Listener) AcceptUnix() (*net.UnixConn, error) {
+	for {
+		listener := l.now.Load()
+		c, err := listener.AcceptUnix()
+		if err == nil || listener == l.now.Load() {
+			return c, err
+		}
+	}
+}
+
+// Restore makes the socket anew where somebody has deleted it, and reports whether it
+// did. Who is connected stays so.
+func (l *Listener) Restore() (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, err := os.Lstat(l.path); l.closed || !errors.Is(err, fs.ErrNotExist) {
+		return false, nil // there, or not to be known
+	}
+	next, err := bind(l.path)
+	if err != nil {
+		return false, fmt.Errorf("socket: %w", err)
+	}
+	if err := os.Chmod(l.path, socketMode); err != nil {
+		next.Close()
+		return false, fmt.Errorf("socket: %w", err)
+	}
+	last := l.now.Swap(next)
+	last.SetUnlinkOnClose(false) // what has its name is the next one
+	last.Close()
+	return true, nil
+}
+
 // Close takes the socket away. Connections that were accepted go on.
 func (l *Listener) Close() error {
-	err := l.UnixListener.Close()
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	err := l.now.Load().Close()
 	if !errors.Is(err, net.ErrClosed) {
 		unlock(l.lock)
 	}

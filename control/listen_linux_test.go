@@ -1,6 +1,8 @@
 package control
 
 import (
+	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -139,5 +141,59 @@ func TestOfManyThatStartAtOnceOneListens(t *testing.T) {
 			c.Close()
 		}
 		(<-listeners).Close()
+	}
+}
+
+func TestASocketThatWasDeletedComesBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "control.sock")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	accepted := make(chan error)
+	go func() {
+		for {
+			c, err := l.AcceptUnix()
+			if err == nil {
+				c.Close()
+			}
+			accepted <- err
+			if err != nil {
+				return
+			}
+		}
+	}()
+	if done, err := l.Restore(); done || err != nil {
+		t.Fatalf("a socket that is there: %v, %v", done, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := l.Restore(); !done || err != nil {
+		t.Fatalf("a socket that is gone: %v, %v", done, err)
+	}
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := <-accepted; err != nil {
+		t.Errorf("who was waiting for connections is told %v", err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != socketMode {
+		t.Errorf("it has mode %v, %v", info.Mode(), err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-accepted; err == nil {
+		t.Error("a connection after the end")
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the end has left the socket: %v", err)
+	}
+	if done, err := l.Restore(); done || err != nil {
+		t.Errorf("after the end: %v, %v", done, err)
 	}
 }

@@ -267,9 +267,15 @@ func (s *Server) Serve(ctx context.Context, l *Listener) error {
 		defer close(kept)
 		s.keep(keeping)
 	}()
+	restored := make(chan struct{})
+	go func() {
+		defer close(restored)
+		s.restore(keeping, l)
+	}()
 	defer func() {
 		stop()
 		<-kept
+		<-restored
 	}()
 	defer context.AfterFunc(ctx, func() { s.http.Close() })()
 	err := s.http.Serve(&bounded{Listener: l, changer: s.changer})
@@ -279,6 +285,33 @@ func (s *Server) Serve(ctx context.Context, l *Listener) error {
 		return nil
 	}
 	return fmt.Errorf("control socket %s: %w", l.Path(), err)
+}
+
+// lookEvery is how often it is looked whether the socket is still there.
+const lookEvery = time.Second
+
+// restore makes the socket anew where somebody has deleted it, until ctx ends: a
+// firewall that runs is to be asked and changed.
+func (s *Server) restore(ctx context.Context, l *Listener) {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for failed := false; ; {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		switch done, err := l.Restore(); {
+		case err != nil:
+			if !failed {
+				s.config.Log.Error("somebody has deleted the control socket, and it cannot be made anew: it is tried again", "why", err)
+			}
+			failed = true
+		case done:
+			s.config.Log.Warn("somebody had deleted the control socket: it is there again", "socket", l.Path())
+			failed = false
+		}
+	}
 }
 
 func (s *Server) status(r *http.Request) (any, error) {
