@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"sttwall/internal/chaos"
 	"sttwall/internal/lab"
 )
 
@@ -21,7 +22,7 @@ import (
 const asProgram = "STTWALL_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
-	lab.MaybeChild(lab.Programs{Live: runLoggedLiveFirewall})
+	lab.MaybeChild(lab.Programs{Live: runLoggedLiveFirewall, Inside: map[string]lab.InsideProgram{chaos.Program: chaos.Inside}})
 	if how := os.Getenv(asProgram); how != "" {
 		os.Unsetenv(asProgram)
 		if how == withoutNetfilter {
