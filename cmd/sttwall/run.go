@@ -165,6 +165,8 @@ type runConfig struct {
 
 // run runs the firewall until ctx ends.
 func run(ctx context.Context, c runConfig) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	var inline *nfq.Inline
 	told := newObservers(c.log, func() *policy.Policy { return inline.Shared().Policy() })
 	watch, feed, recent, taps, audited := told.watch, told.feed, told.recent, told.taps, told.audited
@@ -253,6 +255,7 @@ func run(ctx context.Context, c runConfig) error {
 		c.started()
 	}
 	err = inline.Run(ctx)
+	end() // also for those who wait for it where a queue has failed
 	c.over.leave(inline, err)
 	stop()
 	running.Wait()
