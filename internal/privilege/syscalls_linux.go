@@ -12,10 +12,10 @@ var allowed = []string{
 	// Packets, sockets and those who ask.
 	"recvmsg", "sendmsg", "recvfrom", "sendto", "recvmmsg", "sendmmsg", "read", "write", "readv", "writev", "pread64", "pwrite64",
 	"epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "epoll_create1", "eventfd2", "poll", "ppoll", "pselect6",
-	"accept4", "bind", "connect", "getsockname", "getpeername", "getsockopt", "setsockopt", "shutdown", "pipe2",
+	"accept4", "bind", "listen", "connect", "getsockname", "getpeername", "getsockopt", "setsockopt", "shutdown", "pipe2",
 	// Files, which Landlock restricts.
 	"open", "openat", "close", "stat", "fstat", "statfs", "lstat", "newfstatat", "statx", "fstatfs", "lseek", "fcntl", "flock", "fsync", "fdatasync", "ftruncate",
-	"rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "getdents64", "readlink", "readlinkat", "getcwd", "access", "faccessat", "faccessat2",
+	"rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "fchmod", "fchmodat", "getdents64", "readlink", "readlinkat", "getcwd", "access", "faccessat", "faccessat2",
 	"ioctl", "copy_file_range", "sendfile", "splice",
 	// The runtime: memory, threads, signals, time.
 	"mmap", "munmap", "mremap", "madvise", "mprotect", "mincore", "brk", "futex", "sched_yield", "sched_getaffinity", "sched_setaffinity",
