@@ -53,7 +53,7 @@ func (b *bench) flags(f *fault, open Case) []string {
 	list := []string{
 		"--rules", b.path("rules.hcl"), "--control", b.path("control.sock"), "--state", b.path("small/state.json"),
 		"--event-log", b.path("small/events.json"), "--drop-capture", b.path("small/drops.pcapng"), "--drop-capture-files", "1", "--drop-capture-size", "1",
-		"--metrics", b.path("metrics.sock"), "--queues", "2", "--frame-id-filter", "20", "--report", "1s",
+		"--metrics", b.path("metrics.sock"), "--handover", b.path("handover"), "--queues", "2", "--frame-id-filter", "20", "--report", "1s",
 	}
 	if f != nil {
 		for _, flag := range f.flags {
@@ -258,6 +258,9 @@ func (b *bench) try(ctx context.Context, f *fault, open Case) (row Row, err erro
 	if _, err := b.steady(ctx, time.Now()); err != nil {
 		return row, fmt.Errorf("before %s: %w", f.name, err)
 	}
+	if err := b.empty(); err != nil {
+		return row, err
+	}
 	tr := b.traffic
 	span := window{from: time.Now()}
 	tr.probe.forget(span.from)
@@ -312,6 +315,16 @@ func (b *bench) try(ctx context.Context, f *fault, open Case) (row Row, err erro
 	}
 	row.Wrong = strings.Join(wrong, "; ")
 	return row, nil
+}
+
+// empty takes away what earlier faults have put into the event log, which would fill
+// the small disk.
+func (b *bench) empty() error {
+	err := os.Truncate(b.path("small/events.json"), 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // repair brings the firewall back after a fault that did not go as it should.

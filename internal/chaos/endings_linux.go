@@ -24,7 +24,15 @@ func endings() []*fault {
 		},
 		{
 			name: "restart", what: "SIGTERM, and a start 0.7 s later", fails: Absent, ends: true,
-			run: func(ctx context.Context, b *bench) (string, error) { return b.endBy(ctx, unix.SIGTERM) },
+			run: func(ctx context.Context, b *bench) (string, error) {
+				return b.keptFlows(ctx, func() (string, error) { return b.endBy(ctx, unix.SIGTERM) })
+			},
+		},
+		{
+			name: "take-over", what: "a planned restart: run --take-over while one runs", ends: true,
+			run: func(ctx context.Context, b *bench) (string, error) {
+				return b.keptFlows(ctx, func() (string, error) { return b.takeOver(ctx) })
+			},
 		},
 		{
 			name: "oom", what: "frames that are never whole, with a memory cgroup 4 MiB above what is used", fails: Absent, ends: true,
@@ -55,6 +63,40 @@ func (b *bench) endBy(ctx context.Context, s syscall.Signal) (string, error) {
 		}
 		return b.fw.gone(ctx, startBound)
 	})
+}
+
+// keptFlows wants the connections that are there to go on through what f does.
+func (b *bench) keptFlows(ctx context.Context, f func() (string, error)) (string, error) {
+	s, err := b.traffic.openSession()
+	if err != nil {
+		return "", fmt.Errorf("a connection that is to go on: %w", err)
+	}
+	defer s.close()
+	if err := s.exchange(stalled); err != nil {
+		return "", fmt.Errorf("a connection that is to go on: %w", err)
+	}
+	seen, err := f()
+	if err != nil {
+		return "", err
+	}
+	if err := s.exchange(10 * time.Second); err != nil {
+		return "", fmt.Errorf("%s; a TCP connection from before does not go on: %w", seen, err)
+	}
+	return seen + "; TCP from before goes on", nil
+}
+
+// takeOver starts an instance that takes the place of the one that runs.
+func (b *bench) takeOver(ctx context.Context) (string, error) {
+	first := b.fw
+	flags := b.fw.flags
+	if err := b.start(ctx, append(flags[:len(flags):len(flags)], "--take-over")); err != nil {
+		first.kill()
+		return "", err
+	}
+	b.fw.flags = flags
+	b.over()
+	how, err := first.gone(ctx, startBound)
+	return "the first has ended, " + how, err
 }
 
 // outOfMemory has the kernel kill the firewall for want of memory.

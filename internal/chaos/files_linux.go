@@ -95,10 +95,22 @@ func diskFull(ctx context.Context, b *bench) (string, error) {
 		return "", err
 	}
 	defer os.Remove(b.path("small/ballast"))
-	for err == nil {
-		_, err = ballast.Write(make([]byte, 1<<12))
-	}
-	ballast.Close()
+	// What the drop capture gives up when it begins a new file is taken too.
+	full, stop := context.WithCancel(ctx)
+	filled := make(chan struct{})
+	go func() {
+		defer close(filled)
+		for full.Err() == nil {
+			if _, err := ballast.Write(make([]byte, 1<<12)); err != nil {
+				wait(full, time.Millisecond)
+			}
+		}
+		ballast.Close()
+	}()
+	defer func() {
+		stop()
+		<-filled
+	}()
 	begun := time.Now()
 	if _, err := b.fw.log.waitSince(ctx, startBound, mark, "drop capture cannot be written", b.fw.ended); err != nil {
 		return "", err
@@ -120,6 +132,8 @@ func diskFull(ctx context.Context, b *bench) (string, error) {
 		return "", err
 	}
 	mark = b.fw.log.mark()
+	stop()
+	<-filled
 	b.over()
 	if err := os.Remove(b.path("small/ballast")); err != nil {
 		return "", err

@@ -61,7 +61,11 @@ func makeGroup() (g Group, remove func(), err error) {
 		}
 		return Group{path, version}, func() { os.Remove(dir) }, nil
 	}
-	return g, nil, fmt.Errorf("no memory cgroup can be made here: %w", errors.Join(append(errs, errors.New("none is mounted that is ours to divide"))...))
+	why := "none is mounted"
+	if err := errors.Join(errs...); err != nil {
+		why = strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	return g, nil, fmt.Errorf("no memory cgroup can be made here: %s", why)
 }
 
 // rootOf finds where the hierarchy is mounted; "" if it is not.

@@ -28,7 +28,7 @@ const (
 	portAnswer   = 7003 // UDP, accepted by the rules of the small flow table
 	portTransfer = 5201 // TCP, accepted
 	portTelnet   = 8023 // TCP, denied by a rule
-	portWeb      = 8080 // TCP, denied to globex
+	portWeb      = 8080 // TCP, accepted from acme, denied to globex
 )
 
 const (
@@ -79,7 +79,7 @@ func startTraffic(l *lab.Lab, seed uint64) (t *traffic, err error) {
 	}
 	if err := errors.Join(t.listenUDP(lab.AcmeB, portEcho, t.probe.echo), t.listenUDP(lab.AcmeB, portDenied, t.denied.datagram),
 		t.listenUDP(lab.AcmeB, portSink, nil), t.listenUDP(lab.AcmeB, portAnswer, answer), t.listenUDP(lab.AcmeA, portAnswer, answer),
-		t.listenTCP(lab.AcmeB, portTransfer, t.serve), t.listenTCP(lab.AcmeB, portTelnet, t.denied.connection),
+		t.listenTCP(lab.AcmeB, portTransfer, t.serve), t.listenTCP(lab.AcmeB, portWeb, echoTCP), t.listenTCP(lab.AcmeB, portTelnet, t.denied.connection),
 		t.listenTCP(lab.GlobexB, portWeb, t.denied.connection)); err != nil {
 		return t, err
 	}
