@@ -223,6 +223,7 @@ func (in *Inline) open(c InlineConfig) error {
 	if c.Simulate != nil {
 		per.Refuse = c.Simulate.Memory
 		in.shared.Flows().Refuse(c.Simulate.Table)
+		c.Fault = c.Simulate.Fault
 	}
 	cpus, err := workerCPUs(c.CPUs)
 	if err != nil {

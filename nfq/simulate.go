@@ -1,5 +1,7 @@
 package nfq
 
+import "sttwall/firewall"
+
 // Simulation has a whole firewall meet failures that are none, so that it can be seen
 // what becomes of its packets. Its functions are called by all workers and must not
 // block; nil ones change nothing, and nothing stands in their place.
@@ -10,6 +12,8 @@ type Simulation struct {
 	Memory func() bool
 	// Table reports whether the flow table has no room for a flow that is to begin.
 	Table func() bool
+	// Fault may panic; see [firewall.Config.Fault].
+	Fault func(firewall.Stage)
 	// Queue stands between a worker and its queue.
 	Queue func(Queue) Queue
 	// Clock stands between the workers and their clock, which must not go back.

@@ -16,7 +16,7 @@ import (
 // simulateUsage is about a flag that is not in the help: it makes a firewall fail.
 const simulateUsage = "have the firewall meet these `faults`, separated by commas: memory:1/N (no memory for a frame that is held), " +
 	"table:1/N (no room in the flow table), netlink:1/N (a batch of packets or of verdicts is lost, as by ENOBUFS), " +
-	"queue@AFTER (the queue's socket fails for good), clock:+BY@AFTER (the clock jumps)"
+	"panic:1/N (a mistake at one of the stages of a packet's way), queue@AFTER (the queue's socket fails for good), clock:+BY@AFTER (the clock jumps)"
 
 // simulation reads the value of --simulate; nil if it is empty.
 func simulation(text string) (*nfq.Simulation, error) {
@@ -39,7 +39,7 @@ func simulateOne(s *nfq.Simulation, word string) error {
 	}
 	name, value, _ := strings.Cut(word, ":")
 	switch name {
-	case "memory", "table", "netlink":
+	case "memory", "table", "netlink", "panic":
 		if after != 0 {
 			return fmt.Errorf("want %s:1/N", name)
 		}
@@ -52,6 +52,12 @@ func simulateOne(s *nfq.Simulation, word string) error {
 			s.Memory = now
 		case "table":
 			s.Table = now
+		case "panic":
+			s.Fault = func(at firewall.Stage) {
+				if now() {
+					panic("simulated at " + at.String())
+				}
+			}
 		default:
 			s.Queue = also(s.Queue, func(q nfq.Queue) nfq.Queue { return &lossyQueue{Queue: q, now: now} })
 		}
@@ -76,7 +82,7 @@ func simulateOne(s *nfq.Simulation, word string) error {
 			}
 		}
 	default:
-		return errors.New("want memory, table, netlink, queue or clock")
+		return errors.New("want memory, table, netlink, panic, queue or clock")
 	}
 	return nil
 }

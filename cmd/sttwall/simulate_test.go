@@ -13,8 +13,8 @@ import (
 
 func TestSimulationIsReadOrRefused(t *testing.T) {
 	for _, c := range []struct {
-		text, refused               string
-		memory, table, queue, clock bool
+		text, refused                      string
+		memory, table, queue, clock, panic bool
 	}{
 		{text: ""},
 		{text: "memory:1/1000", memory: true},
@@ -22,6 +22,7 @@ func TestSimulationIsReadOrRefused(t *testing.T) {
 		{text: "netlink:1/10000, queue@10s", queue: true},
 		{text: "clock:+1h@10s", clock: true},
 		{text: "memory:1/2,table:1/2,netlink:1/2,clock:1h", memory: true, table: true, queue: true, clock: true},
+		{text: "panic:1/100000", panic: true},
 		{text: "memory", refused: "want a share such as 1/1000"},
 		{text: "memory:2/3", refused: "want a share such as 1/1000"},
 		{text: "table:1/0", refused: "want a share such as 1/1000"},
@@ -29,7 +30,7 @@ func TestSimulationIsReadOrRefused(t *testing.T) {
 		{text: "queue:1/2", refused: "want queue@AFTER"},
 		{text: "clock:-1h", refused: "it never goes back"},
 		{text: "clock:+1h@soon", refused: "want a time such as 10s"},
-		{text: "rain:1/2", refused: "want memory, table, netlink"},
+		{text: "rain:1/2", refused: "want memory, table, netlink, panic"},
 	} {
 		s, err := simulation(c.text)
 		if c.refused != "" {
@@ -48,7 +49,7 @@ func TestSimulationIsReadOrRefused(t *testing.T) {
 			}
 			continue
 		}
-		if s.Faults != c.text || (s.Memory != nil) != c.memory || (s.Table != nil) != c.table || (s.Queue != nil) != c.queue || (s.Clock != nil) != c.clock {
+		if s.Faults != c.text || (s.Memory != nil) != c.memory || (s.Table != nil) != c.table || (s.Queue != nil) != c.queue || (s.Clock != nil) != c.clock || (s.Fault != nil) != c.panic {
 			t.Errorf("%q: %+v", c.text, s)
 		}
 	}

@@ -112,7 +112,7 @@ func diskFull(ctx context.Context, b *bench) (string, error) {
 		<-filled
 	}()
 	begun := time.Now()
-	if _, err := b.fw.log.waitSince(ctx, startBound, mark, "drop capture cannot be written", b.fw.ended); err != nil {
+	if _, _, err := b.fw.log.waitSince(ctx, startBound, mark, "drop capture cannot be written", b.fw.ended); err != nil {
 		return "", err
 	}
 	trouble, err := b.trouble(ctx, "event log")
@@ -146,7 +146,7 @@ func diskFull(ctx context.Context, b *bench) (string, error) {
 			return "", err
 		}
 	}
-	if _, err := b.fw.log.waitSince(ctx, startBound, mark, "drop capture is written again", b.fw.ended); err != nil {
+	if _, _, err := b.fw.log.waitSince(ctx, startBound, mark, "drop capture is written again", b.fw.ended); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("stats: %s; %s; written again when there was room", quoted(trouble), state), nil

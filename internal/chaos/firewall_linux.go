@@ -170,36 +170,39 @@ func (l *lines) mark() int {
 
 // wait returns the first line that contains text, of all that are there and come.
 func (l *lines) wait(ctx context.Context, bound time.Duration, text string, ended <-chan struct{}) (string, error) {
-	return l.waitSince(ctx, bound, 0, text, ended)
+	line, _, err := l.waitSince(ctx, bound, 0, text, ended)
+	return line, err
 }
 
-// waitSince leaves out the lines before a mark.
-func (l *lines) waitSince(ctx context.Context, bound time.Duration, mark int, text string, ended <-chan struct{}) (string, error) {
+// waitSince leaves out the lines before a mark, and returns the mark behind its line.
+func (l *lines) waitSince(ctx context.Context, bound time.Duration, mark int, text string, ended <-chan struct{}) (string, int, error) {
 	timer := time.NewTimer(bound)
 	defer timer.Stop()
 	over := false
 	for {
 		l.mu.Lock()
-		for _, line := range l.list[max(0, mark-l.cut):] {
+		from := max(0, mark-l.cut)
+		for i, line := range l.list[from:] {
 			if strings.Contains(line, text) {
+				behind := l.cut + from + i + 1
 				l.mu.Unlock()
-				return line, nil
+				return line, behind, nil
 			}
 		}
 		mark = l.cut + len(l.list)
 		changed := l.changed
 		l.mu.Unlock()
 		if over {
-			return "", fmt.Errorf("it has ended and not said %q", text)
+			return "", 0, fmt.Errorf("it has ended and not said %q", text)
 		}
 		select {
 		case <-changed:
 		case <-ended:
 			over = true
 		case <-timer.C:
-			return "", fmt.Errorf("it has not said %q within %v", text, bound)
+			return "", 0, fmt.Errorf("it has not said %q within %v", text, bound)
 		case <-ctx.Done():
-			return "", ctx.Err()
+			return "", 0, ctx.Err()
 		}
 	}
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
+
+	"sttwall/firewall"
 )
 
 // simulated are faults that the firewall is told to meet, by run --simulate.
@@ -32,6 +35,19 @@ func simulated() []*fault {
 			name: "netlink", what: "one batch of packets or verdicts in 50 is lost (simulated)",
 			flags: []string{"--simulate", "netlink:1/50"},
 			run:   lossyNetlink,
+		},
+		{
+			name: "panic", what: "a mistake of the firewall's own, now and then (simulated)",
+			flags: []string{"--simulate", "panic:1/30000"},
+			run:   contained,
+		},
+		{
+			name: "panics", what: "the same, again and again (simulated)", fails: Absent, ends: true,
+			flags: []string{"--simulate", "panic:1/1000"},
+			run: func(ctx context.Context, b *bench) (string, error) {
+				how, err := b.absence(ctx, absentFor, func() (string, error) { return b.fw.gone(ctx, 2*startBound) })
+				return fmt.Sprintf("after more than %d in a minute in one worker: %s", firewall.MostPanics, how), err
+			},
 		},
 		{
 			name: "netlink-dead", what: "the netlink socket of a queue fails for good (simulated)", fails: Absent, ends: true,
@@ -66,6 +82,29 @@ func simulated() []*fault {
 			},
 		},
 	}
+}
+
+// contained waits until two mistakes were contained.
+func contained(ctx context.Context, b *bench) (string, error) {
+	mark, packets := b.fw.log.mark(), 0
+	const seen = 2
+	for range seen {
+		line, at, err := b.fw.log.waitSince(ctx, 2*startBound, mark, "has met a mistake of its own", b.fw.ended)
+		if err != nil {
+			return "", err
+		}
+		mark = at
+		if _, rest, ok := strings.Cut(line, "packets_dropped="); ok {
+			n, _ := strconv.Atoi(strings.Fields(rest)[0])
+			packets += n
+		}
+	}
+	select {
+	case <-b.fw.ended:
+		return "", errors.New("it has ended")
+	default:
+	}
+	return fmt.Sprintf("%d of them were contained and logged, and cost %d packets; all else goes on", seen, packets), nil
 }
 
 // counted wants drops of one sort to have been counted while f ran, and the firewall to
