@@ -23,7 +23,7 @@ func (f *Frame) Record(r *capture.Record) bool {
 		return len(f.Data) > 0
 	}
 	var h stt.FrameHeader
-	if h.Decode(f.Header) && h.TCI != 0 && len(f.Data) >= macs {
+	if h.Decode(f.Header) && h.Tagged() && len(f.Data) >= macs {
 		r.Header = binary.BigEndian.AppendUint16(append([]byte(nil), f.Data[:macs]...), inspect.EtherTypeVLAN)
 		r.Header = binary.BigEndian.AppendUint16(r.Header, h.TCI&^stt.TagPresent) // its place is that of DEI
 		r.Packet = f.Data[macs:]

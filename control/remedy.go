@@ -98,7 +98,7 @@ func (ask *ExplainRequest) readFrame(into *inspect.Frame, mssFloor uint16) (data
 	case h.ChecksumPartial() && h.ChecksumVerified():
 		return nil, reason.FrameFlags, nil
 	}
-	if why = into.Decode(ask.Frame, length, ask.TCI, inspect.Tagged(ask.TCI != 0)); why != reason.None {
+	if why = into.Decode(ask.Frame, length, ask.TCI, inspect.Tagged(ask.TCI&^stt.TagPresent != 0)); why != reason.None {
 		return nil, why, nil
 	}
 	if len(ask.Header) > 0 {

@@ -25,7 +25,11 @@ func canonicalHeader(h *stt.FrameHeader, inner *inspect.Frame, receivers policy.
 	} else if c.Flags&stt.FlagTCP == 0 || int(c.MSS) >= inner.TCPPayload() {
 		c.MSS = 0
 	}
-	if c.TCI != 0 && receivers == policy.ReceiversAny {
+	switch {
+	case !c.Tagged():
+		// Linux would make a tag of zeros out of V alone.
+		c.TCI = 0
+	case receivers == policy.ReceiversAny:
 		// Windows takes a TCI without V for no tag, Linux for one.
 		c.TCI |= stt.TagPresent
 	}

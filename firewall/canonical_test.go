@@ -55,6 +55,8 @@ func TestWhatLeavesIsCanonical(t *testing.T) {
 		{name: "an MSS that cuts nothing becomes 0", inner: partialTCP,
 			header: with(partialHeader, func(h *header) { h.MSS = 3000 }), want: new(with(partialHeader, func(h *header) { h.MSS = 0 }))},
 		{name: "a tag gets its V bit", inner: tcp, header: header{ContextID: 100, TCI: 0xa02b}, want: &header{ContextID: 100, TCI: 0xb02b}},
+		{name: "V alone is no tag", inner: tcp, header: header{ContextID: 100, TCI: 0x1000}, want: &header{ContextID: 100}},
+		{name: "V alone is no tag for Linux receivers", rules: linuxRules, inner: tcp, header: header{ContextID: 100, TCI: 0x1000}, want: &header{ContextID: 100}},
 		{name: "a tag stays as it came for Linux receivers", rules: linuxRules, inner: tcp, header: header{ContextID: 100, TCI: 0xa02b}},
 
 		{name: "a missing ACK is set", inner: tcp, header: complete, want: &complete,

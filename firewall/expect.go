@@ -71,7 +71,7 @@ func (e *expected) keysOf(st *standing, n int) []conntrack.Key {
 	c := &e.packet
 	for i := range n {
 		f, id := &e.frames[i], e.contextIDs[i]
-		if e.frame.Decode(f.data, f.length, f.tci, inspect.Tagged(f.tci != 0)) != reason.None {
+		if e.frame.Decode(f.data, f.length, f.tci, inspect.Tagged(f.tci&^stt.TagPresent != 0)) != reason.None {
 			continue
 		}
 		d, found := st.policy.Find(id)

@@ -374,7 +374,7 @@ func (f *Firewall) judge(now int64, fr *reassembly.Frame) reason.Reason {
 	case h.ChecksumPartial() && h.ChecksumVerified():
 		return reason.FrameFlags
 	}
-	if r := e.Inner.Decode(e.InnerData, length, h.TCI, inspect.Tagged(h.TCI != 0)); r != reason.None {
+	if r := e.Inner.Decode(e.InnerData, length, h.TCI, inspect.Tagged(h.Tagged())); r != reason.None {
 		return r
 	}
 	e.HasInner = true

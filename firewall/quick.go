@@ -169,7 +169,7 @@ func (f *Firewall) quickTell(now int64, p *Packet, q *quickPacket) {
 	e.HasHeader = e.Header.Decode(s.Payload)
 	e.InnerData = s.Payload[stt.FrameHeaderLen:]
 	h := &e.Header
-	why := e.Inner.Decode(e.InnerData, int(s.FrameLength)-stt.FrameHeaderLen, h.TCI, inspect.Tagged(h.TCI != 0))
+	why := e.Inner.Decode(e.InnerData, int(s.FrameLength)-stt.FrameHeaderLen, h.TCI, inspect.Tagged(h.Tagged()))
 	e.HasInner = why == reason.None
 	e.Verdict, e.State, e.Flow = Accept, r.State, r.Handle
 	e.Reverse, e.HasReverse = r.ReverseContext, r.HasReverseContext

@@ -423,6 +423,7 @@ func TestTheQuickWayAgreesAboutOddFrames(t *testing.T) {
 		{"of context ID 0", stt.FrameHeader{}, udp, false},
 		{"with a tag", stt.FrameHeader{ContextID: 500, TCI: 0x102a}, tcp, true},
 		{"with a priority only", stt.FrameHeader{ContextID: 500, TCI: 0xb000}, tcp, true},
+		{"with V alone", stt.FrameHeader{ContextID: 500, TCI: 0x1000}, tcp, false},
 		{"with a tag without V", stt.FrameHeader{ContextID: 500, TCI: 42}, tcp, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

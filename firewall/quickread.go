@@ -129,7 +129,7 @@ func (f *Firewall) quickRead(p *Packet, q *quickPacket) bool {
 	o.flags, o.l4Offset, o.mss = h[1], h[2], binary.BigEndian.Uint16(h[4:])
 	q.packet.VLAN = 0
 	if tci := binary.BigEndian.Uint16(h[6:]); tci != 0 {
-		if tci&stt.TagPresent == 0 {
+		if tci&stt.TagPresent == 0 || tci == stt.TagPresent {
 			return false
 		}
 		if id := uint32(tci & 0xfff); id != 0 {

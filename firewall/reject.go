@@ -35,9 +35,9 @@ func (f *Firewall) reject(now int64, fr *reassembly.Frame, out *Verdicts) {
 		f.counts.rejectsRefused++
 		return
 	}
-	header := stt.FrameHeader{TCI: e.Header.TCI, ContextID: context}
-	if header.TCI != 0 {
-		header.TCI |= stt.TagPresent
+	header := stt.FrameHeader{ContextID: context}
+	if e.Header.Tagged() {
+		header.TCI = e.Header.TCI | stt.TagPresent
 	}
 	f.answer = append(f.answer[:0], make([]byte, stt.FrameHeaderLen)...) // the header goes over them
 	var why rewrite.Refusal

@@ -67,6 +67,10 @@ func (h *FrameHeader) ChecksumPartial() bool { return h.Flags&FlagChecksumPartia
 // ChecksumVerified reports whether the sender vouches for the inner checksum.
 func (h *FrameHeader) ChecksumVerified() bool { return h.Flags&FlagChecksumVerified != 0 }
 
+// Tagged reports whether TCI is a VLAN tag. One that is nothing but V is none: Windows
+// takes it for none, Linux for a tag of zeros, which says as much.
+func (h *FrameHeader) Tagged() bool { return h.TCI&^TagPresent != 0 }
+
 // AppendFrameHeader appends h in its wire form to dst.
 func AppendFrameHeader(dst []byte, h *FrameHeader) []byte {
 	dst = append(dst, h.Version, h.Flags, h.L4Offset, h.Reserved)

@@ -17,7 +17,7 @@ type assembly struct {
 
 // take adds a fragment, and says why the packet that it completes is denied; "" if it
 // is not, or is not complete.
-func (g *guest) take(r *reading) string {
+func (g *guest) take(set *RuleSet, r *reading) string {
 	if g.packets == nil {
 		g.packets = map[string]*assembly{}
 	}
@@ -52,7 +52,7 @@ func (g *guest) take(r *reading) string {
 		if err := whole.ports(data); err != nil {
 			continue // no host takes it
 		}
-		if why := whole.permitted(); why != "" {
+		if why := set.permits(&whole); why != "" {
 			return why
 		}
 	}

@@ -81,6 +81,8 @@ type Case struct {
 	// each once, in the order of their declaration.
 	Accepted int
 	Reasons  []reason.Reason
+	// Answers is how many packets the firewall sends by itself.
+	Answers int
 	// On says on which ways the case is sent; 0 means [OnAll].
 	On Ways
 	// Send makes the packets.
@@ -162,6 +164,8 @@ type Sent struct {
 	Part bool
 	// Before: it left before the firewall was started, which never sees it.
 	Before bool
+	// Rules, if not nil, come in force now, and there is no packet.
+	Rules *RuleSet
 }
 
 // Script collects what a case sends.
@@ -173,6 +177,8 @@ type Script struct {
 	// Startup: the firewall has just been started, so that it gives out its own
 	// frame IDs.
 	Startup bool
+	// Rules are what the firewall enforces at first; nil: [Rules].
+	Rules *RuleSet
 	// Frames are the STT frames that were made, whole and as they were meant.
 	Frames [][]byte
 	// Held is how many frames of one source may be held; 0: the default.
@@ -248,8 +254,14 @@ func (s *Script) other() uint16 {
 	return or(s.Other, 40001)
 }
 
+// TwoPorts reports whether the script is about packets in two queues.
+func (s *Script) TwoPorts() bool { return s.twoPorts }
+
 // OneQueue reports whether the script is about two queues, and there is one.
 func (s *Script) OneQueue() bool { return s.twoPorts && !s.Queues }
+
+// Part reports whether packets are copied in part.
+func (s *Script) Part() bool { return s.Way.part() }
 
 // send sends segments one after the other.
 func (s *Script) send(list ...segment) {
@@ -280,6 +292,9 @@ func (s *Script) whole(frame []byte) { s.send(wholeOf(1, frame)) }
 func (s *Script) packet(b []byte) {
 	s.Sent = append(s.Sent, Sent{At: s.now, Packet: b, Part: s.Way.part()})
 }
+
+// reload puts other rules in force.
+func (s *Script) reload(r *RuleSet) { s.Sent = append(s.Sent, Sent{At: s.now, Rules: r}) }
 
 // wait lets time pass.
 func (s *Script) wait(d time.Duration) { s.now += d }

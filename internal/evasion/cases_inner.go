@@ -200,6 +200,7 @@ func Cases() []Case {
 	for _, group := range [][]Case{
 		overlapCases(), contradictionCases(), splitCases(), reuseCases(), outerCases(), headerCases(),
 		tagCases(), ipCases(), fragmentCases(), l4Cases(), contextCases(),
+		priorityCases(), linuxCases(), setCases(), answerCases(), errorCases(), reloadCases(), networkCases(),
 	} {
 		list = append(list, group...)
 	}

@@ -213,7 +213,7 @@ func tagCases() []Case {
 		one("a denied VLAN in the frame header, an accepted one in the frame", stt, "The outermost tag counts.", reason.TenantDefault, 0x102b, packet{tags: []uint16{42}}),
 		one("a denied VLAN without V, an accepted one in the frame", both, "It is dropped: Linux sees two tags.", reason.TenantDefault, 0x002b, packet{tags: []uint16{42}}),
 		one("V alone", both, "It leaves: a tag of zeros is no VLAN.", reason.None, 0x1000, packet{}),
-		one("V alone before a denied VLAN in the frame", windows, "It is dropped: for Windows the tag in the frame is the outermost.", reason.InnerVLANDepth, 0x1000, packet{tags: []uint16{43}}),
+		one("V alone before a denied VLAN in the frame", windows, "It is dropped: V alone is no tag, and the tag in the frame the outermost.", reason.TenantDefault, 0x1000, packet{tags: []uint16{43}}),
 		one("a priority in the frame header before a denied VLAN in the frame", "IEEE 802.1Q", "It is dropped: a host passes over a tag without a VLAN ID.", reason.InnerVLANDepth, 0x3000, packet{tags: []uint16{43}}),
 		one("a priority without V before a denied VLAN in the frame", both, "It is dropped.", reason.InnerVLANDepth, 0x2000, packet{tags: []uint16{43}}),
 		one("a tag without a VLAN ID before a denied one, both in the frame", "IEEE 802.1Q", "It is dropped.", reason.InnerVLANDepth, 0, packet{tags: []uint16{0x2000, 43}}),

@@ -28,6 +28,9 @@ func TestNothingDeniedIsDelivered(t *testing.T) {
 				if r.Accepted != c.Accepted {
 					t.Errorf("got %d frames accepted, want %d", r.Accepted, c.Accepted)
 				}
+				if r.Answers != c.Answers {
+					t.Errorf("got %d answers, want %d", r.Answers, c.Answers)
+				}
 				if diff := cmp.Diff(fmt.Sprint(c.Reasons), fmt.Sprint(r.Reasons)); diff != "" {
 					t.Errorf("reasons (-want +got):\n%s", diff)
 				}

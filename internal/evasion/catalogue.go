@@ -64,6 +64,9 @@ func (c *Case) outcome() string {
 	for _, r := range c.Reasons {
 		parts = append(parts, "`"+r.String()+"`")
 	}
+	if c.Answers > 0 {
+		parts = append(parts, fmt.Sprintf("%d answered", c.Answers))
+	}
 	text := strings.Join(parts, ", ")
 	switch c.On {
 	case OnAll:

@@ -30,6 +30,8 @@ type packet struct {
 	dst      byte   // last byte of the destination; 0: the server
 	mapped   bool   // IPv6: the addresses are the IPv4 ones, mapped
 	src      byte
+	from, to []byte  // addresses in place of these
+	mac      [2]byte // first bytes of the destination and the source MAC; 0: 2
 
 	options    []byte // IPv4
 	extensions []extension
@@ -77,6 +79,7 @@ func (p packet) bytes() []byte {
 	if p.reverse {
 		b = []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2}
 	}
+	b[0], b[6] = or(p.mac[0], 2), or(p.mac[1], 2)
 	for _, tci := range p.tags {
 		b = append(b, word(int(or(p.tagType, 0x8100)))...)
 		b = append(b, word(int(tci))...)
@@ -104,6 +107,17 @@ func (p packet) bytes() []byte {
 
 // addresses are those of the inner packet.
 func (p packet) addresses() (src, dst []byte) {
+	src, dst = p.usualAddresses()
+	if p.from != nil {
+		src = p.from
+	}
+	if p.to != nil {
+		dst = p.to
+	}
+	return src, dst
+}
+
+func (p packet) usualAddresses() (src, dst []byte) {
 	from, to := or(p.src, 9), or(p.dst, 10)
 	if p.reverse {
 		from, to = to, from

@@ -13,6 +13,7 @@ type reading struct {
 	context  uint64
 	tagged   bool   // with a VLAN ID: a tag without one puts a frame into no VLAN
 	vlan     uint16 // of the outermost tag that the receiver sees
+	priority int    // likewise; -1: there is no tag
 	ether    uint16
 	src, dst []byte
 	protocol uint8
@@ -28,7 +29,10 @@ type reading struct {
 // read reads a frame as it reaches the tenant. The error says what a stack would not
 // take.
 func read(d *receiver.Delivered, frame []byte) (*reading, error) {
-	r := &reading{context: d.Context, tagged: d.Tagged, vlan: d.TCI & 0xfff, l3: -1, l4: -1}
+	r := &reading{context: d.Context, tagged: d.Tagged, vlan: d.TCI & 0xfff, priority: -1, l3: -1, l4: -1}
+	if d.Tagged {
+		r.priority = int(d.TCI >> 13)
+	}
 	if len(frame) < 14 {
 		return nil, fmt.Errorf("%d bytes are no Ethernet frame", len(frame))
 	}
@@ -37,6 +41,9 @@ func read(d *receiver.Delivered, frame []byte) (*reading, error) {
 	for r.ether == 0x8100 || r.ether == 0x88a8 || r.ether == 0x9100 {
 		if len(frame) < at+6 {
 			return nil, fmt.Errorf("a tag is cut off")
+		}
+		if r.priority < 0 {
+			r.priority = int(frame[at+2] >> 5)
 		}
 		// A tag without a VLAN ID is passed over.
 		if !r.tagged || r.vlan == 0 {
@@ -163,6 +170,8 @@ func (r *reading) permitted() string {
 		return fmt.Sprintf("VLAN %d where there is to be none", r.vlan)
 	case r.vlan == 43 && r.context != 300:
 		return "VLAN 43"
+	case r.context == 200 && r.aboutTheFlow():
+		return ""
 	case r.src == nil:
 		return fmt.Sprintf("ethertype %#04x", r.ether)
 	case r.protocol != protocolTCP:
@@ -179,6 +188,24 @@ func (r *reading) permitted() string {
 		return ""
 	}
 	return fmt.Sprintf("TCP port %d of %x", r.dstPort, r.dst)
+}
+
+// aboutTheFlow reports whether it is an ICMP error about what the client has sent to the
+// web server, for the client.
+func (r *reading) aboutTheFlow() bool {
+	b := r.payload
+	switch {
+	case r.protocol == protocolICMP && len(b) >= 36 && (b[0] == 3 || b[0] == 11 || b[0] == 12):
+		b = b[8:]
+		at := int(b[0]&15) * 4
+		return b[0]>>4 == 4 && at >= 20 && len(b) >= at+8 && get16(b[6:])&0x1fff == 0 && b[9] == protocolTCP &&
+			isServer(b[16:20]) && bytes.Equal(b[12:16], r.dst) && get16(b[at:]) == 40000 && get16(b[at+2:]) == 80
+	case r.protocol == protocolICMPv6 && len(b) >= 56 && b[0] >= 1 && b[0] <= 4:
+		b = b[8:]
+		return b[0]>>4 == 6 && b[6] == protocolTCP && isServer(b[24:40]) && bytes.Equal(b[8:24], r.dst) &&
+			get16(b[40:]) == 40000 && get16(b[42:]) == 80
+	}
+	return false
 }
 
 func isServer(b []byte) bool {
@@ -203,7 +230,7 @@ func (r *reading) mayBeWritten(w receiver.Range) bool {
 func (r *reading) same(o *reading) string {
 	const cutFlags = 0x89 // CWR, PSH, FIN
 	switch {
-	case r.context != o.context || r.tagged != o.tagged || r.vlan != o.vlan || r.ether != o.ether:
+	case r.context != o.context || r.tagged != o.tagged || r.priority != o.priority || r.vlan != o.vlan || r.ether != o.ether:
 		return "the tenant, the tag or the ethertype"
 	case !bytes.Equal(r.src, o.src) || !bytes.Equal(r.dst, o.dst) || r.protocol != o.protocol:
 		return "the addresses or the protocol"

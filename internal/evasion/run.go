@@ -19,7 +19,8 @@ import (
 // Core is the firewall under attack, with its clock.
 type Core struct {
 	workers []*firewall.Firewall
-	rules   *policy.Policy
+	rules   []standing // in the order of their times
+	shared  *firewall.Shared
 	queueOf func(port uint16) int
 	start   int64
 	sizes   []int // how the kernel cuts super-segments that leave
@@ -32,18 +33,23 @@ type Core struct {
 
 	mu       sync.Mutex // workers on real queues run at once
 	accepted [][]byte   // the frames that were, with headers as they came
+	answers  [][]byte   // that the firewall sent by itself
 }
 
 // NewCore makes a firewall with [Rules], as a script wants it, an hour of clock behind
 // it, in which the client has opened its flows with the web server.
 func NewCore(s *Script) (*Core, error) {
-	rules, diags := policy.Load("evasion.hcl", []byte(Rules))
-	if diags.HasErrors() {
-		return nil, diags
+	set := s.Rules
+	if set == nil {
+		set = usual
+	}
+	rules, err := set.load()
+	if err != nil {
+		return nil, err
 	}
 	start := or(s.Start, int64(time.Hour))
 	c := &Core{
-		rules: rules, start: start, now: start, queueOf: s.QueueOf,
+		rules: []standing{{0, set, rules}}, start: start, now: start, queueOf: s.QueueOf,
 		sizes: []int{512, 1400}, packets: map[uint64]Sent{},
 	}
 	if c.queueOf == nil {
@@ -61,6 +67,7 @@ func NewCore(s *Script) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.shared = shared
 	config := firewall.Config{
 		Shared: shared, Reassembly: reassembly.Config{SourceFrames: s.Held},
 		Observer: func(e *firewall.FrameEvent) {
@@ -122,6 +129,18 @@ func (c *Core) open() {
 		}
 	}
 	c.out.Reset()
+}
+
+// Reload puts other rules in force at a time, in ns.
+func (c *Core) Reload(now int64, set *RuleSet) error {
+	rules, err := set.load()
+	if err != nil {
+		return err
+	}
+	c.shared.SetPolicy(rules)
+	c.shared.Rejudge(now)
+	c.rules = append(c.rules, standing{now, set, rules})
+	return nil
 }
 
 // send hands one packet in.
@@ -188,6 +207,9 @@ func (c *Core) pass(until int64) {
 
 // take writes down what left.
 func (c *Core) take() {
+	for _, a := range c.out.Answers {
+		c.answers = append(c.answers, bytes.Clone(a.Data))
+	}
 	for _, v := range c.out.List {
 		if v.Action != firewall.Accept {
 			continue
@@ -223,6 +245,8 @@ type Result struct {
 	Rewritten int
 	// Left are the packets that left, with super-segments cut small.
 	Left []Wire
+	// Answers counts the packets that the firewall sent by itself.
+	Answers int
 	// Networks counts the networks that were tried, Delivered the frames that both
 	// receivers made of what came through them.
 	Networks, Delivered int
@@ -263,6 +287,13 @@ func decide(s *Script) (*Core, error) {
 			c.leave(p)
 			continue
 		}
+		if p.Rules != nil {
+			c.pass(c.start + int64(p.At))
+			if err := c.Reload(c.now, p.Rules); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		c.send(p)
 		c.take()
 	}
@@ -281,6 +312,9 @@ func run(s *Script, random *rand.Rand, spliced bool) (*Result, error) {
 	}
 	r := c.Outcome()
 	r.Left = c.left[0]
+	if r.Broken = c.VerifyAnswers(s, c.answers); r.Broken != "" {
+		return r, nil
+	}
 	for i := range c.sizes {
 		if i > 0 && !slices.ContainsFunc(s.Sent, func(p Sent) bool { return p.GSO }) {
 			break // nothing is cut: the same packets once more
@@ -317,6 +351,7 @@ func (c *Core) Outcome() *Result {
 	r := &Result{
 		Accepted:  int(after.FramesAccepted - c.before.FramesAccepted),
 		Rewritten: int(after.FramesRewritten - c.before.FramesRewritten),
+		Answers:   int(after.RejectsSent - c.before.RejectsSent),
 	}
 	for i := range after.Reasons {
 		if after.Reasons[i] != c.before.Reasons[i] {
@@ -343,7 +378,7 @@ func (c *Core) Verify(s *Script, networks []Network) (delivered int, broken stri
 // make of it.
 type verifier struct {
 	frames    [][]byte // that may be delivered
-	rules     *policy.Policy
+	rules     []standing
 	random    *rand.Rand // not nil: which CPU takes a packet, of two
 	delivered int
 }
@@ -369,6 +404,9 @@ func (v *verifier) check(n Network) string {
 		{name: "windows", model: receiver.NewWindows(receiver.WindowsConfig{IPv6: true})},
 		{name: "windows without TOS", model: receiver.NewWindows(receiver.WindowsConfig{IPv6: true, KeepsTOS: true})},
 	}
+	if v.rules[0].set.Linux {
+		receivers = receivers[:1]
+	}
 	cpus := 1
 	if v.random != nil {
 		cpus = 2
@@ -388,7 +426,7 @@ func (v *verifier) check(n Network) string {
 			}
 			v.delivered++
 			r.got = append(r.got, effect(d))
-			if why := v.look(d, &r.guest, n.Doubled); why != "" {
+			if why := v.look(v.at(p.At), d, &r.guest, n.Doubled); why != "" {
 				return fmt.Sprintf("%s delivered at packet %d: %s: %x", r.name, k, why, d.Frame[:min(len(d.Frame), 120)])
 			}
 		}
@@ -396,10 +434,24 @@ func (v *verifier) check(n Network) string {
 			return fmt.Sprintf("%s: %+v", r.name, r.model.Faults())
 		}
 	}
-	if linux, windows := receivers[0].got, receivers[2].got; !n.Doubled && !slices.Equal(linux, windows) {
+	if len(receivers) < 3 || n.Doubled {
+		return ""
+	}
+	if linux, windows := receivers[0].got, receivers[2].got; !slices.Equal(linux, windows) {
 		return fmt.Sprintf("the receivers deliver different things: %d and %d frames", len(linux), len(windows))
 	}
 	return ""
+}
+
+// at returns the rules that were in force when a packet left.
+func (v *verifier) at(now int64) *standing {
+	st := &v.rules[0]
+	for i := range v.rules {
+		if v.rules[i].from <= now {
+			st = &v.rules[i]
+		}
+	}
+	return st
 }
 
 // effect is all that a tenant sees of a frame. A tag of zeros alone is as none.
@@ -409,8 +461,8 @@ func effect(d *receiver.Delivered) string {
 }
 
 // look says what is wrong with what was delivered.
-func (v *verifier) look(d *receiver.Delivered, g *guest, doubled bool) string {
-	if !v.sent(d) {
+func (v *verifier) look(st *standing, d *receiver.Delivered, g *guest, doubled bool) string {
+	if !v.sent(st, d) {
 		return "nobody has sent this frame"
 	}
 	before, err := read(d, d.Frame)
@@ -426,10 +478,10 @@ func (v *verifier) look(d *receiver.Delivered, g *guest, doubled bool) string {
 	if d.Gaps {
 		return "pieces with gaps between them"
 	}
-	if why := before.permitted(); why != "" {
+	if why := st.set.permits(before); why != "" {
 		return "denied: " + why
 	}
-	if why := v.evaluate(d); why != "" {
+	if why := st.evaluate(d); why != "" {
 		return "the rules say " + why
 	}
 	for _, w := range d.Written {
@@ -449,7 +501,7 @@ func (v *verifier) look(d *receiver.Delivered, g *guest, doubled bool) string {
 		if after.fragment == nil {
 			continue
 		}
-		if why := g.take(after); why != "" {
+		if why := g.take(st.set, after); why != "" {
 			return "fragments make a packet that is denied: " + why
 		}
 	}
@@ -458,12 +510,15 @@ func (v *verifier) look(d *receiver.Delivered, g *guest, doubled bool) string {
 
 // sent reports whether the frame is one that the sender meant, byte for byte but for
 // what the canonical encoding changes: no inner byte.
-func (v *verifier) sent(d *receiver.Delivered) bool {
+func (v *verifier) sent(st *standing, d *receiver.Delivered) bool {
 	for _, f := range v.frames {
 		context := uint64(get32(f[8:]))<<32 | uint64(get32(f[12:]))
 		tci := get16(f[6:])
 		tagged := tci != 0
 		frame := f[18:]
+		if st.set.changes != nil {
+			frame = st.set.changes(f)
+		}
 		if len(d.Undefined) > 0 && len(frame) == len(d.Frame) {
 			frame = bytes.Clone(frame)
 			for _, u := range d.Undefined {
@@ -478,18 +533,18 @@ func (v *verifier) sent(d *receiver.Delivered) bool {
 	return false
 }
 
-// evaluate asks the rules engine about the frame by itself. Answers of the server and
-// later fragments cannot be judged so.
-func (v *verifier) evaluate(d *receiver.Delivered) string {
+// evaluate asks the rules engine about the frame by itself. Answers of the server, later
+// fragments, and errors about a flow cannot be judged so.
+func (st *standing) evaluate(d *receiver.Delivered) string {
 	var f inspect.Frame
 	tci := d.TCI
 	if r := f.Decode(d.Frame, len(d.Frame), tci, inspect.Tagged(d.Tagged)); r != reason.None {
 		return r.String()
 	}
-	if f.Fragmented && f.Fragment.Offset > 0 || isServer(f.Src.AsSlice()) {
+	if f.Fragmented && f.Fragment.Offset > 0 || isServer(f.Src.AsSlice()) || d.Context == 200 && f.HasICMP {
 		return ""
 	}
-	x := v.rules.Explain(&policy.Packet{ContextID: d.Context, Frame: &f, From: d.Src, To: d.Dst})
+	x := st.policy.Explain(&policy.Packet{ContextID: d.Context, Frame: &f, From: d.Src, To: d.Dst})
 	if x.Decision.Action != policy.Accept {
 		return x.Decision.Reason.String()
 	}

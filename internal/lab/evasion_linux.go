@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -21,6 +22,10 @@ type attack struct {
 	// model is the script without them.
 	missed []missed
 	model  *evasion.Script
+	// answers are what the firewall has sent by itself; all of them came to side A.
+	answers [][]byte
+	// spread: source ports that the script has not meant to be of two queues are.
+	spread bool
 	// ordered: workers had the packets in the order of sending.
 	ordered bool
 }
@@ -36,10 +41,13 @@ type missed struct {
 func (r *rig) attack(s *evasion.Script, size int) (*attack, error) {
 	s.Queues = r.Queues == 2
 	s.QueueOf = func(port uint16) int { return r.queues[port] }
+	apart := false
 	for _, p := range s.Sent {
-		if _, err := r.queueOf(evasion.SourcePort(p.Packet)); err != nil {
+		i, err := r.queueOf(evasion.SourcePort(p.Packet))
+		if err != nil {
 			return nil, err
 		}
+		apart = apart || i != r.queues[usualPort]
 	}
 	start := r.clock.Load() + 1e9
 	r.clock.Store(start)
@@ -49,10 +57,12 @@ func (r *rig) attack(s *evasion.Script, size int) (*attack, error) {
 		return nil, err
 	}
 	r.far.Forget()
+	r.near.Forget()
+	r.answers = nil
 	for i, f := range core.Firewalls() {
 		r.cores[i].load(f)
 	}
-	a := &attack{script: s, core: core}
+	a := &attack{script: s, core: core, spread: apart && !s.TwoPorts()}
 	for i := range s.Sent {
 		if err := r.send(a, i, size); err != nil {
 			return nil, fmt.Errorf("packet %d: %w", i, err)
@@ -71,6 +81,15 @@ func (r *rig) attack(s *evasion.Script, size int) (*attack, error) {
 	}
 	if err := r.collect(a); err != nil {
 		return nil, err
+	}
+	a.answers = r.answers
+	for _, b := range a.answers {
+		ctx, cancel := context.WithTimeout(context.Background(), waitBound)
+		_, err := r.near.WaitFor(ctx, "an answer where the question came in", b)
+		cancel()
+		if err != nil {
+			return nil, err
+		}
 	}
 	var seen [][]byte
 	for _, c := range r.cores {
@@ -97,6 +116,12 @@ func (r *rig) send(a *attack, i, size int) error {
 		if err := r.pass(a, at); err != nil {
 			return err
 		}
+	}
+	if p.Rules != nil {
+		if err := r.collect(a); err != nil { // what was sent before is decided by the old ones
+			return err
+		}
+		return a.core.Reload(at, p.Rules)
 	}
 	var o Offload
 	if p.GSO || p.Partial {
@@ -194,7 +219,10 @@ func (a *attack) account(seen [][]byte) error {
 	}
 	for i, p := range a.script.Sent {
 		at := -1
-		if !p.Before {
+		if len(order) > 0 {
+			at = slices.Max(order) // all that was sent before had been decided
+		}
+		if !p.Before && p.Rules == nil {
 			at = find(func(b []byte) bool { return bytes.HasPrefix(p.Packet, b) })
 			if at < 0 {
 				why := kernelsWord(p.Packet)
@@ -216,7 +244,7 @@ func (a *attack) account(seen [][]byte) error {
 	if slices.Contains(taken, false) {
 		return fmt.Errorf("workers got packets that nobody has sent")
 	}
-	if a.ordered = slices.IsSorted(order); !a.ordered && len(a.script.Sent) > 0 && a.script.Sent[0].Part {
+	if a.ordered = slices.IsSorted(order); !a.ordered && a.script.Part() {
 		by := make([]int, len(order))
 		for i := range by {
 			by[i] = i

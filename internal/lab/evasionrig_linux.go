@@ -50,6 +50,10 @@ type rig struct {
 	table  *nfq.Table
 	stop   func() error
 
+	near    *Capture // what the firewall sends back to side A
+	mu      sync.Mutex
+	answers [][]byte // that the firewalls have sent by themselves in this attack
+
 	markers uint64
 }
 
@@ -89,6 +93,9 @@ func (r *rig) build() error {
 	if r.far, err = r.lab.Capture(EndpointB, Underlay); err != nil {
 		return err
 	}
+	if r.near, err = r.lab.Capture(EndpointA, Underlay); err != nil {
+		return err
+	}
 	if err := r.lab.Do(Firewall, r.start); err != nil {
 		return fmt.Errorf("lab: evasion: %w", err)
 	}
@@ -108,17 +115,33 @@ func (r *rig) widen() error {
 		errs = append(errs, netlink.LinkSetMTU(link, rigMTU), setOffload(s.firewallLink, offloadTX, false))
 		if s.firewallLink == UnderlayA {
 			errs = append(errs, setOffload(s.firewallLink, offloadGRO, r.Receive))
-			continue
 		}
-		// The peers are asked for by nobody: their addresses are known.
+		// Nobody asks for the peers: their addresses are known.
 		for _, router := range []netip.Addr{s.outer, s.outer6} {
 			errs = append(errs, netlink.NeighSet(&netlink.Neigh{
 				LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: net.IP(router.AsSlice()), HardwareAddr: s.underlay,
 			}))
 		}
-		errs = append(errs, route(s.firewallLink, "192.0.2.0/24", s.outer, 0), route(s.firewallLink, "2001:db8:47::/64", s.outer6, 0))
+		errs = append(errs, scriptRoute(link, "192.0.2.0/24", s.outer), scriptRoute(link, "2001:db8:47::/64", s.outer6))
 	}
 	return errors.Join(errs...)
+}
+
+// scriptRoute routes the endpoints of the scripts over a link. That to side B is the
+// better one; answers name the link that they leave through.
+func scriptRoute(link netlink.Link, to string, gateway netip.Addr) error {
+	prefix := netip.MustParsePrefix(to)
+	priority := 20
+	if link.Attrs().Name == UnderlayB {
+		priority = 10
+	}
+	if err := netlink.RouteAdd(&netlink.Route{
+		LinkIndex: link.Attrs().Index, Gw: net.IP(gateway.AsSlice()), Priority: priority,
+		Dst: &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())},
+	}); err != nil {
+		return fmt.Errorf("link %s: add route to %s: %w", link.Attrs().Name, to, err)
+	}
+	return nil
 }
 
 func widenUnderlay() error {
@@ -141,7 +164,12 @@ func (r *rig) start() error {
 	}
 	var workers []*nfq.Worker
 	var queues []nfq.Queue
+	injector, err := nfq.NewInjector(0)
+	if err != nil {
+		return err
+	}
 	fail := func(err error) error {
+		injector.Close()
 		for _, q := range queues {
 			q.Close() // what led here is the error that counts
 		}
@@ -161,6 +189,12 @@ func (r *rig) start() error {
 		r.cores = append(r.cores, core)
 		worker, err := nfq.NewWorker(nfq.WorkerConfig{
 			Queue: queue, Core: core, Clock: r.clock.Load, Affinity: nfq.CPU(cpus[i%len(cpus)]),
+			Send: func(packet []byte, device int) {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.answers = append(r.answers, bytes.Clone(packet))
+				injector.Send(packet, device)
+			},
 		})
 		if err != nil {
 			return fail(err)
@@ -183,6 +217,7 @@ func (r *rig) start() error {
 	r.stop = func() error {
 		cancel()
 		running.Wait()
+		injector.Close()
 		return r.lab.Do(Firewall, r.table.Remove)
 	}
 	return nil
@@ -194,8 +229,10 @@ func (r *rig) Close() error {
 	if r.stop != nil {
 		errs = append(errs, r.stop())
 	}
-	if r.far != nil {
-		errs = append(errs, r.far.Close())
+	for _, c := range []*Capture{r.far, r.near} {
+		if c != nil {
+			errs = append(errs, c.Close())
+		}
 	}
 	return errors.Join(append(errs, r.lab.Failure(), r.lab.Close())...)
 }

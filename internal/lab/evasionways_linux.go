@@ -139,6 +139,12 @@ func (a *attack) judge(c evasionConfig, k *evasion.Case, result *evasionResult) 
 	if broken != "" {
 		return broken, nil
 	}
+	if why := a.core.VerifyAnswers(a.script, a.answers); why != "" {
+		return why, nil
+	}
+	if got.Answers != len(a.answers) {
+		return fmt.Sprintf("%d answers were sent, and %d counted", len(a.answers), got.Answers), nil
+	}
 	if got.Accepted > 0 && delivered == 0 {
 		return fmt.Sprintf("%d frames were accepted, and no receiver delivers one", got.Accepted), nil
 	}
@@ -149,10 +155,10 @@ func (a *attack) judge(c evasionConfig, k *evasion.Case, result *evasionResult) 
 	if err != nil {
 		return "", err
 	}
-	if got.Accepted != want.Accepted || got.Rewritten != want.Rewritten || !slices.Equal(got.Reasons, want.Reasons) {
+	if got.Accepted != want.Accepted || got.Rewritten != want.Rewritten || got.Answers != want.Answers || !slices.Equal(got.Reasons, want.Reasons) {
 		return fmt.Sprintf("behind the queue %s; the core by itself %s", outcomeOf(got), outcomeOf(want)), nil
 	}
-	if len(a.missed) > 0 || a.script.Sent[0].Part && !a.ordered {
+	if len(a.missed) > 0 || a.script.Part() && !a.ordered {
 		return "", nil
 	}
 	return a.asTold(k, got), nil
@@ -161,11 +167,11 @@ func (a *attack) judge(c evasionConfig, k *evasion.Case, result *evasionResult) 
 // asTold holds an outcome to the table of cases. Of super-segments those that fit into
 // one packet are none for the kernel, so that their cases end in other ways.
 func (a *attack) asTold(k *evasion.Case, got *evasion.Result) string {
-	if slices.ContainsFunc(a.script.Sent, func(p evasion.Sent) bool { return p.Partial }) || a.script.OneQueue() {
+	if slices.ContainsFunc(a.script.Sent, func(p evasion.Sent) bool { return p.Partial }) || a.script.OneQueue() || a.spread {
 		return ""
 	}
-	if got.Accepted != k.Accepted || !slices.Equal(got.Reasons, k.Reasons) {
-		return fmt.Sprintf("%s; the table of cases says %s", outcomeOf(got), outcomeOf(&evasion.Result{Accepted: k.Accepted, Rewritten: got.Rewritten, Reasons: k.Reasons}))
+	if got.Accepted != k.Accepted || got.Answers != k.Answers || !slices.Equal(got.Reasons, k.Reasons) {
+		return fmt.Sprintf("%s; the table of cases says %s", outcomeOf(got), outcomeOf(&evasion.Result{Accepted: k.Accepted, Rewritten: got.Rewritten, Answers: k.Answers, Reasons: k.Reasons}))
 	}
 	return ""
 }
@@ -175,5 +181,5 @@ func outcomeOf(r *evasion.Result) string {
 	for _, why := range r.Reasons {
 		reasons = append(reasons, reason.Reason(why).String())
 	}
-	return fmt.Sprintf("accepted %d frames, %d of them with new bytes, dropped for [%s]", r.Accepted, r.Rewritten, strings.Join(reasons, " "))
+	return fmt.Sprintf("accepted %d frames, %d of them with new bytes, answered %d, dropped for [%s]", r.Accepted, r.Rewritten, r.Answers, strings.Join(reasons, " "))
 }

@@ -321,6 +321,6 @@ func readCaptured(p Captured) (header stt.FrameHeader, inner inspect.Frame, ok b
 		return header, inner, false
 	}
 	data := segment.Payload[stt.FrameHeaderLen:]
-	r := inner.Decode(data, int(segment.FrameLength)-stt.FrameHeaderLen, header.TCI, inspect.Tagged(header.TCI != 0))
+	r := inner.Decode(data, int(segment.FrameLength)-stt.FrameHeaderLen, header.TCI, inspect.Tagged(header.Tagged()))
 	return header, inner, r == reason.None
 }
