@@ -4,7 +4,7 @@ FUZZTIME ?= 10s
 COUNT    ?= 1
 PACKETS  ?= 10000000
 
-.PHONY: check build sbom format vet staticcheck tidy vulncheck test race fuzz bench benchonce benchmodule oracle newcomer docs pictures screencost pgo reproducible cover checks
+.PHONY: check build sbom format vet staticcheck tidy vulncheck test race fuzz bench benchonce benchmodule oracle newcomer docs pictures screencost pgo reproducible cover checks evasion
 
 # The profile in cmd/sttwall has all packages built anew for the program and for its
 # tests, with -race once more. They test the same code without it.
@@ -80,6 +80,9 @@ cover:
 # Switches the safety checks off, one at a time, in a copy; the test of each must notice.
 checks:
 	go run ./scripts/mutate checks
+# All attacks of docs/evasion.md over real queues, on all ways; half a minute.
+evasion:
+	go run ./cmd/sttwall demo --evasion
 
 # What somebody who watches costs: throughput with 100,000 flows and a client that asks
 # what the screens ask once a second, and without, in turn.

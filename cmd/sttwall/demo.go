@@ -37,9 +37,11 @@ func newDemoCommand(s streams) *cobra.Command {
 				return usageError{errors.New("--once and --no-screen: want one of them")}
 			case options.JSON && noScreen:
 				return usageError{errors.New("--json and --no-screen: it is --once that writes lines")}
+			case options.Evasion && noScreen:
+				return usageError{errors.New("--evasion and --no-screen: want one of them")}
 			case noScreen:
 				return liveWithoutScreen(cmd.Context(), s, options.Queues)
-			case !once && !options.JSON && canShow(s):
+			case !once && !options.JSON && !options.Evasion && canShow(s):
 				return liveOnScreen(cmd.Context(), s, liveScreen{screen, options.Queues})
 			}
 			return demoOnce(cmd.Context(), s, options)
@@ -47,6 +49,7 @@ func newDemoCommand(s streams) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&once, "once", false, "run the scenario once and end, on a terminal too")
+	flags.BoolVar(&options.Evasion, "evasion", false, "send the attacks of docs/evasion.md over real queues, on all ways, and say\nwhat became of them")
 	flags.BoolVar(&noScreen, "no-screen", false, "have the live traffic without the screen, until ^C, and print how to ask\nabout it from elsewhere")
 	flags.IntVar(&options.Queues, "queues", 0, "how many queues and workers; 0 is 2")
 	flags.BoolVar(&options.JSON, "json", false, "one JSON object a line instead of the table; implies --once")

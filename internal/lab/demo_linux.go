@@ -28,6 +28,8 @@ type Options struct {
 	Queues int `json:"queues,omitempty"`
 	// Bulk is how many bytes go each way over TCP; 0 means [DefaultBulk].
 	Bulk int64 `json:"bulk,omitempty"`
+	// Evasion: the attacks of docs/evasion.md on all ways, and nothing else.
+	Evasion bool `json:"evasion,omitempty"`
 	// JSON prints one object a line instead of the table.
 	JSON bool `json:"-"`
 	// Stderr takes progress, if it is a terminal, and remarks; nil means
@@ -90,15 +92,32 @@ func RunDemo(ctx context.Context, o Options, w io.Writer) (bool, error) {
 // runScenario is the demo as it runs inside the child.
 func runScenario(ctx context.Context, o Options, report func(message)) (ok bool, err error) {
 	report(message{Progress: "building the lab"})
-	s, err := newScenario(Config{Queues: o.Queues, ReassemblyTimeout: reassemblyTimeout})
-	if err != nil {
-		return false, err
+	var s *scenario
+	end := func() (err error) {
+		if s != nil {
+			err = s.Close()
+		}
+		s = nil
+		return err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+	defer func() { err = errors.Join(err, end()) }()
 	ok = true
 	for _, step := range plan(o) {
 		report(message{Progress: step.What})
-		row := s.try(ctx, step)
+		var row Row
+		if step.alone != nil {
+			if err := end(); err != nil {
+				return false, err
+			}
+			row = tryAlone(ctx, step)
+		} else {
+			if s == nil {
+				if s, err = newScenario(Config{Queues: o.Queues, ReassemblyTimeout: reassemblyTimeout}); err != nil {
+					return false, err
+				}
+			}
+			row = s.try(ctx, step)
+		}
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}

@@ -61,6 +61,7 @@ func (r *rig) attack(s *evasion.Script, size int) (*attack, error) {
 	r.answers = nil
 	for i, f := range core.Firewalls() {
 		r.cores[i].load(f)
+		r.cores[i].accepting(r.open)
 	}
 	a := &attack{script: s, core: core, spread: apart && !s.TwoPorts()}
 	for i := range s.Sent {

@@ -50,6 +50,7 @@ type rig struct {
 	table  *nfq.Table
 	stop   func() error
 
+	open    bool     // cores accept everything
 	near    *Capture // what the firewall sends back to side A
 	mu      sync.Mutex
 	answers [][]byte // that the firewalls have sent by themselves in this attack
@@ -378,6 +379,7 @@ type rigCore struct {
 	mu     sync.Mutex
 	now    *firewall.Firewall // nil: between two attacks
 	seen   [][]byte           // of each packet what was copied first
+	open   bool               // all packets are accepted
 	ends   bool               // the next marker drops what is held
 	marked atomic.Uint64      // markers
 }
@@ -387,6 +389,12 @@ func (c *rigCore) load(f *firewall.Firewall) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now, c.seen, c.ends = f, nil, false
+}
+
+func (c *rigCore) accepting(all bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open = all
 }
 
 func isMarker(packet []byte) bool {
@@ -405,12 +413,16 @@ func (c *rigCore) ProcessBatch(now int64, packets []firewall.Packet, out *firewa
 		for _, p := range packets[:n] {
 			c.seen = append(c.seen, bytes.Clone(p.Data))
 		}
-		if n > 0 && c.now != nil {
-			c.now.ProcessBatch(now, packets[:n], out)
-		} else {
+		if c.open || c.now == nil {
 			for _, p := range packets[:n] {
-				out.List = append(out.List, firewall.Verdict{ID: p.ID})
+				v := firewall.Verdict{ID: p.ID}
+				if c.open {
+					v.Action = firewall.Accept
+				}
+				out.List = append(out.List, v)
 			}
+		} else if n > 0 {
+			c.now.ProcessBatch(now, packets[:n], out)
 		}
 		if n == len(packets) {
 			return

@@ -57,8 +57,10 @@ type evasionResult struct {
 type evasionConfig struct {
 	// Networks is how many networks are tried for each attack; 0: all.
 	Networks int
-	// Only, if not nil, picks attacks.
-	Only func(*evasion.Case) bool
+	// Only, if not nil, picks cases, by their number and the name.
+	Only func(number int, c *evasion.Case) bool
+	// Open: cores accept everything.
+	Open bool
 }
 
 // runEvasion has all attacks meet real queues on the given ways, and tells of each way when
@@ -95,8 +97,8 @@ func runEvasion(ctx context.Context, c evasionConfig, ways []evasionWay, tell fu
 // all sends all cases on one way.
 func (r *rig) all(ctx context.Context, c evasionConfig, way evasionWay) (evasionResult, error) {
 	result := evasionResult{Way: way.Name}
-	for _, k := range evasion.Cases() {
-		if c.Only != nil && !c.Only(&k) {
+	for number, k := range evasion.Cases() {
+		if c.Only != nil && !c.Only(number, &k) {
 			continue
 		}
 		for _, w := range (k.On & way.ways).Each() {
@@ -106,6 +108,7 @@ func (r *rig) all(ctx context.Context, c evasionConfig, way evasionWay) (evasion
 			s := &evasion.Script{Way: w, Other: r.other(), Spread: way.spread}
 			k.Send(s)
 			name := fmt.Sprintf("%s / %s / %s", k.Class, k.Name, w)
+			r.open = c.Open
 			a, err := r.attack(s, cmp.Or(way.size, 1400))
 			if err != nil {
 				return result, fmt.Errorf("lab: evasion: %s: %w", name, err)

@@ -15,9 +15,13 @@ import (
 
 // plan returns the scenario: first what the tenants' own kernels send through
 // real sockets, then what somebody at endpoint A could make by hand, then how all of
-// that is shown, last the bulk transfers.
+// that is shown, then the bulk transfers, last all attacks that we know. With
+// Options.Evasion there are these alone, on all ways.
 func plan(o Options) []step {
-	return slices.Concat(stackSteps(), craftedSteps(), shownSteps(), bulkSteps(o))
+	if o.Evasion {
+		return evasionSteps(evasionConfig{}, evasionWays())
+	}
+	return slices.Concat(stackSteps(), craftedSteps(), shownSteps(), bulkSteps(o), evasionSteps(firstWay()))
 }
 
 // tenant is one of the two as a step needs it.

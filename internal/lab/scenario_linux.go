@@ -33,6 +33,8 @@ type step struct {
 
 	bound time.Duration // 0: stepBound
 	run   func(ctx context.Context, s *scenario) (string, error)
+	// alone is in place of run where a step has a lab of its own; such steps are the last.
+	alone func(ctx context.Context) (string, error)
 }
 
 // scenario is a running lab with services on side B, and a capture of all that
