@@ -29,15 +29,15 @@ delivered with a hole in it. With one double and nothing lost, the headers are t
 receiver writes that itself. Where the first segment is lost besides, the frame can come without a header, as one of Context ID 0.
 
 Where nothing else is said the rules accept TCP to port 80 of one server, in any VLAN but 43, from listed endpoints; of one tenant only in a VLAN, of another
-only in none. The last classes have rules of their own (` + "`internal/evasion/rulesets.go`" + `).
+only in none. The last classes have rules of their own (`+"`internal/evasion/rulesets.go`"+`).
 Where no ways are named, a case is sent on all of them: packets that leave as they came, that leave encoded anew, super-segments that the
 kernel cuts behind the firewall (by 512 and by 1,400 bytes) of both kinds, packets of a flow that is open, and packets of which only a part was copied
 from the kernel, in a flow and not.
 
 ## Over a real NFQUEUE
 
-` + "`sttwall demo --evasion` (`make evasion`)" + ` sends all of them, packet by packet, into a network of namespaces whose firewall host has real queues, the nftables table and
-the workers of ` + "`sttwall run`" + `. What comes out is caught at the far side, where no packet is missed (the kernel counts those), and goes through the networks to
+`+"`sttwall demo --evasion` (`make evasion`)"+` sends all of them, packet by packet, into a network of namespaces whose firewall host has real queues, the nftables table and
+the workers of `+"`sttwall run`"+`. What comes out is caught at the far side, where no packet is missed (the kernel counts those), and goes through the networks to
 the receivers. A marker follows each script through each queue, and shows that all before it has been decided; the clock is the script's. The
 ways are
 
@@ -48,7 +48,7 @@ ways are
 
 Besides what must hold above, firewall and queue must do with the packets what the core by itself does with the same, and each answer to what is rejected
 must come out at the side on which the question came in. Packets that the kernel's IP or the table keeps from the queue (fragments, other ports and endpoints,
-broken IP headers) must be such; they count as *dropped* like all others. ` + "`go test ./internal/lab`" + ` sends all cases on the first way and a part of them on each of the others,
+broken IP headers) must be such; they count as *dropped* like all others. `+"`go test ./internal/lab`"+` sends all cases on the first way and a part of them on each of the others,
 and looks whether a queue that accepts everything would be noticed.
 `, len(cases))
 	class := ""
