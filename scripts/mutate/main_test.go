@@ -1,7 +1,10 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -22,6 +25,31 @@ func TestEveryCheckStandsInTheCode(t *testing.T) {
 	for _, c := range safetyChecks {
 		if err := c.stands("../.."); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Each check has a test that must notice, and that is there.
+func TestEveryCheckHasATest(t *testing.T) {
+	if len(safetyChecks) < 30 {
+		t.Errorf("%d checks, want 30 at least", len(safetyChecks))
+	}
+	for _, c := range safetyChecks {
+		folder, name := c.test()
+		files, err := filepath.Glob(filepath.Join("../..", folder, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		there := false
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			there = there || strings.Contains(string(text), "\nfunc "+name+"(t *testing.T)")
+		}
+		if !there {
+			t.Errorf("%s: there is no test %s in %s", c.what, name, folder)
 		}
 	}
 }

@@ -37,19 +37,19 @@ func runChecks(only string) error {
 	}
 	missed := 0
 	for i, c := range checks {
+		word := "noticed by"
 		noticed, err := c.try(dir)
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.what, err)
-		}
-		word := "noticed by " + c.by
 		if !noticed {
-			word = "MISSED by " + c.by
+			word = "MISSED by "
 			missed++
 		}
-		fmt.Printf("%3d %-55s %s\n", i+1, c.what, word)
+		fmt.Printf("%3d %-52s %s %s\n", i+1, c.what, word, c.by)
+		if err != nil {
+			fmt.Println(err)
+		}
 	}
 	if missed > 0 {
-		return fmt.Errorf("%d of %d checks can be switched off without their test noticing", missed, len(checks))
+		return fmt.Errorf("%d of %d checks were switched off without their test noticing", missed, len(checks))
 	}
 	fmt.Printf("each of %d checks was switched off, and its test noticed (%v)\n", len(checks), time.Since(begun).Round(time.Second))
 	return nil
