@@ -34,6 +34,15 @@ var safetyChecks = []check{
 	{"nft: VXLAN, Geneve between endpoints", []fault{
 		{"nfq/rules_linux.go", "[]part{tunnelPort(), dropAs(counterTunnel)}", "[]part{tunnelPort(), count(counterTunnel)}"},
 	}, "nfq.TestWhatTheTableDropsGoesNoFurther"},
+	{"nft: only STT between endpoints", []fault{
+		{"nfq/rules_linux.go", `rule{chainBetween, "not STT", []part{dropAs(counterNotSTT)}})`, `rule{chainBetween, "not STT", []part{count(counterNotSTT)}})`},
+	}, "nfq.TestWhatTheTableDropsGoesNoFurther"},
+	{"nft: super-segments of small pieces", []fault{
+		{"nfq/rules_linux.go", "smallPieces(c.Guard), dropAs(counterSmallGSO)", "smallPieces(c.Guard), count(counterSmallGSO)"},
+	}, "nfq.TestTheGuardDropsSuperSegmentsOfSmallPieces"},
+	{"nft: what another program removes is put in again", []fault{
+		{"nfq/tablewatch_linux.go", "\tcase !restore:", "\tcase true || !restore:"},
+	}, "nfq.TestATableThatIsLostIsRestored"},
 	{"nft: dropped while nobody listens", []fault{
 		{"nfq/match_linux.go", "\tif bypass {\n\t\ttext =", "\tbypass = true\n\tif bypass {\n\t\ttext ="},
 	}, "nfq.TestTableStaysAndDropsWithoutListener"},
@@ -240,6 +249,16 @@ var safetyChecks = []check{
 		{"firewall/frameid.go", "return now >= f.guard && f.claim(now, src, dst, id)", "return f.claim(now, src, dst, id)"},
 		{"firewall/frameid.go", "\tif now < f.guard {", "\tif false {"},
 	}, "firewall.TestTheStartupGuardReplacesEveryIDOfSeveralPackets"},
+	{"handover: frame IDs that have left are taken over", []fault{
+		{"firewall/frameidhandover.go", "words[at*lineWords+uint64(i)].Or(binary.LittleEndian.Uint64(b[4+8*i:]))", "words[at*lineWords+uint64(i)].Or(0)"},
+	}, "firewall.TestFrameIDsStayClaimedInAnotherFilter"},
+	{"handover: a state that is not as it was written", []fault{
+		{"handover/stream.go", "if sum(r.table, r.number, r.buffer[:end]) != binary.LittleEndian.Uint32(r.buffer[end:]) {", "if false {"},
+	}, "handover.TestAStateThatIsNotAsItWasWrittenIsNoticed"},
+	{"handover: a file that others may have written", []fault{
+		{"handover/file_linux.go", "case info.Mode().Perm()&0o077 != 0:", "case false:"},
+		{"handover/file_linux.go", "case !ok || of.Uid != 0 && int(of.Uid) != os.Geteuid():", "case !ok:"},
+	}, "handover.TestAFileThatOthersMayHaveWrittenIsNotRead"},
 	// Who runs it, and who asks.
 	{"reload: a file that does not load changes nothing", []fault{
 		{"policy/load.go", "diags = tidy(l.diags, filename)\n\tif diags.HasErrors() {", "diags = tidy(l.diags, filename)\n\tif false {"},

@@ -127,7 +127,7 @@ func pass(dir string, checks []check) error {
 func testNamed(dir, folder string, names []string) (output string, passed bool) {
 	c := exec.Command("go", "test", "-vet=off", "-count=1", "-timeout=5m", "-v", "-run", "^("+strings.Join(names, "|")+")$", "./"+folder)
 	c.Dir = dir
-	c.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -pgo=off")
+	c.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -pgo=off -trimpath")
 	out, err := c.CombinedOutput()
 	return string(out), err == nil
 }
