@@ -103,6 +103,9 @@ func (c *check) try(dir string) (noticed bool, err error) {
 	return true, nil
 }
 
+// tries is how often tests may fail on a busy machine while all checks are on.
+const tries = 3
+
 // pass has the tests of all checks look while all are on.
 func pass(dir string, checks []check) error {
 	names := make(map[string][]string)
@@ -112,6 +115,9 @@ func pass(dir string, checks []check) error {
 	}
 	for folder, list := range names {
 		out, ok := testNamed(dir, folder, list)
+		for n := 1; !ok && n < tries; n++ {
+			out, ok = testNamed(dir, folder, list)
+		}
 		if !ok {
 			return fmt.Errorf("the tests fail with all checks on:\n%s", out)
 		}
