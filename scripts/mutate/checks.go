@@ -18,7 +18,7 @@ var safetyChecks = []check{
 	}, "nfq.TestTableSaysNoTracking"},
 	{"nft: first fragments of STT", []fault{
 		{"nfq/rules_linux.go", `ipv4Fragment("0x2000", 0x2000), dropAs(reason.OuterFragment.String())`, `ipv4Fragment("0x2000", 0x2000), count(reason.OuterFragment.String())`},
-	}, "nfq.TestWhatTheTableDropsGoesNoFurther"},
+	}, "nfq.TestTableQueuesSTTAndNothingElse"},
 	{"nft: first fragments over IPv6", []fault{
 		{"nfq/rules_linux.go", "[]part{fragment}},\n\t)\n}", "[]part{count(reason.OuterFragment.String())}},\n\t)\n}"},
 	}, "nfq.TestWhatTheTableDropsGoesNoFurther"},
@@ -27,7 +27,7 @@ var safetyChecks = []check{
 	}, "nfq.TestWhatTheTableDropsGoesNoFurther"},
 	{"nft: who is no endpoint", []fault{
 		{"nfq/rules_linux.go", "[]part{endpoint(v, source, notIn), dropAs(reason.EndpointUnknown.String())}", "[]part{endpoint(v, source, notIn), count(reason.EndpointUnknown.String())}"},
-	}, "nfq.TestWhatTheTableDropsGoesNoFurther"},
+	}, "nfq.TestTableQueuesSTTAndNothingElse"},
 	{"nft: GRE, IP in IP between endpoints", []fault{
 		{"nfq/rules_linux.go", "[]part{tunnelProtocol(), dropAs(counterTunnel)}", "[]part{tunnelProtocol(), count(counterTunnel)}"},
 	}, "nfq.TestWhatTheTableDropsGoesNoFurther"},
