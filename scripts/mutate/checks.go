@@ -197,7 +197,9 @@ var safetyChecks = []check{
 	{"tenant: the top bits of OVN's layout", []fault{{"policy/evaluate.go", "return contextID>>ovnBits != 0", "return false"}}, "firewall.TestEveryReasonIsProvokedCountedOnceAndLetsNothingOut"},
 	{"bindings: declared ones", []fault{{"policy/antispoof.go", "\tif o.Spoofed < 0 {\n\t\treturn true", "\tif true {\n\t\treturn true"}}, "firewall.TestADeclaredAddressComesFromItsEndpointsAlone"},
 	{"bindings: learned ones", []fault{{"firewall/binding.go", "if o.Spoofed < 0 && (f.peek == nil || !f.peek.anyEndpoint) {", "if false {"}}, "firewall.TestALearnedAddressComesFromWhereItLives"},
-	{"bindings: what is dropped teaches nothing", []fault{{"firewall/firewall.go", "\tif r == reason.None {\n\t\tf.commitBindings(now)", "\tf.commitBindings(now)\n\tif r == reason.None {"}}, "firewall.TestAFrameThatCannotLeaveTeachesNothing"},
+	{"bindings: what is dropped teaches nothing", []fault{
+		{"firewall/firewall.go", "\tif r == reason.None {\n\t\tf.at(StageLeave)\n\t\tf.commitBindings(now)", "\tf.commitBindings(now)\n\tif r == reason.None {\n\t\tf.at(StageLeave)"},
+	}, "firewall.TestAFrameThatCannotLeaveTeachesNothing"},
 	// Flows and rules.
 	{"flow: its endpoints", []fault{{"conntrack/track.go", "if elsewhere && !l.mayMove {", "if false {"}}, "conntrack.TestAFlowMoves"},
 	{"flow: judged anew by other rules", []fault{{"conntrack/track.go", "if e.generation != generation {", "if false {"}}, "firewall.TestAReloadEndsWhatTheNewRulesDeny"},
