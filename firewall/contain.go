@@ -55,7 +55,7 @@ type Panic struct {
 
 // panics is what is remembered of them.
 type panics struct {
-	told       func(*Panic) // nil: nobody is
+	told       func(*Panic) // nil: none is contained
 	reassembly reassembly.Config
 	times      [MostPanics]int64 // of the last ones
 	count      int               // since the start
@@ -145,7 +145,7 @@ func (f *Firewall) flushFrames() {
 // called again, to go on behind it.
 func (f *Firewall) contain() {
 	w := &f.work
-	if w.part == done {
+	if w.part == done || f.panics.told == nil {
 		return
 	}
 	v := recover()
@@ -297,9 +297,7 @@ func (f *Firewall) readAgain(p *Packet) (read bool) {
 // tellPanic tells of a panic. Whoever is told may be the one that panics: then he is not
 // told.
 func (f *Firewall) tellPanic(p *Panic) {
-	if f.panics.told != nil {
-		f.panics.told(p)
-	}
+	f.panics.told(p)
 	if !p.Known || f.observer == nil {
 		return
 	}

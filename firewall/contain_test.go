@@ -166,7 +166,7 @@ func TestTooManyPanicsEndTheFirewall(t *testing.T) {
 
 // An observer that always panics costs no more than the packets that it is told of.
 func TestAnObserverThatPanicsIsContained(t *testing.T) {
-	b := newBench(t, benchConfig{})
+	b := newBench(t, benchConfig{panicked: func(*Panic) {}})
 	b.fw.observer = func(*FrameEvent) { panic("an observer") }
 	packets := cut(path(), 5, sttFrame(stt.FrameHeader{ContextID: 100}, innerUDP(t, 300)), 100)
 	for _, v := range b.send(packets...) {
@@ -177,4 +177,16 @@ func TestAnObserverThatPanicsIsContained(t *testing.T) {
 	if totals, _, _ := countsOf(b.fw); totals.Panics != 1 || totals.Reasons[reason.InternalError] != 1 || totals.FramesAccepted != 0 || totals.FramesDropped != 1 {
 		t.Errorf("counted %d panics, %d frames dropped for it, %d accepted", totals.Panics, totals.Reasons[reason.InternalError], totals.FramesAccepted)
 	}
+}
+
+// Where nobody is told, a panic is not contained: a fuzz target would take it for a drop.
+func TestAPanicOfWhichNobodyIsToldIsNotContained(t *testing.T) {
+	b := newBench(t, benchConfig{fault: func(Stage) { panic("a mistake") }})
+	defer func() {
+		if v := recover(); v != "a mistake" {
+			t.Errorf("got %v", v)
+		}
+	}()
+	b.send(onePacket(t))
+	t.Error("it was contained")
 }

@@ -36,8 +36,9 @@ type Config struct {
 	// is to be told of quiet frames too: see [FrameEvent.Quiet]. Most frames are, and
 	// to tell of them costs more than to decide them. It must not block.
 	WantsQuiet func() bool
-	// Panicked, if not nil, is told of each panic that was contained; see [Panic]. It is
-	// called on the packet's way and must not block.
+	// Panicked is told of each panic, which then costs the packet at hand and not the
+	// firewall; see [Panic]. It is called on the packet's way and must not block. nil: no
+	// panic is contained, so that tests, fuzz targets and who replays a capture see it.
 	Panicked func(*Panic)
 	// Fault, if not nil, is called at each [Stage] of a packet's way, and may panic there:
 	// so that it can be seen what becomes of it. No packet takes the quick way then.

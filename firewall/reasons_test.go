@@ -162,7 +162,7 @@ var provoke = map[reason.Reason]func(t *testing.T) *bench{
 		return b
 	},
 	reason.InternalError: func(t *testing.T) *bench {
-		b := newBench(t, benchConfig{fault: func(s Stage) {
+		b := newBench(t, benchConfig{panicked: func(*Panic) {}, fault: func(s Stage) {
 			if s == StageFlow {
 				panic("a mistake")
 			}

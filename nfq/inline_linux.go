@@ -229,6 +229,9 @@ func (in *Inline) open(c InlineConfig) error {
 	if err != nil {
 		return err
 	}
+	if c.Panicked == nil {
+		c.Panicked = func(*firewall.Panic) {} // contained all the same
+	}
 	for i := range c.Queues {
 		var seed [32]byte
 		crand.Read(seed[:]) // never fails
