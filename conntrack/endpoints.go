@@ -1,8 +1,17 @@
 package conntrack
 
+import "net/netip"
+
 // share is how many flows one endpoint may begin of those that the table has room
 // for: three quarters, so that nobody fills it alone.
 func (c *Config) share() int { return c.MaxFlows - c.MaxFlows/4 }
+
+// Full reports whether there is no room for another flow of an outer endpoint, unless one
+// that was not answered gives up its place.
+func (t *Table) Full(endpoint netip.Addr) bool {
+	return t.flows.Load() >= int64(t.config.MaxFlows) ||
+		t.config.share() < t.config.MaxFlows && t.endpoints.count(endpoint.As16()) >= t.config.share()
+}
 
 // ownUnanswered is how many flows of each list are looked at for one of the
 // endpoint that has used up its share: most are its own.

@@ -87,6 +87,9 @@ func troubles(h *Health, v *Vitals, lost *losses, anyEndpoint bool) []Trouble {
 	if v.OpenOverload {
 		add(SeverityWarning, "run without --fail-open=overload", "fails open: STT passes uninspected when the queue is full")
 	}
+	if v.OpenException {
+		add(SeverityWarning, "run without --fail-open=exception", "fails open: what rules accept passes without a flow where the flow table is full")
+	}
 	if anyEndpoint {
 		add(SeverityWarning, "list the tunnel endpoints in settings.endpoints", "any address may send STT: settings.endpoints is empty")
 	}

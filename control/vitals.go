@@ -27,6 +27,8 @@ type Vitals struct {
 	// OpenAbsent and OpenOverload: STT passes uninspected while no sttwall listens,
 	// and when a queue is full.
 	OpenAbsent, OpenOverload bool
+	// OpenException: what rules accept passes although the flow table is full.
+	OpenException bool
 	// TableGone: the nftables table is not there any more, or not as it was installed.
 	TableGone bool
 	// EventLog is how the event log does; nil: there is none.

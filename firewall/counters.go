@@ -41,6 +41,9 @@ type Counters struct {
 	// FramesAudited counts accepted frames that would have been dropped but for
 	// audit mode.
 	FramesAudited atomic.Uint64
+	// FramesOpened counts frames that rules accepted and that passed without a flow, for
+	// want of room; see [Shared.FailOpen]. They may be dropped behind that, as others.
+	FramesOpened atomic.Uint64
 	// FragmentsHeld counts later inner fragments that waited for their first one.
 	FragmentsHeld atomic.Uint64
 	// BindingsMoved counts learned bindings that moved to another endpoint, FlowsMoved
@@ -62,7 +65,7 @@ type Totals struct {
 	LatePackets                       uint64
 
 	RejectsSent, RejectsLimited, RejectsRefused uint64
-	FramesAudited, FragmentsHeld                uint64
+	FramesAudited, FramesOpened, FragmentsHeld  uint64
 	BindingsMoved, FlowsMoved, Panics           uint64
 }
 
@@ -82,6 +85,7 @@ func (t *Totals) Add(c *Counters) {
 	t.RejectsLimited += c.RejectsLimited.Load()
 	t.RejectsRefused += c.RejectsRefused.Load()
 	t.FramesAudited += c.FramesAudited.Load()
+	t.FramesOpened += c.FramesOpened.Load()
 	t.FragmentsHeld += c.FragmentsHeld.Load()
 	t.BindingsMoved += c.BindingsMoved.Load()
 	t.FlowsMoved += c.FlowsMoved.Load()

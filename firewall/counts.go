@@ -17,7 +17,7 @@ type counts struct {
 	packetsAgain, latePackets         uint64
 
 	rejectsSent, rejectsLimited, rejectsRefused uint64
-	framesAudited, fragmentsHeld                uint64
+	framesAudited, framesOpened, fragmentsHeld  uint64
 	bindingsMoved, flowsMoved                   uint64
 
 	reasons [reason.Count]droppedFor
@@ -79,6 +79,7 @@ func (c *counts) show(to *Counters) {
 	move(&to.RejectsLimited, &c.rejectsLimited)
 	move(&to.RejectsRefused, &c.rejectsRefused)
 	move(&to.FramesAudited, &c.framesAudited)
+	move(&to.FramesOpened, &c.framesOpened)
 	move(&to.FragmentsHeld, &c.fragmentsHeld)
 	move(&to.BindingsMoved, &c.bindingsMoved)
 	move(&to.FlowsMoved, &c.flowsMoved)

@@ -25,6 +25,7 @@ type Shared struct {
 	bindings  *binding.Table
 	current   atomic.Pointer[standing]
 	looked    atomic.Int64 // second in which time windows were last looked at
+	failOpen  atomic.Bool  // see FailOpen
 
 	generations atomic.Uint32 // how many there were: no two standings share one
 

@@ -90,7 +90,11 @@ func (f *Firewall) judgeFlow(now int64, p *policy.Policy, d *policy.Decision) {
 	case conntrack.StateInvalid:
 		// What the default accepts needs no flow; the limits of its tenant hold.
 		needless := d.RuleIndex < 0 && (r.Reason == reason.StateInvalid || r.Reason == reason.FlowTableFull || r.Reason == reason.EndpointFlows)
-		if !needless {
+		switch {
+		case needless:
+		case f.opens(r.Reason):
+			f.open(d)
+		default:
 			d.Refuse(policy.Drop, r.Reason, t.Audit)
 		}
 	default:
@@ -106,6 +110,10 @@ func (f *Firewall) judgeWithout(p *policy.Policy, d *policy.Decision, why reason
 	p.Decide(&f.packet, d)
 	passes := d.Action == policy.Accept && !d.Audit
 	if passes && (d.Stateless || d.RuleIndex < 0) {
+		return
+	}
+	if passes && f.opensMiddle(why, ofFlow) {
+		f.open(d)
 		return
 	}
 	if passes || ofFlow {

@@ -102,6 +102,8 @@ func (r *reading) traffic(t *firewall.Totals) {
 	r.count(r.rewritten, t.FramesRewritten)
 	r.count(r.replacedIDs, t.FrameIDsReplaced)
 	r.count(r.audited, t.FramesAudited)
+	r.count(r.opened, t.FramesOpened)
+	r.count(r.panics, t.Panics)
 	r.count(r.rejects, t.RejectsSent, "sent")
 	r.count(r.rejects, t.RejectsLimited, "limited")
 	r.count(r.rejects, t.RejectsRefused, "refused")
@@ -189,6 +191,7 @@ func (r *reading) memory(s *Source) {
 func (r *reading) running(s *Source) {
 	r.yes(r.failOpen, s.FailOpenAbsent, "absent")
 	r.yes(r.failOpen, s.FailOpenOverload, "overload")
+	r.yes(r.failOpen, s.FailOpenException, "exception")
 	if s.Events != nil {
 		events := s.Events()
 		r.put(r.eventFollowers, float64(events.Followers))

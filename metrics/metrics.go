@@ -58,7 +58,8 @@ type Source struct {
 	// Firewall is required.
 	Firewall Running
 	// FailOpenAbsent and FailOpenOverload: packets pass uninspected then.
-	FailOpenAbsent, FailOpenOverload bool
+	// FailOpenException: what rules accept passes although the flow table is full.
+	FailOpenAbsent, FailOpenOverload, FailOpenException bool
 
 	Queues     func() []control.QueueHealth
 	Reassembly func() control.ReassemblyHealth

@@ -35,6 +35,7 @@ type table struct {
 
 	packets, bytes, packetVerdicts, latePackets           *Metric
 	frames, rewritten, replacedIDs, audited               *Metric
+	opened, panics                                        *Metric
 	droppedFrames, droppedBytes, droppedPackets           *Metric
 	rejects, heldFragments                                *Metric
 	flows, flowsLimit, flowsCreated, flowsExpired         *Metric
@@ -75,6 +76,8 @@ func newTable() *table {
 	t.frames = counter("frames_total", "Decided frames; one that is dropped counts once, however many packets carried it.", "verdict")
 	t.rewritten = counter("rewritten_frames_total", "Accepted frames that left with other bytes than they came with.")
 	t.replacedIDs = counter("replaced_frame_ids_total", "Accepted frames that left with a new frame ID.")
+	t.opened = counter("failed_open_frames_total", "Frames that rules accepted and that passed without a flow, for want of room in the flow table (--fail-open=exception).")
+	t.panics = counter("panics_total", "Mistakes of sttwall itself while it decided. Each cost what was being decided: internal_error.")
 	t.audited = counter("audited_frames_total", "Accepted frames that would have been dropped but for audit mode.")
 
 	t.droppedFrames = counter("dropped_frames_total", "Dropped frames, and dropped packets of no frame, by reason; see reasons.md.", "reason")
@@ -127,7 +130,7 @@ func newTable() *table {
 	t.tableInstalled = gauge("table_installed", "1 while the nftables table that feeds the queues is there as it was installed, 0 if it is not: then STT passes uninspected. None with --no-nft.")
 	t.tableLosses = counter("table_losses_total", "How often another program removed or changed that table; STT passed uninspected until it was there again.")
 	t.tableRestored = counter("table_restored_total", "How often that table was put in again.")
-	t.failOpen = gauge("fail_open", "1 where packets pass uninspected: absent, while no sttwall runs; overload, when a queue is full.", "case")
+	t.failOpen = gauge("fail_open", "1 where packets pass uninspected: absent, while no sttwall runs; overload, when a queue is full. exception: what rules accept passes without a flow where the flow table is full.", "case")
 	t.buildInfo = gauge("build_info", "1; the labels say what runs.", "version", "goversion")
 	t.reloads = counter("reloads_total", "Reloads of the rules file; after a failure the rules stay that were in force.", "result")
 	t.reloadSuccessful = gauge("reload_last_successful", "1 if the last reload put the rules file in force, 0 if the file does not load.")

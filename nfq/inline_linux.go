@@ -43,6 +43,8 @@ type InlineConfig struct {
 	GSOGuard GuardMode
 	// FailOpenAbsent lets STT pass while nobody listens on its queue.
 	FailOpenAbsent bool
+	// FailOpenException: see [firewall.Shared.FailOpen].
+	FailOpenException bool
 	// OtherTunnels says whether other tunnels pass between endpoints.
 	OtherTunnels TunnelMode
 
@@ -210,6 +212,7 @@ func (in *Inline) open(c InlineConfig) error {
 	if in.shared, err = c.makeShared(clock); err != nil {
 		return err
 	}
+	in.shared.FailOpen(c.FailOpenException)
 	in.since.Put(clock(), c.Policy)
 	per, err := share(c.Reassembly, c.Queues)
 	if err != nil {

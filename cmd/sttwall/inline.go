@@ -46,7 +46,7 @@ type inlineFlags struct {
 func (f *inlineFlags) addTable(flags *pflag.FlagSet) {
 	flags.IntVar(&f.queue, "queue", defaultQueue, "number of the first queue")
 	flags.IntVar(&f.queues, "queues", min(runtime.NumCPU(), mostQueues), "how many queues, each with a worker of its own")
-	flags.StringSliceVar(&f.failOpen, "fail-open", nil, "let STT pass uninspected in these `cases`:\nabsent (no sttwall listens), overload (the queue is full)")
+	flags.StringSliceVar(&f.failOpen, "fail-open", nil, "let STT pass in these `cases`: uninspected where it is\nabsent (no sttwall listens) or overload (the queue is full);\nexception (the flow table is full) what the rules accept")
 	flags.StringVar(&f.otherTunnels, "other-tunnels", "", "drop or pass other tunnels between endpoints,\nwhatever other_tunnels in the rules file says; \"\" is as it says")
 }
 
@@ -138,9 +138,9 @@ func (f *inlineFlags) config() (nfq.InlineConfig, error) {
 		case "overload":
 			c.Queue.FailOpenOverload = true
 		case "exception":
-			return c, fmt.Errorf("--fail-open=exception: it is about a full flow table, and this version has none; want absent, overload")
+			c.FailOpenException = true
 		default:
-			return c, fmt.Errorf("--fail-open=%s: want absent, overload", word)
+			return c, fmt.Errorf("--fail-open=%s: want absent, overload, exception", word)
 		}
 	}
 	switch f.otherTunnels {

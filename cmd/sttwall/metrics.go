@@ -102,7 +102,7 @@ func (m *measures) watch(ctx context.Context, w watched) {
 	}
 	c := w.inline.Config()
 	source := metrics.Source{
-		Firewall: w.inline, FailOpenAbsent: c.FailOpenAbsent, FailOpenOverload: c.Queue.FailOpenOverload,
+		Firewall: w.inline, FailOpenAbsent: c.FailOpenAbsent, FailOpenOverload: c.Queue.FailOpenOverload, FailOpenException: c.FailOpenException,
 		Queues:     func() []control.QueueHealth { return vitals.Queues(w.inline) },
 		Reassembly: func() control.ReassemblyHealth { return vitals.Held(w.inline) },
 		Events:     w.feed.Health,

@@ -301,6 +301,9 @@ func announce(run runConfig, inline *nfq.Inline, set []temporary.Status) {
 	if c.Queue.FailOpenOverload {
 		log.Warn("fails open: STT passes uninspected when the queue is full")
 	}
+	if c.FailOpenException {
+		log.Warn("fails open: what rules accept passes without a flow where the flow table is full")
+	}
 	for i, q := range inline.QueueStats() {
 		if q.ReceiveBuffer < c.Queue.ReceiveBuffer {
 			log.Warn("the receive buffer is smaller than asked for: raise net.core.rmem_max, or run with CAP_NET_ADMIN in the first user namespace",

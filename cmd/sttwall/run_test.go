@@ -65,9 +65,9 @@ func TestWhatIsLeftOpenIsSaidLoudly(t *testing.T) {
 	if !lab.Inside(t) {
 		return
 	}
-	fw := start(t, "--queues", "1", "--fail-open=absent,overload")
+	fw := start(t, "--queues", "1", "--fail-open=absent,overload,exception")
 	_, said := fw.stop(t, syscall.SIGTERM)
-	for _, want := range []string{"settings.endpoints is empty", "while no sttwall listens", "when the queue is full"} {
+	for _, want := range []string{"settings.endpoints is empty", "while no sttwall listens", "when the queue is full", "where the flow table is full"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it does not say %q:\n%s", want, said)
 		}

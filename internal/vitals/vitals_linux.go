@@ -12,7 +12,7 @@ func Of(inline *nfq.Inline) control.Vitals {
 	c := inline.Config()
 	v := control.Vitals{
 		Queues: Queues(inline), Reassembly: Held(inline), ReceiveBuffer: c.Queue.ReceiveBuffer, Silent: !inline.Answers(),
-		OpenAbsent: c.FailOpenAbsent, OpenOverload: c.Queue.FailOpenOverload,
+		OpenAbsent: c.FailOpenAbsent, OpenOverload: c.Queue.FailOpenOverload, OpenException: c.FailOpenException,
 	}
 	if missing := inline.GuardMissing(); missing != nil {
 		v.GuardMissing = missing.Error()
