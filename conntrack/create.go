@@ -25,14 +25,15 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 	h := t.hash(&l.packed)
 	s, n := t.shardOf(h)
 	s.mu.Lock()
-	var made *entry
-	defer t.leaveCreate(n, &l, c, &made, out)
+	reserved := true
+	defer t.leaveCreate(n, &l, c, &reserved, out)
 	t.expireSome(s, n, now, 2)
 	if i, found := s.find(&l.packed, h); found {
 		why := EndedReplaced
 		if now < s.at(i).expires(&t.config.Timeouts) {
 			t.judge(now, generation, &l.terms, s, n, i, out)
 			if out.State != StateNew {
+				reserved = false
 				t.release(&l, &c.Limits)
 				return
 			}
@@ -48,12 +49,12 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 		i, e, ok = s.insert(&l.packed, h, t.memory)
 	}
 	if !ok {
+		reserved = false
 		t.release(&l, &c.Limits)
 		*out = Result{State: StateInvalid, Reason: reason.FlowTableFull}
 		t.stats.refusedFull.Add(1)
 		return
 	}
-	made = e
 	e.begin(now, generation, p, &l, c)
 	s.record(i).begin(now, p.Frame)
 	s.lists[e.status].push(s, i)
@@ -63,7 +64,7 @@ func (t *Table) Create(now int64, generation uint32, p *Packet, c *Creation, out
 	if l.halfOpen() {
 		e.flags |= flagHalfOpen // counted by reserve
 	}
-	made = nil
+	reserved = false
 	t.stats.created.Add(1)
 	*out = Result{State: StateOriginal, Handle: Handle{n, i, e.version}, Rule: e.rule, Mark: e.mark, Begun: true}
 }

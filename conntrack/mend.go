@@ -33,17 +33,21 @@ func (t *Table) leave(n uint32) {
 	s.mu.Unlock()
 }
 
-// leaveCreate is leave for a flow that is about to begin, and that was counted by reserve.
-// It is in made from when it has an entry until that is whole.
-func (t *Table) leaveCreate(n uint32, l *lookup, c *Creation, made **entry, out *Result) {
+// leaveCreate is leave for a flow that is about to begin. While it is reserved it is
+// counted, and may have an entry that is not whole.
+func (t *Table) leaveCreate(n uint32, l *lookup, c *Creation, reserved *bool, out *Result) {
 	s := &t.shards[n]
 	v := recover()
 	if v == nil {
 		s.mu.Unlock()
 		return
 	}
-	if *made != nil {
-		(*made).version++
+	if *reserved {
+		for i := range s.used {
+			if e := s.at(i); e.live() && e.is(&l.packed) {
+				e.version++
+			}
+		}
 		t.release(l, &c.Limits)
 	}
 	t.mend(n, out.Handle)

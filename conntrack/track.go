@@ -284,8 +284,7 @@ func (e *entry) setStatus(s *shard, i uint32, to status) {
 // those who watch.
 func (t *Table) end(s *shard, n, i uint32, why Ending) {
 	t.tell(s, n, i, why)
-	e := s.at(i)
-	t.uncount(e)
 	s.remove(i)
+	t.uncount(s.at(i)) // it is as it was, and nobody has it yet
 	t.flows.Add(-1)
 }
