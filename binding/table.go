@@ -104,7 +104,7 @@ type Move struct {
 func (t *Table) Check(now int64, g *Sighting) Found {
 	k, h, s := t.find(g)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave()
 	i, found := s.find(&k, h)
 	if !found {
 		return Found{}
@@ -129,7 +129,7 @@ func (t *Table) Check(now int64, g *Sighting) Found {
 func (t *Table) Commit(now int64, g *Sighting, f Found, m *Move) (moved bool) {
 	k, h, s := t.find(g)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave()
 	i, found := f.index, f.version != 0
 	if found {
 		found = s.at(i).version == f.version

@@ -3,6 +3,7 @@ package firewall
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"net/netip"
 
@@ -23,7 +24,9 @@ type Config struct {
 	// Shared is what the workers of one firewall have in common. Required.
 	Shared *Shared
 	// Reassembly bounds what is held of frames that are not whole, and Hold the
-	// later inner fragments that wait for their first one.
+	// later inner fragments that wait for their first one. Where Reassembly.Listed is nil
+	// and the policy lists no endpoints, sources of which no frame of several packets was
+	// accepted lately share one share.
 	Reassembly reassembly.Config
 	Hold       HoldConfig
 	// Random is where new frame IDs come from. Required; it must not be
@@ -61,6 +64,7 @@ type Firewall struct {
 	fault      func(Stage) // nil: there are none
 
 	reassembler *reassembly.Reassembler
+	known       knownSources
 	hold        fragmentHold
 	counters    Counters
 	counts      counts // that counters do not show yet
@@ -101,6 +105,11 @@ func New(c Config) (*Firewall, error) {
 		panics: panics{told: c.Panicked, reassembly: c.Reassembly}, fault: c.Fault,
 	}
 	f.quick.off = c.Fault != nil
+	f.known.seed = maphash.MakeSeed()
+	if c.Reassembly.Listed == nil {
+		c.Reassembly.Listed = f.hasShare
+		f.panics.reassembly.Listed = f.hasShare
+	}
 	r, err := reassembly.New(c.Reassembly, f)
 	if err != nil {
 		return nil, fmt.Errorf("reassembly: %w", err)
@@ -269,6 +278,9 @@ func (f *Firewall) reassemble(now int64, p *Packet) {
 	}
 	f.work.inReassembly = false
 	f.decide(now, fr)
+	if len(fr.Packets) > 1 && f.event.Verdict == Accept && f.standing.endpoints == nil {
+		f.known.met(now, s.Src)
+	}
 	fr.Release()
 }
 

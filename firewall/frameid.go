@@ -104,8 +104,7 @@ func NewFrameIDFilter(c FrameIDConfig) (*FrameIDFilter, error) {
 func (f *FrameIDFilter) claim(now int64, src, dst netip.Addr, id uint32) bool {
 	f.turnAt(now)
 	if f.dirty.Load() < int64(len(f.maps[0])) && f.clearing.TryLock() {
-		f.clear(clearAtOnce)
-		f.clearing.Unlock()
+		f.clearSome()
 	}
 	word, mask := f.place(src, dst, id)
 	turns := f.turns.Load()
@@ -172,6 +171,12 @@ func (f *FrameIDFilter) turnAt(now int64) {
 	f.clear(len(f.maps[0]))
 	f.turns.Add(1)
 	f.dirty.Store(0)
+}
+
+// clearSome is a claim's part of the clearing, with clearing locked.
+func (f *FrameIDFilter) clearSome() {
+	defer f.clearing.Unlock()
+	f.clear(clearAtOnce)
 }
 
 // clear clears up to n more words of the third bitmap, with clearing locked. What is
