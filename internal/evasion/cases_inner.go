@@ -47,7 +47,9 @@ func ipCases() []Case {
 		one("one destination option", "RFC 8200", leaves, reason.None, v6(option(1))),
 		one("repeated destination options", "RFC 7112", leaves, reason.None, v6(option(1), option(2), option(1))),
 		one("a long chain of extension headers", "RFC 7112", dropped, reason.InnerExtension, v6(option(1), option(1), option(1), option(1), option(1), option(1), option(1), option(1), option(1))),
-		one("an extension header of 2,048 bytes", "RFC 7112", "The rules see the port behind it.", reason.None, v6(option(255))),
+		on(OnPackets, one("an extension header of 2,048 bytes", "RFC 7112", "The rules see the port behind it.", reason.None, v6(option(255)))),
+		on(OnGSO|OnGSOReencoded, one("an extension header of 2,048 bytes in a super-segment", "RFC 7112",
+			"It is dropped: the kernel may cut it so that the first piece does not hold all headers.", reason.SegmentTooSmall, v6(option(255)))),
 		one("an extension header of 2,048 bytes before a denied port", "RFC 7112", "The rules see the port behind it.", reason.TenantDefault,
 			packet{v6: true, extensions: []extension{option(255)}, dstPort: 22}),
 		one("an unknown extension header", "RFC 7045", "What it hides is not TCP to anybody: denied.", reason.TenantDefault, v6(extension{number: 200, data: make([]byte, 6)})),
@@ -208,4 +210,10 @@ func Cases() []Case {
 		list[i].On = or(list[i].On, OnAll)
 	}
 	return list
+}
+
+// on has a case sent on some ways only.
+func on(w Ways, c Case) Case {
+	c.On = w
+	return c
 }

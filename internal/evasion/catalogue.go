@@ -32,7 +32,8 @@ Where nothing else is said the rules accept TCP to port 80 of one server, in any
 only in none. The last classes have rules of their own (`+"`internal/evasion/rulesets.go`"+`).
 Where no ways are named, a case is sent on all of them: packets that leave as they came, that leave encoded anew, super-segments that the
 kernel cuts behind the firewall (by 512 and by 1,400 bytes) of both kinds, packets of a flow that is open, and packets of which only a part was copied
-from the kernel, in a flow and not.
+from the kernel, in a flow and not. Packets of the first kind, super-segments and packets of an open flow go through a firewall that
+encodes everything anew too (`+"`forward = \"rebuild\"`"+`): the outcome is the same.
 
 ## Over a real NFQUEUE
 
