@@ -36,7 +36,7 @@ func TestOnePlaceDecidesAboutOtherTunnels(t *testing.T) {
 		{`only_stt = true`, TunnelsPassed, true, true},
 	} {
 		inline := InlineConfig{OtherTunnels: c.flag}
-		got := inline.TableConfig(settingsPolicy(t, "endpoints = [\"any\"]\n"+c.settings).Settings())
+		got := inline.TableConfig(settingsPolicy(t, "endpoints = [\"10.0.0.0/8\"]\n"+c.settings).Settings())
 		if got.PassOtherTunnels != c.pass || got.OnlySTT != c.only {
 			t.Errorf("%q with flag %d: got pass %v, only STT %v, want %v, %v", c.settings, c.flag, got.PassOtherTunnels, got.OnlySTT, c.pass, c.only)
 		}

@@ -70,8 +70,8 @@ func (l *loader) settings(b *hclsyntax.Block) {
 		}
 	}
 	if a := b.Body.Attributes["only_stt"]; s.OnlySTT {
-		if b.Body.Attributes["endpoints"] == nil {
-			l.errorf(a.NameRange, "Missing endpoints", "Expected endpoints beside only_stt, which is about what passes between them.")
+		if len(s.Endpoints) == 0 {
+			l.errorf(a.NameRange, "Missing endpoints", `Expected endpoints beside only_stt, which is about what passes between them; ["any"] names none.`)
 		}
 		if s.OtherTunnels {
 			l.errorf(a.NameRange, "Contradicting settings", `Expected one of only_stt and other_tunnels = "pass": only_stt lets no other tunnel pass.`)
