@@ -26,6 +26,7 @@ func TestTheReferenceShowsEachCall(t *testing.T) {
 	answers := map[string]func() any{
 		"GET /v1/status":       func() any { return new(Status) },
 		"POST /v1/reload":      func() any { return new(Reloaded) },
+		"POST /v1/handover":    func() any { return new(Error) }, // else no JSON
 		"GET /v1/health":       func() any { return new(Health) },
 		"GET /v1/history":      func() any { return new(History) },
 		"POST /v1/explain":     func() any { return new(Explanation) },
