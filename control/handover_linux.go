@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // handOverBegin is what a taker is answered before the state, which ends with the
@@ -67,14 +70,20 @@ func (s *Server) handOver(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// ErrNobody says that no firewall listens on a socket.
+var ErrNobody = errors.New("no sttwall listens there")
+
 // TakeOver has the firewall at a socket end and returns its state, which comes when
-// nothing of it is in use any more. After an error that is an [*Error] the firewall goes
+// nothing of it is in use any more; [ErrNobody] where there is none. After an error that is an [*Error] the firewall goes
 // on; after others it may have ended. The caller closes the state.
 //
 // The firewall has to be root's or the caller's: who writes a state decides which flows
 // are known.
 func TakeOver(ctx context.Context, path string) (io.ReadCloser, error) {
 	c, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED) {
+		return nil, ErrNobody
+	}
 	if err != nil {
 		return nil, (&Client{path: path}).because(err)
 	}

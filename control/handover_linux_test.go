@@ -54,6 +54,12 @@ func TestAFirewallIsTakenOverOnce(t *testing.T) {
 	}
 }
 
+func TestWhereNobodyListensNothingIsTakenOver(t *testing.T) {
+	if _, err := TakeOver(context.Background(), filepath.Join(t.TempDir(), "none")); !errors.Is(err, ErrNobody) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestWhoMayTakeOver(t *testing.T) {
 	for who, want := range map[string]int{"root": 404, "the user that runs it": 404, "a stranger": 403} { // that there is nothing to be had is said to who may
 		_, connect, _ := as(t, who)

@@ -74,6 +74,8 @@ func (f *handoverFlags) begin(ctx context.Context, c *runConfig, stop context.Ca
 	s.state, err = control.TakeOver(ctx, c.socket)
 	var refused *control.Error
 	switch {
+	case errors.Is(err, control.ErrNobody):
+		s.log.Warn("--take-over: no sttwall listens on the control socket: this one starts as without", "control", c.socket)
 	case errors.As(err, &refused) && refused.Code == http.StatusNotFound:
 		return nil, fmt.Errorf("--take-over: the firewall at %s cannot hand over, and goes on: stop it, and start without --take-over", c.socket)
 	case errors.As(err, &refused):

@@ -160,6 +160,21 @@ func statusAt(t *testing.T, socket string) control.Status {
 	return s
 }
 
+// abandon asks a firewall for its state, and takes nothing of what comes.
+func abandon(t *testing.T, fw *running) (status int, said string) {
+	t.Helper()
+	c, err := net.Dial("unix", fw.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	closed := c.(*net.UnixConn).CloseRead()
+	if _, err := io.WriteString(c, "POST /v1/handover HTTP/1.1\r\nHost: sttwall\r\n\r\n"); errors.Join(closed, err) != nil {
+		t.Fatal(closed, err)
+	}
+	return fw.ended(t)
+}
+
 var gap = regexp.MustCompile(`packets are decided again" after=(\S+)`)
 
 // TestPlannedRestartsBreakNoConnection: TCP connections through a real NFQUEUE send
@@ -186,7 +201,7 @@ func TestPlannedRestartsBreakNoConnection(t *testing.T) {
 		fw.socket = socket
 		return fw
 	}
-	fw := run("--queues", "2", "--startup-guard", "0s")
+	fw := run("--queues", "2", "--startup-guard", "0s", "--take-over") // nobody is there
 	receiveTransfers(t, l, 5201)
 	denied := receiveTransfers(t, l, 8023)
 	knocking, end := context.WithCancel(t.Context())
@@ -196,10 +211,14 @@ func TestPlannedRestartsBreakNoConnection(t *testing.T) {
 	for _, u := range transfers {
 		u.moves(t, 1<<20)
 	}
-	for i, args := range [][]string{{"--queues", "2"}, {"--queues", "1", "--take-over"}, {"--queues", "3", "--take-over", "--frame-id-filter", "20"}, {"--queues", "2"}} {
+	for i, args := range [][]string{{"--queues", "2"}, {"--queues", "1", "--take-over"}, {"--queues", "3", "--take-over", "--frame-id-filter", "20"}, {"--queues", "2"}, {"--queues", "2", "--driver", "go-nfqueue"}} {
 		old := fw
 		if !slices.Contains(args, "--take-over") {
-			if status, said := old.stop(t, syscall.SIGTERM); status != statusFine || !strings.Contains(said, "are left to the next instance") {
+			end := old.stop
+			if i == 3 {
+				end = func(t *testing.T, _ syscall.Signal) (int, string) { return abandon(t, old) }
+			}
+			if status, said := end(t, syscall.SIGTERM); status != statusFine || !strings.Contains(said, "are left to the next instance") {
 				t.Fatalf("restart %d: the old one ended with status %d:\n%s", i, status, said)
 			}
 			if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {

@@ -112,7 +112,7 @@ func TestTheSocketOfALiveFirewallIsNotTaken(t *testing.T) {
 	}
 	fw := start(t, "--queues", "1", "--no-nft")
 	status, stderr := output(t, program(t, "plain", "run", "--state", "", "--rules", acceptAll, "--control", fw.socket, "--queue", "1", "--queues", "1", "--no-nft"))
-	if status != statusRefused || !strings.Contains(stderr, "another sttwall listens on "+fw.socket) {
+	if status != statusRefused || !strings.Contains(stderr, "another sttwall listens on "+fw.socket) || !strings.Contains(stderr, "--take-over takes its place") {
 		t.Errorf("a second one: status %d\n%s", status, stderr)
 	}
 	fw.stop(t, syscall.SIGKILL)
