@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -21,15 +20,9 @@ import (
 	"sttwall/nfq"
 )
 
-// defaultHandover is where the state lies between two instances unless told otherwise:
-// beside the control socket, in memory; "" where the user has no folder for such things.
-func defaultHandover() string {
-	socket := defaultSocket()
-	if socket == "" {
-		return ""
-	}
-	return filepath.Join(filepath.Dir(socket), "handover")
-}
+// handoverAuto has the state lie beside the control socket, which is in memory and in a
+// folder of its own in most cases.
+const handoverAuto = "auto"
 
 // handoverFlags are the flags about restarts.
 type handoverFlags struct {
@@ -38,7 +31,7 @@ type handoverFlags struct {
 }
 
 func (f *handoverFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.file, "handover", defaultHandover(), "`file` in which flows, bindings and frame IDs are left at the end for the next\nstart, which takes them; \"\" is none")
+	flags.StringVar(&f.file, "handover", handoverAuto, "`file` in which flows, bindings and frame IDs are left at the end for the next\nstart, which takes them: auto is that of --control, with .handover behind; \"\" is none")
 	flags.BoolVar(&f.take, "take-over", false, "end the firewall that listens on the control socket, and take its place\nwith its flows, bindings and frame IDs")
 }
 
@@ -64,6 +57,11 @@ type successor struct {
 // stop ends the firewall that is about to start.
 func (f *handoverFlags) begin(ctx context.Context, c *runConfig, stop context.CancelFunc) (*successor, error) {
 	s := &successor{file: f.file, log: c.log, own: c.inline.Table, open: c.inline.FailOpenAbsent, stop: stop}
+	if s.file == handoverAuto {
+		if s.file = ""; c.socket != "" {
+			s.file = c.socket + ".handover"
+		}
+	}
 	if !f.take {
 		return s, nil
 	}

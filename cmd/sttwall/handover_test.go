@@ -194,10 +194,11 @@ func TestPlannedRestartsBreakNoConnection(t *testing.T) {
 		}
 	})
 	dir := t.TempDir()
-	file, socket := filepath.Join(dir, "handover"), filepath.Join(dir, "control.sock")
+	socket := filepath.Join(dir, "control.sock")
+	file := socket + ".handover"
 	rules := rulesFile(t, string(lab.DemoRules))
 	run := func(args ...string) *running {
-		fw := startRules(t, rules, append([]string{"--handover", file, "--control", socket}, args...)...)
+		fw := startRules(t, rules, append([]string{"--handover", "auto", "--control", socket}, args...)...)
 		fw.socket = socket
 		return fw
 	}
