@@ -54,7 +54,7 @@ func Inside(ctx context.Context, input json.RawMessage, tell func(any)) (ok bool
 		return false, fmt.Errorf("chaos: %w", err)
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	r := run{bench: b, began: time.Now(), verifiedBefore: 0}
+	r := run{bench: b, began: time.Now()}
 	tell(Told{Progress: "without a firewall: what has to be stopped is to be seen at the far side"})
 	if err := b.heard(ctx); err != nil {
 		return false, fmt.Errorf("chaos: %w", err)
@@ -64,11 +64,14 @@ func Inside(ctx context.Context, input json.RawMessage, tell func(any)) (ok bool
 	} else {
 		err = r.each(ctx, chosen, &in)
 	}
+	if err != nil && ctx.Err() == nil {
+		r.wrong++
+	}
+	s := r.summary()
+	tell(Told{Summary: &s}) // also of a run that was broken off
 	if err != nil {
 		return false, fmt.Errorf("chaos: %w", err)
 	}
-	s := r.summary()
-	tell(Told{Summary: &s})
 	return s.Wrong == 0 && s.Denied == 0 && s.Corrupt == 0 && s.Missed == 0 && len(s.Leaks) == 0, nil
 }
 
@@ -90,14 +93,13 @@ func choose(names []string) ([]*fault, error) {
 
 // run is one whole run.
 type run struct {
-	bench          *bench
-	began          time.Time
-	verifiedBefore int64
-	faults, wrong  int
-	denied         int
-	asked, lost    int
-	leaks          []string
-	first, last    Sample // of the process that runs now
+	bench         *bench
+	began         time.Time
+	faults, wrong int
+	denied        int
+	asked, lost   int
+	leaks         []string
+	first, last   Sample // of the process that runs now
 }
 
 func (r *run) summary() Summary {

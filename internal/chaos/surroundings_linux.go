@@ -56,6 +56,10 @@ func surroundings() []*fault {
 		{
 			name: "nft-flush", what: "another program removes all nftables tables", run: flushed, once: true,
 		},
+		{
+			name: "nft-shout", what: "the same with --on-table-loss=shout, and a restart 1 s later", flags: []string{"--on-table-loss", "shout"},
+			run: flushedAloud, once: true, ends: true,
+		},
 	}
 }
 
@@ -163,23 +167,48 @@ func conntrackFull(ctx context.Context, b *bench) (string, error) {
 func flushed(ctx context.Context, b *bench) (string, error) {
 	begun := time.Now()
 	b.opened = window{from: begun} // nobody can drop in that moment
-	if err := b.lab.Do(lab.Firewall, func() error {
-		c, err := nftables.New()
-		if err != nil {
-			return err
-		}
-		c.FlushRuleset()
-		return c.Flush()
-	}); err != nil {
-		b.opened = window{}
-		return "refused: " + err.Error(), nil
+	if err := b.flush(); err != nil {
+		return "", err
 	}
 	back, err := b.tableBack(ctx, begun)
 	if err != nil {
 		return "", err
 	}
 	b.opened.to = begun.Add(back + grace)
-	return fmt.Sprintf("the table was there again after %v", back.Round(time.Millisecond)), nil
+	return fmt.Sprintf("STT passed uninspected until the table was there again, after %v", back.Round(time.Millisecond)), nil
+}
+
+func (b *bench) flush() error {
+	return b.lab.Do(lab.Firewall, func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		c.FlushRuleset()
+		return c.Flush()
+	})
+}
+
+// flushedAloud is for a firewall that only says that its table is gone.
+func flushedAloud(ctx context.Context, b *bench) (string, error) {
+	b.opened = window{from: time.Now()}
+	if err := b.flush(); err != nil {
+		return "", err
+	}
+	trouble, err := b.trouble(ctx, "table is gone")
+	if err != nil {
+		return "", err
+	}
+	if err := wait(ctx, time.Until(b.opened.from.Add(time.Second))); err != nil {
+		return "", err
+	}
+	b.over()
+	if err := b.end(ctx); err != nil {
+		return "", err
+	}
+	err = b.again(ctx)
+	b.opened.to = time.Now().Add(grace)
+	return "STT passed uninspected until the restart; stats: " + quoted(trouble), err
 }
 
 // tableBack waits until the firewall's table is there again.
