@@ -8,30 +8,33 @@ import (
 	"sttwall/internal/lab"
 )
 
-// newFlows begins flows that the rules accept while the flow table has no room, and
-// wants them to pass, all of them, or only as far as there is room.
-func (b *bench) newFlows(ctx context.Context, all bool) error {
-	const tries = 20
-	answered := 0
-	for range tries {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		c, err := b.traffic.dial(lab.AcmeA, "udp4", portEcho, stalled)
+// newFlows begins flows that the rules accept while the flow table has no room for all of
+// them, and wants each to pass, or not each. One way: without a flow an answer would have
+// to be accepted by itself.
+func (b *bench) newFlows(ctx context.Context, each bool) error {
+	const tries = 40
+	before := b.traffic.begun.Load()
+	for i := range tries {
+		c, err := b.traffic.dial(lab.AcmeA, "udp4", portSink, stalled)
 		if err != nil {
 			return err
 		}
-		c.SetDeadline(time.Now().Add(200 * time.Millisecond))
-		c.Write(fill(0))
-		if _, err := c.Read(make([]byte, probeLength)); err == nil {
-			answered++
-		}
+		_, err = c.Write(fill(uint64(i)))
 		c.Close()
+		if err != nil {
+			return err
+		}
+		if err := wait(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
 	}
-	switch {
-	case all && answered < tries:
-		return fmt.Errorf("%d of %d new flows passed, and all were to", answered, tries)
-	case !all && answered == tries:
+	if err := wait(ctx, settle); err != nil {
+		return err
+	}
+	switch n := b.traffic.begun.Load() - before; {
+	case each && n < tries:
+		return fmt.Errorf("%d of %d new flows passed, and all were to", n, tries)
+	case !each && n == tries:
 		return fmt.Errorf("all of %d new flows passed, and the table was to be full", tries)
 	}
 	return nil

@@ -74,8 +74,14 @@ func fill(number uint64) []byte {
 	return b
 }
 
+// filled reports whether fill has made a datagram.
+func filled(b []byte) bool {
+	return len(b) == probeLength && bytes.Equal(b, fill(binary.BigEndian.Uint64(b)))
+}
+
+// genuine is filled, and counts what is not: nobody else sends there.
 func (p *probe) genuine(b []byte) bool {
-	ok := len(b) == probeLength && bytes.Equal(b, fill(binary.BigEndian.Uint64(b)))
+	ok := filled(b)
 	if !ok {
 		p.corrupt.Add(1)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/vishvananda/netlink"
 
 	"sttwall/internal/lab"
 )
@@ -63,6 +64,9 @@ func surroundings() []*fault {
 	}
 }
 
+// fillBound is how long it may take to fill connection tracking.
+const fillBound = time.Minute
+
 // mostTracked is up to how many entries connection tracking is filled.
 const mostTracked = 1 << 19
 
@@ -98,6 +102,7 @@ func conntrackMend(_ context.Context, b *bench) error {
 			return err
 		}
 		c.DelTable(c.AddTable(&nftables.Table{Name: trackTable, Family: nftables.TableFamilyINet}))
+		netlink.ConntrackTableFlush(netlink.ConntrackTable) // else they stay for a while, and do no harm
 		return c.Flush()
 	})
 }
@@ -127,13 +132,17 @@ func conntrackFull(ctx context.Context, b *bench) (string, error) {
 		return "", fmt.Errorf("a table that tracks connections: %w", err)
 	}
 	defer conntrackMend(ctx, b)
+	// What fills it stays while it is filled.
+	if err := b.lab.Sysctl(lab.Firewall, "net/netfilter/nf_conntrack_udp_timeout", "120"); err != nil {
+		return "", err
+	}
 	most, err := trackedMost()
 	if err != nil {
 		return "", err
 	}
 	r := rand.New(rand.NewPCG(uint64(most), 5))
 	tracked := 0
-	for begun := time.Now(); tracked < most && time.Since(begun) < 25*time.Second; {
+	for begun := time.Now(); tracked < most && time.Since(begun) < fillBound; {
 		for range 4096 {
 			src := netip.AddrFrom4([4]byte{10, 47, 1, byte(2 + r.IntN(200))})
 			p := lab.PlainUDP(netip.AddrPortFrom(src, uint16(1024+r.IntN(60000))), netip.AddrPortFrom(lab.OuterB, uint16(10000+r.IntN(50000))))

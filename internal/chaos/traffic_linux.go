@@ -54,6 +54,7 @@ type traffic struct {
 	transfers transfers
 	denied    *denied
 	pause     atomic.Int64 // between two forgeries, ns
+	begun     atomic.Int64 // datagrams of new flows that have arrived
 }
 
 // transfers are counts of the streams over TCP.
@@ -78,7 +79,7 @@ func startTraffic(l *lab.Lab, seed uint64) (t *traffic, err error) {
 		return t, err
 	}
 	if err := errors.Join(t.listenUDP(lab.AcmeB, portEcho, t.probe.echo), t.listenUDP(lab.AcmeB, portDenied, t.denied.datagram),
-		t.listenUDP(lab.AcmeB, portSink, nil), t.listenUDP(lab.AcmeB, portAnswer, answer), t.listenUDP(lab.AcmeA, portAnswer, answer),
+		t.listenUDP(lab.AcmeB, portSink, t.sunk), t.listenUDP(lab.AcmeB, portAnswer, answer), t.listenUDP(lab.AcmeA, portAnswer, answer),
 		t.listenTCP(lab.AcmeB, portTransfer, t.serve), t.listenTCP(lab.AcmeB, portWeb, echoTCP), t.listenTCP(lab.AcmeB, portTelnet, t.denied.connection),
 		t.listenTCP(lab.GlobexB, portWeb, t.denied.connection)); err != nil {
 		return t, err
@@ -129,6 +130,14 @@ func (t *traffic) listenUDP(place lab.Place, port int, answer func(net.PacketCon
 		}
 	})
 	return nil
+}
+
+// sunk takes the first datagram of a flow; see bench.newFlows. Forgeries have the same
+// port.
+func (t *traffic) sunk(_ net.PacketConn, b []byte, _ net.Addr) {
+	if filled(b) {
+		t.begun.Add(1)
+	}
 }
 
 // roomy gives a socket room for what waited elsewhere and comes at once: else it is lost
