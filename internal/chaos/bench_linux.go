@@ -207,6 +207,16 @@ func (b *bench) nowShut() {
 	}
 }
 
+// onlyOpen is the sort of denied packets that the opened case lets pass; "": all. Where
+// the flow table is full, TCP of no flow may be of one that was let pass without: it
+// passes where the rules accept it. All else is stopped as ever.
+func (b *bench) onlyOpen() string {
+	if b.open == Exception {
+		return lab.NoFlow
+	}
+	return ""
+}
+
 // steady waits until accepted traffic goes through since a time, and returns when it did.
 func (b *bench) steady(ctx context.Context, since time.Time) (time.Time, error) {
 	verified, bound := b.traffic.transfers.verified.Load(), time.Now().Add(recoverBound)
@@ -301,7 +311,7 @@ func (b *bench) try(ctx context.Context, f *fault, open Case) (row Row, err erro
 	}
 	var sorts string
 	span.to = time.Now()
-	row.DeniedOpen, row.Denied, sorts = tr.denied.arrivals(span, b.opened)
+	row.DeniedOpen, row.Denied, sorts = tr.denied.arrivals(span, b.opened, b.onlyOpen())
 	row.Sent, row.Verified = tr.denied.sentAll()-sent, tr.transfers.verified.Load()-verified
 	row.Corrupt = tr.transfers.corrupt.Load() + tr.probe.corrupt.Load() - corrupt
 	if row.Denied > 0 {

@@ -89,15 +89,16 @@ func (w window) holds(t time.Time) bool {
 }
 
 // arrivals returns how many denied packets have arrived in a span, inside of open and
-// outside of it, and of which sorts those outside were.
-func (d *denied) arrivals(span, open window) (inside, outside int, sorts string) {
+// outside of it, and of which sorts those outside were. sort, if not empty, is the only
+// one that is opened.
+func (d *denied) arrivals(span, open window, sort string) (inside, outside int, sorts string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	by := make([]int, len(d.names))
 	for _, s := range d.seen {
 		switch {
 		case !span.holds(s.at):
-		case open.holds(s.at):
+		case open.holds(s.at) && (sort == "" || sort == d.names[s.sort]):
 			inside++
 		default:
 			outside++

@@ -146,6 +146,9 @@ func fillFlows(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if b.open == Exception {
+		b.opened = window{from: time.Now()} // until the flows that fill it are over
+	}
 	until, stop := context.WithTimeout(ctx, 4*time.Second)
 	defer stop()
 	var sockets []net.PacketConn

@@ -71,12 +71,15 @@ func TestWhatArrivesIsSortedByWindow(t *testing.T) {
 		d.seen = append(d.seen, sighting{start.Add(time.Duration(i) * time.Second), sort})
 	}
 	span := window{from: start}
-	inside, outside, sorts := d.arrivals(span, window{from: start.Add(500 * time.Millisecond), to: start.Add(1500 * time.Millisecond)})
+	inside, outside, sorts := d.arrivals(span, window{from: start.Add(500 * time.Millisecond), to: start.Add(1500 * time.Millisecond)}, "")
 	if want := "1 × " + d.names[0] + ", 1 × " + d.names[1] + ", 1 × " + d.names[2]; inside != 1 || outside != 3 || sorts != want {
 		t.Errorf("%d, %d, %q, want %q", inside, outside, sorts, want)
 	}
-	if inside, outside, _ := d.arrivals(span, window{}); inside != 0 || outside != 4 {
+	if inside, outside, _ := d.arrivals(span, window{}, ""); inside != 0 || outside != 4 {
 		t.Errorf("with nothing opened: %d, %d", inside, outside)
+	}
+	if inside, outside, _ := d.arrivals(span, window{from: start}, d.names[1]); inside != 2 || outside != 2 {
+		t.Errorf("with one sort opened: %d, %d", inside, outside)
 	}
 	d.see(append([]byte("headers"), d.mark(5)...), false)
 	d.see(append([]byte("headers"), d.mark(5)...), true)

@@ -47,6 +47,9 @@ func (f *forge) udp(port uint16, size int) []byte {
 	return innerUDP(netip.AddrPortFrom(InnerA, 7998), netip.AddrPortFrom(InnerB, port), payload)
 }
 
+// NoFlow is the name of the sort that the rules would accept, if it began a flow.
+const NoFlow = "TCP of no flow"
+
 // Forgeries are those sorts.
 func Forgeries() []Forgery {
 	allowed := func(f *forge) *crafted { return f.frame(ContextAcme, f.udp(portSink, 0)) }
@@ -71,7 +74,7 @@ func Forgeries() []Forgery {
 		{"denied by the default", func(f *forge) ([][]byte, error) { return f.frame(ContextGlobex, f.udp(portSink, 0)).packets() }},
 		{"denied, in several packets", func(f *forge) ([][]byte, error) { return f.frame(ContextAcme, f.udp(portSyslog, 4000)).packets() }},
 		{"unknown Context ID", changed(func(c *crafted) { c.header.ContextID = 300 })},
-		{"TCP of no flow", func(f *forge) ([][]byte, error) {
+		{NoFlow, func(f *forge) ([][]byte, error) {
 			inner := innerTCP(netip.AddrPortFrom(InnerA, 40666), netip.AddrPortFrom(InnerB, portWeb), f.mark)
 			return f.frame(ContextAcme, inner).packets()
 		}},
