@@ -103,8 +103,15 @@ var attempts = map[string]func(dir string) error{
 	"link a file in":          func(dir string) error { return os.Link(dir+"/other/there", dir+"/write/linked") },
 	"link to a file":          func(dir string) error { return os.Symlink(dir+"/other/there", dir+"/write/linked") },
 	"change a mode":           func(dir string) error { return os.Chmod(dir+"/write/there", 0o777) },
-	"serve on another socket": func(dir string) error {
+	"serve on a socket that is made anew": func(dir string) error {
 		l, err := net.Listen("unix", dir+"/write/other")
+		if err != nil {
+			return err
+		}
+		return errors.Join(os.Chmod(dir+"/write/other", 0o660), l.Close())
+	},
+	"serve on a socket elsewhere": func(dir string) error {
+		l, err := net.Listen("unix", dir+"/other/socket")
 		if err == nil {
 			l.Close()
 		}
@@ -145,7 +152,7 @@ var ends = []string{
 // allowedAttempts are those that succeed; all others fail.
 var allowedAttempts = []string{
 	"nothing", "read a file", "list a folder", "make, replace, move and remove a file", "append to a file that is there", "read its own counters",
-	"open a socket for tables", "ask over a local socket", "begin threads",
+	"open a socket for tables", "ask over a local socket", "serve on a socket that is made anew", "begin threads",
 }
 
 func socketOf(domain, kind, protocol int) error {
@@ -214,6 +221,9 @@ func printStatus() int {
 	}
 	for _, path := range threads {
 		text, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			continue // it has ended
+		}
 		if err != nil {
 			fmt.Println(err)
 			return unconfined

@@ -15,7 +15,7 @@ var allowed = []string{
 	"accept4", "bind", "listen", "connect", "getsockname", "getpeername", "getsockopt", "setsockopt", "shutdown", "pipe2",
 	// Files, which Landlock restricts.
 	"open", "openat", "close", "stat", "fstat", "statfs", "lstat", "newfstatat", "statx", "fstatfs", "lseek", "fcntl", "flock", "fsync", "fdatasync", "ftruncate",
-	"rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "fchmod", "fchmodat", "getdents64", "readlink", "readlinkat", "getcwd", "access", "faccessat", "faccessat2",
+	"rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "getdents64", "readlink", "readlinkat", "getcwd", "access", "faccessat", "faccessat2",
 	"ioctl", "copy_file_range", "sendfile", "splice",
 	// The runtime: memory, threads, signals, time.
 	"mmap", "munmap", "mremap", "madvise", "mprotect", "mincore", "brk", "futex", "sched_yield", "sched_getaffinity", "sched_setaffinity",
@@ -45,6 +45,9 @@ func withArguments() []seccomp.NameWithConditions {
 	add("socket", is(0, unix.AF_UNIX))
 	add("socket", is(0, unix.AF_NETLINK), is(2, unix.NETLINK_NETFILTER))
 	add("socketpair", is(0, unix.AF_UNIX))
+	// The mode of a control socket that is made anew. Landlock restricts no modes.
+	add("fchmod", is(1, 0o660))
+	add("fchmodat", is(2, 0o660))
 	// The runtime names its memory.
 	add("prctl", is(0, unix.PR_SET_VMA))
 	return list
