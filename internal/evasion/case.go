@@ -193,6 +193,8 @@ type Script struct {
 	// Spread: every second segment has the source port Other, which an attacker can
 	// choose for each.
 	Spread bool
+	// Rebuild: the rules have all frames encoded anew (settings.forward).
+	Rebuild bool
 	// Start is when the script begins, on the clock of the firewall in ns; 0: when an
 	// hour has passed.
 	Start int64

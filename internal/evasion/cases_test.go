@@ -8,6 +8,30 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// TestNothingDeniedIsDeliveredOfWhatIsRebuilt sends every case to rules that have all
+// frames encoded anew.
+func TestNothingDeniedIsDeliveredOfWhatIsRebuilt(t *testing.T) {
+	accepted := 0
+	for _, c := range Cases() {
+		for _, way := range (c.On & (OnPlain | OnGSO | OnFlow)).Each() {
+			s := &Script{Way: way, Rebuild: true}
+			c.Send(s)
+			r, err := Run(s, rand.New(rand.NewPCG(1, uint64(way))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Broken != "" {
+				t.Errorf("%s/%s/%s: %s", c.Class, c.Name, way, r.Broken)
+			}
+			if r.Accepted != c.Accepted || r.Rewritten != r.Accepted && s.Sent[0].Rules == nil {
+				t.Errorf("%s/%s/%s: %d frames accepted, %d with new bytes, want %d; dropped for %v", c.Class, c.Name, way, r.Accepted, r.Rewritten, c.Accepted, r.Reasons)
+			}
+			accepted += r.Accepted
+		}
+	}
+	t.Logf("%d frames accepted", accepted)
+}
+
 // TestNothingDeniedIsDelivered sends every case on every way that it has. What the
 // firewall does is what the table says, and no network makes a receiver deliver what
 // nobody sent or the rules deny.

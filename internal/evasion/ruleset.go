@@ -1,6 +1,8 @@
 package evasion
 
 import (
+	"strings"
+
 	"sttwall/policy"
 )
 
@@ -21,9 +23,13 @@ type RuleSet struct {
 // usual are the rules of scripts that name no others.
 var usual = &RuleSet{Text: Rules, permits: (*reading).permitted}
 
-// load returns the rules for an engine.
-func (r *RuleSet) load() (*policy.Policy, error) {
-	rules, diags := policy.Load("evasion.hcl", []byte(r.Text))
+// load returns the rules for an engine; rebuild has all frames encoded anew.
+func (r *RuleSet) load(rebuild bool) (*policy.Policy, error) {
+	text := r.Text
+	if rebuild {
+		text = strings.Replace(text, "settings {\n", "settings {\n  forward = \"rebuild\"\n", 1)
+	}
+	rules, diags := policy.Load("evasion.hcl", []byte(text))
 	if diags.HasErrors() {
 		return nil, diags
 	}

@@ -21,6 +21,7 @@ type Core struct {
 	workers []*firewall.Firewall
 	rules   []standing // in the order of their times
 	shared  *firewall.Shared
+	rebuild bool
 	queueOf func(port uint16) int
 	start   int64
 	sizes   []int // how the kernel cuts super-segments that leave
@@ -43,13 +44,13 @@ func NewCore(s *Script) (*Core, error) {
 	if set == nil {
 		set = usual
 	}
-	rules, err := set.load()
+	rules, err := set.load(s.Rebuild)
 	if err != nil {
 		return nil, err
 	}
 	start := or(s.Start, int64(time.Hour))
 	c := &Core{
-		rules: []standing{{0, set, rules}}, start: start, now: start, queueOf: s.QueueOf,
+		rules: []standing{{0, set, rules}}, start: start, now: start, queueOf: s.QueueOf, rebuild: s.Rebuild,
 		sizes: []int{512, 1400}, packets: map[uint64]Sent{},
 	}
 	if c.queueOf == nil {
@@ -133,7 +134,7 @@ func (c *Core) open() {
 
 // Reload puts other rules in force at a time, in ns.
 func (c *Core) Reload(now int64, set *RuleSet) error {
-	rules, err := set.load()
+	rules, err := set.load(c.rebuild)
 	if err != nil {
 		return err
 	}

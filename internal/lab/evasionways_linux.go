@@ -20,6 +20,8 @@ type evasionWay struct {
 	ways evasion.Ways
 	// size is what the kernel cuts super-segments to, in bytes of payload.
 	size int
+	// rebuild: the rules have all frames encoded anew.
+	rebuild bool
 	// spread: every second segment has a source port of the other queue.
 	spread bool
 }
@@ -33,6 +35,7 @@ func evasionWays() []evasionWay {
 		{Name: "super-segments cut to 1,400 bytes", rig: two, ways: evasion.OnGSO, size: 1400},
 		{Name: "every second segment in the other queue", rig: two, ways: evasion.OnPlain | evasion.OnReencoded, spread: true},
 		{Name: "super-segments, every second one in the other queue", rig: two, ways: evasion.OnGSO, size: 512, spread: true},
+		{Name: "rules with forward = \"rebuild\"", rig: two, ways: evasion.OnPlain | evasion.OnFlow | evasion.OnGSO, size: 1400, rebuild: true},
 		{Name: "one queue", rig: one, ways: evasion.OnPlain},
 		{Name: "super-segments encoded anew, cut to 512 bytes, one queue", rig: one, ways: evasion.OnGSOReencoded, size: 512},
 		{Name: "copied in part, in a known flow and in none", rig: rigConfig{Queues: 1, Part: true}, ways: evasion.OnCopied | evasion.OnFlowCopied},
@@ -105,7 +108,7 @@ func (r *rig) all(ctx context.Context, c evasionConfig, way evasionWay) (evasion
 			if ctx.Err() != nil {
 				return result, context.Cause(ctx)
 			}
-			s := &evasion.Script{Way: w, Other: r.other(), Spread: way.spread}
+			s := &evasion.Script{Way: w, Other: r.other(), Spread: way.spread, Rebuild: way.rebuild}
 			k.Send(s)
 			name := fmt.Sprintf("%s / %s / %s", k.Class, k.Name, w)
 			r.open = c.Open
