@@ -45,7 +45,7 @@ ways are
 - as they came and encoded anew, over one queue and over two;
 - super-segments, which the kernel cuts as they leave; what fits into one packet comes as such, with a checksum that is still to be written;
 - every second segment with a source port that leads it into the other queue;
-- by rules that have all frames encoded anew (` + "`forward = \"rebuild\"`" + `), as they came and as super-segments;
+- by rules that have all frames encoded anew (`+"`forward = \"rebuild\"`"+`), as they came and as super-segments;
 - copied in part. What is asked for whole comes again behind the others.
 
 Besides what must hold above, firewall and queue must do with the packets what the core by itself does with the same, and each answer to what is rejected
