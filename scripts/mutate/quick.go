@@ -6,7 +6,7 @@ var quickFaults = []fault{
 	{"firewall/quickread.go", "binary.BigEndian.Uint16(data[6:])&^0x4000 != 0 ||", "false ||"},
 	{"firewall/quickread.go", "if total > p.Length || len(data)", "if len(data)"},
 	{"firewall/quickread.go", "0x0008_0000_ffff_0000 // PSH", "0x0f08_0000_ffff_0000 // PSH"},
-	{"firewall/quickread.go", "if tci&stt.TagPresent == 0 {", "if tci == 0 {"},
+	{"firewall/quickread.go", "if tci&stt.TagPresent == 0 || tci == stt.TagPresent {", "if tci == stt.TagPresent {"},
 	{"firewall/quickread.go", "if tos>>2 != 0 && tos>>2 != o.tos>>2", "if tos>>2 == 0 && tos>>2 != o.tos>>2"},
 	{"firewall/quickread.go", "q.packet.Trusted = inner == 0xffff", "q.packet.Trusted = inner != 0"},
 	{"firewall/quickread.go", "q.verified && start+size == len(data)", "q.verified"},
