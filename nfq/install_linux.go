@@ -300,17 +300,24 @@ func (c TableConfig) addSets(conn *nftables.Conn, table *nftables.Table) error {
 		{Name: setEndpoints6, KeyType: nftables.TypeIP6Addr},
 	} {
 		s.Table, s.Interval, s.KeyByteOrder = table, true, binaryutil.BigEndian
-		if err := conn.AddSet(s, nil); err != nil {
+		if err := addLargeSet(conn, s, c.intervals(s.Name == setEndpoints4)); err != nil {
+			return err
+		}
+	}
+	return c.addBoundSets(conn, table)
+}
+
+// addLargeSet adds a set with its elements, in messages that are not too long.
+func addLargeSet(conn *nftables.Conn, s *nftables.Set, elements []nftables.SetElement) error {
+	if err := conn.AddSet(s, nil); err != nil {
+		return fmt.Errorf("set %s: %w", s.Name, err)
+	}
+	for len(elements) > 0 {
+		n := min(len(elements), elementsPerMessage)
+		if err := conn.SetAddElements(s, elements[:n]); err != nil {
 			return fmt.Errorf("set %s: %w", s.Name, err)
 		}
-		elements := c.intervals(s.Name == setEndpoints4)
-		for len(elements) > 0 {
-			n := min(len(elements), elementsPerMessage)
-			if err := conn.SetAddElements(s, elements[:n]); err != nil {
-				return fmt.Errorf("set %s: %w", s.Name, err)
-			}
-			elements = elements[n:]
-		}
+		elements = elements[n:]
 	}
 	return nil
 }

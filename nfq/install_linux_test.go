@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sttwall/firewall"
+	"sttwall/policy"
 )
 
 func prefixes(list ...string) []netip.Prefix {
@@ -133,6 +134,25 @@ func tableCases() []tableCase {
 		cases = append(cases, tableCase{name: fmt.Sprintf("UDP port %d between IPv6 endpoints", p), config: TableConfig{Endpoints: both},
 			packet: udp(outer{src: far6, dst: near6}, p), counters: TableCounters{OtherTunnel: 1}})
 	}
+	on := func(listed []string, bound ...policy.BoundEndpoint) TableConfig {
+		return TableConfig{Endpoints: prefixes(listed...), Bound: bound}
+	}
+	at := func(prefix, name string) policy.BoundEndpoint {
+		return policy.BoundEndpoint{Prefix: netip.MustParsePrefix(prefix), Interface: name}
+	}
+	elsewhere := TableCounters{EndpointInterface: 1}
+	cases = append(cases,
+		tableCase{name: "an endpoint on its interface", config: on([]string{"10.99.0.0/24"}, at("10.99.0.0/24", "near")), packet: outer{}, queued: true},
+		tableCase{name: "an IPv6 endpoint on its interface", config: on([]string{"fd00:99::/64", "10.99.0.0/24"}, at("fd00:99::/64", "near")), packet: outer{src: far6, dst: near6}, queued: true},
+		tableCase{name: "an endpoint on an interface that does not exist", config: on([]string{"10.99.0.0/24"}, at("10.99.0.0/24", "eth1")), packet: outer{}, counters: elsewhere},
+		tableCase{name: "an endpoint on another interface", config: on([]string{"10.99.0.0/24"}, at("10.99.0.0/24", "lo")), packet: outer{}, counters: elsewhere},
+		tableCase{name: "an IPv6 endpoint on another interface", config: on([]string{"fd00:99::/64"}, at("fd00:99::/64", "lo")), packet: outer{src: far6, dst: near6}, counters: elsewhere},
+		tableCase{name: "one of two interfaces", config: on([]string{"10.99.0.0/24"}, at("10.99.0.0/24", "lo"), at("10.99.0.0/24", "near")), packet: outer{}, queued: true},
+		tableCase{name: "a longer prefix without an interface", config: on([]string{"10.99.0.0/24", "10.99.0.2/32"}, at("10.99.0.0/24", "lo")), packet: outer{}, queued: true},
+		tableCase{name: "a longer prefix on another interface", config: on([]string{"10.99.0.0/24", "10.99.0.2/32"}, at("10.99.0.2/32", "lo")), packet: outer{}, counters: elsewhere},
+		tableCase{name: "a name that only begins so", config: on([]string{"10.99.0.0/24"}, at("10.99.0.0/24", "nea")), packet: outer{}, counters: elsewhere},
+		tableCase{name: "VXLAN from an endpoint on another interface", config: on([]string{"10.99.0.0/24"}, at("10.99.0.0/24", "lo")), packet: udp(outer{}, 4789), counters: TableCounters{OtherTunnel: 1}},
+	)
 	return append(cases, onlySTTCases(both)...)
 }
 
@@ -226,6 +246,7 @@ func TestTableQueuesSTTAndNothingElse(t *testing.T) {
 			counters.Queued -= before.Queued
 			counters.OuterFragment -= before.OuterFragment
 			counters.EndpointUnknown -= before.EndpointUnknown
+			counters.EndpointInterface -= before.EndpointInterface
 			counters.OtherTunnel -= before.OtherTunnel
 			counters.NotSTT -= before.NotSTT
 			if c.queued {
@@ -235,7 +256,7 @@ func TestTableQueuesSTTAndNothingElse(t *testing.T) {
 				t.Errorf("counters (-got +want):\n%s", diff)
 			}
 			if !c.config.admitsFar() {
-				c.config.Endpoints = prefixes("0.0.0.0/0", "::/0") // for the last packets of collect
+				c.config.Endpoints, c.config.Bound = prefixes("0.0.0.0/0", "::/0"), nil // for the last packets of collect
 				install(t, c.config)
 			}
 			if queued := len(got()) == 1; queued != c.queued {
@@ -247,7 +268,7 @@ func TestTableQueuesSTTAndNothingElse(t *testing.T) {
 
 // admitsFar reports whether STT from the far end is queued.
 func (c TableConfig) admitsFar() bool {
-	return len(c.Endpoints) == 0 || slices.ContainsFunc(c.Endpoints, func(p netip.Prefix) bool { return p.Contains(far4) })
+	return len(c.Bound) == 0 && len(c.Endpoints) == 0 || len(c.Bound) == 0 && slices.ContainsFunc(c.Endpoints, func(p netip.Prefix) bool { return p.Contains(far4) })
 }
 
 // tcp8 is the first eight bytes of the TCP header.

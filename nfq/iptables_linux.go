@@ -27,6 +27,7 @@ const (
 	xtSource  = "STTWALL-SOURCE"
 	xtDest    = "STTWALL-DEST"
 	xtBetween = "STTWALL-BETWEEN"
+	xtOn      = "STTWALL-ON"
 )
 
 // AppendIPTables appends the rules of the table as a file for `iptables-restore
@@ -74,6 +75,9 @@ func (c TableConfig) appendIPTables(dst []byte, f Family) []byte {
 	if restricted {
 		chains = append(chains, xtFrom, xtSource, xtDest, xtBetween)
 	}
+	if len(c.Bound) > 0 {
+		chains = append(chains, xtOn)
+	}
 	for _, chain := range chains {
 		dst = fmt.Appendf(dst, ":%s - [0:0]\n", chain)
 	}
@@ -102,6 +106,9 @@ func (c TableConfig) appendIPTables(dst []byte, f Family) []byte {
 	if restricted {
 		add("%s -j %s", xtSTT, xtFrom)
 	}
+	if len(c.Bound) > 0 {
+		add("%s -j %s", xtSTT, xtOn)
+	}
 	for i := range c.Queues {
 		add("%s%s -j NFQUEUE --queue-num %d%s", xtSTT, c.sourcePortShare(f, i), int(c.FirstQueue)+i, c.bypass())
 	}
@@ -112,6 +119,9 @@ func (c TableConfig) appendIPTables(dst []byte, f Family) []byte {
 		add("%s ! -p tcp -j RETURN", xtFirst)
 		add("%s -p tcp --dport 0:65535 -j RETURN", xtFirst)
 		add("%s -j DROP", xtFirst)
+	}
+	if len(c.Bound) > 0 {
+		c.appendInterfaces(add, f == IPv4)
 	}
 	if restricted {
 		c.appendBetween(add, endpoints, f)

@@ -41,6 +41,10 @@ func (c TableConfig) appendNFT(dst []byte, target Target) []byte {
 		dst = appendSet(dst, setEndpoints4, "ipv4_addr", "interval", prefixTexts(c.endpoints(true)))
 		dst = appendSet(dst, setEndpoints6, "ipv6_addr", "interval", prefixTexts(c.endpoints(false)))
 	}
+	for _, s := range c.boundSets() {
+		kind, _ := s.kind()
+		dst = appendSet(dst, s.name, kind, "interval", s.texts())
+	}
 
 	rules := c.rules(target)
 	for i, chain := range c.chains() {

@@ -2,6 +2,7 @@ package nfq
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sttwall/policy"
 )
 
 // textCases are configurations whose texts are looked at.
@@ -25,6 +28,13 @@ func textCases() map[string]TableConfig {
 		"only STT": {Ports: []uint16{7471}, Queues: 2, Endpoints: prefixes("10.47.0.0/16", "2001:db8::/32"), OnlySTT: true},
 		"only STT, and its own rules for tunnels": {
 			Ports: []uint16{7471}, Queues: 1, Endpoints: prefixes("10.47.0.0/16"), OnlySTT: true, PassOtherTunnels: true,
+		},
+		"interfaces": {
+			Ports: []uint16{7471}, Queues: 2, Endpoints: prefixes("10.47.0.0/16", "10.47.3.0/24", "10.48.0.0/16", "2001:db8::/32"),
+			Bound: []policy.BoundEndpoint{
+				{Prefix: netip.MustParsePrefix("10.47.3.0/24"), Interface: "eth1"}, {Prefix: netip.MustParsePrefix("10.48.0.0/16"), Interface: "eth1"},
+				{Prefix: netip.MustParsePrefix("10.48.0.0/16"), Interface: "eth2.7"}, {Prefix: netip.MustParsePrefix("2001:db8::/32"), Interface: "eth2.7"},
+			},
 		},
 		"queues with a secret": {Ports: []uint16{7471}, Queues: 4, Seed: 0xfedcba98},
 		"all addresses":        {Ports: []uint16{7471}, Queues: 256, Endpoints: prefixes("0.0.0.0/0", "::/0")},
@@ -192,7 +202,7 @@ func TestIPTablesTextDoesWhatTheTableDoes(t *testing.T) {
 		w.delivered(t)
 		gotPassed := passed()-before-2 == 1
 		if !c.config.admitsFar() {
-			c.config.Endpoints = prefixes("0.0.0.0/0", "::/0")
+			c.config.Endpoints, c.config.Bound = prefixes("0.0.0.0/0", "::/0"), nil
 			load(c.config) // for the last packets of collect
 		}
 		gotQueued := len(got()) == 1

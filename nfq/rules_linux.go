@@ -110,6 +110,7 @@ func (c TableConfig) sttRules() []rule {
 	if c.Guard != nil {
 		list = append(list, rule{chainSTT, "super-segments of small pieces", []part{smallPieces(c.Guard), dropAs(counterSmallGSO)}})
 	}
+	list = append(list, c.boundRules()...)
 	list = append(list, rule{chainSTT, "", []part{count(counterQueued)}})
 	if c.Queues == 1 {
 		list = append(list, rule{chainSTT, "", []part{jump(expr.VerdictGoto, chainQueue(0))}})
@@ -177,6 +178,9 @@ func (c TableConfig) chains() []string {
 	if c.restricted() {
 		list = append(list, chainBetween)
 	}
+	if len(c.Bound) > 0 {
+		list = append(list, chainInterfaces)
+	}
 	for i := range c.Queues {
 		list = append(list, chainQueue(i))
 	}
@@ -188,6 +192,9 @@ func (c TableConfig) sets() []string {
 	list := []string{setPorts}
 	if c.restricted() {
 		list = append(list, setEndpoints4, setEndpoints6)
+		for _, s := range c.boundSets() {
+			list = append(list, s.name)
+		}
 	}
 	if c.Queues > 1 {
 		list = append(list, mapQueues)
@@ -204,6 +211,8 @@ func (c *TableCounters) field(counter string) *uint64 {
 		return &c.OuterFragment
 	case reason.EndpointUnknown.String():
 		return &c.EndpointUnknown
+	case counterInterface:
+		return &c.EndpointInterface
 	case counterTunnel:
 		return &c.OtherTunnel
 	case counterNotSTT:
@@ -216,7 +225,7 @@ func (c *TableCounters) field(counter string) *uint64 {
 
 // counters returns the names of the table's counters.
 func (c TableConfig) counters() []string {
-	list := []string{counterQueued, reason.OuterFragment.String(), reason.EndpointUnknown.String(), counterTunnel, counterNotSTT}
+	list := []string{counterQueued, reason.OuterFragment.String(), reason.EndpointUnknown.String(), counterTunnel, counterNotSTT, counterInterface}
 	if c.Guard != nil {
 		list = append(list, counterSmallGSO)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"sttwall/internal/gsoguard"
+	"sttwall/policy"
 )
 
 // TableName is the name of our nftables table, of family inet.
@@ -40,6 +41,9 @@ type TableConfig struct {
 	// prefixes; others are dropped and counted. Empty means any address, and
 	// then the rules for what passes between endpoints are left out.
 	Endpoints []netip.Prefix
+	// Bound are those of Endpoints that must come in on an interface, up to 65,536;
+	// the longest prefix decides. STT from elsewhere is dropped and counted.
+	Bound []policy.BoundEndpoint
 	// PassOtherTunnels leaves the tunnels of docs/table.md alone between two
 	// Endpoints. Else they are dropped and counted, since they would lead around
 	// the firewall.
@@ -70,8 +74,15 @@ func (c TableConfig) Validate() error {
 		return fmt.Errorf("table: %d queues from number %d: the last number is 65535", c.Queues, c.FirstQueue)
 	case c.OnlySTT && len(c.Endpoints) == 0:
 		return errors.New("table: only STT is to pass between endpoints, and none is listed")
+	case len(c.Bound) > maxEndpoints:
+		return fmt.Errorf("table: %d endpoints with interfaces: at most %d", len(c.Bound), maxEndpoints)
 	case len(c.Endpoints) > maxEndpoints:
 		return fmt.Errorf("table: %d endpoints: at most %d", len(c.Endpoints), maxEndpoints)
+	}
+	for _, b := range c.Bound {
+		if !slices.Contains(c.Endpoints, b.Prefix) || b.Interface == "" || len(b.Interface) > 15 {
+			return fmt.Errorf("table: endpoint %v on %q is not listed, or its interface has no name", b.Prefix, b.Interface)
+		}
 	}
 	for _, p := range c.Endpoints {
 		if !p.IsValid() {
@@ -137,6 +148,8 @@ type TableCounters struct {
 	OuterFragment uint64
 	// EndpointUnknown came from a source not in Endpoints (reason endpoint_unknown).
 	EndpointUnknown uint64
+	// EndpointInterface came from an endpoint, on an interface that is not its own.
+	EndpointInterface uint64
 	// OtherTunnel were packets of other tunnels between two Endpoints.
 	OtherTunnel uint64
 	// GSOTooSmall were super-segments of small pieces (gso_too_small in statistics).

@@ -23,7 +23,7 @@ const (
 // TableConfig returns the table that belongs to a rules file with these settings.
 func (c *InlineConfig) TableConfig(s policy.Settings) TableConfig {
 	return TableConfig{
-		NetNS: c.Queue.NetNS, Ports: s.STTPorts, Endpoints: s.Endpoints,
+		NetNS: c.Queue.NetNS, Ports: s.STTPorts, Endpoints: s.Endpoints, Bound: s.BoundEndpoints,
 		FirstQueue: c.Queue.Number, Queues: c.Queues, FailOpenAbsent: c.FailOpenAbsent,
 		PassOtherTunnels: c.OtherTunnels == TunnelsPassed || c.OtherTunnels == TunnelsByRules && s.OtherTunnels,
 		OnlySTT:          s.OnlySTT, Seed: c.spreadSeed,

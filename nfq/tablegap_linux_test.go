@@ -85,7 +85,9 @@ func TestHowMuchPassesUntilTheTableIsRestored(t *testing.T) {
 	running.Wait()
 	rate := float64(sent.Load()) / took.Seconds()
 	slices.Sort(gaps)
-	gap := func(n int) time.Duration { return time.Duration(float64(n) / rate * float64(time.Second)).Round(10 * time.Microsecond) }
+	gap := func(n int) time.Duration {
+		return time.Duration(float64(n) / rate * float64(time.Second)).Round(10 * time.Microsecond)
+	}
 	t.Logf("%d packets a second; %d losses: %d packets passed uninspected; the gap is %v in the middle, %v at most",
 		int(rate), *gapLosses, passed, gap(gaps[len(gaps)/2]), gap(gaps[len(gaps)-1]))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,17 @@ func watched(t *testing.T, restore bool, settings string) (in *Inline, told <-ch
 	losses := make(chan TableLoss, 100)
 	ended := make(chan error)
 	go func() { ended <- in.WatchTable(ctx, restore, func(l TableLoss) { losses <- l }) }()
+	for start := time.Now(); ; runtime.Gosched() { // until the kernel is listened to
+		in.watch.mu.Lock()
+		looked := in.watch.last != 0
+		in.watch.mu.Unlock()
+		if looked {
+			break
+		}
+		if time.Since(start) > patience {
+			t.Fatal("the table is not looked at")
+		}
+	}
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {

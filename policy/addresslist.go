@@ -183,9 +183,17 @@ func (l *loader) groupReference(v *value) *classify.Addresses {
 
 // prefixes compiles a list of outer addresses; ["any"] is an empty one.
 func (l *loader) prefixes(a *hclsyntax.Attribute) []netip.Prefix {
-	const example = `["10.47.0.0/16"]`
+	return l.prefixList(l.list(a, endpointExample, anyEndpoint))
+}
+
+const (
+	endpointExample = `["10.47.0.0/16"]`
+	anyEndpoint     = `Write ["any"] if every host is meant.`
+)
+
+func (l *loader) prefixList(items []value) []netip.Prefix {
+	const example = endpointExample
 	var prefixes []netip.Prefix
-	items := l.list(a, example, `Write ["any"] if every host is meant.`)
 	for i := range items {
 		v := &items[i]
 		if v.kind != kindString {

@@ -93,19 +93,21 @@ const (
 
 // Settings is the settings block, with defaults in place of what it left out.
 type Settings struct {
-	STTPorts      []uint16       // destination ports of STT; never empty
-	Endpoints     []netip.Prefix // outer addresses that may send STT; empty: any
-	OtherTunnels  bool           // other tunnels pass between endpoints; else they are dropped
-	OnlySTT       bool           // nothing else passes between endpoints
-	Receivers     Receivers      // whom the encoding must protect
-	Forward       Forward        // how accepted frames leave
-	MSSFloor      uint16         // smallest MSS that a frame may ask for, in bytes; 1 at least
-	DefaultAction Action         // for contexts no tenant claims, and tenants without a default of their own
-	TCPLoose      bool           // flows may be picked up in the middle
-	Flows         int            // bound on the flow table
-	Bindings      int            // bound on learned bindings
-	Timeouts      conntrack.Timeouts
-	RejectRate    limit.Rate
+	STTPorts  []uint16       // destination ports of STT; never empty
+	Endpoints []netip.Prefix // outer addresses that may send STT; empty: any
+	// BoundEndpoints are those of Endpoints that must come in on an interface.
+	BoundEndpoints []BoundEndpoint
+	OtherTunnels   bool      // other tunnels pass between endpoints; else they are dropped
+	OnlySTT        bool      // nothing else passes between endpoints
+	Receivers      Receivers // whom the encoding must protect
+	Forward        Forward   // how accepted frames leave
+	MSSFloor       uint16    // smallest MSS that a frame may ask for, in bytes; 1 at least
+	DefaultAction  Action    // for contexts no tenant claims, and tenants without a default of their own
+	TCPLoose       bool      // flows may be picked up in the middle
+	Flows          int       // bound on the flow table
+	Bindings       int       // bound on learned bindings
+	Timeouts       conntrack.Timeouts
+	RejectRate     limit.Rate
 }
 
 // Policy is a compiled rules file. It is made by [Load] or [LoadFile] and is

@@ -106,7 +106,7 @@ func exampleOf(s *schema, a attribute) string {
 		lines = append(lines, "context_ids = [77]")
 	}
 	if s == settingsSchema && a.name != "endpoints" {
-		lines = append(lines, `endpoints = ["any"]`)
+		lines = append(lines, `endpoints = ["10.47.0.0/16"]`)
 	}
 	if s == ruleSchema && a.name != "action" {
 		lines = append(lines, `action = "accept"`)

@@ -46,7 +46,7 @@ func (l *loader) settings(b *hclsyntax.Block) {
 		case "stt_ports":
 			s.STTPorts = l.sttPorts(a)
 		case "endpoints":
-			s.Endpoints = l.prefixes(a)
+			s.Endpoints, s.BoundEndpoints = l.endpoints(a)
 		case "other_tunnels":
 			s.OtherTunnels = l.choice(a, []string{"drop", "pass"}, map[string]string{"accept": "pass", "allow": "pass", "deny": "drop", "block": "drop"}) == 1
 		case "only_stt":

@@ -20,7 +20,7 @@ var (
 		meaning: "What holds for the firewall as a whole. At most one.",
 		attributes: []attribute{
 			{"stt_ports", "list of numbers", "[7471]", "Destination ports that are STT; at most 16.", "[7471]"},
-			{"endpoints", "list of addresses and CIDRs", "any, with a warning", `Outer addresses that may send STT at all. ["any"] lets everybody, without the warning.`, `["10.47.0.0/16"]`},
+			{"endpoints", `list of addresses and CIDRs, each also with " on INTERFACE"`, "any, with a warning", `Outer addresses that may send STT at all, and the interface that it must come in on: see docs/table.md. ["any"] lets everybody, without the warning.`, `["10.47.0.0/16", "10.48.0.0/16 on eth1"]`},
 			{"other_tunnels", `"drop" or "pass"`, `"drop"`, `What happens to other tunnels between two endpoints, which would lead around the firewall: see docs/table.md. Needs endpoints.`, `"pass"`},
 			{"only_stt", "true or false", "false", `Between two endpoints nothing passes but STT, ICMP errors and IPv6 neighbour discovery: see docs/table.md. Needs endpoints.`, "true"},
 			{"receivers", `"any" or "linux"`, `"any"`, `Whom the canonical encoding protects: Linux and Windows receivers, or the Linux datapath of Open vSwitch alone.`, `"linux"`},

@@ -162,6 +162,7 @@ func (r *reporter) losses(now totals) {
 		{reason.EndpointUnknown.String(), now.table.EndpointUnknown, r.last.table.EndpointUnknown},
 		{"other_tunnel", now.table.OtherTunnel, r.last.table.OtherTunnel},
 		{"gso_too_small", now.table.GSOTooSmall, r.last.table.GSOTooSmall},
+		{"endpoint_interface", now.table.EndpointInterface, r.last.table.EndpointInterface},
 		{"not_stt", now.table.NotSTT, r.last.table.NotSTT},
 		{"late segments of dropped frames", now.LatePackets, r.last.LatePackets},
 	} {

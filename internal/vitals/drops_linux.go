@@ -23,6 +23,10 @@ func tableDrops(c *nfq.TableCounters) []control.Drop {
 		Meaning: "another tunnel between two endpoints, which would lead around the firewall",
 		Remedy:  "write settings.other_tunnels = \"pass\" if those tunnels are yours",
 	}, {
+		Reason: "endpoint_interface", Count: c.EndpointInterface, Where: "table",
+		Meaning: "STT from a listed endpoint, on another interface than its own",
+		Remedy:  "correct the interface in settings.endpoints if the endpoint has moved; else someone forges its address",
+	}, {
 		Reason: "not_stt", Count: c.NotSTT, Where: "table",
 		Meaning: "a packet between two endpoints that is no STT",
 		Remedy:  "take out settings.only_stt if others than tunnels talk there",
