@@ -31,9 +31,6 @@ type Status struct {
 	Started time.Time `json:"started"`
 	// Rules is the rules file, as the firewall was told it.
 	Rules string `json:"rules_file"`
-	// Rights is what the firewall can still do to its host; "" where it has given up
-	// nothing.
-	Rights string `json:"rights,omitempty"`
 	// Generation counts the sets of rules that were in force, and the time
 	// windows that opened and closed in them.
 	Generation uint32 `json:"generation"`
@@ -41,6 +38,9 @@ type Status struct {
 	RuleCount  int    `json:"rules"`
 	Flows      int    `json:"flows"` // now
 	Totals     Totals `json:"totals"`
+	// Rights is what the firewall can still do to its host; "" where it has given up
+	// nothing.
+	Rights string `json:"rights,omitempty"`
 }
 
 // Totals are the sums over all workers since the start; see [firewall.Counters].
