@@ -27,8 +27,9 @@ type twoWays struct {
 	list        []Packet // of the batch at hand
 	next        uint64
 	offered     int
-	plain       int // of those offered one by one
-	again       int // came again: see offerAll
+	plain       int               // of those offered one by one
+	again       int               // came again: see offerAll
+	parts       map[uint64]Packet // of which only a part was copied, by ID: they may be held
 }
 
 // waysRules are for the tenants of the captures. %s is what differs.
@@ -190,11 +191,22 @@ func (w *twoWays) offer(packets ...Packet) {
 // are of data that goes on behind them.
 func (w *twoWays) offerAll(packets ...Packet) {
 	w.t.Helper()
+	if w.parts == nil {
+		w.parts = make(map[uint64]Packet)
+	}
 	w.offer(packets...)
+	for _, p := range packets {
+		if p.More {
+			w.parts[p.ID] = p
+		}
+	}
 	var whole []Packet
 	for _, v := range w.quick.out.List {
 		if v.Action == Again {
-			p := packets[v.ID-packets[0].ID]
+			p, found := w.parts[v.ID]
+			if !found {
+				w.t.Fatalf("packet %d is to come again, and was whole", v.ID)
+			}
 			p.Data, p.More = p.Data[:p.Length], false
 			whole = append(whole, p)
 		}
