@@ -286,6 +286,7 @@ func announce(run runConfig, inline *nfq.Inline, set []temporary.Status) {
 	if len(settings.Endpoints) == 0 {
 		log.Warn("settings.endpoints is empty: any address may send STT")
 	}
+	warnInterfaces(log, settings.BoundEndpoints, inline.Table() == nil)
 	if !inline.Answers() {
 		log.Warn("without CAP_NET_RAW no reject is answered: rejected frames are dropped silently")
 	}
