@@ -167,7 +167,7 @@ var safetyChecks = []check{
 	}, "inspect.TestClaimsThatAreLies"},
 	{"frame: no MSS on UDP", []fault{{"inspect/verify.go", "if !o.TCP || o.MSS < o.MSSFloor", "if o.MSS < o.MSSFloor"}}, "inspect.TestClaimsThatAreLies"},
 	// The inner frame.
-	{"inner: at most two tags", []fault{{"inspect/decode.go", "f.TagCount > MaxTags || ", "f.TagCount > len(f.Tags) || "}}, "inspect.TestRefusedFrames"},
+	{"inner: at most two tags", []fault{{"inspect/decode.go", "f.TagCount > MaxTags || ", "int(f.TagCount) > len(f.Tags) || "}}, "inspect.TestRefusedFrames"},
 	{"inner: no tag behind one without a VLAN ID", []fault{{"inspect/decode.go", " || f.TagCount > 1 && f.Tags[f.TagCount-2]&vlanID == 0 {", " {"}}, "inspect.TestATagBehindOneWithoutAVLANIDIsRefused"},
 	{"inner: LLC without SNAP", []fault{{"inspect/decode.go", "return reason.InnerLLC\n\t}\n\tetherType :=", "return reason.None\n\t}\n\tetherType :="}}, "inspect.TestRefusedFrames"},
 	{"inner: IPv4 source routes", []fault{{"inspect/ip.go", "&& sourceRouted(data", "&& false && sourceRouted(data"}}, "inspect.TestRefusedFrames"},
