@@ -48,6 +48,7 @@ func TestAWorkerGoesOnBehindAPanic(t *testing.T) {
 			armed, panics := false, uint64(0)
 			core, err := firewall.New(firewall.Config{
 				Shared: shared, Random: rand.NewPCG(1, 2), Observer: func(*firewall.FrameEvent) {},
+				Panicked: func(*firewall.Panic) {},
 				Fault: func(at firewall.Stage) {
 					if at == stage && armed {
 						armed = false
