@@ -54,7 +54,7 @@ func Inside(ctx context.Context, input json.RawMessage, tell func(any)) (ok bool
 		return false, fmt.Errorf("chaos: %w", err)
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	r := run{bench: b, began: time.Now()}
+	r := run{bench: b, began: time.Now(), youth: max(youth, in.For/lifetimes/4)}
 	tell(Told{Progress: "without a firewall: what has to be stopped is to be seen at the far side"})
 	if err := b.heard(ctx); err != nil {
 		return false, fmt.Errorf("chaos: %w", err)
@@ -100,6 +100,7 @@ type run struct {
 	asked, lost   int
 	leaks         []string
 	first, last   Sample // of the process that runs now
+	youth         time.Duration
 }
 
 func (r *run) summary() Summary {
@@ -161,7 +162,8 @@ const (
 	// lifetimes is how many lives a firewall has in a long run: before its share of the
 	// time is over no fault ends it, so that what leaks has the time to show.
 	lifetimes = 8
-	// youth is how old a process is when it is looked at for the first time.
+	// youth is how old a process is at least when it is looked at for the first time; in
+	// a long run it is a quarter of a life, so that its bounded tables have been used.
 	youth = 20 * time.Second
 )
 
@@ -215,7 +217,7 @@ func (r *run) sample(ctx context.Context) error {
 		return err
 	}
 	switch {
-	case s.Age < youth:
+	case s.Age < r.youth:
 		return nil
 	case s.PID != r.first.PID:
 		r.first = s
