@@ -51,8 +51,8 @@ type FrameIDConfig struct {
 // One filter serves all workers; its methods may be called from any goroutine.
 type FrameIDFilter struct {
 	key   idKey
-	mask  uint64 // of the number of a line
-	guard int64  // ns; before it no ID is fresh
+	mask  uint64       // of the number of a line
+	guard atomic.Int64 // ns; before it no ID is fresh
 	// turn is when the bitmaps are turned next, in ns; turns how often they were:
 	// modulo 3 the index of the one that is written.
 	turn  atomic.Int64
@@ -79,10 +79,10 @@ func NewFrameIDFilter(c FrameIDConfig) (*FrameIDFilter, error) {
 		return nil, fmt.Errorf("frame-ID filter of 2^%d bits: want 2^%d to 2^%d", c.Bits, minFrameIDBits, maxFrameIDBits)
 	}
 	f := &FrameIDFilter{
-		key:   makeIDKey(),
-		mask:  1<<c.Bits/lineBits - 1,
-		guard: c.Start + int64(c.StartupGuard),
+		key:  makeIDKey(),
+		mask: 1<<c.Bits/lineBits - 1,
 	}
+	f.guard.Store(c.Start + int64(c.StartupGuard))
 	words := 1 << (c.Bits - 6)
 	memory := arena.New(8 * words)
 	for i := range f.maps {
@@ -133,13 +133,13 @@ func (f *FrameIDFilter) place(src, dst netip.Addr, id uint32) (word, mask uint64
 // take claims an ID as claim does, of a packet that may have it at time now. It
 // returns false where it may not.
 func (f *FrameIDFilter) take(now int64, src, dst netip.Addr, id uint32) bool {
-	return now >= f.guard && f.claim(now, src, dst, id)
+	return now >= f.guard.Load() && f.claim(now, src, dst, id)
 }
 
 // unused reports whether claim would find the ID unused at time now, and claims
 // nothing.
 func (f *FrameIDFilter) unused(now int64, src, dst netip.Addr, id uint32) bool {
-	if now < f.guard {
+	if now < f.guard.Load() {
 		return false
 	}
 	f.turnAt(now)
@@ -150,10 +150,16 @@ func (f *FrameIDFilter) unused(now int64, src, dst netip.Addr, id uint32) bool {
 	return used == 0
 }
 
+// guardUntil has no ID be fresh before a time, in ns. An earlier time changes nothing.
+func (f *FrameIDFilter) guardUntil(time int64) {
+	for old := f.guard.Load(); time > old && !f.guard.CompareAndSwap(old, time); old = f.guard.Load() {
+	}
+}
+
 // fresh returns an ID for the frame that is safe to send: want itself if it
 // is unused, else a random one. ok is false if none was found.
 func (f *FrameIDFilter) fresh(now int64, src, dst netip.Addr, want uint32, random rand.Source) (id uint32, ok bool) {
-	if now >= f.guard && f.claim(now, src, dst, want) {
+	if now >= f.guard.Load() && f.claim(now, src, dst, want) {
 		return want, true
 	}
 	return f.draw(now, src, dst, random)

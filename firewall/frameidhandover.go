@@ -30,7 +30,7 @@ func (f *FrameIDFilter) export(now int64, w *handover.Writer) error {
 	b := f.key.append(make([]byte, 0, filterLen))
 	b = append(b, filterBits(len(f.maps[0])))
 	b = le.AppendUint64(b, uint64(f.turn.Load()-now))
-	b = le.AppendUint64(b, uint64(max(0, f.guard-now)))
+	b = le.AppendUint64(b, uint64(max(0, f.guard.Load()-now)))
 	if err := w.Record(handover.KindFilter, b); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (m *filterImport) begin(now, elapsed int64, b []byte) error {
 	// One that should have been turned meanwhile is turned at the next claim: what is
 	// in it counts longer than it had to.
 	f.turn.Store(now - elapsed + int64(turn))
-	f.guard = min(f.guard, now+max(0, int64(guard)-elapsed))
+	f.guard.Store(min(f.guard.Load(), now+max(0, int64(guard)-elapsed)))
 	m.lines = 1 << bits / lineBits
 	return nil
 }

@@ -122,7 +122,7 @@ func TestWhatIsLeftOfAStartupGuardIsHandedOver(t *testing.T) {
 		if err := takeFilter(t, into, state, 1000*second, 10*second); err != nil {
 			t.Fatal(err)
 		}
-		if got := (into.guard - 1000*second) / second; got != tt.want {
+		if got := (into.guard.Load() - 1000*second) / second; got != tt.want {
 			t.Errorf("with %v of its own: guarded for %d s, want %d", tt.own, got, tt.want)
 		}
 	}

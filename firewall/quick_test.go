@@ -586,7 +586,7 @@ func TestTheQuickWayAgreesAboutFrameIDs(t *testing.T) {
 	for _, guard := range []time.Duration{0, time.Minute} {
 		w := newTwoWays(t, waysRules[0])
 		for _, b := range []*bench{w.quick, w.slow} {
-			b.fw.ids.guard = b.now + int64(guard)
+			b.fw.ids.guard.Store(b.now + int64(guard))
 		}
 		p := path()
 		p.Src, p.Dst = netip.MustParseAddr("10.47.1.1"), netip.MustParseAddr("10.47.2.1")

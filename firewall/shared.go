@@ -160,6 +160,14 @@ func (s *Shared) ChangesPackets() bool { return s.current.Load().changes() }
 
 func (st *standing) changes() bool { return st.sets || st.rebuild }
 
+// GuardFrameIDs has every frame of several packets leave with a new frame ID until then,
+// in ns on the workers' clock: packets may have passed that nobody has decided, and their
+// frame IDs are in no filter. See [FrameIDConfig.StartupGuard].
+func (s *Shared) GuardFrameIDs(until int64) { s.frameIDs.guardUntil(until) }
+
+// FrameIDsGuarded reports whether they do at now.
+func (s *Shared) FrameIDsGuarded(now int64) bool { return now < s.frameIDs.guard.Load() }
+
 // Flows returns the flow table.
 func (s *Shared) Flows() *conntrack.Table { return s.flows }
 

@@ -162,9 +162,11 @@ func (in *Inline) lookAtTable(by string, restore bool) (loss TableLoss, news boo
 		if before == nil {
 			return loss, false
 		}
+		in.guardFrameIDs()
 		w.lost.Store(nil)
 		return TableLoss{Why: *before, By: by, Restored: true}, true // somebody else has
 	}
+	in.guardFrameIDs() // again as long as it is lost: whatever is done below may fail
 	w.lost.Store(&why)
 	if before == nil {
 		w.losses.Add(1)
@@ -181,6 +183,7 @@ func (in *Inline) lookAtTable(by string, restore bool) (loss TableLoss, news boo
 			loss.Failed = err
 			break
 		}
+		in.guardFrameIDs()
 		in.table.Store(next)
 		w.lost.Store(nil)
 		w.restored.Add(1)
@@ -193,6 +196,14 @@ func (in *Inline) lookAtTable(by string, restore bool) (loss TableLoss, news boo
 	news = before == nil || loss.Restored || failed != w.failed
 	w.failed = failed
 	return loss, news
+}
+
+// guardFrameIDs has the startup guard hold once more, from now on: what passes while the
+// table is lost is in no filter of frame IDs, and receivers may hold pieces of it.
+func (in *Inline) guardFrameIDs() {
+	if in.config.StartupGuard > 0 {
+		in.shared.GuardFrameIDs(in.clock() + int64(in.config.StartupGuard))
+	}
 }
 
 // reloadTable has the table, and its guard, follow the settings.
@@ -219,12 +230,16 @@ func (in *Inline) reloadTable(settings policy.Settings) error {
 func (in *Inline) changeTable(table *Table, config TableConfig) error {
 	table.Counters() // for those to come to go on from
 	change := table.update
-	if _, err := table.check(); err != nil {
+	_, lost := table.check()
+	if lost != nil {
 		change = table.replace
 	}
 	next, err := change(config)
 	if err != nil {
 		return err
+	}
+	if lost != nil {
+		in.guardFrameIDs()
 	}
 	in.table.Store(next)
 	in.watch.lost.Store(nil)

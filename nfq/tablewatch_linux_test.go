@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sttwall/limit"
 )
 
 // watched is a firewall in the test's namespace whose table is watched; what is told
@@ -49,6 +51,52 @@ func lossOf(t *testing.T, told <-chan TableLoss) TableLoss {
 	case <-time.After(patience):
 		t.Fatal("nothing is told of the table")
 		return TableLoss{}
+	}
+}
+
+// What passed while the table was lost is in no filter of frame IDs.
+func TestATableThatWasLostHasFrameIDsGuarded(t *testing.T) {
+	needCommand(t, "nft")
+	lose := func(t *testing.T, in *Inline, restore, lost bool) {
+		run(t, "nft", "flush", "ruleset")
+		if loss, news := in.lookAtTable("", restore); !news || loss.Restored == lost {
+			t.Fatalf("got %+v", loss)
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		guard time.Duration
+		do    func(t *testing.T, in *Inline)
+		want  bool
+	}{
+		{"a table that is there", time.Minute, func(t *testing.T, in *Inline) { in.lookAtTable("", true) }, false},
+		{"a reload of one that is there", time.Minute, func(t *testing.T, in *Inline) {
+			_, err := in.Reload(settingsPolicy(t, `endpoints = ["10.0.0.0/9"]`))
+			must(t, err)
+		}, false},
+		{"restored", time.Minute, func(t *testing.T, in *Inline) { lose(t, in, true, false) }, true},
+		{"lost, and left so", time.Minute, func(t *testing.T, in *Inline) { lose(t, in, false, true) }, true},
+		{"put in by a reload, before anybody looked", time.Minute, func(t *testing.T, in *Inline) {
+			run(t, "nft", "flush", "ruleset")
+			_, err := in.Reload(settingsPolicy(t, `endpoints = ["10.0.0.0/9"]`))
+			must(t, err)
+		}, true},
+		{"no guard is wanted", 0, func(t *testing.T, in *Inline) { lose(t, in, true, false) }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in, err := StartInline(InlineConfig{
+				Policy: settingsPolicy(t, `endpoints = ["10.0.0.0/8"]`), Queue: Config{NetNS: enterNS(t)}, Queues: 1, FrameIDBits: 10,
+			})
+			must(t, err)
+			t.Cleanup(in.closeQueues)
+			in.watch.budget = limit.NewBucket(limit.Rate{Per: time.Second, Events: restoreRate, Burst: restoreBurst})
+			in.config.StartupGuard = c.guard // that of the start is over
+			before := in.clock()
+			c.do(t, in)
+			if got := in.shared.FrameIDsGuarded(before + int64(c.guard) - 1); got != c.want {
+				t.Errorf("guarded: got %v, want %v", got, c.want)
+			}
+		})
 	}
 }
 
