@@ -186,7 +186,7 @@ func (r *rig) start() error {
 			return fail(err)
 		}
 		queues = append(queues, queue)
-		core := &rigCore{}
+		core := &rigCore{parts: map[uint64][]byte{}}
 		r.cores = append(r.cores, core)
 		worker, err := nfq.NewWorker(nfq.WorkerConfig{
 			Queue: queue, Core: core, Clock: r.clock.Load, Affinity: nfq.CPU(cpus[i%len(cpus)]),
@@ -382,6 +382,12 @@ type rigCore struct {
 	open   bool               // all packets are accepted
 	ends   bool               // the next marker drops what is held
 	marked atomic.Uint64      // markers
+
+	// Packets of which a part was copied, by ID, until the attack is over; those of them
+	// that were asked for whole and have not come; and the markers that wait for these.
+	parts   map[uint64][]byte
+	asked   [][]byte
+	waiting []uint64
 }
 
 // load puts a firewall to the queue; nil takes the last one away.
@@ -389,6 +395,7 @@ func (c *rigCore) load(f *firewall.Firewall) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now, c.seen, c.ends = f, nil, false
+	c.parts, c.asked = map[uint64][]byte{}, nil
 }
 
 func (c *rigCore) accepting(all bool) {
@@ -401,7 +408,8 @@ func isMarker(packet []byte) bool {
 	return len(packet) >= 20 && packet[0]>>4 == 4 && bytes.Equal(packet[12:16], markerFrom.AsSlice())
 }
 
-// ProcessBatch implements [nfq.Core]. Markers pass whatever the rules are.
+// ProcessBatch implements [nfq.Core]. Markers pass whatever the rules are, when all that
+// came before them is decided: also what was asked for whole, which comes behind them.
 func (c *rigCore) ProcessBatch(now int64, packets []firewall.Packet, out *firewall.Verdicts) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -410,30 +418,61 @@ func (c *rigCore) ProcessBatch(now int64, packets []firewall.Packet, out *firewa
 		if n < 0 {
 			n = len(packets)
 		}
-		for _, p := range packets[:n] {
-			c.seen = append(c.seen, bytes.Clone(p.Data))
+		if n > 0 {
+			c.decide(now, packets[:n], out)
 		}
-		if c.open || c.now == nil {
-			for _, p := range packets[:n] {
-				v := firewall.Verdict{ID: p.ID}
-				if c.open {
-					v.Action = firewall.Accept
-				}
-				out.List = append(out.List, v)
+		if n < len(packets) {
+			c.waiting = append(c.waiting, packets[n].ID)
+			n++
+		}
+		packets = packets[n:]
+		c.pass(out)
+	}
+}
+
+// decide has packets of scripts decided.
+func (c *rigCore) decide(now int64, packets []firewall.Packet, out *firewall.Verdicts) {
+	for _, p := range packets {
+		b := bytes.Clone(p.Data)
+		c.seen = append(c.seen, b)
+		if p.More {
+			c.parts[p.ID] = b
+		} else if i := slices.IndexFunc(c.asked, func(part []byte) bool { return bytes.HasPrefix(b, part) }); i >= 0 {
+			c.asked = slices.Delete(c.asked, i, i+1)
+		}
+	}
+	if c.open || c.now == nil {
+		for _, p := range packets {
+			v := firewall.Verdict{ID: p.ID}
+			if c.open {
+				v.Action = firewall.Accept
 			}
-		} else if n > 0 {
-			c.now.ProcessBatch(now, packets[:n], out)
+			out.List = append(out.List, v)
 		}
-		if n == len(packets) {
-			return
+		return
+	}
+	before := len(out.List)
+	c.now.ProcessBatch(now, packets, out)
+	for _, v := range out.List[before:] {
+		if v.Action == firewall.Again {
+			c.asked = append(c.asked, c.parts[v.ID])
 		}
+	}
+}
+
+// pass lets the markers pass that need not wait.
+func (c *rigCore) pass(out *firewall.Verdicts) {
+	if len(c.asked) > 0 {
+		return
+	}
+	for _, id := range c.waiting {
 		if c.ends && c.now != nil {
 			c.now.Flush(out)
 		}
 		c.marked.Add(1)
-		out.List = append(out.List, firewall.Verdict{ID: packets[n].ID, Action: firewall.Accept})
-		packets = packets[n+1:]
+		out.List = append(out.List, firewall.Verdict{ID: id, Action: firewall.Accept})
 	}
+	c.waiting = c.waiting[:0]
 }
 
 // Expire implements [nfq.Core].
