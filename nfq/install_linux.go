@@ -218,6 +218,9 @@ func (c TableConfig) addAll(conn *nftables.Conn, table *nftables.Table, target T
 	if err := c.addSets(conn, table); err != nil {
 		return err
 	}
+	if err := c.addRateSets(conn, table); err != nil {
+		return err
+	}
 	for _, name := range c.counters() {
 		conn.AddObj(&nftables.CounterObj{Table: table, Name: name, Packets: *counted.field(name)})
 	}

@@ -109,6 +109,7 @@ func (c TableConfig) appendIPTables(dst []byte, f Family) []byte {
 	if len(c.Bound) > 0 {
 		add("%s -j %s", xtSTT, xtOn)
 	}
+	c.appendRate(add, f)
 	for i := range c.Queues {
 		add("%s%s -j NFQUEUE --queue-num %d%s", xtSTT, c.sourcePortShare(f, i), int(c.FirstQueue)+i, c.bypass())
 	}

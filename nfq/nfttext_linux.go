@@ -45,6 +45,7 @@ func (c TableConfig) appendNFT(dst []byte, target Target) []byte {
 		kind, _ := s.kind()
 		dst = appendSet(dst, s.name, kind, "interval", s.texts())
 	}
+	dst = c.appendRateSets(dst)
 
 	rules := c.rules(target)
 	for i, chain := range c.chains() {

@@ -8,9 +8,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"sttwall/limit"
 	"sttwall/policy"
 )
 
@@ -36,6 +38,10 @@ func textCases() map[string]TableConfig {
 				{Prefix: netip.MustParsePrefix("10.48.0.0/16"), Interface: "eth2.7"}, {Prefix: netip.MustParsePrefix("2001:db8::/32"), Interface: "eth2.7"},
 			},
 		},
+		"a rate for each": {
+			Ports: []uint16{7471}, Queues: 2, Endpoints: prefixes("10.47.0.0/16", "2001:db8::/32"), EndpointRate: limit.Rate{Events: 30_000, Per: time.Second, Burst: 1},
+		},
+		"a rate for anybody":   {Ports: []uint16{7471}, Queues: 1, EndpointRate: limit.Rate{Events: 7, Per: time.Minute, Burst: 1}},
 		"queues with a secret": {Ports: []uint16{7471}, Queues: 4, Seed: 0xfedcba98},
 		"all addresses":        {Ports: []uint16{7471}, Queues: 256, Endpoints: prefixes("0.0.0.0/0", "::/0")},
 	}

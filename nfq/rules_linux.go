@@ -111,6 +111,7 @@ func (c TableConfig) sttRules() []rule {
 		list = append(list, rule{chainSTT, "super-segments of small pieces", []part{smallPieces(c.Guard), dropAs(counterSmallGSO)}})
 	}
 	list = append(list, c.boundRules()...)
+	list = append(list, c.rateRules()...)
 	list = append(list, rule{chainSTT, "", []part{count(counterQueued)}})
 	if c.Queues == 1 {
 		list = append(list, rule{chainSTT, "", []part{jump(expr.VerdictGoto, chainQueue(0))}})
@@ -196,6 +197,9 @@ func (c TableConfig) sets() []string {
 			list = append(list, s.name)
 		}
 	}
+	if c.limited() {
+		list = append(list, setRates4, setRates6)
+	}
 	if c.Queues > 1 {
 		list = append(list, mapQueues)
 	}
@@ -217,6 +221,8 @@ func (c *TableCounters) field(counter string) *uint64 {
 		return &c.OtherTunnel
 	case counterNotSTT:
 		return &c.NotSTT
+	case counterRate:
+		return &c.EndpointRate
 	case counterSmallGSO:
 		return &c.GSOTooSmall
 	}
@@ -225,7 +231,7 @@ func (c *TableCounters) field(counter string) *uint64 {
 
 // counters returns the names of the table's counters.
 func (c TableConfig) counters() []string {
-	list := []string{counterQueued, reason.OuterFragment.String(), reason.EndpointUnknown.String(), counterTunnel, counterNotSTT, counterInterface}
+	list := []string{counterQueued, reason.OuterFragment.String(), reason.EndpointUnknown.String(), counterTunnel, counterNotSTT, counterInterface, counterRate}
 	if c.Guard != nil {
 		list = append(list, counterSmallGSO)
 	}

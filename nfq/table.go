@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"sttwall/internal/gsoguard"
+	"sttwall/limit"
 	"sttwall/policy"
 )
 
@@ -54,6 +55,10 @@ type TableConfig struct {
 	// OnlySTT drops and counts all between two Endpoints that is not STT, but ICMP
 	// errors, neighbour discovery, and what is for this host itself.
 	OnlySTT bool
+	// EndpointRate, if not zero, is how many packets of one source go to the queues; Per
+	// is a second, a minute, an hour or a day, and Burst of no account. What is over it
+	// is dropped and counted.
+	EndpointRate limit.Rate
 	// FailOpenAbsent lets STT pass uninspected while nobody listens on its
 	// queue. Else the kernel drops it.
 	FailOpenAbsent bool
@@ -154,6 +159,8 @@ type TableCounters struct {
 	OtherTunnel uint64
 	// GSOTooSmall were super-segments of small pieces (gso_too_small in statistics).
 	GSOTooSmall uint64
+	// EndpointRate were over the rate of their source.
+	EndpointRate uint64
 	// NotSTT were other packets between two Endpoints, dropped by OnlySTT.
 	NotSTT uint64
 }

@@ -26,7 +26,7 @@ func (c *InlineConfig) TableConfig(s policy.Settings) TableConfig {
 		NetNS: c.Queue.NetNS, Ports: s.STTPorts, Endpoints: s.Endpoints, Bound: s.BoundEndpoints,
 		FirstQueue: c.Queue.Number, Queues: c.Queues, FailOpenAbsent: c.FailOpenAbsent,
 		PassOtherTunnels: c.OtherTunnels == TunnelsPassed || c.OtherTunnels == TunnelsByRules && s.OtherTunnels,
-		OnlySTT:          s.OnlySTT, Seed: c.spreadSeed,
+		OnlySTT:          s.OnlySTT, Seed: c.spreadSeed, EndpointRate: s.EndpointRate,
 	}
 }
 

@@ -138,6 +138,9 @@ func (r *tableReader) read() error {
 	sets = byAttribute(sets, unix.NFTA_SET_NAME)
 	r.add(sets, unix.NFTA_SET_NAME, unix.NFTA_SET_FLAGS, unix.NFTA_SET_KEY_TYPE, unix.NFTA_SET_KEY_LEN, unix.NFTA_SET_DATA_TYPE, unix.NFTA_SET_DATA_LEN)
 	for _, set := range sets {
+		if flags := attributeOf(set, unix.NFTA_SET_FLAGS); len(flags) == 4 && binary.BigEndian.Uint32(flags)&unix.NFT_SET_EVAL != 0 {
+			continue // packets fill it
+		}
 		if err := r.addElements(attributeOf(set, unix.NFTA_SET_NAME)); err != nil {
 			return err
 		}

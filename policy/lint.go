@@ -47,7 +47,7 @@ func Uncompared(old, new *Policy) (out []string) {
 		{"stt_ports", a.STTPorts, b.STTPorts}, {"endpoints", [2]any{a.Endpoints, a.BoundEndpoints}, [2]any{b.Endpoints, b.BoundEndpoints}}, {"receivers", a.Receivers, b.Receivers},
 		{"other_tunnels", a.OtherTunnels, b.OtherTunnels}, {"only_stt", a.OnlySTT, b.OnlySTT},
 		{"forward", a.Forward, b.Forward}, {"mss_floor", a.MSSFloor, b.MSSFloor},
-		{"flows", a.Flows, b.Flows}, {"bindings", a.Bindings, b.Bindings}, {"reject_rate", a.RejectRate, b.RejectRate}, {"timeouts", a.Timeouts, b.Timeouts},
+		{"flows", a.Flows, b.Flows}, {"bindings", a.Bindings, b.Bindings}, {"reject_rate", a.RejectRate, b.RejectRate}, {"endpoint_rate", a.EndpointRate, b.EndpointRate}, {"timeouts", a.Timeouts, b.Timeouts},
 	} {
 		if !reflect.DeepEqual(s.old, s.new) {
 			out = append(out, "settings."+s.name)

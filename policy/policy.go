@@ -108,6 +108,7 @@ type Settings struct {
 	Bindings       int       // bound on learned bindings
 	Timeouts       conntrack.Timeouts
 	RejectRate     limit.Rate
+	EndpointRate   limit.Rate // of packets from one outer address to the queues; zero: no limit
 }
 
 // Policy is a compiled rules file. It is made by [Load] or [LoadFile] and is

@@ -67,6 +67,8 @@ func (l *loader) settings(b *hclsyntax.Block) {
 			s.Bindings = int(l.number(a, 1, binding.MaxBindings))
 		case "reject_rate":
 			s.RejectRate = l.rate(a)
+		case "endpoint_rate":
+			s.EndpointRate = l.rate(a)
 		}
 	}
 	if a := b.Body.Attributes["only_stt"]; s.OnlySTT {

@@ -31,6 +31,7 @@ var (
 			{"flows", "number", "262144", "How many flows are remembered at once; up to 256 bytes of memory each. One outer endpoint may begin three quarters of them.", "1000000"},
 			{"bindings", "number", "262144", "How many learned bindings of anti_spoof are remembered at once, about 130 bytes of memory each; one endpoint may have a quarter of them. When there are more, whoever has most gives up the oldest.", "50000"},
 			{"reject_rate", "rate", `"100/s"`, "How many rejects are answered in all; what is over it is dropped without an answer.", `"20/s"`},
+			{"endpoint_rate", "rate", "none", "How many packets each outer address may send to the queues, a tenth of a second's at once; what is over it is dropped by the nftables table (endpoint_rate): see docs/overload.md.", `"100000/s"`},
 		},
 		blocks: []*schema{timeoutsSchema},
 		later:  []string{"startup_guard"},
@@ -134,7 +135,7 @@ var (
 			{"egress_port", "list of numbers and ranges", "any", "OVN logical egress port.", "[4]"},
 			{"state", `"stateful" or "stateless"`, `"stateful"`, "stateful: replies of an accepted flow, and ICMP errors about it, pass. stateless: each packet is decided for itself.", `"stateless"`},
 			{"mode", `"enforce" or "audit"`, "that of the tenant", "audit: what this rule would drop passes, counted and logged as such. enforce: it drops in an audit tenant too.", `"audit"`},
-			{"log", "true or false", "false", "Log each frame that this rule decides; of a stateful flow the first.", "true"},
+			{"log", "true or false", "false", "Log each frame that this rule decides; of a stateful flow the first. At most 500 lines a second, and 100 for one outer source; what is over that is counted.", "true"},
 		},
 		blocks: []*schema{limitSchema, setSchema, timeSchema},
 	}

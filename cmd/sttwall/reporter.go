@@ -15,8 +15,8 @@ import (
 	"sttwall/reason"
 )
 
-// logBacklog bounds the frames that wait to be logged; beyond it they are
-// counted.
+// logBacklog bounds the frames that wait to be logged; beyond it, and beyond the
+// rates of frameLimit, they are counted.
 const logBacklog = 1024
 
 // reporter logs what a running firewall does: the frames that a rule with
@@ -26,6 +26,7 @@ type reporter struct {
 	log    *slog.Logger
 	frames chan firewall.FrameEvent
 	missed atomic.Uint64
+	limit  *frameLimit
 	last   totals
 
 	spoofs                    chan spoof
@@ -49,7 +50,7 @@ type totals struct {
 
 func newReporter(log *slog.Logger) *reporter {
 	return &reporter{
-		log: log, frames: make(chan firewall.FrameEvent, logBacklog), spoofs: make(chan spoof, logBacklog),
+		log: log, frames: make(chan firewall.FrameEvent, logBacklog), limit: newFrameLimit(), spoofs: make(chan spoof, logBacklog),
 		moveLimit: limit.NewBucket(moveRate), impostorLimit: limit.NewBucket(impostorRate),
 	}
 }
@@ -58,6 +59,10 @@ func newReporter(log *slog.Logger) *reporter {
 func (r *reporter) observe(e *firewall.FrameEvent) {
 	r.observeSpoofs(e)
 	if !e.Decision.Log {
+		return
+	}
+	if !r.limit.take(e.Time, e.Src) {
+		r.missed.Add(1)
 		return
 	}
 	event := *e
@@ -163,6 +168,7 @@ func (r *reporter) losses(now totals) {
 		{"other_tunnel", now.table.OtherTunnel, r.last.table.OtherTunnel},
 		{"gso_too_small", now.table.GSOTooSmall, r.last.table.GSOTooSmall},
 		{"endpoint_interface", now.table.EndpointInterface, r.last.table.EndpointInterface},
+		{"endpoint_rate", now.table.EndpointRate, r.last.table.EndpointRate},
 		{"not_stt", now.table.NotSTT, r.last.table.NotSTT},
 		{"late segments of dropped frames", now.LatePackets, r.last.LatePackets},
 	} {

@@ -265,7 +265,7 @@ func Attacks() []Attack {
 			next: deniedAll,
 		},
 		{
-			Name: "line-rate-limited", What: "the same with `endpoint_rate = 30000`", Settings: []string{"endpoint_rate = 30000"},
+			Name: "line-rate-limited", What: "the same, with endpoint_rate at 30,000 a second", Settings: []string{`endpoint_rate = "30000/s"`},
 			next: deniedAll,
 		},
 	}

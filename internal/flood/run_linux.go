@@ -154,7 +154,9 @@ func try(ctx context.Context, o Options, n *network, a *Attack) (row *Row, err e
 // measure returns which part of the honest packets of a time arrived, and how many
 // packets a second the attacker sent.
 func measure(ctx context.Context, n *network, honest, hostile *sender, d time.Duration, look func() error) (part, rate float64, err error) {
-	received, err := n.ends[1].received()
+	honest.paused.Store(true)
+	received, err := n.settled(ctx)
+	honest.paused.Store(false)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -168,12 +170,33 @@ func measure(ctx context.Context, n *network, honest, hostile *sender, d time.Du
 	if err := wait(ctx, d-time.Since(began)); err != nil {
 		return 0, 0, err
 	}
-	after, err := n.ends[1].received()
+	rate = float64(hostile.sent.Load()-attacked) / time.Since(began).Seconds()
+	// What waits in a queue is no loss: the rest is waited for, while the attack goes on.
+	honest.paused.Store(true)
+	defer honest.paused.Store(false)
+	after, err := n.settled(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
 	part = float64(after-received) / max(1, float64(honest.sent.Load()-sent))
-	return part, float64(hostile.sent.Load()-attacked) / time.Since(began).Seconds(), nil
+	return part, rate, nil
+}
+
+// settled returns how many packets have come to endpoint B when no more come.
+func (n *network) settled(ctx context.Context) (last uint64, err error) {
+	for still, looks := 0, 0; still < 10 && looks < 200; looks++ {
+		now, err := n.ends[1].received()
+		if err != nil {
+			return now, err
+		}
+		if still++; now != last {
+			still, last = 0, now
+		}
+		if err := wait(ctx, 10*time.Millisecond); err != nil {
+			return now, err
+		}
+	}
+	return last, nil
 }
 
 // look notes how full the tables are at most.

@@ -29,6 +29,7 @@ type sender struct {
 	n        int
 	err      error
 	sent     atomic.Uint64
+	paused   atomic.Bool
 }
 
 // batch is how many packets go in one system call at most.
@@ -108,6 +109,10 @@ func (s *sender) run(ctx context.Context) error {
 		}
 		<-tick.C
 		want := uint64(time.Since(began).Seconds() * float64(s.rate))
+		if s.paused.Load() {
+			due = want
+			continue
+		}
 		if late := uint64(s.rate / 100); want > due+late {
 			due = want - late
 		}

@@ -27,6 +27,10 @@ func tableDrops(c *nfq.TableCounters) []control.Drop {
 		Meaning: "STT from a listed endpoint, on another interface than its own",
 		Remedy:  "correct the interface in settings.endpoints if the endpoint has moved; else someone forges its address",
 	}, {
+		Reason: "endpoint_rate", Count: c.EndpointRate, Where: "table",
+		Meaning: "an endpoint sent more packets than settings.endpoint_rate allows each",
+		Remedy:  "raise settings.endpoint_rate if that endpoint needs more; else look at what it sends",
+	}, {
 		Reason: "not_stt", Count: c.NotSTT, Where: "table",
 		Meaning: "a packet between two endpoints that is no STT",
 		Remedy:  "take out settings.only_stt if others than tunnels talk there",

@@ -12,8 +12,8 @@ import (
 
 func TestDropsElsewhereHaveNamesAndRemedies(t *testing.T) {
 	queues := []nfq.Stats{{Overruns: 2, Kernel: nfq.KernelStats{DroppedFull: 5, DroppedBuffer: 9}}, {Overruns: 1, Kernel: nfq.KernelStats{DroppedFull: 1}}}
-	drops := append(tableDrops(&nfq.TableCounters{Queued: 100, OuterFragment: 3, EndpointUnknown: 4, OtherTunnel: 6, GSOTooSmall: 7, NotSTT: 8, EndpointInterface: 10}), queueDrops(queues)...)
-	want := map[string]uint64{"outer_fragment": 3, "endpoint_unknown": 4, "other_tunnel": 6, "gso_too_small": 7, "not_stt": 8, "endpoint_interface": 10, "queue_full": 6, "receive_buffer_full": 9}
+	drops := append(tableDrops(&nfq.TableCounters{Queued: 100, OuterFragment: 3, EndpointUnknown: 4, OtherTunnel: 6, GSOTooSmall: 7, NotSTT: 8, EndpointInterface: 10, EndpointRate: 11}), queueDrops(queues)...)
+	want := map[string]uint64{"outer_fragment": 3, "endpoint_unknown": 4, "other_tunnel": 6, "gso_too_small": 7, "not_stt": 8, "endpoint_interface": 10, "endpoint_rate": 11, "queue_full": 6, "receive_buffer_full": 9}
 	for _, d := range drops {
 		if d.Count != want[d.Reason] || d.Meaning == "" || d.Remedy == "" || (d.Where == "queue") != strings.HasSuffix(d.Reason, "_full") {
 			t.Errorf("%+v", d)

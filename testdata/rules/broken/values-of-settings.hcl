@@ -6,6 +6,7 @@ settings {
   tcp_loose      = "true"
   flows          = 0
   reject_rate    = "100/fortnight"
+  endpoint_rate  = 100000
   timeouts {
     tcp_syn_sent     = "0s"
     tcp_syn_received = "1"
