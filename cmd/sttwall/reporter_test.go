@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -74,7 +75,8 @@ func TestReporterTakesFramesThatARuleLogsAndCountsThoseItCannot(t *testing.T) {
 		t.Error("it took a frame that no rule logs")
 	}
 	e.Decision.Log = true
-	for range logBacklog + 3 {
+	for i := range logBacklog + 3 {
+		e.Src = netip.AddrFrom4([4]byte{10, 47, byte(i >> 8), byte(i)}) // each has a rate of its own
 		r.observe(&e)
 	}
 	if len(r.frames) != logBacklog || r.missed.Load() != 3 {

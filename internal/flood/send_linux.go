@@ -27,6 +27,7 @@ type sender struct {
 	vectors  [batch]unix.Iovec
 	starts   [batch + 1]int
 	n        int
+	full     int // packets that are sent again and again, without a rate
 	err      error
 	sent     atomic.Uint64
 	paused   atomic.Bool
@@ -52,22 +53,39 @@ func (e *end) sender(to netip.Addr, rate int, next func(*maker), seed uint64) (*
 		if s.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
 			return fmt.Errorf("packet socket: %w", err)
 		}
+		// Straight to the interface, which has no queue anyway (packet(7)).
+		if err := unix.SetsockoptInt(s.fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1); err != nil {
+			return fmt.Errorf("packet socket: %w", err)
+		}
 		return unix.Bind(s.fd, &unix.SockaddrLinklayer{Ifindex: e.ifindex})
 	})
 }
 
 // add takes a packet.
 func (s *sender) add(packet []byte) {
+	if s.rate == 0 && s.full == batch {
+		return
+	}
 	s.starts[s.n] = len(s.buffer)
 	s.buffer = append(append(s.buffer, s.head...), packet...)
 	s.n++
-	if s.n == batch {
+	switch {
+	case s.rate == 0:
+		s.full = s.n
+		s.prepare()
+	case s.n == batch:
 		s.flush()
 	}
 }
 
 // flush sends what there is. A packet that the kernel does not take is not sent again.
 func (s *sender) flush() {
+	s.prepare()
+	s.transmit(s.n)
+	s.n, s.buffer = 0, s.buffer[:0]
+}
+
+func (s *sender) prepare() {
 	s.starts[s.n] = len(s.buffer)
 	for i := range s.n {
 		s.vectors[i].Base = &s.buffer[s.starts[i]]
@@ -75,8 +93,11 @@ func (s *sender) flush() {
 		s.messages[i].header = unix.Msghdr{Iov: &s.vectors[i]}
 		s.messages[i].header.SetIovlen(1)
 	}
-	for at := 0; at < s.n; {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.messages[at])), uintptr(s.n-at), 0, 0, 0)
+}
+
+func (s *sender) transmit(packets int) {
+	for at := 0; at < packets; {
+		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.messages[at])), uintptr(packets-at), 0, 0, 0)
 		switch errno {
 		case 0:
 			at += int(n)
@@ -85,10 +106,9 @@ func (s *sender) flush() {
 		case unix.ENOBUFS, unix.EAGAIN:
 			at++
 		default:
-			s.err, at = fmt.Errorf("send: %w", errno), s.n
+			s.err, at = fmt.Errorf("send: %w", errno), packets
 		}
 	}
-	s.n, s.buffer = 0, s.buffer[:0]
 }
 
 // run sends until ctx ends. What is late by more than some milliseconds is left out: it
@@ -100,11 +120,12 @@ func (s *sender) run(ctx context.Context) error {
 	began, due := time.Now(), uint64(0)
 	for ctx.Err() == nil && s.err == nil {
 		if s.rate == 0 {
-			for range batch {
+			// The same packets again and again: they cost the sender least.
+			for s.full < batch {
 				s.next(&s.maker)
 				s.maker.n++
 			}
-			s.flush()
+			s.transmit(batch)
 			continue
 		}
 		<-tick.C
