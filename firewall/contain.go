@@ -104,6 +104,7 @@ func (f *Firewall) do(now int64, w work, out *Verdicts) {
 	if p := f.work.unplaced; p != nil { // none of them was at fault
 		f.work.unplaced = nil
 		f.panics.admit(p)
+		f.counters.Panics.Add(1)
 		f.tellPanic(p)
 	}
 }

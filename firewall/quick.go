@@ -53,7 +53,8 @@ func (f *Firewall) decideAll(now int64) {
 	}
 	for from := w.at; from < len(w.packets); from += quickAtOnce {
 		packets := w.packets[from:min(from+quickAtOnce, len(w.packets))]
-		w.reading = true
+		w.at, w.reading = from, true // what is before it is decided
+		f.at(StageLook)
 		f.quickExpect(packets)
 		w.reading = false
 		for i := range packets {

@@ -6,6 +6,7 @@ type Stage uint8
 // The stages, in the order in which a packet meets them.
 const (
 	StageBegin      Stage = iota // before the packets of a batch
+	StageLook                    // some packets are looked at before the first is decided
 	StagePacket                  // a packet comes
 	StageReassembly              // it is handed to reassembly
 	StageFrame                   // a whole frame is about to be read
@@ -18,7 +19,7 @@ const (
 	Stages
 )
 
-var stageNames = [Stages]string{"begin", "packet", "reassembly", "frame", "flow", "hold", "leave", "tell", "dropped", "finish"}
+var stageNames = [Stages]string{"begin", "look", "packet", "reassembly", "frame", "flow", "hold", "leave", "tell", "dropped", "finish"}
 
 // String returns the name of the stage.
 func (s Stage) String() string {

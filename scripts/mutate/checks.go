@@ -185,7 +185,7 @@ var safetyChecks = []check{
 	{"inner: later fragments follow the first", []fault{{"firewall/fragment.go", "\tswitch {\n\tcase v.Accept:", "\tswitch {\n\tcase v.Accept, v.Rule >= 0:"}}, "firewall.TestLaterInnerFragmentsFollowTheirFirst"},
 	{"inner: later fragments without their first", []fault{
 		{"policy/evaluate.go", "case fragmentOf(k.Frame) == fragmentLater:", "case false:"},
-		{"firewall/fragment.go", "\t\t\td.Refuse(policy.Drop, g.why, t.Audit)", "\t\t\td.Action = policy.Accept"},
+		{"firewall/fragment.go", "\t\t\td.Refuse(policy.Drop, g.why, t.Audit)", "\t\t\td.Action, _ = policy.Accept, t.Audit"},
 	}, "firewall.TestLaterInnerFragmentsFollowTheirFirst"},
 	{"inner: TCP flags that no stack sends", []fault{
 		{"inspect/transport.go", "\tif ImpossibleFlags(flags) {", "\tif false {"},
