@@ -395,13 +395,14 @@ func (v *verifier) all(networks []Network) string {
 }
 
 func (v *verifier) check(n Network) string {
+	linux := receiver.NewLinux(receiver.LinuxConfig{IPv6: true})
 	receivers := []struct {
 		name  string
 		model receiver.Receiver
 		guest guest
 		got   []string // what each delivery was
 	}{
-		{name: "linux", model: receiver.NewLinux(receiver.LinuxConfig{IPv6: true})},
+		{name: "linux", model: linux},
 		{name: "windows", model: receiver.NewWindows(receiver.WindowsConfig{IPv6: true})},
 		{name: "windows without TOS", model: receiver.NewWindows(receiver.WindowsConfig{IPv6: true, KeepsTOS: true})},
 	}
@@ -438,7 +439,26 @@ func (v *verifier) check(n Network) string {
 	if len(receivers) < 3 || n.Doubled {
 		return ""
 	}
-	if linux, windows := receivers[0].got, receivers[2].got; !slices.Equal(linux, windows) {
+	return differ(receivers[0].got, receivers[2].got, linux.PushedOut())
+}
+
+// differ says that receivers deliver different things. Where many frames wait at once
+// Linux loses some: a frame has four places, which others may have by chance.
+func differ(linux, windows []string, lost int) string {
+	common := windows
+	if lost > 0 {
+		left := linux
+		common = nil
+		for _, d := range windows {
+			if len(left) > 0 && left[0] == d {
+				common, left = append(common, d), left[1:]
+			}
+		}
+		if len(windows)-len(common) > lost {
+			common = windows
+		}
+	}
+	if !slices.Equal(linux, common) {
 		return fmt.Sprintf("the receivers deliver different things: %d and %d frames", len(linux), len(windows))
 	}
 	return ""

@@ -38,6 +38,7 @@ type linuxTable struct {
 	slots  [linuxSlots]*linuxFrame
 	memory int
 	uses   uint64
+	pushed int // frames that were lost for others
 }
 
 // linuxFrame is a frame of which segments wait. It counts lengths in 16 bits, as the
@@ -58,6 +59,15 @@ func NewLinux(c LinuxConfig) *Linux {
 		outer: outerReader{port: Port, ipv6: c.IPv6, checkIP: true},
 		seed:  c.Seed, cpus: make([]linuxTable, max(c.CPUs, 1)),
 	}
+}
+
+// PushedOut returns how many frames that were not whole were lost because others needed
+// their place or their memory.
+func (l *Linux) PushedOut() (n int) {
+	for i := range l.cpus {
+		n += l.cpus[i].pushed
+	}
+	return n
 }
 
 // Faults implements [Receiver]. The Linux one keeps to its memory.
@@ -152,6 +162,9 @@ func (t *linuxTable) lookup(now int64, seed uint64, k key) int {
 			victim = place
 		}
 	}
+	if f := t.slots[victim]; f != nil && now < f.began+linuxLife {
+		t.pushed++
+	}
 	t.free(victim)
 	return victim
 }
@@ -175,6 +188,7 @@ func (t *linuxTable) evict() {
 		if oldest < 0 {
 			return
 		}
+		t.pushed++
 		t.free(oldest)
 	}
 }
