@@ -33,7 +33,7 @@ func troubles(h *Health, v *Vitals, lost *losses, anyEndpoint bool) []Trouble {
 	counted(lost.reassemblyFull, SeverityCritical, "reassembly was full, frames were dropped", reason.ReassemblyFull.Remedy())
 	counted(lost.holdFull, SeverityCritical, "too many inner fragments wait for their first one, frames were dropped", reason.FragmentHoldFull.Remedy())
 	if v.TableGone {
-		add(SeverityCritical, "see who did it (the log may say), and restart sttwall; 'nft flush ruleset' does it", "the nftables table is gone or changed: STT passes uninspected, or is dropped by others")
+		add(SeverityCritical, "see who removed it (the log may say; 'nft flush ruleset' does), and restart sttwall", "the nftables table is gone or changed: STT passes uninspected, or is dropped by others")
 	}
 	if v.Simulated != "" {
 		add(SeverityCritical, "start sttwall without --simulate", "faults are simulated: %s", v.Simulated)

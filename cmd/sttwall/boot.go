@@ -33,8 +33,11 @@ func installBoot(s streams, cmd *cobra.Command, rules string, inline *inlineFlag
 		unread = err
 	}
 	installed, err := nfq.InstallBootTable(config.TableConfig(settings))
-	if err == nil && !installed {
+	switch {
+	case err == nil && !installed:
 		io.WriteString(s.out, "there is a table already: it stays\n")
+	case err == nil && unread != nil:
+		fmt.Fprintf(s.err, "the table drops STT at port %d alone: mend the rules file, then 'sttwall nft --remove' and this again\n", policy.DefaultSTTPort)
 	}
 	return errors.Join(err, unread)
 }

@@ -65,6 +65,9 @@ func TestTheBootUnitsTableIsTakenOver(t *testing.T) {
 		if status != c.status {
 			t.Errorf("%s: status %d, %s", c.name, status, stderr)
 		}
+		if said := strings.Contains(stderr, "drops STT at port 7471 alone"); said != (c.status != statusFine) {
+			t.Errorf("%s: %s", c.name, stderr)
+		}
 		if ports := sttPorts(t); len(ports) != 1 || ports[0] != c.port {
 			t.Errorf("%s: the ports are %v, want %d", c.name, ports, c.port)
 		}

@@ -19,13 +19,14 @@ func warnInterfaces(log *slog.Logger, bound []policy.BoundEndpoint, foreign bool
 	}
 	there, err := net.Interfaces()
 	if err != nil {
-		return // not known
+		log.Warn("not known whether the interfaces exist that endpoints are bound to", "why", err)
+		return
 	}
 	var missing []string
 	for _, b := range bound {
 		if !slices.ContainsFunc(there, func(i net.Interface) bool { return i.Name == b.Interface }) && !slices.Contains(missing, b.Interface) {
 			missing = append(missing, b.Interface)
-			log.Warn("there is no interface of that name: nothing passes from the endpoints that are bound to it", "interface", b.Interface)
+			log.Warn("there is no interface of that name: until there is, nothing passes from the endpoints that are bound to it", "interface", b.Interface)
 		}
 	}
 }

@@ -75,6 +75,7 @@ type running struct {
 	socket string      // of control
 	lines  chan string // what it says after that
 	said   []string    // of which this was read
+	begun  string      // what it said before and then
 }
 
 func start(t *testing.T, args ...string) *running {
@@ -105,6 +106,7 @@ func startAs(t *testing.T, rules string, prepare func(*exec.Cmd), socket string,
 	for lines.Scan() {
 		said.WriteString(lines.Text() + "\n")
 		if strings.Contains(lines.Text(), "the firewall runs") {
+			r.begun = said.String()
 			go func() {
 				defer close(r.lines)
 				for lines.Scan() {

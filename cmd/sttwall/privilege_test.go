@@ -21,7 +21,7 @@ import (
 
 // rightsRules reject, and are about this host alone: only then is a reject answered.
 const rightsRules = `settings {
-  endpoints = ["127.0.0.0/8"]
+  endpoints = ["127.0.0.0/8", "10.9.0.0/16 on nosuch0"]
 }
 tenant "acme" {
   context_ids = [100]
@@ -146,6 +146,9 @@ func worksConfined(t *testing.T, w *wire, fw *running, dir, rules string) {
 	status, said := fw.stop(t, unix.SIGTERM)
 	if status != statusFine || strings.Contains(said, "level=ERROR") || strings.Contains(said, "permitted") || strings.Contains(said, "denied") {
 		t.Errorf("status %d\n%s", status, said)
+	}
+	if !strings.Contains(fw.begun, "interface=nosuch0") {
+		t.Errorf("an interface that does not exist is not said:\n%s", fw.begun)
 	}
 	for _, name := range []string{"eve.json", "drops.pcapng", "temporary.json", "handover"} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {

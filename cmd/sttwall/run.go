@@ -214,6 +214,7 @@ func run(ctx context.Context, c runConfig) error {
 		return err
 	}
 	rules.Start(inline)
+	warnInterfaces(c.log, c.inline.Policy.Settings().BoundEndpoints, inline.Table() == nil) // the sandbox hides them
 	if c.confine != nil {
 		if err := c.confine(&c); err != nil {
 			return err
@@ -286,7 +287,6 @@ func announce(run runConfig, inline *nfq.Inline, set []temporary.Status) {
 	if len(settings.Endpoints) == 0 {
 		log.Warn("settings.endpoints is empty: any address may send STT")
 	}
-	warnInterfaces(log, settings.BoundEndpoints, inline.Table() == nil)
 	if !inline.Answers() {
 		log.Warn("without CAP_NET_RAW no reject is answered: rejected frames are dropped silently")
 	}

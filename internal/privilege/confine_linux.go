@@ -163,7 +163,9 @@ func (c *Config) keep(h *Held) error {
 		still := c.closed()
 		for _, f := range left {
 			if !slices.ContainsFunc(still, func(s closedFile) bool { return s.path == f.path }) {
-				h.Foreign = append(h.Foreign, f.path)
+				if !slices.Contains(h.Foreign, f.path) {
+					h.Foreign = append(h.Foreign, f.path)
+				}
 			}
 		}
 		if left = still; len(h.Foreign) > 0 {
