@@ -49,9 +49,9 @@ test:
 race:
 	go test -race -count=$(COUNT) ./...
 
-# Every fuzz target of every package, one after the other.
+# Every fuzz target of every package, with one processor each.
 fuzz:
-	./scripts/fuzz $(FUZZTIME)
+	JOBS=$$(nproc) PARALLEL=1 ./scripts/fuzz $(FUZZTIME)
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
@@ -80,6 +80,7 @@ cover:
 # Switches the safety checks off, one at a time, in a copy; the test of each must notice.
 checks:
 	go run ./scripts/mutate checks
+
 # All attacks of docs/evasion.md over real queues, on all ways; half a minute.
 evasion:
 	go run ./cmd/sttwall demo --evasion
