@@ -113,14 +113,20 @@ func (t *Table) tell(s *shard, shard, i uint32, why Ending) {
 		why = EndedClosed
 	}
 	for _, to := range *list {
-		slot := to.Claim()
-		if slot == nil {
-			continue
-		}
-		t.fillEnd(s, shard, i, &slot.Value)
-		slot.Value.Ending = why
-		to.Publish(slot)
+		t.tellEnd(to, s, shard, i, why)
 	}
+}
+
+func (t *Table) tellEnd(to *ring.Ring[End], s *shard, shard, i uint32, why Ending) {
+	slot := to.Claim()
+	if slot == nil {
+		return
+	}
+	filled := false
+	defer func() { to.End(slot, filled) }()
+	t.fillEnd(s, shard, i, &slot.Value)
+	slot.Value.Ending = why
+	filled = true
 }
 
 // fillEnd fills v but for the ending.

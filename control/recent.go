@@ -117,12 +117,13 @@ func (g *dropRing) put(e *firewall.FrameEvent, seq *atomic.Uint64) bool {
 	if !k.mu.TryLock() {
 		return false
 	}
-	k.seq = seq.Add(1)
+	defer k.mu.Unlock() // whatever happens
+	k.seq = 0           // until all of it is there
 	k.frame = *e
 	k.length = copy(k.data[:], bytesOf(e))
 	k.frame.Forget()
 	k.frame.Moves = k.moves[:copy(k.moves[:], e.Moves)]
-	k.mu.Unlock()
+	k.seq = seq.Add(1)
 	return true
 }
 
@@ -131,11 +132,15 @@ func (g *dropRing) put(e *firewall.FrameEvent, seq *atomic.Uint64) bool {
 func (g *dropRing) visit(show func(*keptDrop)) {
 	for i := range g.slots {
 		k := &g.slots[i]
-		k.mu.Lock()
-		if k.seq != 0 {
-			show(k)
-		}
-		k.mu.Unlock()
+		k.showTo(show)
+	}
+}
+
+func (k *keptDrop) showTo(show func(*keptDrop)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.seq != 0 {
+		show(k)
 	}
 }
 

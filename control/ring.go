@@ -27,13 +27,15 @@ func newRing() *ring { return &ring{queue.New[slot](ringSize)} }
 // borrows.
 func (r *ring) put(frame *firewall.FrameEvent, told *Event) {
 	if place := r.Claim(); place != nil {
+		filled := false
+		defer func() { r.End(place, filled) }()
 		s := &place.Value
 		if s.told = told; told == nil {
 			s.frame = *frame
 			s.frame.Forget()
 			s.frame.Moves = s.moves[:copy(s.moves[:], frame.Moves)]
 		}
-		r.Publish(place)
+		filled = true
 	}
 	r.Rouse()
 }

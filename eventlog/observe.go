@@ -68,11 +68,13 @@ func (l *Log) Observe(e *firewall.FrameEvent) {
 	if slot == nil {
 		return
 	}
+	filled := false
+	defer func() { l.frames.End(slot, filled) }()
 	v := &slot.Value
 	v.what, v.frame = w, *e
 	v.frame.Forget()
 	v.frame.Moves = v.moves[:copy(v.moves[:], e.Moves)]
-	l.frames.Publish(slot)
+	filled = true
 }
 
 // whatIs says which events a frame is, as far as there may be more of them.

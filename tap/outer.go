@@ -144,13 +144,15 @@ func (c *Core) rest(list []firewall.Verdict) {
 // it has none.
 func (t *Tap) putPacket(e *firewall.FrameEvent, from *packetStore, k *keptPacket, at int) {
 	if place := t.ring.Claim(); place != nil {
+		filled := false
+		defer func() { t.ring.End(place, filled) }()
 		s := &place.Value
 		s.event = *e
 		s.event.Forget()
 		s.event.Moves = s.moves[:copy(s.moves[:], e.Moves)]
 		s.count, s.time, s.packet, s.alone, s.length = 0, k.time, max(0, at), at < 0, k.length
 		s.empty = !t.copy(s, from.bytes(k))
-		t.ring.Publish(place)
+		filled = true
 	}
 	t.ring.Rouse()
 }

@@ -97,6 +97,8 @@ func (t *Tap) put(e *firewall.FrameEvent) {
 		data = e.Beginning
 	}
 	if place := t.ring.Claim(); place != nil {
+		filled := false
+		defer func() { t.ring.End(place, filled) }()
 		s := &place.Value
 		s.event = *e
 		s.event.Forget()
@@ -109,7 +111,7 @@ func (t *Tap) put(e *firewall.FrameEvent) {
 		s.time, s.packet, s.alone = 0, 0, false
 		s.length = len(data)
 		s.empty = !t.copy(s, data)
-		t.ring.Publish(place)
+		filled = true
 	}
 	t.ring.Rouse()
 }

@@ -39,6 +39,7 @@ type Slot[T any] struct {
 	// nobody has used is not touched.
 	turn atomic.Uint64
 	at   uint64 // the position for which it is claimed
+	void bool   // it was not filled
 }
 
 // New makes an empty ring of so many places, a power of two, and two at least: of one
@@ -77,6 +78,17 @@ func (r *Ring[T]) round(at uint64) uint64 { return at &^ uint64(len(r.slots)-1) 
 // Publish hands a claimed place to the consumer.
 func (r *Ring[T]) Publish(s *Slot[T]) { s.turn.Store(r.round(s.at) + 1) }
 
+// End publishes a slot if it was filled. If not its reader passes over it, and it counts
+// as lost: who claims and may panic before the slot is filled defers this, for the reader
+// waits at that slot for ever otherwise.
+func (r *Ring[T]) End(s *Slot[T], filled bool) {
+	if !filled {
+		s.void = true
+		r.lost.Add(1)
+	}
+	r.Publish(s)
+}
+
 // Rouse wakes the consumer where it waits.
 func (r *Ring[T]) Rouse() {
 	if r.sleeping.Load() && r.sleeping.CompareAndSwap(true, false) {
@@ -106,17 +118,28 @@ func (r *Ring[T]) Waiting() int { return int(r.tail.Load() - r.head) }
 // Take hands the oldest value to use, which may change it and may not keep it; false
 // if there is none.
 func (r *Ring[T]) Take(use func(*T)) bool {
-	if !r.Ready() {
-		return false
-	}
 	s := r.slot(r.head)
+	for {
+		if !r.Ready() {
+			return false
+		}
+		if !s.void {
+			break
+		}
+		s.void = false
+		r.free(s)
+		s = r.slot(r.head)
+	}
 	// Whatever use does, the place is free behind it.
-	defer func() {
-		s.turn.Store(r.round(r.head) + uint64(len(r.slots)))
-		r.head++
-	}()
+	defer r.free(s)
 	use(&s.Value)
 	return true
+}
+
+// free gives the first slot to the next round.
+func (r *Ring[T]) free(s *Slot[T]) {
+	s.turn.Store(r.round(r.head) + uint64(len(r.slots)))
+	r.head++
 }
 
 // Wait returns when there may be a value, or with an error when ctx has ended.
