@@ -253,6 +253,7 @@ func (f *Firewall) dropAtHand(p *Panic, at *Packet) {
 		}
 		f.reassembler = fresh
 	}
+	f.reassembler.Release() // or a panic in the next batch would find it decided again
 	if w.inHold {
 		for _, held := range f.hold.waiting {
 			lost(held.frame.Packets)
