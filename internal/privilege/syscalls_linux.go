@@ -1,6 +1,8 @@
 package privilege
 
 import (
+	"os"
+
 	seccomp "github.com/elastic/go-seccomp-bpf"
 	"golang.org/x/sys/unix"
 )
@@ -48,6 +50,9 @@ func withArguments() []seccomp.NameWithConditions {
 	// The mode of a control socket that is made anew. Landlock restricts no modes.
 	add("fchmod", is(1, 0o660))
 	add("fchmodat", is(2, 0o660))
+	// The runtime has its threads print their stacks with GOTRACEBACK=crash, by signals to
+	// the process, and waits for seconds for each where it cannot.
+	add("kill", is(0, uint64(os.Getpid())))
 	// The runtime names its memory.
 	add("prctl", is(0, unix.PR_SET_VMA))
 	return list
