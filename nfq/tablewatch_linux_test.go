@@ -123,12 +123,19 @@ func TestATableThatIsLostIsRestored(t *testing.T) {
 	for _, c := range harm {
 		t.Run(c.name, func(t *testing.T) {
 			enterNS(t)
+			start := time.Now()
 			in, told := watched(t, true, `endpoints = ["10.0.0.0/8"]`)
 			before := run(t, "nft", "list", "ruleset")
 			hurt(t, c.command)
 			loss := lossOf(t, told)
-			if !loss.Restored || c.want != nil && !errors.Is(loss.Why, c.want) || !strings.HasPrefix(loss.By, "nft (") {
-				t.Errorf("got %+v, want %v by nft, restored", loss, c.want)
+			if !loss.Restored || c.want != nil && !errors.Is(loss.Why, c.want) {
+				t.Errorf("got %+v, want %v, restored", loss, c.want)
+			}
+			// On a busy machine this may have been the look without a word from the
+			// kernel, which does not tell who it was.
+			looks := time.Since(start) >= lookAnyway*lookAgain
+			if !strings.HasPrefix(loss.By, "nft (") && !(looks && loss.By == "") {
+				t.Errorf("got %+v, want nft's doing", loss)
 			}
 			for strings.Contains(c.command, "&&") && run(t, "nft", "list", "ruleset") != before {
 				lossOf(t, told) // the second command may have come before the table was there again
