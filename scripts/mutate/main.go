@@ -6,7 +6,8 @@
 //	go run ./scripts/mutate conntrack/   # only the faults of which file or code holds that
 //
 //	go run ./scripts/mutate checks       # instead, switches the safety checks off (checks.go)
-//	go run ./scripts/mutate checks nft:  # only those whose name or test holds that
+//	go run ./scripts/mutate checks nft:  # only those whose name or test this expression matches
+//	go run ./scripts/mutate checks important  # only the thirty most important
 //
 // It prints the faults that no test noticed; the exit status is 1 if there are
 // any.

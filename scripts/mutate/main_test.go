@@ -1,12 +1,15 @@
 package main
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
+
+var update = flag.Bool("update", false, "write docs/checks.md")
 
 // Who changes the code that a fault is put into changes the fault too.
 func TestEveryFaultStandsInTheCode(t *testing.T) {
@@ -51,5 +54,38 @@ func TestEveryCheckHasATest(t *testing.T) {
 		if !there {
 			t.Errorf("%s: there is no test %s in %s", c.what, name, folder)
 		}
+	}
+}
+
+// The thirty most important ones are among them, each once.
+func TestTheMostImportantChecks(t *testing.T) {
+	if len(mostImportant) != 30 {
+		t.Errorf("%d checks are the most important, want 30", len(mostImportant))
+	}
+	marked := 0
+	names := make(map[string]bool)
+	for _, c := range safetyChecks {
+		if names[c.what] {
+			t.Errorf("%s is there twice", c.what)
+		}
+		names[c.what] = true
+		if c.important() {
+			marked++
+		}
+	}
+	if marked != len(mostImportant) {
+		t.Errorf("%d of %d are checks", marked, len(mostImportant))
+	}
+}
+
+func TestTheListOfChecks(t *testing.T) {
+	const path = "../../docs/checks.md"
+	if *update {
+		if err := os.WriteFile(path, []byte(list()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != list() {
+		t.Errorf("docs/checks.md is not the list of checks (%v): make docs", err)
 	}
 }
