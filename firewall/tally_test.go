@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"sttwall/reason"
@@ -88,5 +89,32 @@ func TestAFrameThatNoRuleSawIsCountedForNone(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What stays over a reload is in force since it came; what comes back is new.
+func TestSinceWhenRulesAreInForce(t *testing.T) {
+	all := compile(t, testRules)
+	less := compile(t, strings.Replace(testRules, "no-ssh", "no-telnet", 1))
+	var s Since
+	s.Put(100, all)
+	s.Put(200, less)
+	rules, tenants := s.Get()
+	s.Put(300, all)
+	back, _ := s.Get()
+	if tenants["web"] != 100 || len(tenants) != 2 {
+		t.Errorf("tenants %v, want both since 100", tenants)
+	}
+	for _, tt := range []struct {
+		since map[string]int64
+		rule  string
+		want  int64
+	}{{rules, "web/http", 100}, {rules, "web/no-telnet", 200}, {back, "web/http", 100}, {back, "web/no-ssh", 300}} {
+		if got, there := tt.since[tt.rule]; !there || got != tt.want {
+			t.Errorf("%s since %d of %v, want %d", tt.rule, got, tt.since, tt.want)
+		}
+	}
+	if _, there := back["web/no-telnet"]; there {
+		t.Error("a rule that is gone is in force")
 	}
 }
