@@ -37,6 +37,12 @@ var safetyChecks = []check{
 	{"nft: only STT between endpoints", []fault{
 		{"nfq/rules_linux.go", `rule{chainBetween, "not STT", []part{dropAs(counterNotSTT)}})`, `rule{chainBetween, "not STT", []part{count(counterNotSTT)}})`},
 	}, "nfq.TestWhatTheTableDropsGoesNoFurther"},
+	{"nft: an endpoint where it does not come in", []fault{
+		{"nfq/interfaces_linux.go", `"not where this endpoint comes in", []part{dropAs(counterInterface)}`, `"not where this endpoint comes in", []part{count(counterInterface)}`},
+	}, "nfq.TestAnInterfaceIsFollowedByName"},
+	{"nft: the rate of one source", []fault{
+		{"nfq/endpointrate_linux.go", "c.overRate(v), dropAs(counterRate)", "c.overRate(v), count(counterRate)"},
+	}, "nfq.TestASourceOverItsRateLosesItsOwnPackets"},
 	{"nft: super-segments of small pieces", []fault{
 		{"nfq/rules_linux.go", "smallPieces(c.Guard), dropAs(counterSmallGSO)", "smallPieces(c.Guard), count(counterSmallGSO)"},
 	}, "nfq.TestTheGuardDropsSuperSegmentsOfSmallPieces"},
@@ -240,17 +246,29 @@ var safetyChecks = []check{
 		{"firewall/quickread.go", " || p.Checksum == ChecksumPartial && !p.GSO ||", " ||"},
 	}, "firewall.TestAnUnfinishedChecksumIsFinishedHere"},
 	{"frame ID: none twice", []fault{
-		{"firewall/frameid.go", "if now >= f.guard && f.claim(now, src, dst, want) {", "if now >= f.guard {"},
-		{"firewall/frameid.go", "return now >= f.guard && f.claim(now, src, dst, id)", "return now >= f.guard"},
+		{"firewall/frameid.go", "if now >= f.guard.Load() && f.claim(now, src, dst, want) {", "if now >= f.guard.Load() {"},
+		{"firewall/frameid.go", "return now >= f.guard.Load() && f.claim(now, src, dst, id)", "return now >= f.guard.Load()"},
 	}, "firewall.TestAFrameOfSeveralPacketsDoesNotLeaveTwiceWithOneID"},
 	{"frame ID: for the whole of the window", []fault{
 		{"firewall/frameid.go", "return f.maps[(turns+2)%3][word].Load()&mask == 0 && !used", "return !used"},
 	}, "firewall.TestAFrameIDIsClaimedOnceWithin90Seconds"},
 	{"frame ID: the guard after a start", []fault{
-		{"firewall/frameid.go", "if now >= f.guard && f.claim(now, src, dst, want) {", "if f.claim(now, src, dst, want) {"},
-		{"firewall/frameid.go", "return now >= f.guard && f.claim(now, src, dst, id)", "return f.claim(now, src, dst, id)"},
-		{"firewall/frameid.go", "\tif now < f.guard {", "\tif false {"},
+		{"firewall/frameid.go", "if now >= f.guard.Load() && f.claim(now, src, dst, want) {", "if f.claim(now, src, dst, want) {"},
+		{"firewall/frameid.go", "return now >= f.guard.Load() && f.claim(now, src, dst, id)", "return f.claim(now, src, dst, id)"},
+		{"firewall/frameid.go", "\tif now < f.guard.Load() {", "\tif false {"},
 	}, "firewall.TestTheStartupGuardReplacesEveryIDOfSeveralPackets"},
+	{"frame ID: the guard once more where packets passed undecided", []fault{
+		{"firewall/frameid.go", "for old := f.guard.Load(); time > old &&", "for old := f.guard.Load(); false && time > old &&"},
+	}, "firewall.TestFrameIDsAreGuardedOnceMore"},
+	{"panic: contained", []fault{
+		{"firewall/contain.go", "if w.part == done || f.panics.told == nil {", "if true {"},
+	}, "firewall.TestAPanicCostsThePacketAtHandWhereverItIs"},
+	{"panic: no packet is decided twice", []fault{
+		{"firewall/quick.go", "w.at, w.reading = from, true", "w.reading = true"},
+	}, "firewall.TestAPanicCostsThePacketAtHandWhereverItIs"},
+	{"panic: what was being let out is dropped", []fault{
+		{"firewall/contain.go", "\tout.allDrop(w.mark)\n", ""},
+	}, "firewall.TestAPanicCostsThePacketAtHandWhereverItIs"},
 	{"handover: frame IDs that have left are taken over", []fault{
 		{"firewall/frameidhandover.go", "words[at*lineWords+uint64(i)].Or(binary.LittleEndian.Uint64(b[4+8*i:]))", "words[at*lineWords+uint64(i)].Or(0)"},
 	}, "firewall.TestFrameIDsStayClaimedInAnotherFilter"},

@@ -23,7 +23,7 @@ var quickFaults = []fault{
 	{"firewall/quickroute.go", "at.context != context || at.high != high ||", "at.context != context ||"},
 	{"firewall/quickroute.go", "if at.low != low || at.high", "if at.high"},
 	{"firewall/quickroute.go", "	if r.of != st {", "	if r.of == nil {"},
-	{"firewall/frameid.go", "	if now < f.guard {", "	if false {"},
+	{"firewall/frameid.go", "	if now < f.guard.Load() {", "	if false {"},
 	{"conntrack/plain.go", "less || same && uint16(ports)", "less && uint16(ports)"},
 	{"conntrack/plain.go", "flags |= nameContext", "flags |= 0"},
 }
