@@ -92,6 +92,9 @@ func newRootCommand(s streams) *cobra.Command {
 		}
 		c.Long = strings.TrimSpace(strings.Join(paragraphs, "\n"))
 		c.Flags().VisitAll(func(f *pflag.Flag) { f.Usage = strings.Join(strings.Fields(f.Usage), " ") })
+		if c.Name() == "run" {
+			groupFlags(c, runFlags)
+		}
 	}
 	return root
 }

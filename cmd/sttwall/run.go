@@ -48,9 +48,11 @@ func newRunCommand(s streams) *cobra.Command {
 			"the rules allow. It opens the queues, installs the nftables table 'sttwall', and works until SIGTERM\n" +
 			"or ^C. The table stays then, and drops: 'sttwall nft --remove' takes it away. SIGHUP reads the rules file again.\n" +
 			"A control socket lets 'sttwall reload', 'flows', 'explain' and others ask and change it.\n" +
-			"It needs CAP_NET_ADMIN, and CAP_NET_RAW for answering what rules reject.",
+			"It needs CAP_NET_ADMIN, CAP_NET_RAW for answering what rules reject, and CAP_BPF for --gso-guard;\n" +
+			"once it runs it has given up all rights but the first.",
 		Example: "  sttwall run --rules /etc/sttwall/rules.hcl\n" +
-			"  sttwall run --rules rules.hcl --queues 4 --fail-open=absent",
+			"  sttwall run --rules rules.hcl --queues 4 --fail-open=absent\n" +
+			"  sttwall run --rules /etc/sttwall/rules.hcl --take-over",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if rules == "" {
