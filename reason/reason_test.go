@@ -36,6 +36,24 @@ func TestAnUnknownReasonIsNamedSo(t *testing.T) {
 	}
 }
 
+// elsewhere is what the nftables table and the queues drop; a test of internal/vitals
+// holds it to what `sttwall drops` says.
+const elsewhere = `
+## Before the firewall
+
+The nftables table ([table.md](table.md)) and the kernel's queues drop packets that the firewall does not see, and which
+` + "`sttwall drops`" + ` tells with it. They are in ` + "`sttwall_dropped_packets_total`" + ` (table) and
+` + "`sttwall_queue_dropped_packets_total`" + `. The table also drops under ` + "`outer_fragment` and `endpoint_unknown`" + `, as above.
+
+| name | where | what was seen | what to do |
+| --- | --- | --- | --- |
+` + "| `other_tunnel` | table | another tunnel between two endpoints, which would lead around the firewall | write settings.other_tunnels = \"pass\" if those tunnels are yours |\n" +
+	"| `endpoint_interface` | table | STT from a listed endpoint, on another interface than its own | correct the interface in settings.endpoints if the endpoint has moved; else someone forges its address |\n" +
+	"| `not_stt` | table | a packet between two endpoints that is no STT | take out settings.only_stt if others than tunnels talk there |\n" +
+	"| `gso_too_small` | table | a super-segment whose pieces have less than 512 bytes of payload, which receivers on Windows can misread | real endpoints fill the MTU; look at who sent it. See docs/receivers.md |\n" +
+	"| `queue_full` | queue | the kernel's queue was full | more --queues, or a larger --queue-length |\n" +
+	"| `receive_buffer_full` | queue | the receive buffer of the queue's socket was full, so many times at least | more --queues, or a larger --receive-buffer |\n"
+
 // docs/reasons.md is generated, so that it cannot say anything else.
 func TestDocsListEveryReason(t *testing.T) {
 	const path = "../docs/reasons.md"
@@ -46,6 +64,7 @@ func TestDocsListEveryReason(t *testing.T) {
 	for r := None + 1; r < Count; r++ {
 		fmt.Fprintf(&b, "| `%v` | %s | %s |\n", r, r.Meaning(), r.Remedy())
 	}
+	b.WriteString(elsewhere)
 	if *update {
 		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)
