@@ -16,7 +16,13 @@
 settings {
   # Outer addresses of your tunnel endpoints (hypervisors, gateways). Nobody else
   # may send STT through this firewall. ["any"] lets everybody.
+  # "10.48.0.0/16 on eth1" must also come in on that interface.
   endpoints = ["10.47.0.0/16", "2001:db8:47::/64"]
+
+  # Other tunnels between two endpoints (VXLAN, GRE, IPsec and more) are dropped;
+  # "pass" lets them be. only_stt = true drops all but STT and what it lives by
+  # there, ping too. See docs/table.md.
+  other_tunnels = "drop"
 
   # Destination ports that are STT. Leave this out if yours is the usual one.
   stt_ports = [7471]
@@ -26,7 +32,7 @@ settings {
   receivers = "any"
 
   # "rebuild" encodes everything that passes anew, with frame IDs of the firewall's
-  # own. It copies each packet, so it costs; see docs/journey.md.
+  # own. It copies each packet, so it costs; see docs/receivers.md.
   forward = "canonical"
 
   # For context IDs that no tenant claims, and for tenants without a default.
