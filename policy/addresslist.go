@@ -257,6 +257,9 @@ type addressRange struct {
 // parseAddresses reads an address, a CIDR or a range, or says what is wrong and
 // what was expected.
 func parseAddresses(s string) (r addressRange, problem string) {
+	if address, _, found := strings.Cut(s, " on "); found {
+		return r, fmt.Sprintf("Expected %q alone: the interface stands in settings.endpoints, and nowhere else.", clip(address))
+	}
 	if address, length, ok := strings.Cut(s, "/"); ok {
 		return parseCIDR(s, address, length)
 	}
