@@ -18,13 +18,6 @@ func loadPolicy(s streams, path string) (*policy.Policy, error) {
 	return rules, err
 }
 
-// loadPolicyFiles is loadPolicy, and returns the files that it has read.
-func loadPolicyFiles(s streams, path string) (*policy.Policy, []string, error) {
-	rules, files, said, err := readPolicyFiles(path, policy.Printout{Color: colour(s.err)})
-	io.WriteString(s.err, said)
-	return rules, files, err
-}
-
 // readPolicy loads a rules file and returns what the loader has to say of it. The
 // error is errFindings where the file does not load.
 func readPolicy(path string, o policy.Printout) (rules *policy.Policy, said string, err error) {

@@ -161,8 +161,14 @@ func (f *rightsFlags) written(c *runConfig, place inPlaceFlags, keep *privilege.
 // explain adds to what is said of a rules file that does not load what it may read. The
 // kernel's word for a file that it may not is the one for a file with another mode.
 func (f *rightsFlags) explain(said string, err error) string {
-	if err == nil || f.reads == nil || !strings.Contains(strings.Join(strings.Fields(said), " "), unix.EACCES.Error()) {
+	if err == nil || !strings.Contains(strings.Join(strings.Fields(said), " "), unix.EACCES.Error()) {
 		return said
+	}
+	if f.reads == nil {
+		if f.user == "" {
+			return said
+		}
+		return said + "It is read as user " + f.user + ", whom --user names: chgrp the file to a group of that user, with mode 0640.\n"
 	}
 	return said + "The firewall can read files under these folders alone: " + strings.Join(f.reads, ", ") +
 		". Start it with --allow-read FOLDER for others.\n"

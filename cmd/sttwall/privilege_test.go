@@ -257,7 +257,7 @@ func TestAFirewallGoesOnAsAnotherUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, said := output(t, program(t, "plain", append([]string{"run", "--rules", rules}, args...)...))
-	if status != statusRefused || !strings.Contains(said, "permission denied") {
+	if status != statusRefused || !strings.Contains(said, "permission denied") || !strings.Contains(said, "read as user 65534") {
 		t.Errorf("status %d\n%s", status, said)
 	}
 }

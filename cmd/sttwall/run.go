@@ -91,7 +91,10 @@ func newRunCommand(s streams) *cobra.Command {
 				return usageError{err}
 			}
 			var read []string
-			if config.Policy, read, err = loadPolicyFiles(s, rules); err != nil {
+			var said string
+			config.Policy, read, said, err = readPolicyFiles(rules, policy.Printout{Color: colour(s.err)})
+			io.WriteString(s.err, rights.explain(said, err))
+			if err != nil {
 				return err
 			}
 			ctx, stop := context.WithCancel(cmd.Context())
