@@ -172,6 +172,9 @@ func TestLinuxHas256SlotsAndFourMiB(t *testing.T) {
 	if memory != l.cpus[0].memory || frames == 0 {
 		t.Errorf("%d frames of %d bytes, but %d are counted", frames, memory, l.cpus[0].memory)
 	}
+	if got := l.PushedOut(); got != 1000-frames {
+		t.Errorf("%d frames were pushed out, %d of 1,000 are there", got, frames)
+	}
 	small := NewLinux(LinuxConfig{})
 	for id := range uint32(2000) {
 		small.Receive(int64(id), 0, segment{total: 100, id: id, payload: frame[:40]}.bytes())
