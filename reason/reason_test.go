@@ -50,6 +50,7 @@ The nftables table ([table.md](table.md)) and the kernel's queues drop packets t
 ` + "| `other_tunnel` | table | another tunnel between two endpoints, which would lead around the firewall | write settings.other_tunnels = \"pass\" if those tunnels are yours |\n" +
 	"| `endpoint_interface` | table | STT from a listed endpoint, on another interface than its own | correct the interface in settings.endpoints if the endpoint has moved; else someone forges its address |\n" +
 	"| `not_stt` | table | a packet between two endpoints that is no STT | take out settings.only_stt if others than tunnels talk there |\n" +
+	"| `endpoint_rate` | table | an endpoint sent more packets than settings.endpoint_rate allows each | raise settings.endpoint_rate if that endpoint needs more; else look at what it sends |\n" +
 	"| `gso_too_small` | table | a super-segment whose pieces have less than 512 bytes of payload, which receivers on Windows can misread | real endpoints fill the MTU; look at who sent it. See docs/receivers.md |\n" +
 	"| `queue_full` | queue | the kernel's queue was full | more --queues, or a larger --queue-length |\n" +
 	"| `receive_buffer_full` | queue | the receive buffer of the queue's socket was full, so many times at least | more --queues, or a larger --receive-buffer |\n"
