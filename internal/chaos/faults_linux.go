@@ -70,7 +70,8 @@ func (b *bench) absence(ctx context.Context, d time.Duration, end func() (string
 	}
 	b.nowShut()
 	switch {
-	case b.open == Absent && l.lost > l.asked/20:
+	// Where it is closed all are lost; on a busy machine some are answered too late.
+	case b.open == Absent && l.lost > l.asked/2:
 		return "", fmt.Errorf("%s; STT was to pass uninspected, and %d of %d questions were lost", how, l.lost, l.asked)
 	case b.open == Absent:
 		return how + "; STT passed uninspected until the next start", nil
