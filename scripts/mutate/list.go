@@ -19,8 +19,6 @@ They stand in the order in which a packet meets them. The %d most important are 
 leaves by itself, or one endpoint has its way with others. `+"`go run ./scripts/mutate checks important`"+` tries them alone,
 `+"`go run ./scripts/mutate checks '^(outer|frame):'`"+` those whose name or test the expression matches.
 
-Each of the %[1]d was switched off, and its test noticed.
-
 This list is made from scripts/mutate by `+"`make docs`"+`.
 
 | switched off | noticed by |
