@@ -268,7 +268,7 @@ var safetyChecks = []check{
 	}, "firewall.TestAPanicCostsThePacketAtHandWhereverItIs"},
 	{"panic: what was being let out is dropped", []fault{
 		{"firewall/contain.go", "\tout.allDrop(w.mark)\n", ""},
-	}, "firewall.TestAPanicCostsThePacketAtHandWhereverItIs"},
+	}, "firewall.TestAnObserverThatPanicsIsContained"},
 	{"handover: frame IDs that have left are taken over", []fault{
 		{"firewall/frameidhandover.go", "words[at*lineWords+uint64(i)].Or(binary.LittleEndian.Uint64(b[4+8*i:]))", "words[at*lineWords+uint64(i)].Or(0)"},
 	}, "firewall.TestFrameIDsStayClaimedInAnotherFilter"},
