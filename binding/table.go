@@ -50,7 +50,7 @@ func New(c Config) (*Table, error) {
 	if c.MaxPerEndpoint < 1 || c.MaxPerEndpoint > c.MaxBindings {
 		return nil, fmt.Errorf("bindings for each endpoint: %d, want 1 to %d", c.MaxPerEndpoint, c.MaxBindings)
 	}
-	n := min(maxShards, 1<<max(0, bits.Len(uint(c.MaxBindings/1024))-1))
+	n := shardsFor(c.MaxBindings)
 	t := &Table{seed: maphash.MakeSeed(), shards: make([]shard, n), mask: uint32(n - 1)}
 	for i := range t.shards {
 		s := &t.shards[i]
@@ -59,6 +59,9 @@ func New(c Config) (*Table, error) {
 	}
 	return t, nil
 }
+
+// shardsFor is how many shards so many bindings have.
+func shardsFor(bindings int) int { return min(maxShards, 1<<max(0, bits.Len(uint(bindings/1024))-1)) }
 
 // Sighting is a claim as a frame makes it.
 type Sighting struct {

@@ -58,11 +58,16 @@ func (s *slab) take(from *arena.Arena) bool {
 // of five searches end where they begin: to go on costs more than memory for slots. A shard that has more than its share, by the luck of the hash, has room for
 // eight standard deviations.
 func (s *shard) init(flows int) {
-	luck := 8 * int(math.Sqrt(float64(flows)))
-	s.limit = flows + luck
-	s.slots = make([]uint32, s.limit*5/2+8)
-	s.slabs = make([]slab, s.limit>>slabBits+1)
+	s.bound(flows)
+	s.slots = make([]uint32, s.slotsNeeded())
+	s.slabs = make([]slab, s.slabsNeeded())
 }
+
+func (s *shard) bound(flows int) { s.limit = flows + 8*int(math.Sqrt(float64(flows))) }
+
+func (s *shard) slotsNeeded() int { return s.limit*5/2 + 8 }
+
+func (s *shard) slabsNeeded() int { return s.limit>>slabBits + 1 }
 
 // leaveHeap gives an empty shard slots that are not on Go's heap, where they would let as
 // much garbage pile up. Where there is no such memory they stay.

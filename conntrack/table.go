@@ -161,7 +161,7 @@ func New(c Config) (*Table, error) {
 }
 
 func makeTable(c Config, secret *secret) *Table {
-	n := min(maxShards, 1<<max(0, bits.Len(uint(c.MaxFlows/1024))-1))
+	n := shardsFor(c.MaxFlows)
 	t := &Table{config: c, secret: secret, shards: make([]shard, n), mask: uint32(n - 1), idBegin: newIDs()}
 	for i := range t.shards {
 		t.shards[i].init((c.MaxFlows + n - 1) / n)
@@ -177,6 +177,9 @@ func makeTable(c Config, secret *secret) *Table {
 	t.endpoints.init()
 	return t
 }
+
+// shardsFor is how many shards so many flows have.
+func shardsFor(flows int) int { return min(maxShards, 1<<max(0, bits.Len(uint(flows/1024))-1)) }
 
 // Like returns an empty table that is as large as t, with its timeouts, and would have
 // the same flows at the same places: so that two that are given the same packets can be

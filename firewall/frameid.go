@@ -70,6 +70,14 @@ const lineWords, lineBits = 8, 512
 // enough for the largest bitmap of the default size.
 const clearAtOnce = 64
 
+// Memory is how many bytes its bitmaps are, outside of Go's heap.
+func (c FrameIDConfig) Memory() int64 {
+	if c.Bits == 0 {
+		c.Bits = 26
+	}
+	return 3 << c.Bits / 8
+}
+
 // NewFrameIDFilter makes a filter. The error says which setting is out of bounds.
 func NewFrameIDFilter(c FrameIDConfig) (*FrameIDFilter, error) {
 	if c.Bits == 0 {

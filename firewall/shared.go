@@ -71,7 +71,7 @@ func NewShared(p *policy.Policy, ids *FrameIDFilter) (*Shared, error) {
 		return nil, fmt.Errorf("flow table: %w", err)
 	}
 	fragments, err := conntrack.NewFragments(conntrack.FragmentConfig{
-		MaxPackets: min(max(settings.Flows/flowsPerFragmented, 1024), 65536), Timeout: settings.Timeouts.Fragment,
+		MaxPackets: FragmentedPackets(settings.Flows), Timeout: settings.Timeouts.Fragment,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("table of fragments: %w", err)
@@ -150,6 +150,10 @@ func (s *Shared) Policy() *policy.Policy { return s.current.Load().policy }
 // Generation returns the number of what holds now: another one for each policy,
 // and whenever a time window opens or closes.
 func (s *Shared) Generation() uint32 { return s.current.Load().generation }
+
+// FragmentedPackets is how many inner packets in fragments are remembered where there is
+// room for so many flows.
+func FragmentedPackets(flows int) int { return min(max(flows/flowsPerFragmented, 1024), 65536) }
 
 // Fragments returns the table of first inner fragments.
 func (s *Shared) Fragments() *conntrack.Fragments { return s.fragments }

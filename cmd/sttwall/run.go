@@ -284,6 +284,7 @@ func announce(run runConfig, inline *nfq.Inline, set []temporary.Status) {
 	log.Info("the firewall runs", "ports", settings.STTPorts, "receivers", settings.Receivers.String(),
 		"tenants", len(c.Policy.Tenants()), "rules", c.Policy.FileRules(), "temporary", len(set),
 		"queue", c.Queue.Number, "queues", c.Queues, "table", where, "control", socket)
+	tellMemory(run)
 	for _, rule := range set {
 		if rule.Inactive != "" {
 			warnInactive(log, rule)

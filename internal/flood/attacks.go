@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"sttwall/stt"
@@ -49,6 +50,7 @@ type maker struct {
 	send func(packet []byte)
 
 	frame, out []byte
+	large      []byte // see cached
 	trickled   []trickle
 	at         int
 }
@@ -261,6 +263,10 @@ func Attacks() []Attack {
 			},
 		},
 		{
+			Name: "all-tables", What: "incomplete frames, flows, addresses, Context IDs, fragments and logged drops in turn, from 16 endpoints", Rate: 2 * usualRate, Last: 24 * time.Second,
+			next: allTables,
+		},
+		{
 			Name: "line-rate", What: "packets that a rule drops and logs, as many as the endpoint can send; no limit",
 			next: deniedAll,
 		},
@@ -269,6 +275,27 @@ func Attacks() []Attack {
 			next: deniedAll,
 		},
 	}
+}
+
+func allTables(m *maker) {
+	m.path.Src = netip.AddrFrom4([4]byte{10, 48, 3, byte(1 + m.r.IntN(16))})
+	m.path.SrcPort = uint16(m.r.Uint32()) | 0x8000 // both queues
+	i := m.usual()
+	switch i.sport = uint16(m.r.Uint32()); m.n % 6 {
+	case 0, 1:
+		i.payload = largest - 18 - 14 - 28
+		m.piece(m.r.Uint32(), m.cached(i), largest, 0, segment)
+		return
+	case 2:
+		i.mac, i.src = m.r.Uint32(), netip.AddrFrom4([4]byte{10, 128, byte(m.n >> 8), byte(m.n)})
+	case 3:
+		i.context += uint64(m.r.IntN(1 << 16))
+	case 4:
+		i.fragment, i.id = true, uint16(m.r.Uint32())
+	case 5:
+		i.dport = portDenied
+	}
+	m.whole(m.build(i))
 }
 
 func deniedAll(m *maker) {
@@ -280,10 +307,10 @@ func deniedAll(m *maker) {
 
 // cached is build for what is the same each time.
 func (m *maker) cached(i inner) []byte {
-	if m.frame == nil {
-		m.build(i)
+	if m.large == nil {
+		m.large = slices.Clone(m.build(i))
 	}
-	return m.frame
+	return m.large
 }
 
 // good sends what the rules accept: nine datagrams in a packet each, of 64 flows; one of

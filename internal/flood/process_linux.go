@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/vishvananda/netns"
@@ -24,7 +25,8 @@ type process struct {
 	cmd    *exec.Cmd
 	folder string
 	ended  chan struct{}
-	said   chan string // that it runs, or its last words
+	said   chan string  // that it runs, or its last words
+	bound  atomic.Int64 // of its memory, as it says itself, in bytes
 }
 
 // startBound is how long it may take to start, and to end.
@@ -53,6 +55,11 @@ func start(ns netns.NsHandle, folder string, flags []string, also io.Writer) (*p
 		for in := bufio.NewScanner(read); in.Scan(); {
 			if last = in.Text(); strings.Contains(last, `msg="the firewall runs"`) {
 				p.said <- ""
+			}
+			if _, rest, ok := strings.Cut(last, " process_mib="); ok {
+				word, _, _ := strings.Cut(rest, " ")
+				n, _ := strconv.ParseInt(word, 10, 64)
+				p.bound.Store(n << 20)
 			}
 			if also != nil {
 				fmt.Fprintln(also, last)

@@ -2,6 +2,7 @@ package flood
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -40,9 +41,12 @@ tenant "attacker" {
     log    = true
   }
 }
-`, outerA, outerB, outerC, outerD, tableFlows, tableBindings, indented(settings), contextGood, outerA, outerB,
-		contextBad, contextBad+0xffff, outerC, outerD, portDenied)
+`, outerA, outerB, attackers, outerD, tableFlows, tableBindings, indented(settings), contextGood, outerA, outerB,
+		contextBad, contextBad+0xffff, attackers, outerD, portDenied)
 }
+
+// attackers are the addresses that the attacker has.
+var attackers = netip.PrefixFrom(outerC, 24).Masked()
 
 const tableFlows, tableBindings = 65_536, 32_768
 

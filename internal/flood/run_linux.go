@@ -137,6 +137,7 @@ func try(ctx context.Context, o Options, n *network, a *Attack) (row *Row, err e
 	row.With, row.Without, row.Rate = median(with), median(without), median(rates)
 	row.Ratio = row.With / row.Without
 	_, row.Most = fw.memory()
+	row.Bound = fw.bound.Load()
 	row.Dropped = map[string]uint64{}
 	err = fw.ask(ctx, func(ctx context.Context, c *control.Client) error {
 		list, err := c.Drops(ctx)
@@ -222,7 +223,7 @@ func (r *Row) look(ctx context.Context, fw *process) error {
 func (n *network) gate(open bool) error {
 	text := "table ip flood\ndelete table ip flood\n"
 	if !open {
-		text += fmt.Sprintf("table ip flood {\n chain gate {\n  type filter hook prerouting priority -500;\n  ip saddr %v drop\n }\n}\n", outerC)
+		text += fmt.Sprintf("table ip flood {\n chain gate {\n  type filter hook prerouting priority -500;\n  ip saddr %v drop\n }\n}\n", attackers)
 	}
 	return inside(n.firewall, func() error {
 		cmd := exec.Command("nft", "-f", "-")

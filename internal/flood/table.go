@@ -19,7 +19,7 @@ func (r *Row) Wrong() string {
 	if r.Ratio < leastRatio && r.Attack != withoutLimit {
 		list = append(list, fmt.Sprintf("goodput is below %.1f", leastRatio))
 	}
-	if r.Bound > 0 && r.Most > r.Bound {
+	if r.Most > r.Bound {
 		list = append(list, "memory is over its bound")
 	}
 	return strings.Join(list, ", ")
