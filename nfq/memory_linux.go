@@ -61,6 +61,26 @@ func (c InlineConfig) KernelMemory() (messages, packets int64) {
 	return queues * 2 * int64(c.Queue.ReceiveBuffer), queues * int64(length) * largestWaiting
 }
 
+// FittingLength is the length of the queues of c with which what waits in all of them is at
+// most a quarter of memory, in bytes: up to [DefaultLength], and at least what holding
+// needs.
+func (c InlineConfig) FittingLength(memory int64) (int, error) {
+	per, err := share(c.Reassembly, c.Queues)
+	if err != nil {
+		return 0, fmt.Errorf("reassembly: %w", err)
+	}
+	hold, err := c.holdOf(per)
+	if err != nil {
+		return 0, fmt.Errorf("held fragments: %w", err)
+	}
+	n := memory / 4 / largestWaiting / int64(c.Queues)
+	least := max(leastLength, 2*(per.Packets+hold.Packets))
+	return min(max(int(min(n, DefaultLength)), least), max(DefaultLength, least)), nil
+}
+
+// leastLength takes some milliseconds of packets in which a worker does not run.
+const leastLength = 4096
+
 // largestWaiting is what a super-segment takes in the kernel: 64 KiB of pages, a head and a
 // struct sk_buff with its shared part.
 const largestWaiting = 68 << 10

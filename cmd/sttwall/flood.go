@@ -17,6 +17,8 @@ func newFloodCommand(s streams) *cobra.Command {
 		write  string
 		logs   bool
 		asJSON bool
+
+		waiting int
 	)
 	cmd := &cobra.Command{
 		Use:   "flood",
@@ -33,6 +35,15 @@ func newFloodCommand(s streams) *cobra.Command {
 				if !slices.ContainsFunc(floods.Attacks(), func(a floods.Attack) bool { return a.Name == name }) {
 					return usageError{fmt.Errorf("--attack %s: there is none of this name", name)}
 				}
+			}
+			if waiting > 0 {
+				w, err := floods.Wait(cmd.Context(), waiting)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(s.out, "queues of %d packets, the firewall stopped: %d super-segments wait, of 64,000 bytes; %d MiB of memory, %.1f KiB each; then %d were dropped\n",
+					w.QueueLength, w.Packets, w.Memory>>20, float64(w.Memory)/float64(max(1, w.Packets))/1024, w.Dropped)
+				return nil
 			}
 			if logs {
 				o.Log = s.err
@@ -75,6 +86,7 @@ func newFloodCommand(s streams) *cobra.Command {
 	flags.DurationVar(&o.Half, "half", 0, "how long each half of a round lasts; 0 is 2 s")
 	flags.IntVar(&o.Rounds, "rounds", 4, "how many rounds, of which the medians are taken")
 	flags.BoolVar(&asJSON, "json", false, "one JSON object a line instead of text")
+	flags.IntVar(&waiting, "waiting", 0, "instead, stop a firewall whose queues take so many `packets` each,\nfill them with super-segments, and tell what memory of the kernel they take")
 	flags.BoolVar(&logs, "logs", false, "show the firewall's log")
 	flags.StringVar(&write, "write", "", "write the table into this `file`, between its marks")
 	return cmd

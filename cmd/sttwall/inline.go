@@ -57,7 +57,7 @@ func (f *inlineFlags) addRun(flags *pflag.FlagSet) {
 	flags.StringVar(&f.driver, "driver", nfq.DriverFast.String(), "how packets are taken from the kernel: fast or go-nfqueue")
 	flags.StringVar(&f.cpus, "cpus", "", "processors that the workers are pinned to, in turn: a `list`\nsuch as 2,4-7; \"\" is all on which the process may run")
 	q := &f.into.Queue
-	flags.IntVar(&q.Length, "queue-length", nfq.DefaultLength, "how many packets each queue takes in the kernel, held ones included;\n0 is 65536")
+	flags.IntVar(&q.Length, "queue-length", 0, "how many packets each queue takes in the kernel, held ones included;\n0 is 65536, or less where super-segments in all queues would be more than\na quarter of the host's memory")
 	flags.IntVar(&q.ReceiveBuffer, "receive-buffer", nfq.DefaultReceiveBuffer, "receive buffer of each queue in `bytes`")
 	flags.StringVar(&f.copyRange, "copy-range", copyAuto, "how many `bytes` of each packet are copied from the kernel\nwhere that is enough, 256 at least: auto is 256, whole is all of it")
 	r := &f.into.Reassembly
@@ -152,5 +152,5 @@ func (f *inlineFlags) config() (nfq.InlineConfig, error) {
 	default:
 		return c, fmt.Errorf("--other-tunnels=%s: want drop or pass", f.otherTunnels)
 	}
-	return c, nil
+	return c, fitLength(&c)
 }
