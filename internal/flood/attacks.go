@@ -267,12 +267,13 @@ func Attacks() []Attack {
 			next: allTables,
 		},
 		{
-			Name: "line-rate", What: "packets that a rule drops and logs, as many as the endpoint can send; no limit",
-			next: deniedAll,
+			Name: "line-rate", What: "frames in two packets whose IDs repeat, so that they leave encoded anew, as many as the endpoint can send; one queue",
+			Flags: []string{"--queues", "1"},
+			next:  costly,
 		},
 		{
-			Name: "line-rate-limited", What: "the same, with endpoint_rate at 30,000 a second", Settings: []string{`endpoint_rate = "30000/s"`},
-			next: deniedAll,
+			Name: "line-rate-limited", What: "the same, with endpoint_rate at 30,000 a second", Settings: []string{`endpoint_rate = "30000/s"`}, Flags: []string{"--queues", "1"},
+			next: costly,
 		},
 	}
 }
@@ -298,9 +299,10 @@ func allTables(m *maker) {
 	m.whole(m.build(i))
 }
 
-func deniedAll(m *maker) {
+// costly is what costs a worker more than the one who sends it.
+func costly(m *maker) {
 	i := m.usual()
-	i.sport, i.dport = uint16(m.n), portDenied
+	i.payload = 1500
 	m.path.SrcPort = uint16(m.r.Uint32()) | 0x8000 // both queues
 	m.whole(m.cached(i))
 }

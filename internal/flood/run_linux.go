@@ -36,6 +36,8 @@ type Row struct {
 	// Goodput with the attack and without, each the median of the part of the others'
 	// packets that arrived, and their ratio.
 	With, Without, Ratio float64
+	// Least is the ratio of the worst round.
+	Least float64
 	// Dropped counts, by "where/reason".
 	Dropped map[string]uint64
 	// Waited is how many packets were in the kernel's queues at most; of all who looked.
@@ -135,7 +137,7 @@ func try(ctx context.Context, o Options, n *network, a *Attack) (row *Row, err e
 		}
 	}
 	row.With, row.Without, row.Rate = median(with), median(without), median(rates)
-	row.Ratio = row.With / row.Without
+	row.Ratio, row.Least = row.With/row.Without, slices.Min(with)/row.Without
 	_, row.Most = fw.memory()
 	row.Bound = fw.bound.Load()
 	row.Dropped = map[string]uint64{}

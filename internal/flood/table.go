@@ -60,8 +60,8 @@ func (r *Row) Write(w io.Writer) error {
 	if r.Wrong() != "" {
 		mark = "BAD"
 	}
-	_, err := fmt.Fprintf(w, "%s %-18s %8.0f/s  goodput %.3f (%.4f of %.4f)  memory %s -> %s of %s  dropped: %s\n      flows %d of %d, bindings %d of %d, frames %d of %d, %s of %s; %d lines logged %s\n",
-		mark, r.Attack, r.Rate, r.Ratio, r.With, r.Without, mib(r.Before), mib(r.Most), mib(r.Bound), strings.ReplaceAll(r.drops(), "`", ""),
+	_, err := fmt.Fprintf(w, "%s %-18s %8.0f/s  goodput %.3f (at least %.3f)  memory %s -> %s of %s  dropped: %s\n      flows %d of %d, bindings %d of %d, frames %d of %d, %s of %s; %d lines logged %s\n",
+		mark, r.Attack, r.Rate, r.Ratio, r.Least, mib(r.Before), mib(r.Most), mib(r.Bound), strings.ReplaceAll(r.drops(), "`", ""),
 		r.Flows.Now, r.Flows.Bound, r.Bindings.Now, r.Bindings.Bound, r.Frames.Now, r.Frames.Bound, mib(int64(r.Held.Now)), mib(int64(r.Held.Bound)), r.LoggedLines, r.Wrong())
 	return err
 }
@@ -76,10 +76,10 @@ func Replace(document string, rows []Row) (string, error) {
 		return "", errors.New("it has no marks for the table of sttwall flood")
 	}
 	var out strings.Builder
-	out.WriteString("| attack | a second | goodput of the others | dropped, of all that came | most in the tables | resident memory before, at most, bound |\n| --- | --- | --- | --- | --- | --- |\n")
+	out.WriteString("| attack | a second | goodput of the others (worst round) | dropped, of all that came | most in the tables | resident memory before, at most, bound |\n| --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range rows {
-		fmt.Fprintf(&out, "| **%s**: %s | %.0f | %.3f | %s | %d of %d flows, %d of %d bindings, %d of %d frames in %s of %s; %d lines logged | %s, %s, %s |\n",
-			r.Attack, r.What, r.Rate, r.Ratio, r.drops(), r.Flows.Now, r.Flows.Bound, r.Bindings.Now, r.Bindings.Bound, r.Frames.Now, r.Frames.Bound,
+		fmt.Fprintf(&out, "| **%s**: %s | %.0f | %.3f (%.3f) | %s | %d of %d flows, %d of %d bindings, %d of %d frames in %s of %s; %d lines logged | %s, %s, %s |\n",
+			r.Attack, r.What, r.Rate, r.Ratio, r.Least, r.drops(), r.Flows.Now, r.Flows.Bound, r.Bindings.Now, r.Bindings.Bound, r.Frames.Now, r.Frames.Bound,
 			mib(int64(r.Held.Now)), mib(int64(r.Held.Bound)), r.LoggedLines, mib(r.Before), mib(r.Most), mib(r.Bound))
 	}
 	return before + begin + out.String() + finish + after, nil
