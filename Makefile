@@ -4,7 +4,7 @@ FUZZTIME ?= 10s
 COUNT    ?= 1
 PACKETS  ?= 10000000
 
-.PHONY: check build sbom format vet staticcheck tidy vulncheck test race fuzz bench benchonce benchmodule oracle newcomer docs pictures screencost pgo reproducible cover checks evasion
+.PHONY: check build sbom format vet staticcheck tidy vulncheck test race fuzz bench benchonce benchmodule oracle newcomer docs pictures screencost pgo reproducible cover checks evasion overload
 
 # The profile in cmd/sttwall has all packages built anew for the program and for its
 # tests, with -race once more. They test the same code without it.
@@ -84,6 +84,11 @@ checks:
 # All attacks of docs/evasion.md over real queues, on all ways; half a minute.
 evasion:
 	go run ./cmd/sttwall demo --evasion
+
+# The attacks of docs/overload.md, one endpoint against the others, and their table anew;
+# as root, five minutes.
+overload:
+	go run ./cmd/sttwall flood --write docs/overload.md
 
 # What somebody who watches costs: throughput with 100,000 flows and a client that asks
 # what the screens ask once a second, and without, in turn.
