@@ -228,6 +228,8 @@ func (s *successor) finish() {
 	if s.file == "" {
 		return
 	}
+	// Of somebody else's table nobody can tell whether another instance decided in between.
+	s.open = s.open || s.own != nfq.TableInstalled
 	if err := handover.WriteFile(s.file, s.write); err != nil {
 		s.log.Error("the next start will find no flows: they begin anew, and the startup guard holds", "why", err)
 	}

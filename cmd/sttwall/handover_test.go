@@ -177,6 +177,39 @@ func abandon(t *testing.T, fw *running) (status int, said string) {
 
 var gap = regexp.MustCompile(`packets are decided again" after=(\S+)`)
 
+// Of a table that is somebody else's nobody knows whether it has led to another instance
+// in between.
+func TestWithSomebodyElsesTableFrameIDsAreNotTakenOver(t *testing.T) {
+	if !lab.Inside(t) {
+		return
+	}
+	rules, socket := rulesFile(t, string(lab.DemoRules)), filepath.Join(t.TempDir(), "control.sock")
+	for _, c := range []struct {
+		args      []string
+		unwatched bool
+	}{{nil, false}, {[]string{"--no-nft"}, true}} {
+		args := append([]string{"--handover", "auto", "--control", socket}, c.args...)
+		for i := range 2 {
+			fw := startRules(t, rules, args...)
+			if i == 1 {
+				if err := fw.waitFor(1, "packets are decided again"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			status, said := fw.stop(t, syscall.SIGTERM)
+			if status != statusFine {
+				t.Fatalf("%v: status %d:\n%s", c.args, status, said)
+			}
+			if told := strings.Contains(fw.begun, "frame IDs are not taken over"); told != (c.unwatched && i == 1) {
+				t.Errorf("%v, start %d: that frame IDs are not taken over is said: %v\n%s", c.args, i, told, fw.begun)
+			}
+		}
+		if err := os.Remove(socket + ".handover"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestPlannedRestartsBreakNoConnection: TCP connections through a real NFQUEUE send
 // while the firewall is stopped and started, and taken over. They end with the bytes
 // that were sent, nothing gets new frame IDs, and what is denied never passes.
