@@ -131,7 +131,7 @@ func TestRunRefusesBeforeItTouchesTheKernel(t *testing.T) {
 		status int
 		want   []string
 	}{
-		{"bounds on holding above half of the queue", []string{"--rules", acceptAll, "--queues", "1", "--max-held", "40000"},
+		{"bounds on holding above half of the queue", []string{"--rules", acceptAll, "--queues", "1", "--max-held", "40000", "--queue-length", "65536"},
 			statusRefused, []string{"40000", "65536", "at most half"}},
 		{"a queue too short for the default bounds", []string{"--rules", acceptAll, "--queues", "2", "--queue-length", "4096"},
 			statusRefused, []string{"queue 7471", "4096", "at most half"}},
