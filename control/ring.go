@@ -26,6 +26,7 @@ func newRing() *ring { return &ring{queue.New[slot](ringSize)} }
 // put copies one of the two into the ring, without the inner data that frame
 // borrows.
 func (r *ring) put(frame *firewall.FrameEvent, told *Event) {
+	defer r.Rouse() // behind End: who is woken earlier finds nothing, and sleeps on
 	if place := r.Claim(); place != nil {
 		filled := false
 		defer func() { r.End(place, filled) }()
@@ -37,7 +38,6 @@ func (r *ring) put(frame *firewall.FrameEvent, told *Event) {
 		}
 		filled = true
 	}
-	r.Rouse()
 }
 
 // take hands the oldest event to use, which may not keep it; false if there is none.

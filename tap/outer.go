@@ -143,6 +143,7 @@ func (c *Core) rest(list []firewall.Verdict) {
 // putPacket copies an outer packet into the ring; at is its place in its frame, -1 if
 // it has none.
 func (t *Tap) putPacket(e *firewall.FrameEvent, from *packetStore, k *keptPacket, at int) {
+	defer t.ring.Rouse() // behind End: who is woken earlier finds nothing, and sleeps on
 	if place := t.ring.Claim(); place != nil {
 		filled := false
 		defer func() { t.ring.End(place, filled) }()
@@ -154,7 +155,6 @@ func (t *Tap) putPacket(e *firewall.FrameEvent, from *packetStore, k *keptPacket
 		s.empty = !t.copy(s, from.bytes(k))
 		filled = true
 	}
-	t.ring.Rouse()
 }
 
 // packetStore keeps packets until they are decided. One worker uses it.

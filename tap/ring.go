@@ -96,6 +96,7 @@ func (t *Tap) put(e *firewall.FrameEvent) {
 	if !e.HasHeader {
 		data = e.Beginning
 	}
+	defer t.ring.Rouse() // behind End: who is woken earlier finds nothing, and sleeps on
 	if place := t.ring.Claim(); place != nil {
 		filled := false
 		defer func() { t.ring.End(place, filled) }()
@@ -113,7 +114,6 @@ func (t *Tap) put(e *firewall.FrameEvent) {
 		s.empty = !t.copy(s, data)
 		filled = true
 	}
-	t.ring.Rouse()
 }
 
 // copy copies bytes into free chunks; false if there are too few.

@@ -78,7 +78,7 @@ func (r *Ring[T]) round(at uint64) uint64 { return at &^ uint64(len(r.slots)-1) 
 // Publish hands a claimed place to the consumer.
 func (r *Ring[T]) Publish(s *Slot[T]) { s.turn.Store(r.round(s.at) + 1) }
 
-// End publishes a slot if it was filled. If not its reader passes over it, and it counts
+// End publishes a slot if it was filled; [Ring.Rouse] comes behind it. If not its reader passes over it, and it counts
 // as lost: who claims and may panic before the slot is filled defers this, for the reader
 // waits at that slot for ever otherwise.
 func (r *Ring[T]) End(s *Slot[T], filled bool) {
