@@ -24,7 +24,7 @@ func TestWhoWaitsGetsEachEvent(t *testing.T) {
 			}
 		}
 	}()
-	for i := range 20000 {
+	for i := range 200000 {
 		r.put(nil, &Event{Type: EventReload})
 		select {
 		case n := <-got:
