@@ -302,6 +302,10 @@ func (in *Inline) Run(ctx context.Context) error {
 	}
 	running.Wait()
 	in.closeInjectors()
+	// The kernel keeps the program for the table, which stays.
+	in.watch.mu.Lock()
+	closeGuard(in.guard)
+	in.watch.mu.Unlock()
 	return errors.Join(errs...)
 }
 
