@@ -132,10 +132,12 @@ func (f *FrameIDFilter) expect(src, dst netip.Addr, id uint32) {
 }
 
 // place is where the bit of an ID is in a map. IDs that follow one another are in one
-// line of memory: senders count their frames, so that few of many miss the cache.
+// line of memory: senders count their frames, so that few of many miss the cache. Where
+// in the line differs from line to line: real senders count in steps of 256.
 func (f *FrameIDFilter) place(src, dst netip.Addr, id uint32) (word, mask uint64) {
-	line := f.key.hash(src, dst, id/lineBits) & f.mask
-	return line*lineWords + uint64(id%lineBits/64), 1 << (id % 64)
+	hash := f.key.hash(src, dst, id/lineBits)
+	bit := (uint64(id) ^ hash>>55) % lineBits
+	return (hash&f.mask)*lineWords + bit/64, 1 << (bit % 64)
 }
 
 // take claims an ID as claim does, of a packet that may have it at time now. It
