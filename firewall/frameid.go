@@ -70,19 +70,21 @@ const lineWords, lineBits = 8, 512
 // enough for the largest bitmap of the default size.
 const clearAtOnce = 64
 
-// Memory is how many bytes its bitmaps are, outside of Go's heap.
-func (c FrameIDConfig) Memory() int64 {
+func (c *FrameIDConfig) setDefault() {
 	if c.Bits == 0 {
 		c.Bits = 26
 	}
+}
+
+// Memory is how many bytes its bitmaps are, outside of Go's heap.
+func (c FrameIDConfig) Memory() int64 {
+	c.setDefault()
 	return 3 << c.Bits / 8
 }
 
 // NewFrameIDFilter makes a filter. The error says which setting is out of bounds.
 func NewFrameIDFilter(c FrameIDConfig) (*FrameIDFilter, error) {
-	if c.Bits == 0 {
-		c.Bits = 26
-	}
+	c.setDefault()
 	if c.Bits < minFrameIDBits || c.Bits > maxFrameIDBits {
 		return nil, fmt.Errorf("frame-ID filter of 2^%d bits: want 2^%d to 2^%d", c.Bits, minFrameIDBits, maxFrameIDBits)
 	}

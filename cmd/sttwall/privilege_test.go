@@ -364,6 +364,9 @@ func TestTheServiceManagerIsToldHowTheFirewallDoes(t *testing.T) {
 func TestTheUnitIsOneOfSystemds(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
 		t.Skip("there is no systemd-analyze")
 	}
 	unit := readme(t, "deploy/sttwall.service")
