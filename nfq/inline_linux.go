@@ -105,7 +105,7 @@ type Inline struct {
 	table     atomic.Pointer[Table] // nil: somebody else's
 	config    InlineConfig
 	bounds    Bounds
-	watch     tableWatch
+	watch     tableState
 
 	guard        *gsoguard.Guard       // once it was loaded; of a start, then of the watch's lock
 	guardMissing atomic.Pointer[error] // see GuardMissing

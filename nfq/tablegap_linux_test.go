@@ -28,15 +28,13 @@ func TestHowMuchPassesUntilTheTableIsRestored(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { in.Run(ctx) })
-	running.Go(func() {
-		if err := in.WatchTable(ctx, true, func(l TableLoss) {
-			if !l.Restored {
-				t.Errorf("%+v", l)
-			}
-		}); err != nil {
-			t.Error(err)
+	watch, err := in.WatchTable(true, func(l TableLoss) {
+		if !l.Restored {
+			t.Errorf("%+v", l)
 		}
 	})
+	must(t, err)
+	running.Go(func() { watch.Run(ctx) })
 	// What passes is counted behind the table; nothing is accepted.
 	run(t, "nft", `add table inet after
 		add counter inet after passed

@@ -55,8 +55,8 @@ type TableHealth struct {
 	Losses, Restored uint64
 }
 
-// tableWatch is what [Inline.WatchTable] keeps.
-type tableWatch struct {
+// tableState is how the table fares.
+type tableState struct {
 	mu               sync.Mutex // held while the table is changed or looked at
 	lost             atomic.Pointer[error]
 	losses, restored atomic.Uint64
@@ -74,17 +74,28 @@ func (in *Inline) TableHealth() TableHealth {
 	return h
 }
 
-// WatchTable looks after the table until ctx ends: whenever another program removes
-// or changes it, the table is put in again if restore is set, and tell is called.
-// The kernel tells of each change (NFNLGRP_NFTABLES), so that little passes
-// meanwhile. It returns at once where the table is somebody else's.
-func (in *Inline) WatchTable(ctx context.Context, restore bool, tell func(TableLoss)) error {
+// TableWatch looks after the table of an [Inline]: [Inline.WatchTable] begins it, and
+// [TableWatch.Run] goes on with it and ends it.
+type TableWatch struct {
+	in      *Inline
+	conn    *netlink.Conn // nil where the table is somebody else's
+	restore bool
+	tell    func(TableLoss)
+}
+
+// WatchTable begins to look after the table: from its return on, each change by another
+// program is noticed, with who made it. Whenever the table is removed or changed, it is
+// put in again if restore is set, and tell is called. The kernel tells of each change
+// (NFNLGRP_NFTABLES), so that little passes meanwhile. What happened before is noticed
+// in here. Run must be called, and tell is not called by two at a time.
+func (in *Inline) WatchTable(restore bool, tell func(TableLoss)) (*TableWatch, error) {
+	w := &TableWatch{in: in, restore: restore, tell: tell}
 	if in.table.Load() == nil {
-		return nil
+		return w, nil
 	}
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: int(in.config.Queue.NetNS)})
 	if err != nil {
-		return fmt.Errorf("table %s: watch: %w", TableName, err)
+		return nil, fmt.Errorf("table %s: watch: %w", TableName, err)
 	}
 	raw, err := conn.SyscallConn()
 	if err == nil {
@@ -98,42 +109,52 @@ func (in *Inline) WatchTable(ctx context.Context, restore bool, tell func(TableL
 	}
 	if err != nil {
 		conn.Close()
-		return fmt.Errorf("table %s: watch: %w", TableName, err)
+		return nil, fmt.Errorf("table %s: watch: %w", TableName, err)
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
+	w.conn = conn
 	in.watch.budget = limit.NewBucket(limit.Rate{Per: time.Second, Events: restoreRate, Burst: restoreBurst})
+	w.look("")
+	return w, nil
+}
 
+func (w *TableWatch) look(by string) {
+	if loss, news := w.in.lookAtTable(by, w.restore); news {
+		w.tell(loss)
+	}
+}
+
+// Run looks after the table until ctx ends. It returns at once where the table is
+// somebody else's.
+func (w *TableWatch) Run(ctx context.Context) {
+	if w.conn == nil {
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { w.conn.Close() })
+	defer stop()
 	changes := make(chan string, 1)
 	var listening sync.WaitGroup
 	listening.Go(func() {
 		defer close(changes)
-		listenForChanges(ctx, conn, changes)
+		listenForChanges(ctx, w.conn, changes)
 	})
 	defer listening.Wait()
-	defer conn.Close()
-	look := func(by string) {
-		if loss, news := in.lookAtTable(by, restore); news {
-			tell(loss)
-		}
-	}
-	look("") // what happened before we listened
+	defer w.conn.Close()
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	every := lookAnyway
 	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case by, open := <-changes:
 			if !open { // the kernel tells no more
 				changes, every = nil, 1
 				continue
 			}
-			look(by)
+			w.look(by)
 		case <-tick.C:
-			if in.watch.lost.Load() != nil || n%every == 0 && in.rulesHaveChanged() {
-				look("")
+			if w.in.watch.lost.Load() != nil || n%every == 0 && w.in.rulesHaveChanged() {
+				w.look("")
 			}
 		}
 	}

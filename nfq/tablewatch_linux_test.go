@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -20,24 +19,13 @@ func watched(t *testing.T, restore bool, settings string) (in *Inline, told <-ch
 	must(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	losses := make(chan TableLoss, 100)
-	ended := make(chan error)
-	go func() { ended <- in.WatchTable(ctx, restore, func(l TableLoss) { losses <- l }) }()
-	for start := time.Now(); ; runtime.Gosched() { // until the kernel is listened to
-		in.watch.mu.Lock()
-		looked := in.watch.last != 0
-		in.watch.mu.Unlock()
-		if looked {
-			break
-		}
-		if time.Since(start) > patience {
-			t.Fatal("the table is not looked at")
-		}
-	}
+	watch, err := in.WatchTable(restore, func(l TableLoss) { losses <- l })
+	must(t, err)
+	ended := make(chan struct{})
+	go func() { defer close(ended); watch.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+		<-ended
 		in.closeQueues()
 	})
 	return in, losses

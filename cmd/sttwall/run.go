@@ -247,11 +247,12 @@ func run(ctx context.Context, c runConfig) error {
 		})
 	}
 	measures.watch(ctx, watched{inline, rules, feed, events})
+	lookAfterTable := c.table.watch(inline, c.log) // before anybody is told that it runs
 	announce(c, inline, rules.Rules())
 	running.Go(func() { c.over.settle(inline) })
 	running.Go(func() { watch.run(serving, inline, c.report) })
 	running.Go(func() { audited.Run(serving) })
-	running.Go(func() { c.table.run(serving, inline, c.log) })
+	running.Go(func() { lookAfterTable(serving) })
 	running.Go(func() { dropped.run(serving, inline.Now, c.report) })
 	endLog := logEvents(events, inline)
 	running.Go(func() { reloads.atHangup(serving, hangup) })

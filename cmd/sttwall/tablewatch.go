@@ -25,12 +25,16 @@ func (f *tableWatchFlags) check() error {
 	return nil
 }
 
-// run watches the table until ctx ends.
-func (f *tableWatchFlags) run(ctx context.Context, inline *nfq.Inline, log *slog.Logger) {
+// watch begins to watch the table, and returns what goes on with it until its context
+// ends.
+func (f *tableWatchFlags) watch(inline *nfq.Inline, log *slog.Logger) (run func(context.Context)) {
 	told := lossLog{log: log, now: time.Now}
-	if err := inline.WatchTable(ctx, f.onLoss == "restore", func(l nfq.TableLoss) { told.tell(l, inline.TableHealth()) }); err != nil {
+	watch, err := inline.WatchTable(f.onLoss == "restore", func(l nfq.TableLoss) { told.tell(l, inline.TableHealth()) })
+	if err != nil {
 		log.Error("the nftables table is not watched: nobody notices when another program removes it", "why", err)
+		return func(context.Context) {}
 	}
+	return watch.Run
 }
 
 // lossLogPause is how long lines about a table that is lost again and again are apart.
