@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,8 +16,15 @@ import (
 // of it comes over the channel.
 func watched(t *testing.T, restore bool, settings string) (in *Inline, told <-chan TableLoss) {
 	t.Helper()
+	return watchedBy(t, Clock(), restore, settings)
+}
+
+// watchedBy is watched with a clock of the test's.
+func watchedBy(t *testing.T, clock func() int64, restore bool, settings string) (in *Inline, told <-chan TableLoss) {
+	t.Helper()
 	in, err := StartInline(InlineConfig{Policy: settingsPolicy(t, settings), Queue: Config{NetNS: currentNS(t)}, Queues: 2, FrameIDBits: 10})
 	must(t, err)
+	in.clock = clock
 	ctx, stop := context.WithCancel(context.Background())
 	losses := make(chan TableLoss, 100)
 	watch, err := in.WatchTable(restore, func(l TableLoss) { losses <- l })
@@ -180,22 +188,19 @@ func TestATableThatIsLostIsToldAloneWhereThatIsWanted(t *testing.T) {
 // Two programs that undo each other's work must not take all of the processor.
 func TestRestoringHasABound(t *testing.T) {
 	ns := enterNS(t)
-	in, told := watched(t, true, `endpoints = ["10.0.0.0/8"]`)
-	for n := 0; ; n++ {
+	var now atomic.Int64
+	in, told := watchedBy(t, now.Load, true, `endpoints = ["10.0.0.0/8"]`)
+	for n := range restoreBurst {
 		must(t, RemoveTable(ns))
-		loss := lossOf(t, told)
-		if loss.Restored {
-			if n > 10*restoreBurst {
-				t.Fatal("there is no bound")
-			}
-			continue
+		if loss := lossOf(t, told); !loss.Restored {
+			t.Fatalf("loss %d: got %+v", n, loss)
 		}
-		if !errors.Is(loss.Failed, ErrTooManyLosses) || n < restoreBurst {
-			t.Errorf("after %d losses: got %+v", n, loss)
-		}
-		break
 	}
-	// And then again.
+	must(t, RemoveTable(ns))
+	if loss := lossOf(t, told); loss.Restored || !errors.Is(loss.Failed, ErrTooManyLosses) {
+		t.Errorf("got %+v, want %v", loss, ErrTooManyLosses)
+	}
+	now.Add(int64(time.Second) / restoreRate) // and then again
 	if loss := lossOf(t, told); !loss.Restored {
 		t.Errorf("got %+v", loss)
 	}
