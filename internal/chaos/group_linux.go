@@ -48,18 +48,24 @@ func makeGroup() (g Group, remove func(), err error) {
 		if root == "" {
 			continue
 		}
-		path := filepath.Join(fields[2], fmt.Sprintf("sttwall-chaos-%d", os.Getpid()))
-		dir := filepath.Join(root, path)
-		if err := os.Mkdir(dir, 0o755); err != nil {
+		// A cgroup of version 2 that holds processes hands no controller down
+		// (Documentation/admin-guide/cgroup-v2.rst, "No Internal Process Constraint"):
+		// then it is made beside our own.
+		for parent := fields[2]; ; parent = filepath.Dir(parent) {
+			path := filepath.Join(parent, fmt.Sprintf("sttwall-chaos-%d", os.Getpid()))
+			dir := filepath.Join(root, path)
+			err := os.Mkdir(dir, 0o755)
+			if err == nil {
+				if _, err = os.Stat(filepath.Join(dir, knobs[version].limit)); err == nil {
+					return Group{path, version}, func() { os.Remove(dir) }, nil
+				}
+				err = errors.Join(fmt.Errorf("cgroup v%d: %s has no memory controller for others", version, filepath.Dir(dir)), os.Remove(dir))
+			}
 			errs = append(errs, err)
-			continue
+			if version == 1 || parent == "/" {
+				break
+			}
 		}
-		// A cgroup of version 2 whose parent does not hand the controller down has none.
-		if _, err := os.Stat(filepath.Join(dir, knobs[version].limit)); err != nil {
-			errs = append(errs, fmt.Errorf("cgroup v%d: the memory controller is not delegated to %s", version, filepath.Dir(dir)), os.Remove(dir))
-			continue
-		}
-		return Group{path, version}, func() { os.Remove(dir) }, nil
 	}
 	why := "none is mounted"
 	if err := errors.Join(errs...); err != nil {
