@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"sttwall/internal/chaos"
 	"sttwall/internal/lab"
@@ -68,6 +69,9 @@ func output(t *testing.T, cmd *exec.Cmd) (status int, stderr string) {
 	}
 	return cmd.ProcessState.ExitCode(), b.String()
 }
+
+// sayPatience is how long a busy machine may take until a firewall says something.
+const sayPatience = time.Minute
 
 // running is a firewall that has said that it runs.
 type running struct {
@@ -138,16 +142,23 @@ func (r *running) stop(t *testing.T, signal syscall.Signal) (status int, said st
 
 // waitFor waits until it has said something n times.
 func (r *running) waitFor(n int, what string) error {
-	for line := range r.lines {
-		r.said = append(r.said, line)
-		if strings.Contains(line, what) {
-			n--
-		}
-		if n == 0 {
-			return nil
+	patience := time.NewTimer(sayPatience)
+	defer patience.Stop()
+	for n > 0 {
+		select {
+		case line, more := <-r.lines:
+			if !more {
+				return fmt.Errorf("it has ended and did not say %q %d times more:\n%s", what, n, strings.Join(r.said, "\n"))
+			}
+			r.said = append(r.said, line)
+			if strings.Contains(line, what) {
+				n--
+			}
+		case <-patience.C:
+			return fmt.Errorf("it does not say %q %d times more within %s:\n%s", what, n, sayPatience, strings.Join(r.said, "\n"))
 		}
 	}
-	return fmt.Errorf("it does not say %q %d times more:\n%s", what, n, strings.Join(r.said, "\n"))
+	return nil
 }
 
 // ended returns the exit status of one that ends by itself, and what was said since the

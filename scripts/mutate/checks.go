@@ -284,7 +284,7 @@ var safetyChecks = []check{
 		{"policy/load.go", "diags = tidy(l.diags, filename)\n\tif diags.HasErrors() {", "diags = tidy(l.diags, filename)\n\tif false {"},
 		{"cmd/sttwall/load.go", "if diagnostics.HasErrors() {", "if diagnostics.HasErrors() && rules == nil {"},
 	}, "cmd/sttwall.TestReloadPutsTheChangedFileInForce"},
-	{"reload: what loads is in force", []fault{{"nfq/inline_linux.go", "\tin.shared.SetPolicy(p)\n\tin.since", "\tin.since"}}, "cmd/sttwall.TestReloadPutsTheChangedFileInForce"},
+	{"reload: what loads is in force", []fault{{"nfq/inline_linux.go", "\tin.shared.SetPolicy(p)\n\tin.since", "\tin.since"}}, "cmd/sttwall.TestReloadReadsFilesOfAddressesAgain"},
 	{"control: who may change things", []fault{{"control/server.go", "\t\t\tif !allowed {", "\t\t\tif false {"}}, "control.TestWhoMayDoWhat"},
 	{"control: whom the kernel names", []fault{{"control/peer_linux.go", "UID: int(cred.Uid),", "UID: 0,"}}, "control.TestWhoMayDoWhat"},
 	{"control: the socket is closed to others", []fault{{"control/listen_linux.go", "socketMode = 0o660", "socketMode = 0o666"}}, "control.TestTheSocketIsNeverOpenToOthers"},
