@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
@@ -30,7 +31,9 @@ func (c *InlineConfig) makeShared(clock func() int64) (*firewall.Shared, error) 
 
 // TableHandle returns the number that the kernel has given to the table: another one
 // each time that a table is made in the namespace. 0 stands for no table.
-func TableHandle(ns NetNS) (uint64, error) {
+func TableHandle(ns NetNS) (uint64, error) { return tableHandle(ns, nftables.TableFamilyINet) }
+
+func tableHandle(ns NetNS, family nftables.TableFamily) (uint64, error) {
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: int(ns)})
 	if err != nil {
 		return 0, fmt.Errorf("table %s: look: %w", TableName, refusal(err, ErrNoKernelTables))
@@ -42,7 +45,7 @@ func TableHandle(ns NetNS) (uint64, error) {
 	}
 	answers, err := conn.Execute(netlink.Message{
 		Header: netlink.Header{Type: netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETTABLE), Flags: netlink.Request},
-		Data:   append([]byte{unix.NFPROTO_INET, 0, 0, 0}, name...), // struct nfgenmsg
+		Data:   append([]byte{byte(family), 0, 0, 0}, name...), // struct nfgenmsg
 	})
 	if errors.Is(err, unix.ENOENT) {
 		return 0, nil

@@ -21,17 +21,34 @@ func InstallBootTable(c TableConfig) (installed bool, err error) {
 	if err := tryTable(c.NetNS, nftables.TableFamilyINet, nil); err != nil {
 		return false, fmt.Errorf("table %s: %w", TableName, refusal(err, ErrNoKernelTables))
 	}
+	switch handle, err := TableHandle(c.NetNS); {
+	case err != nil:
+		return false, err
+	case handle != 0:
+		return false, nil
+	}
+	bridge, err := c.bridging()
+	if err != nil {
+		bridge.undo()
+		return false, fmt.Errorf("table %s: install: %w", TableName, err)
+	}
 	conn, err := connect(c.NetNS)
 	if err == nil {
 		err = c.addAll(conn, conn.CreateTable(ourTable()), targetDrop, TableCounters{})
 	}
+	if err == nil && bridge.settings != nil {
+		err = c.addBridge(conn, bridge.before, TableCounters{})
+	}
 	if err != nil {
+		bridge.undo()
 		return false, fmt.Errorf("table %s: install: %w", TableName, err)
 	}
+	defer bridge.settings.close()
 	switch err := conn.Flush(); {
 	case errors.Is(err, unix.EEXIST):
-		return false, nil
+		return false, nil // it came meanwhile
 	case err != nil:
+		bridge.undo()
 		return false, fmt.Errorf("table %s: install: %w", TableName, explainFlush(err))
 	}
 	return true, nil

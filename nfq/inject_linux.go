@@ -13,8 +13,9 @@ import (
 // Injector sends packets of the firewall's own: the answers to frames that a
 // rule rejects. They carry the address of another host as their source, so they
 // go through raw sockets, header included (raw(7), ipv6(7)). They leave through
-// the OUTPUT and POSTROUTING hooks, never through the PREROUTING hook in which
-// the queue is. One worker uses it at a time; Stats may be called from anywhere.
+// the OUTPUT and POSTROUTING hooks; where a queue is in OUTPUT too, its table knows
+// them by their [Own]. What is for this host itself goes through PREROUTING of the
+// loopback interface after that, which the table then leaves alone. One worker uses it at a time; Stats may be called from anywhere.
 type Injector struct {
 	v4, v6       int // -1: not there
 	sent, failed atomic.Uint64
@@ -26,8 +27,9 @@ type Injector struct {
 }
 
 // NewInjector opens the sockets in the network namespace ns. It needs
-// CAP_NET_RAW. A host without IPv6 has no socket for it, and sends none.
-func NewInjector(ns NetNS) (*Injector, error) {
+// CAP_NET_RAW. A host without IPv6 has no socket for it, and sends none. own is what
+// its packets have; own.User must be the caller.
+func NewInjector(ns NetNS, own Own) (*Injector, error) {
 	i := &Injector{v4: -1, v6: -1}
 	err := inNetNS(ns, func() (err error) {
 		const kind = unix.SOCK_RAW | unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
@@ -37,9 +39,18 @@ func NewInjector(ns NetNS) (*Injector, error) {
 		if i.v6, err = unix.Socket(unix.AF_INET6, kind, unix.IPPROTO_RAW); err != nil {
 			i.v6 = -1 // no IPv6 here
 		}
+		for _, fd := range []int{i.v4, i.v6} {
+			if own.Priority == 0 || fd < 0 {
+				continue
+			}
+			if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, int(int32(own.Priority))); err != nil {
+				return fmt.Errorf("set its priority: %w", err)
+			}
+		}
 		return nil
 	})
 	if err != nil {
+		i.Close()
 		return nil, fmt.Errorf("raw socket for rejects: %w: run as root or with CAP_NET_RAW", err)
 	}
 	return i, nil

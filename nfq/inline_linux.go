@@ -39,6 +39,8 @@ type InlineConfig struct {
 	Whole func() bool
 	// Table says whether the table is installed.
 	Table TableMode
+	// Hooks are where STT is taken out, with [TableInstalled].
+	Hooks Hooks
 	// GSOGuard says what is done about super-segments of small pieces.
 	GSOGuard GuardMode
 	// FailOpenAbsent lets STT pass while nobody listens on its queue.
@@ -65,6 +67,7 @@ type InlineConfig struct {
 	WantsQuiet func() bool
 	// spreadSeed: see [TableConfig].Seed; one for as long as the queues are open.
 	spreadSeed uint32
+	own        Own // see [TableConfig].Own
 
 	// Adopt, if not nil, puts what an earlier instance has handed over into what the
 	// workers share, before any packet comes; false if that is not to be used: then it
@@ -121,6 +124,9 @@ func StartInline(c InlineConfig) (*Inline, error) {
 		return nil, err
 	}
 	c.spreadSeed = NewSeed()
+	if c.Hooks.Has(HookOutput) {
+		c.own = NewOwn()
+	}
 	in := &Inline{config: c}
 	if err := in.open(c); err != nil {
 		in.closeQueues()
@@ -154,6 +160,9 @@ func (c *InlineConfig) validate() (policy.Settings, error) {
 	settings := c.Policy.Settings()
 	if err := c.TableConfig(settings).Validate(); err != nil {
 		return settings, err
+	}
+	if c.Table == TableForeign && c.Hooks != 0 && c.Hooks != HooksOf(HookPrerouting) {
+		return settings, fmt.Errorf("hooks %v: the table of others decides where STT is taken out", c.Hooks)
 	}
 	if err := c.Queue.Validate(); err != nil {
 		return settings, err
@@ -312,7 +321,7 @@ func (in *Inline) Run(ctx context.Context) error {
 // openInjector returns what a worker sends answers with; nil without the right
 // to, which stops no packet that rules accept.
 func (in *Inline) openInjector(ns NetNS) (send func(packet []byte, device int), err error) {
-	injector, err := NewInjector(ns)
+	injector, err := NewInjector(ns, in.config.own)
 	if errors.Is(err, unix.EPERM) {
 		return nil, nil
 	}

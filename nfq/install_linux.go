@@ -9,7 +9,6 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
-	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -25,12 +24,14 @@ type Table struct {
 	config TableConfig
 	target Target
 	print  tablePrint
+	bridge bridging
 	seen   atomic.Pointer[TableCounters] // read last; nil: never
 }
 
 // InstallTable puts the table in, in the place of one that an earlier run left:
 // in one transaction, so that no packet meets a moment without a table. Errors:
-// [ErrNoCapability], [ErrNoKernelTables], [ErrNoKernelTarget].
+// [ErrNoCapability], [ErrNoKernelTables], [ErrNoKernelTarget], and with [HookBridge]
+// [ErrNoKernelBridge] and [ErrNoBridgeNetfilter].
 func InstallTable(c TableConfig) (*Table, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -43,14 +44,27 @@ func InstallTable(c TableConfig) (*Table, error) {
 }
 
 func installTable(c TableConfig, target Target) (*Table, error) {
-	return putTable(c, target, TableCounters{}, replaceTable)
+	bridge, err := c.bridging()
+	if err != nil {
+		bridge.undo()
+		return nil, fmt.Errorf("table %s: %w", TableName, err)
+	}
+	t, err := putTable(c, target, bridge, TableCounters{}, bridge.replaceTable)
+	if err != nil {
+		bridge.undo()
+		return nil, err
+	}
+	if bridge.there && bridge.settings == nil {
+		err = putBack(c.NetNS, bridge.before)
+	}
+	return t, err
 }
 
 // putTable makes the table in one transaction, whose first part begin gives, and
 // has its counters go on from where they were. Where other programs change rules
 // at the same moment it does so again: what is in the kernel must be known to be
 // what was put there.
-func putTable(c TableConfig, target Target, counted TableCounters, begin func(*nftables.Conn) *nftables.Table) (*Table, error) {
+func putTable(c TableConfig, target Target, bridge bridging, counted TableCounters, begin func(*nftables.Conn) *nftables.Table) (*Table, error) {
 	const attempts = 5
 	for range attempts {
 		before, err := generationOf(c.NetNS)
@@ -61,16 +75,20 @@ func putTable(c TableConfig, target Target, counted TableCounters, begin func(*n
 		if err != nil {
 			return nil, fmt.Errorf("table %s: install: %w", TableName, err)
 		}
-		if err := c.addAll(conn, begin(conn), target, counted); err != nil {
+		err = c.addAll(conn, begin(conn), target, counted)
+		if err == nil && bridge.settings != nil {
+			err = c.addBridge(conn, bridge.before, counted)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("table %s: install: %w", TableName, err)
 		}
 		if err := conn.Flush(); err != nil {
 			return nil, fmt.Errorf("table %s: install: %w", TableName, explainFlush(err))
 		}
-		begin = replaceTable // another time, whatever is there now
-		print, generation, err := readTable(c.NetNS)
+		begin = bridge.replaceTable // another time, whatever is there now
+		print, generation, err := readTable(c.NetNS, bridge.settings != nil)
 		if err == nil && generation == before+1 {
-			return &Table{config: c, target: target, print: print}, nil
+			return &Table{config: c, target: target, print: print, bridge: bridge}, nil
 		}
 		if err != nil && !errors.Is(err, ErrTableGone) {
 			return nil, err
@@ -84,14 +102,17 @@ func putTable(c TableConfig, target Target, counted TableCounters, begin func(*n
 // queue is lost (the kernel empties all queues when a hook goes:
 // net/netfilter/nf_queue.c, nf_queue_nf_hook_drop).
 func (t *Table) update(c TableConfig) (*Table, error) {
-	next, err := putTable(c, t.target, TableCounters{}, func(conn *nftables.Conn) *nftables.Table {
+	next, err := putTable(c, t.target, t.bridge, TableCounters{}, func(conn *nftables.Conn) *nftables.Table {
 		table := ourTable()
 		conn.FlushTable(table)
+		if t.bridge.settings != nil {
+			conn.FlushTable(bridgeTable())
+		}
 		for _, name := range t.config.sets() {
 			conn.DelSet(&nftables.Set{Table: table, Name: name})
 		}
 		for _, name := range t.config.chains() {
-			if _, isBase := basePriority(name); !isBase {
+			if _, isBase := baseOf(name); !isBase {
 				conn.DelChain(&nftables.Chain{Table: table, Name: name})
 			}
 		}
@@ -110,7 +131,12 @@ func (t *Table) replace(c TableConfig) (*Table, error) {
 	if seen := t.seen.Load(); seen != nil {
 		counted = *seen
 	}
-	next, err := putTable(c, t.target, counted, replaceTable)
+	if t.bridge.settings != nil {
+		if err := t.bridge.settings.set(neededSettings()); err != nil {
+			return nil, fmt.Errorf("table %s: %w", TableName, err)
+		}
+	}
+	next, err := putTable(c, t.target, t.bridge, counted, t.bridge.replaceTable)
 	if err == nil {
 		next.seen.Store(&counted)
 	}
@@ -120,26 +146,45 @@ func (t *Table) replace(c TableConfig) (*Table, error) {
 // check returns an error that wraps [ErrTableGone] or [ErrTableChanged] unless the
 // table is as it was installed.
 func (t *Table) check() (generation uint32, err error) {
-	print, generation, err := readTable(t.config.NetNS)
+	print, generation, err := readTable(t.config.NetNS, t.bridge.settings != nil)
 	if err == nil && print != t.print {
 		err = fmt.Errorf("table %s: %w", TableName, ErrTableChanged)
+	}
+	if err == nil {
+		err = t.shown()
 	}
 	return generation, err
 }
 
+// shown returns an error that wraps [ErrBridgePasses] where bridged packets are to be
+// shown to the table, and are not.
+func (t *Table) shown() error {
+	if t.bridge.settings == nil {
+		return nil
+	}
+	return t.bridge.settings.check()
+}
+
 // RemoveTable removes the table of this or an earlier run; one that is not
-// there is no error.
+// there is no error. What br_netfilter was like before [HookBridge], it is again.
 func RemoveTable(ns NetNS) error {
-	conn, err := connect(ns)
+	before, bridged, err := settingsBefore(ns)
+	var conn *nftables.Conn
+	if err == nil {
+		conn, err = connect(ns)
+	}
 	if err == nil {
 		// Added first, so that deleting it finds it.
 		conn.DelTable(conn.AddTable(ourTable()))
+		if bridged {
+			conn.DelTable(conn.AddTable(bridgeTable()))
+		}
 		err = conn.Flush()
 	}
 	if err != nil {
 		return fmt.Errorf("table %s: remove: %w", TableName, refusal(err, ErrNoKernelTables))
 	}
-	return nil
+	return putBack(ns, before)
 }
 
 // Target is how the table hands packets to the queues on this kernel.
@@ -156,6 +201,11 @@ func (t *Table) Counters() (TableCounters, error) {
 		return c, fmt.Errorf("table %s: read counters: %w", TableName, err)
 	}
 	objects, err := conn.GetObjects(ourTable())
+	if err == nil && t.bridge.settings != nil {
+		var more []nftables.Obj
+		more, err = conn.GetObjects(bridgeTable())
+		objects = append(objects, more...)
+	}
 	if errors.Is(err, unix.ENOENT) {
 		err = ErrTableGone
 	}
@@ -206,9 +256,12 @@ func connect(ns NetNS) (*nftables.Conn, error) {
 }
 
 // replaceTable deletes a table of ours and adds a new one, in the transaction
-// that conn collects.
-func replaceTable(conn *nftables.Conn) *nftables.Table {
+// that conn collects. The one of family bridge it deletes alone.
+func (b bridging) replaceTable(conn *nftables.Conn) *nftables.Table {
 	conn.DelTable(conn.AddTable(ourTable()))
+	if b.there || b.settings != nil {
+		conn.DelTable(conn.AddTable(bridgeTable()))
+	}
 	return conn.AddTable(ourTable())
 }
 
@@ -227,8 +280,8 @@ func (c TableConfig) addAll(conn *nftables.Conn, table *nftables.Table, target T
 	chains := make(map[string]*nftables.Chain)
 	for _, name := range c.chains() {
 		chain := &nftables.Chain{Name: name, Table: table}
-		if priority, isBase := basePriority(name); isBase {
-			base(chain, priority)
+		if at, isBase := baseOf(name); isBase {
+			at.set(chain)
 		}
 		chains[name] = conn.AddChain(chain)
 	}
@@ -237,32 +290,40 @@ func (c TableConfig) addAll(conn *nftables.Conn, table *nftables.Table, target T
 		if err != nil {
 			return fmt.Errorf("chain %s: %w", r.chain, err)
 		}
-		var comment []byte
-		if r.comment != "" {
-			comment = userdata.AppendString(nil, userdata.TypeComment, r.comment)
-		}
-		conn.AddRule(&nftables.Rule{Table: table, Chain: chains[r.chain], Exprs: exprs, UserData: comment})
+		conn.AddRule(&nftables.Rule{Table: table, Chain: chains[r.chain], Exprs: exprs, UserData: commentOf(r)})
 	}
 	return nil
 }
 
-// basePriority returns where in the hook a chain stands; false if another chain leads
-// to it.
-func basePriority(chain string) (nftables.ChainPriority, bool) {
-	switch chain {
-	case chainUntracked:
-		return *nftables.ChainPriorityRaw, true
-	case chainGuard:
-		return *nftables.ChainPriorityRaw + 1, true
-	}
-	return 0, false
+// base is where the kernel begins with a chain.
+type base struct {
+	hook     *nftables.ChainHook
+	priority nftables.ChainPriority
+	text     string // for nft
 }
 
-func base(chain *nftables.Chain, priority nftables.ChainPriority) {
+// baseOf returns where a chain stands in the kernel's hooks; false if another chain
+// leads to it.
+func baseOf(chain string) (base, bool) {
+	raw := *nftables.ChainPriorityRaw
+	switch chain {
+	case chainUntracked:
+		return base{nftables.ChainHookPrerouting, raw, "prerouting priority raw"}, true
+	case chainGuard:
+		return base{nftables.ChainHookPrerouting, raw + 1, "prerouting priority raw + 1"}, true
+	case chainUntrackedOut:
+		return base{nftables.ChainHookOutput, raw, "output priority raw"}, true
+	case chainGuardOut:
+		return base{nftables.ChainHookOutput, raw + 1, "output priority raw + 1"}, true
+	}
+	return base{}, false
+}
+
+func (b base) set(chain *nftables.Chain) {
 	accept := nftables.ChainPolicyAccept
 	chain.Type = nftables.ChainTypeFilter
-	chain.Hooknum = nftables.ChainHookPrerouting
-	chain.Priority = nftables.ChainPriorityRef(priority)
+	chain.Hooknum = b.hook
+	chain.Priority = nftables.ChainPriorityRef(b.priority)
 	chain.Policy = &accept
 }
 

@@ -188,6 +188,9 @@ func (c TableConfig) boundRules() (list []rule) {
 		v.set = boundSet(v.len == 4)
 		list = append(list, rule{chainSTT, "", []part{endpoint(v, source, in), jump(expr.VerdictJump, chainInterfaces)}})
 	}
+	if c.Hooks.Has(HookOutput) {
+		list = append(list, rule{chainInterfaces, "this host sends it", []part{leaves(), jump(expr.VerdictReturn, "")}})
+	}
 	for i, name := range c.interfaces() {
 		for _, v := range []version{v4(), v6()} {
 			v.set = onSet(i, v.len == 4)

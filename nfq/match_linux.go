@@ -227,6 +227,52 @@ func forThisHost() part {
 	}}
 }
 
+// kindKey is which side of a packet's way a kind of interface is asked of; see
+// linux/netfilter/nf_tables.h.
+type kindKey uint32
+
+const (
+	iifKind kindKey = 26 // NFT_META_IIFKIND
+	oifKind kindKey = 27 // NFT_META_OIFKIND
+)
+
+// kindOf matches packets that come in on, or leave on, an interface of a kind, as
+// `ip link show type` takes it. Interfaces of hardware have none.
+func kindOf(key kindKey, kind string) part {
+	text := "meta iifkind"
+	if key == oifKind {
+		text = "meta oifkind"
+	}
+	padded := make([]byte, 16) // IFNAMSIZ
+	copy(padded, kind)
+	return part{fmt.Sprintf("%s %q", text, kind), []expr.Any{&expr.Meta{Key: expr.MetaKey(key), Register: 1}, compare(expr.CmpOpEq, padded...)}}
+}
+
+// forHost matches packets that came to this host in a frame of its own, and not by
+// being looped back where they were sent.
+func forHost() part {
+	return part{"meta pkttype host", []expr.Any{&expr.Meta{Key: expr.MetaKeyPKTTYPE, Register: 1}, compare(expr.CmpOpEq, unix.PACKET_HOST)}}
+}
+
+// fromLoopback matches packets that this host has sent to itself.
+func fromLoopback() part {
+	return part{"meta iiftype loopback", []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFTYPE, Register: 1},
+		compare(expr.CmpOpEq, binary.NativeEndian.AppendUint16(nil, unix.ARPHRD_LOOPBACK)...)}}
+}
+
+// leaves matches packets that are on their way out, as none is in PREROUTING.
+func leaves() part {
+	return part{"oif != 0", []expr.Any{&expr.Meta{Key: expr.MetaKeyOIF, Register: 1}, compare(expr.CmpOpNeq, 0, 0, 0, 0)}}
+}
+
+// sentBy matches packets of an [Injector].
+func sentBy(o Own) part {
+	return part{fmt.Sprintf("meta priority %x:%x meta skuid %d", o.Priority>>16, o.Priority&0xffff, o.User), []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyPRIORITY, Register: 1}, compare(expr.CmpOpEq, binary.NativeEndian.AppendUint32(nil, o.Priority)...),
+		&expr.Meta{Key: expr.MetaKeySKUID, Register: 1}, compare(expr.CmpOpEq, binary.NativeEndian.AppendUint32(nil, o.User)...),
+	}}
+}
+
 // spread sends a packet to one of n queue chains by a hash of its source port. The kernel's map has a name, since the
 // library says of the keys of nameless ones that they are in network byte order,
 // and nft would list them so.

@@ -53,11 +53,8 @@ func (c TableConfig) appendNFT(dst []byte, target Target) []byte {
 			dst = append(dst, '\n')
 		}
 		dst = fmt.Appendf(dst, "\tchain %s {\n", chain)
-		switch chain {
-		case chainUntracked:
-			dst = append(dst, "\t\ttype filter hook prerouting priority raw; policy accept;\n"...)
-		case chainGuard:
-			dst = append(dst, "\t\ttype filter hook prerouting priority raw + 1; policy accept;\n"...)
+		if at, isBase := baseOf(chain); isBase {
+			dst = fmt.Appendf(dst, "\t\ttype filter hook %s; policy accept;\n", at.text)
 		}
 		for _, r := range rules {
 			if r.chain == chain {
@@ -66,7 +63,11 @@ func (c TableConfig) appendNFT(dst []byte, target Target) []byte {
 		}
 		dst = append(dst, "\t}\n"...)
 	}
-	return append(dst, "}\n"...)
+	dst = append(dst, "}\n"...)
+	if c.Hooks.Has(HookBridge) {
+		dst = c.appendBridge(dst)
+	}
+	return dst
 }
 
 func appendRule(dst []byte, r rule) []byte {

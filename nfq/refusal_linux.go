@@ -18,6 +18,8 @@ var (
 	ErrNoKernelQueue = errors.New("this kernel has no NFQUEUE (it needs CONFIG_NETFILTER_NETLINK_QUEUE; try: modprobe nfnetlink_queue)")
 	// ErrNoKernelTables: the kernel has no nf_tables.
 	ErrNoKernelTables = errors.New("this kernel has no nf_tables (it needs CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET; try: modprobe nf_tables)")
+	// ErrNoKernelBridge: nf_tables has no tables for bridges.
+	ErrNoKernelBridge = errors.New("this kernel's nf_tables has no bridge family (it needs CONFIG_NF_TABLES_BRIDGE)")
 	// ErrNoKernelTarget: nf_tables cannot hand packets to a queue.
 	ErrNoKernelTarget = errors.New("this kernel's nf_tables cannot queue packets (it needs CONFIG_NFT_QUEUE, or CONFIG_NFT_COMPAT with CONFIG_NETFILTER_XT_TARGET_NFQUEUE)")
 )

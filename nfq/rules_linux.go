@@ -16,6 +16,9 @@ const (
 	chainSTT           = "stt"
 	chainIPv6Fragments = "fragments6"
 	chainBetween       = "between"
+	chainUntrackedOut  = "untracked_output"
+	chainGuardOut      = "guard_output"
+	chainBetweenOut    = "between_output"
 	mapQueues          = "queues"
 	setPorts           = "stt_ports"
 	setEndpoints4      = "endpoints4"
@@ -24,6 +27,7 @@ const (
 	counterTunnel      = "other_tunnel"
 	counterSmallGSO    = "gso_too_small"
 	counterNotSTT      = "not_stt"
+	counterHidden      = "encapsulated"
 )
 
 func chainQueue(i int) string { return fmt.Sprintf("queue_%d", i) }
@@ -80,19 +84,61 @@ func (c TableConfig) rules(t Target) []rule {
 // restricted reports whether the endpoints are listed.
 func (c TableConfig) restricted() bool { return len(c.Endpoints) > 0 }
 
-// guardRules are those of the two base chains.
-func (c TableConfig) guardRules() []rule {
+// guardRules are those of the base chains.
+func (c TableConfig) guardRules() (list []rule) {
+	if c.Hooks.incoming() {
+		list = append(list, rule{chainUntracked, "STT has no connections to track", []part{sttPort(in), notrack()}})
+		list = append(list, c.onceIn()...)
+		list = append(list, c.leadOn(chainGuard, chainBetween)...)
+	}
+	if c.Hooks.Has(HookOutput) {
+		list = append(list, rule{chainUntrackedOut, "STT has no connections to track", []part{sttPort(in), notrack()}})
+		list = append(list, c.onceOut()...)
+		list = append(list, c.leadOn(chainGuardOut, c.betweenOut())...)
+	}
+	return list
+}
+
+// leadOn are the rules of a base chain that lead to the others.
+func (c TableConfig) leadOn(from, between string) []rule {
 	list := []rule{
-		{chainUntracked, "STT has no connections to track", []part{sttPort(in), notrack()}},
-		{chainGuard, "", []part{sttPort(in), jump(expr.VerdictJump, chainSTT)}},
-		{chainGuard, "", []part{ipv6Fragment(), jump(expr.VerdictJump, chainIPv6Fragments)}},
+		{from, "", []part{sttPort(in), jump(expr.VerdictJump, chainSTT)}},
+		{from, "", []part{ipv6Fragment(), jump(expr.VerdictJump, chainIPv6Fragments)}},
 	}
 	if c.restricted() {
 		for _, v := range []version{v4(), v6()} {
-			list = append(list, rule{chainGuard, "", []part{endpoint(v, source, in), endpoint(v, destination, in), jump(expr.VerdictGoto, chainBetween)}})
+			list = append(list, rule{from, "", []part{endpoint(v, source, in), endpoint(v, destination, in), jump(expr.VerdictGoto, between)}})
 		}
 	}
 	return list
+}
+
+// onceIn are rules for what passes PREROUTING a second time.
+func (c TableConfig) onceIn() []rule {
+	list := []rule{{chainGuard, "was inspected where it came into this VRF", []part{kindOf(iifKind, "vrf"), forHost(), jump(expr.VerdictReturn, "")}}}
+	if c.Hooks.Has(HookOutput) {
+		list = append(list, rule{chainGuard, "was inspected in output", []part{fromLoopback(), jump(expr.VerdictReturn, "")}})
+	}
+	return list
+}
+
+// onceOut are rules for what passes OUTPUT a second time, or is the firewall's own.
+func (c TableConfig) onceOut() []rule {
+	list := []rule{{chainGuardOut, "is inspected where it leaves this VRF", []part{kindOf(oifKind, "vrf"), jump(expr.VerdictReturn, "")}}}
+	if c.Own != (Own{}) {
+		list = append(list, rule{chainGuardOut, "the firewall's own answers", []part{sentBy(c.Own), jump(expr.VerdictReturn, "")}})
+	}
+	return list
+}
+
+// betweenOut is the chain for what this host sends between endpoints: with OnlySTT
+// another one, since what this host sends besides tunnels is its own matter, as what is
+// for this host is.
+func (c TableConfig) betweenOut() string {
+	if c.OnlySTT {
+		return chainBetweenOut
+	}
+	return chainBetween
 }
 
 // sttRules are for packets with an STT port, or in whose payload one was read.
@@ -147,37 +193,56 @@ func (c TableConfig) betweenRules() []rule {
 	if !c.restricted() {
 		return nil
 	}
-	list := []rule{{chainBetween, "may be a fragment of STT", []part{ipv4TCP(), ipv4Fragment("0x1fff", 0x1fff), dropAs(reason.OuterFragment.String())}}}
+	list := c.between(chainBetween)
+	if c.Hooks.Has(HookOutput) && c.betweenOut() != chainBetween {
+		c.OnlySTT = false
+		list = append(list, c.between(chainBetweenOut)...)
+	}
+	return list
+}
+
+func (c TableConfig) between(chain string) []rule {
+	list := []rule{{chain, "may be a fragment of STT", []part{ipv4TCP(), ipv4Fragment("0x1fff", 0x1fff), dropAs(reason.OuterFragment.String())}}}
 	if !c.PassOtherTunnels {
-		list = append(list, rule{chainBetween, "other tunnels", []part{tunnelProtocol(), dropAs(counterTunnel)}})
+		list = append(list, rule{chain, "other tunnels", []part{tunnelProtocol(), dropAs(counterTunnel)}})
 	}
 	for _, later := range []part{ipv4Fragment("0x1fff", 0x1fff), ipv6LaterFragment()} {
 		if c.OnlySTT {
 			list = append(list,
-				rule{chainBetween, "for this host", []part{later, forThisHost(), jump(expr.VerdictReturn, "")}},
-				rule{chainBetween, "not STT", []part{later, dropAs(counterNotSTT)}})
+				rule{chain, "for this host", []part{later, forThisHost(), jump(expr.VerdictReturn, "")}},
+				rule{chain, "not STT", []part{later, dropAs(counterNotSTT)}})
 		} else if !c.PassOtherTunnels {
-			list = append(list, rule{chainBetween, "no port is in it", []part{later, jump(expr.VerdictReturn, "")}})
+			list = append(list, rule{chain, "no port is in it", []part{later, jump(expr.VerdictReturn, "")}})
 		}
 	}
 	if !c.PassOtherTunnels {
-		list = append(list, rule{chainBetween, "other tunnels", []part{tunnelPort(), dropAs(counterTunnel)}})
+		list = append(list, rule{chain, "other tunnels", []part{tunnelPort(), dropAs(counterTunnel)}})
 	}
 	if c.OnlySTT {
 		list = append(list,
-			rule{chainBetween, "for this host", []part{forThisHost(), jump(expr.VerdictReturn, "")}},
-			rule{chainBetween, "errors", []part{icmpTypes(icmpErrors()), jump(expr.VerdictReturn, "")}},
-			rule{chainBetween, "errors, neighbours", []part{icmpv6Types(icmpv6Needed()), jump(expr.VerdictReturn, "")}},
-			rule{chainBetween, "not STT", []part{dropAs(counterNotSTT)}})
+			rule{chain, "for this host", []part{forThisHost(), jump(expr.VerdictReturn, "")}},
+			rule{chain, "errors", []part{icmpTypes(icmpErrors()), jump(expr.VerdictReturn, "")}},
+			rule{chain, "errors, neighbours", []part{icmpv6Types(icmpv6Needed()), jump(expr.VerdictReturn, "")}},
+			rule{chain, "not STT", []part{dropAs(counterNotSTT)}})
 	}
 	return list
 }
 
 // chains returns the chains in their order in the table; base chains first.
 func (c TableConfig) chains() []string {
-	list := []string{chainUntracked, chainGuard, chainSTT, chainIPv6Fragments}
+	var list []string
+	if c.Hooks.incoming() {
+		list = append(list, chainUntracked, chainGuard)
+	}
+	if c.Hooks.Has(HookOutput) {
+		list = append(list, chainUntrackedOut, chainGuardOut)
+	}
+	list = append(list, chainSTT, chainIPv6Fragments)
 	if c.restricted() {
 		list = append(list, chainBetween)
+		if c.Hooks.Has(HookOutput) && c.betweenOut() != chainBetween {
+			list = append(list, chainBetweenOut)
+		}
 	}
 	if len(c.Bound) > 0 {
 		list = append(list, chainInterfaces)
@@ -219,6 +284,8 @@ func (c *TableCounters) field(counter string) *uint64 {
 		return &c.EndpointInterface
 	case counterTunnel:
 		return &c.OtherTunnel
+	case counterHidden:
+		return &c.Encapsulated
 	case counterNotSTT:
 		return &c.NotSTT
 	case counterRate:

@@ -26,6 +26,8 @@ const (
 type TableConfig struct {
 	// NetNS is where the table is installed.
 	NetNS NetNS
+	// Hooks are where STT is taken out.
+	Hooks Hooks
 	// Ports are the TCP destination ports that carry STT: 1 to 64 of them.
 	Ports []uint16
 	// FirstQueue is the lowest queue number.
@@ -62,11 +64,25 @@ type TableConfig struct {
 	// FailOpenAbsent lets STT pass uninspected while nobody listens on its
 	// queue. Else the kernel drops it.
 	FailOpenAbsent bool
+	// Own tells what this firewall sends itself from what else leaves this host, with
+	// [HookOutput]. The zero value: nothing does.
+	Own Own
+}
+
+// Own is what packets of the firewall's own have, and no other packet of this network
+// namespace.
+type Own struct {
+	// Priority is their SO_PRIORITY: a secret, see [NewOwn].
+	Priority uint32
+	// User is whose socket sends them.
+	User uint32
 }
 
 // Validate reports the first mistake.
 func (c TableConfig) Validate() error {
 	switch {
+	case c.Hooks>>hooks != 0:
+		return fmt.Errorf("table: hooks %#x: there are %d", uint8(c.Hooks), hooks)
 	case len(c.Ports) == 0:
 		return errors.New("table: no STT port")
 	case len(c.Ports) > maxPorts:
@@ -161,6 +177,9 @@ type TableCounters struct {
 	GSOTooSmall uint64
 	// EndpointRate were over the rate of their source.
 	EndpointRate uint64
+	// Encapsulated were bridged frames in which STT could pass unseen (encapsulated in
+	// statistics).
+	Encapsulated uint64
 	// NotSTT were other packets between two Endpoints, dropped by OnlySTT.
 	NotSTT uint64
 }

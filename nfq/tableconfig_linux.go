@@ -3,6 +3,7 @@ package nfq
 import (
 	crand "crypto/rand"
 	"encoding/binary"
+	"os"
 	"reflect"
 
 	"sttwall/policy"
@@ -23,7 +24,7 @@ const (
 // TableConfig returns the table that belongs to a rules file with these settings.
 func (c *InlineConfig) TableConfig(s policy.Settings) TableConfig {
 	return TableConfig{
-		NetNS: c.Queue.NetNS, Ports: s.STTPorts, Endpoints: s.Endpoints, Bound: s.BoundEndpoints,
+		NetNS: c.Queue.NetNS, Hooks: c.Hooks, Own: c.own, Ports: s.STTPorts, Endpoints: s.Endpoints, Bound: s.BoundEndpoints,
 		FirstQueue: c.Queue.Number, Queues: c.Queues, FailOpenAbsent: c.FailOpenAbsent,
 		PassOtherTunnels: c.OtherTunnels == TunnelsPassed || c.OtherTunnels == TunnelsByRules && s.OtherTunnels,
 		OnlySTT:          s.OnlySTT, Seed: c.spreadSeed, EndpointRate: s.EndpointRate,
@@ -36,6 +37,9 @@ func (c TableConfig) equal(other TableConfig) bool {
 	c.Guard, other.Guard = nil, nil
 	return one && reflect.DeepEqual(c, other)
 }
+
+// NewOwn draws an [Own] for packets that this process sends.
+func NewOwn() Own { return Own{Priority: NewSeed(), User: uint32(os.Geteuid())} }
 
 // NewSeed draws a [TableConfig].Seed.
 func NewSeed() uint32 {

@@ -32,7 +32,8 @@ type tableReader struct {
 // readTable returns the print of our table as it is in the kernel, and the
 // generation of all its rules that it was read in. The error is [ErrTableGone]
 // where there is no such table.
-func readTable(ns NetNS) (print tablePrint, generation uint32, err error) {
+// With bridged, the print is of the table of family bridge too.
+func readTable(ns NetNS, bridged bool) (print tablePrint, generation uint32, err error) {
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: int(ns)})
 	if err != nil {
 		return print, 0, fmt.Errorf("table %s: read: %w", TableName, err)
@@ -43,7 +44,10 @@ func readTable(ns NetNS) (print tablePrint, generation uint32, err error) {
 		r := tableReader{conn: conn}
 		before, err := rulesGeneration(conn)
 		if err == nil {
-			err = r.read()
+			err = r.read(nftables.TableFamilyINet)
+		}
+		if err == nil && bridged {
+			err = r.read(nftables.TableFamilyBridge)
 		}
 		if errors.Is(err, unix.ENOENT) {
 			err = ErrTableGone
@@ -101,19 +105,19 @@ const tableAttribute = 1
 // chainFlags is NFTA_CHAIN_FLAGS of linux/netfilter/nf_tables.h.
 const chainFlags = 10
 
-func (r *tableReader) read() error {
+func (r *tableReader) read(family nftables.TableFamily) error {
 	name, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: tableAttribute, Data: []byte(TableName + "\x00")}})
 	if err != nil {
 		return err
 	}
-	table, err := r.conn.Execute(nftRequest(unix.NFT_MSG_GETTABLE, netlink.Request, unix.NFPROTO_INET, name))
+	table, err := r.conn.Execute(nftRequest(unix.NFT_MSG_GETTABLE, netlink.Request, byte(family), name))
 	if err != nil {
 		return err
 	}
 	r.add(table, unix.NFTA_TABLE_FLAGS)
 
 	dump := func(kind uint16) ([]netlink.Message, error) {
-		answers, err := r.conn.Execute(nftRequest(kind, netlink.Request|netlink.Dump, unix.NFPROTO_INET, name))
+		answers, err := r.conn.Execute(nftRequest(kind, netlink.Request|netlink.Dump, byte(family), name))
 		return slices.DeleteFunc(answers, func(m netlink.Message) bool { return !aboutOurTable(m) }), err
 	}
 	chains, err := dump(unix.NFT_MSG_GETCHAIN)
@@ -141,7 +145,7 @@ func (r *tableReader) read() error {
 		if flags := attributeOf(set, unix.NFTA_SET_FLAGS); len(flags) == 4 && binary.BigEndian.Uint32(flags)&unix.NFT_SET_EVAL != 0 {
 			continue // packets fill it
 		}
-		if err := r.addElements(attributeOf(set, unix.NFTA_SET_NAME)); err != nil {
+		if err := r.addElements(family, attributeOf(set, unix.NFTA_SET_NAME)); err != nil {
 			return err
 		}
 	}
@@ -149,14 +153,14 @@ func (r *tableReader) read() error {
 }
 
 // addElements adds what is in a set, sorted: the kernel's order is none.
-func (r *tableReader) addElements(set []byte) error {
+func (r *tableReader) addElements(family nftables.TableFamily, set []byte) error {
 	request, err := netlink.MarshalAttributes([]netlink.Attribute{
 		{Type: unix.NFTA_SET_ELEM_LIST_TABLE, Data: []byte(TableName + "\x00")}, {Type: unix.NFTA_SET_ELEM_LIST_SET, Data: set},
 	})
 	if err != nil {
 		return err
 	}
-	answers, err := r.conn.Execute(nftRequest(unix.NFT_MSG_GETSETELEM, netlink.Request|netlink.Dump, unix.NFPROTO_INET, request))
+	answers, err := r.conn.Execute(nftRequest(unix.NFT_MSG_GETSETELEM, netlink.Request|netlink.Dump, byte(family), request))
 	if err != nil {
 		return err
 	}
@@ -222,8 +226,9 @@ func attributeOf(m netlink.Message, attribute uint16) []byte {
 	return nil
 }
 
-// aboutOurTable reports whether a message is about our table or something in it.
+// aboutOurTable reports whether a message is about our table, or that of family bridge,
+// or something in it.
 func aboutOurTable(m netlink.Message) bool {
-	return len(m.Data) > 0 && m.Data[0] == byte(nftables.TableFamilyINet) &&
+	return len(m.Data) > 0 && (m.Data[0] == byte(nftables.TableFamilyINet) || m.Data[0] == byte(nftables.TableFamilyBridge)) &&
 		string(bytes.TrimSuffix(attributeOf(m, tableAttribute), []byte{0})) == TableName
 }

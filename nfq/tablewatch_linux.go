@@ -33,7 +33,7 @@ const (
 
 // TableLoss tells of a table that is no longer as it was installed.
 type TableLoss struct {
-	// Why is [ErrTableGone], [ErrTableChanged], or that it cannot be read.
+	// Why is [ErrTableGone], [ErrTableChanged], [ErrBridgePasses], or that it cannot be read.
 	Why error
 	// By is the program that did it, with its thread's number: "nft (4711)"; "" where
 	// it is not known.
@@ -153,7 +153,7 @@ func (w *TableWatch) Run(ctx context.Context) {
 			}
 			w.look(by)
 		case <-tick.C:
-			if w.in.watch.lost.Load() != nil || n%every == 0 && w.in.rulesHaveChanged() {
+			if w.in.watch.lost.Load() != nil || w.in.table.Load().shown() != nil || n%every == 0 && w.in.rulesHaveChanged() {
 				w.look("")
 			}
 		}

@@ -44,28 +44,7 @@ type wire struct {
 func newWire(t testing.TB) *wire {
 	t.Helper()
 	w := &wire{near: enterNS(t)}
-	ready := make(chan NetNS)
-	release := make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			ready <- 0
-			return
-		}
-		f, err := os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
-		if err != nil {
-			ready <- 0
-			return
-		}
-		ready <- NetNS(f.Fd())
-		<-release
-		f.Close()
-	}()
-	if w.far = <-ready; w.far == 0 {
-		cannot(t, "no second network namespace can be made here")
-	}
-	t.Cleanup(func() { close(release) })
-
+	w.far = anotherNS(t)
 	nearUp, farUp := linkUp(t, w.near, "near"), linkUp(t, w.far, "far")
 	must(t, netlink.LinkAdd(&netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: "near"}, PeerName: "far", PeerNamespace: netlink.NsFd(w.far),
@@ -91,6 +70,34 @@ func newWire(t testing.TB) *wire {
 	w.raw4 = rawSocket(t, unix.AF_INET)
 	w.raw6 = rawSocket(t, unix.AF_INET6)
 	return w
+}
+
+// anotherNS returns a network namespace of its own, with nothing in it.
+func anotherNS(t testing.TB) NetNS {
+	t.Helper()
+	ready := make(chan NetNS)
+	release := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			ready <- 0
+			return
+		}
+		f, err := os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
+		if err != nil {
+			ready <- 0
+			return
+		}
+		ready <- NetNS(f.Fd())
+		<-release
+		f.Close()
+	}()
+	ns := <-ready
+	if ns == 0 {
+		cannot(t, "no second network namespace can be made here")
+	}
+	t.Cleanup(func() { close(release) })
+	return ns
 }
 
 // linkUp returns a function that waits until a link carries packets: until

@@ -17,7 +17,7 @@ type flagGroup struct {
 
 // runFlags is how the help of `run` is read. What is in none of them comes first.
 var runFlags = []flagGroup{
-	{"What passes", []string{"fail-open", "other-tunnels", "gso-guard", "on-table-loss", "no-nft"}},
+	{"What passes", []string{"hook", "fail-open", "other-tunnels", "gso-guard", "on-table-loss", "no-nft"}},
 	{"Restarts", []string{"take-over", "handover", "state", "startup-guard", "frame-id-filter"}},
 	{"Rights", []string{"user", "sandbox", "allow-read"}},
 	{"Logs, captures and metrics", []string{

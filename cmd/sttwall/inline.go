@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -32,6 +33,7 @@ const (
 type inlineFlags struct {
 	queue, queues int
 	failOpen      []string
+	hooks         []string
 	cpus          string
 	otherTunnels  string
 	noNFT         bool
@@ -47,6 +49,7 @@ func (f *inlineFlags) addTable(flags *pflag.FlagSet) {
 	flags.IntVar(&f.queue, "queue", defaultQueue, "number of the first queue")
 	flags.IntVar(&f.queues, "queues", min(runtime.NumCPU(), mostQueues), "how many queues, each with a worker of its own")
 	flags.StringSliceVar(&f.failOpen, "fail-open", nil, "let STT pass in these `cases`: uninspected where it is\nabsent (no sttwall listens) or overload (the queue is full);\nexception (the flow table is full) what the rules accept")
+	flags.StringSliceVar(&f.hooks, "hook", []string{nfq.HookPrerouting.String()}, "where STT is taken out: prerouting (what comes in), output (what\nthis host sends), bridge (what its bridges forward, and what comes in);\nseveral with commas")
 	flags.StringVar(&f.otherTunnels, "other-tunnels", "", "drop or pass other tunnels between endpoints,\nwhatever other_tunnels in the rules file says; \"\" is as it says")
 }
 
@@ -128,8 +131,18 @@ func (f *inlineFlags) config() (nfq.InlineConfig, error) {
 			return c, fmt.Errorf("%s must not be negative", flag.name)
 		}
 	}
+	for _, word := range f.hooks {
+		hook, err := nfq.ParseHook(strings.TrimSpace(word))
+		if err != nil {
+			return c, fmt.Errorf("--%w", err)
+		}
+		c.Hooks |= nfq.HooksOf(hook)
+	}
 	if f.noNFT {
 		c.Table = nfq.TableForeign
+		if c.Hooks != nfq.HooksOf(nfq.HookPrerouting) {
+			return c, errors.New("--hook and --no-nft: the table that is not installed decides where STT is taken out; see 'sttwall nft --hook'")
+		}
 	}
 	for _, word := range f.failOpen {
 		switch strings.TrimSpace(word) {

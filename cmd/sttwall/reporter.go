@@ -169,6 +169,7 @@ func (r *reporter) losses(now totals) {
 		{"gso_too_small", now.table.GSOTooSmall, r.last.table.GSOTooSmall},
 		{"endpoint_interface", now.table.EndpointInterface, r.last.table.EndpointInterface},
 		{"endpoint_rate", now.table.EndpointRate, r.last.table.EndpointRate},
+		{"encapsulated", now.table.Encapsulated, r.last.table.Encapsulated},
 		{"not_stt", now.table.NotSTT, r.last.table.NotSTT},
 		{"late segments of dropped frames", now.LatePackets, r.last.LatePackets},
 	} {

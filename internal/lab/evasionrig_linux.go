@@ -165,7 +165,7 @@ func (r *rig) start() error {
 	}
 	var workers []*nfq.Worker
 	var queues []nfq.Queue
-	injector, err := nfq.NewInjector(0)
+	injector, err := nfq.NewInjector(0, nfq.Own{})
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,10 @@ func tableDrops(c *nfq.TableCounters) []control.Drop {
 		Meaning: "an endpoint sent more packets than settings.endpoint_rate allows each",
 		Remedy:  "raise settings.endpoint_rate if that endpoint needs more; else look at what it sends",
 	}, {
+		Reason: "encapsulated", Count: c.Encapsulated, Where: "table",
+		Meaning: "a bridged frame in which STT could pass unseen: two VLAN tags, PPPoE, MPLS, or another of docs/table.md",
+		Remedy:  "write settings.other_tunnels = \"pass\" if those frames are yours, and see that no STT is in them",
+	}, {
 		Reason: "not_stt", Count: c.NotSTT, Where: "table",
 		Meaning: "a packet between two endpoints that is no STT",
 		Remedy:  "take out settings.only_stt if others than tunnels talk there",
