@@ -130,18 +130,13 @@ func TestTheReadmeShowsRulesThatLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, rest, ok := strings.Cut(string(readme), "## Writing tenant rules")
-	if !ok {
-		t.Fatal("README.md has no section on tenant rules")
-	}
-	rest, _, _ = strings.Cut(rest, "\n## ")
-	var rules strings.Builder
-	for line := range strings.SplitSeq(rest, "\n") {
-		if code, ok := strings.CutPrefix(line, "    "); ok {
-			rules.WriteString(code + "\n")
-		}
+	_, rest, fenced := strings.Cut(rest, "```hcl\n")
+	rules, _, ended := strings.Cut(rest, "```\n")
+	if !ok || !fenced || !ended {
+		t.Fatal("README.md has no rules in its section on tenant rules")
 	}
 	file := filepath.Join(t.TempDir(), "readme.hcl")
-	if err := os.WriteFile(file, []byte(rules.String()), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if status, out, stderr := sttwall("check", file); status != statusFine || !strings.Contains(out, "fine: 1 tenant, 1 rule, 0 tests") {

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"sttwall/internal/doctest"
+	"sttwall/internal/lab"
+)
+
+// Why package testing and a shell, and not testscript: what readers type is a line for
+// a shell, with pipes, redirections and quotes, and it is to be tried as it stands.
+// A script of testscript is written in a language of its own.
+
+// way is how a command of a page is tried.
+type way int
+
+const (
+	// runs: to its end, in the lab: beside a firewall with traffic, that of the live demo.
+	runs way = iota
+	// follows: until it has said what is wanted, or anything; then it gets a ^C.
+	follows
+	// prepares: in the network of the next command that is alone, right before it.
+	prepares
+	// alone: as follows, in a network of its own without a firewall.
+	alone
+	// beside: to its end, in a network of its own, in which a firewall with trial.run runs.
+	beside
+	// steps: to its end, one after the other in a lab that the page itself builds; what it
+	// starts goes on.
+	steps
+	// starts: as steps, a program in the background, until it has said what is wanted.
+	starts
+	// screens: on a terminal, until it shows a firewall.
+	screens
+	// parsed: for some seconds only in name: with --help behind it, so that the command
+	// and its flags are those that there are. trial.why says who runs it.
+	parsed
+	// named: what it names is looked for: the make target, the script, the package, the flags.
+	named
+	// elsewhere: not here, since it changes a host or needs what a test cannot have.
+	elsewhere
+)
+
+// trial says how some commands are tried.
+type trial struct {
+	page    string // whose; "" is every page
+	command string // a pattern for the beginning of the command
+	way     way
+	want    string // a pattern for what it writes; "" is anything
+	status  int    // the exit status
+	file    string // of follows: it is this file that it writes to
+	run     string // flags of the firewall of beside
+	why     string // of parsed, named and elsewhere: the reason, and who covers it
+}
+
+// trials are tried in order; the first that fits a command counts. A row that names a
+// page and fits nothing there fails the test.
+var trials = []trial{
+	// What a row of its own says something about.
+	{page: "docs/control.md", command: `chgrp netops `, way: elsewhere,
+		why: "no host has that group; TestWhoMayDoWhat of control looks at who may connect"},
+	{page: "docs/control.md", command: `curl .*/v1/handover`, way: beside, run: "--startup-guard 1s"},
+	{page: "docs/metrics.md", command: `curl http://127\.0\.0\.1:9475/`, way: beside, run: "--metrics 127.0.0.1:9475", want: `sttwall_`},
+	{page: "docs/receivers.md", command: `ethtool -K eth0 `, way: elsewhere,
+		why: "a setting of a real network card; the lab's links have no LRO"},
+	{page: "docs/events.md", command: `journalctl `, way: elsewhere,
+		why: "needs systemd's journal; TestEventsGoToJournaldWithFieldsToSearchFor is what is sent to it"},
+
+	{page: "docs/captures.md", command: `sttwall capture -w drops\.pcapng `, way: follows, file: "drops.pcapng"},
+	{page: "README.md", command: `ip (link|-n) `, way: prepares},
+
+	// What goes on until ^C.
+	{command: `sttwall capture -w - \| wireshark`, way: follows},
+	{command: `sttwall (events|trace|drops .*(--follow|-f)\b)`, way: follows},
+	{command: `sttwall .*--watch\b`, way: follows},
+	{command: `curl .* -N .*/v1/(events|frames)`, way: follows, want: `\{"`},
+	{command: `sttwall run .*--tui\b`, way: parsed, why: "terminal_run_test.go sits before it"},
+	{command: `sttwall (run|endpoint) `, way: alone, want: `the firewall runs|port is open`},
+	{command: `sttwall top\b`, way: screens},
+
+	// What takes minutes, and has tests of its own.
+	{command: `(sudo )?sttwall bench\b`, way: parsed, why: "bench_test.go measures for a moment"},
+	{command: `(sudo )?sttwall flood\b`, way: parsed, why: "internal/flood tests each attack"},
+	{command: `(sudo )?sttwall chaos\b`, way: parsed, why: "internal/chaos and chaos_test.go put faults in"},
+	{command: `(sudo )?sttwall (soak|probe) `, way: parsed, why: "their own tests run them"},
+	{command: `go test `, way: named, why: "a test that runs all tests; scripts/newcomer types it"},
+	{command: `cd bench && go run `, way: named, why: "minutes, as root; make benchmodule tests that module"},
+	{page: "bench/README.md", command: `bench/peers/suricata-install`, way: named, why: "installs Suricata; make benchmodule says who takes part"},
+	{command: `(bench/account/|scripts/)`, way: named, why: "minutes; CI runs scripts/fuzz for each target"},
+	{command: `make `, way: named, why: "`make check` is what CI runs"},
+
+	// What a page builds itself.
+	{page: "docs/deploy/routed.md", command: `ip netns exec acme-a curl .*:8023`, way: steps, status: 28}, // it waits in vain
+	{page: "docs/deploy/routed.md", command: `ip netns exec (fw|a|b) .*&$`, way: starts, want: `the firewall runs|port is open`},
+	{page: "docs/deploy/routed.md", command: `ip netns exec acme-a ping `, way: steps, want: ` 1 received`},
+	{page: "docs/deploy/routed.md", command: `ip netns exec fw nft list `, way: steps, want: `7471`},
+	{page: "docs/deploy/routed.md", command: `sttwall tenants`, way: steps, want: `acme`},
+	{page: "docs/deploy/routed.md", command: `sttwall flows --audit`, way: steps, want: `acme .*10\.0\.0\.1`},
+	{page: "docs/deploy/routed.md", command: `sttwall suggest `, way: steps, want: `icmp/echo-request`},
+	{page: "docs/deploy/routed.md", command: `sttwall check --against`, way: steps, want: `acme`},
+	{page: "docs/deploy/routed.md", command: `sttwall explain `, way: steps, want: `drop: tenant_default`},
+	{page: "docs/deploy/routed.md", command: `sttwall drops --recent`, way: steps, want: `10\.0\.0\.2:8023`},
+	{page: "docs/deploy/routed.md", command: `(ip|sttwall (stats|reload|nft)|cp|until)\b`, way: steps},
+
+	// What changes a host. The packages' and units' own tests are their owners'.
+	{command: `(systemctl|journalctl|apt|apt-get|dpkg|rpm|dnf|kubectl|modprobe|update-initramfs|sysctl --system|reboot)\b`, way: elsewhere,
+		why: "changes the host, or needs systemd, a package manager, a cluster or a module"},
+}
+
+// tried returns how a command of a page is tried.
+func tried(page, command string) trial {
+	for _, t := range trials {
+		if (t.page == "" || t.page == page) && regexp.MustCompile(`^(?s:`+t.command+`)`).MatchString(command) {
+			return t
+		}
+	}
+	return trial{way: runs}
+}
+
+// programs are what commands may begin with. A new one has to be there in CI (.ci/run),
+// or to have a row above.
+var programs = []string{
+	"sttwall", "sudo", "go", "make", "cd", "curl", "jq", "nft", "ip", "umask", "ethtool", "sysctl", "ping",
+	"chgrp", "install", "tcpdump", "iptables-restore", "cp", "until",
+}
+
+// pages are all pages that tell somebody to type something.
+func pages(t *testing.T) []string {
+	t.Helper()
+	all := []string{"README.md", "SECURITY.md", "CONTRIBUTING.md", "deploy/README.md", "bench/README.md"}
+	err := filepath.WalkDir("../../docs", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".md") {
+			all = append(all, strings.TrimPrefix(filepath.ToSlash(path), "../../"))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestEachCommandOfTheDocsIsTried has each command of each page typed as it stands there, but
+// for those that the table above names.
+func TestEachCommandOfTheDocsIsTried(t *testing.T) {
+	for _, page := range pages(t) {
+		commands := doctest.Commands(readme(t, page))
+		if len(commands) == 0 {
+			continue
+		}
+		t.Run("page:"+strings.ReplaceAll(page, "/", "_"), func(t *testing.T) {
+			t.Parallel()
+			if !lab.Inside(t) {
+				return
+			}
+			d := newDesk(t, page)
+			for _, c := range commands {
+				d.types(c)
+			}
+		})
+	}
+}
+
+// TestEachCommandOfTheDocsIsKnown: none begins with a program of which the test of them
+// knows nothing, and each row of its table is about a command that there is.
+func TestEachCommandOfTheDocsIsKnown(t *testing.T) {
+	unused := map[string]bool{}
+	for _, row := range trials {
+		if row.page != "" {
+			unused[row.page+": "+row.command] = true
+		}
+		if (row.way == parsed || row.way == named || row.way == elsewhere) && row.why == "" {
+			t.Errorf("%s is not run, and the table does not say why", row.command)
+		}
+	}
+	count := 0
+	for _, page := range pages(t) {
+		for _, c := range doctest.Commands(readme(t, page)) {
+			count++
+			row := tried(page, c.Text)
+			delete(unused, row.page+": "+row.command)
+			words := doctest.Words(c.Text)
+			if len(words) > 0 && row.way != elsewhere && row.way != named && !slices.Contains(programs, words[0]) {
+				t.Errorf("%s:%d: %q: not a command that this test knows. If it is none, put the block into a fence that says what it is (```text); "+
+					"if it is one, it needs %q in the list of programs, or a row in the table of trials (docs_test.go)", page, c.Line, c.Text, words[0])
+			}
+			if regexp.MustCompile(`\b[A-Z]{4,}\b|<[a-z]+>|\[-`).MatchString(strings.Join(words, " ")) && !strings.Contains(c.Text, "STTWALL_") && !strings.Contains(c.Text, "-X DELETE") && !strings.Contains(c.Text, "-X POST") {
+				t.Errorf("%s:%d: %q: nobody can type a placeholder: write a real example", page, c.Line, c.Text)
+			}
+		}
+	}
+	for row := range unused {
+		t.Errorf("the table of trials has %s: there is no such command", row)
+	}
+	if count < 70 {
+		t.Errorf("only %d commands were found", count)
+	}
+}
+
+// TestWhatTheDocsNameIsThere: programs and flags, make targets, tests and scripts that the text names.
+func TestWhatTheDocsNameIsThere(t *testing.T) {
+	d := &desk{t: t}
+	count := 0
+	for _, page := range pages(t) {
+		for _, c := range doctest.Named(readme(t, page), "sttwall", "make", "go", "scripts/fuzz") {
+			if d.page = page; d.names(c) {
+				count++
+			}
+		}
+	}
+	if count < 80 {
+		t.Errorf("only %d names were looked for", count)
+	}
+}
+
+// TestTheLinksOfTheDocsLeadSomewhere: each page, and each place of it.
+func TestTheLinksOfTheDocsLeadSomewhere(t *testing.T) {
+	anchors := map[string]map[string]bool{}
+	count := 0
+	for _, page := range append(pages(t), "CHANGELOG.md") {
+		for _, l := range doctest.Links(readme(t, page)) {
+			count++
+			path := filepath.Join(filepath.Dir(page), l.Path)
+			if l.Path == "" {
+				path = page
+			}
+			if _, err := os.Stat(filepath.Join("../..", path)); err != nil {
+				t.Errorf("%s:%d: %v", page, l.Line, err)
+				continue
+			}
+			if l.Anchor == "" || !strings.HasSuffix(path, ".md") {
+				continue
+			}
+			if anchors[path] == nil {
+				anchors[path] = doctest.Anchors(readme(t, path))
+			}
+			if !anchors[path][l.Anchor] {
+				t.Errorf("%s:%d: %s has no heading #%s", page, l.Line, path, l.Anchor)
+			}
+		}
+	}
+	if count < 100 {
+		t.Errorf("only %d links were found", count)
+	}
+}
