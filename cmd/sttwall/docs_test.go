@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +56,7 @@ type trial struct {
 	way     way
 	want    string // a pattern for what it writes; "" is anything
 	status  int    // the exit status
+	once    bool   // the very same command a second time on a page is not tried again
 	file    string // of follows: it is this file that it writes to
 	run     string // flags of the firewall of beside
 	why     string // of parsed, named and elsewhere: the reason, and who covers it
@@ -63,6 +66,7 @@ type trial struct {
 // page and fits nothing there fails the test.
 var trials = []trial{
 	// What a row of its own says something about.
+	{command: `go run \./cmd/sttwall demo`, way: runs, want: `(?m)^\d+ of \d+ lines as expected`, once: true},
 	{page: "docs/control.md", command: `chgrp netops `, way: elsewhere,
 		why: "no host has that group; TestWhoMayDoWhat of control looks at who may connect"},
 	{page: "docs/control.md", command: `curl .*/v1/handover`, way: beside, run: "--startup-guard 1s"},
@@ -160,10 +164,34 @@ func TestEachCommandOfTheDocsIsTried(t *testing.T) {
 				return
 			}
 			d := newDesk(t, page)
+			typed := map[string]bool{}
 			for _, c := range commands {
-				d.types(c)
+				if !typed[c.Text] || !tried(page, c.Text).once {
+					d.types(c)
+				}
+				typed[c.Text] = true
 			}
 		})
+	}
+}
+
+// TestADeskReachesNoFileOfTheHost: what a command removes or writes there is not the host's.
+func TestADeskReachesNoFileOfTheHost(t *testing.T) {
+	const name = "/etc/sttwall-typed-at-a-desk"
+	if lab.Inside(t) {
+		d := newDesk(t, "README.md")
+		d.writes(name, "")
+		for _, path := range []string{filepath.Join(runtime.GOROOT(), "x"), "/usr/x", "/x", filepath.Join(d.folder, "docs", "x")} {
+			if err := os.WriteFile(path, nil, 0o600); err == nil {
+				t.Errorf("%s can be written", path)
+				os.Remove(path)
+			}
+		}
+		return
+	}
+	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s of the host: %v", name, err)
+		os.Remove(name)
 	}
 }
 
