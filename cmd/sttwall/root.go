@@ -79,7 +79,7 @@ func newRootCommand(s streams) *cobra.Command {
 		newStatsCommand(plain), newFlowsCommand(plain), newRulesCommand(plain), newTenantsCommand(plain), withFrames(newDropsCommand(plain), plain), newEventsCommand(plain),
 		newTraceCommand(plain), newCaptureCommand(s),
 		newReloadCommand(plain), newBlockCommand(plain), newAllowCommand(plain), newUnblockCommand(plain), newTemporaryCommand(plain),
-		newNFTCommand(s),
+		newNFTCommand(s), newDoctorCommand(plain),
 		newDemoCommand(s), newBenchCommand(streams{s.in, plain.out, s.err}), newChaosCommand(s), newFloodCommand(s),
 		newEndpointCommand(s),
 		newVersionCommand(s),

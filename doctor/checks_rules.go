@@ -1,0 +1,395 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+
+	"sttwall/nfq"
+)
+
+// The checks of this file follow STT through the rules of others.
+
+// ourPriority is where the queue is in its hook: behind notrack at -300.
+const (
+	rawPriority = -300
+	ourPriority = rawPriority + 1
+)
+
+// hookOfQueue is the hook of the ip families in which packets meet the queue.
+func hookOfQueue(place string) string {
+	if place == HookOutput {
+		return HookOutput
+	}
+	return HookPrerouting // bridged packets meet it through br_netfilter
+}
+
+// samples are packets to follow: of each pair of interfaces that face endpoints one, or
+// such of which nothing is known but the port.
+func (h *host) samples() (list []packet, err error) {
+	faces, err := h.facing()
+	if err != nil {
+		return nil, err
+	}
+	var pick []face // one for each interface and IP version
+	for _, f := range faces {
+		if len(pick) < mostSamples && !slices.ContainsFunc(pick, func(p face) bool {
+			return p.name() == f.name() && p.local == f.local && p.endpoint.Is4() == f.endpoint.Is4()
+		}) {
+			pick = append(pick, f)
+		}
+	}
+	port := h.settings.STTPorts[0]
+	for _, from := range pick {
+		for _, to := range pick {
+			if from.endpoint.Is4() != to.endpoint.Is4() || from.local || from == to {
+				continue
+			}
+			p := packet{v4: from.endpoint.Is4(), src: from.endpoint, dst: to.endpoint, iif: from.name(), oif: to.name(), port: port}
+			if to.local {
+				p.oif = ""
+			}
+			list = append(list, p)
+		}
+	}
+	if len(list) == 0 {
+		list = []packet{{v4: true, port: port}, {v4: false, port: port}}
+	}
+	return list, nil
+}
+
+const mostSamples = 8
+
+// text names a sample.
+func (p packet) text() string {
+	if !p.src.IsValid() {
+		return fmt.Sprintf("%s, TCP port %d", map[bool]string{true: "IPv4", false: "IPv6"}[p.v4], p.port)
+	}
+	way := "in on " + p.iif
+	if p.oif != "" {
+		way += ", out on " + p.oif
+	} else {
+		way += ", for this host"
+	}
+	return fmt.Sprintf("%v > %v port %d, %s", p.src, p.dst, p.port, way)
+}
+
+// local reports whether a packet is for this host. Where that is not known, a host that
+// does not forward is taken to be where tunnels end.
+func (h *host) isLocal(p packet) bool {
+	if p.dst.IsValid() {
+		return p.oif == ""
+	}
+	forward, err := h.number("proc/sys/net/ipv4/ip_forward")
+	return err == nil && forward == 0
+}
+
+// met is a base chain that a packet meets, and with which state.
+type met struct {
+	chain *chain
+	ct    tracking
+}
+
+// way lists the base chains of others that a sample meets before the queue, or behind it.
+func (h *host) way(s *ruleset, p packet, behind bool, place string, later tracking) (list []met) {
+	hook := hookOfQueue(place)
+	add := func(hook string, keep func(priority int) bool, ct func(priority int) tracking) {
+		for _, c := range s.others(hook, p.v4) {
+			if c.family == "bridge" && place != HookBridge || !keep(c.priority) {
+				continue
+			}
+			list = append(list, met{c, ct(c.priority)})
+		}
+	}
+	every := func(int) bool { return true }
+	asLater := func(int) tracking { return later }
+	if !behind {
+		if hook == HookPrerouting {
+			add("ingress", every, func(int) tracking { return ctInvalid })
+		}
+		add(hook, func(n int) bool { return n < ourPriority }, func(n int) tracking {
+			if n < rawPriority {
+				return ctInvalid // nothing has looked yet, and to rules that is INVALID (nft_ct.c)
+			}
+			return ctInvalid | ctUntracked
+		})
+		return list
+	}
+	add(hook, func(n int) bool { return n >= ourPriority }, asLater)
+	switch {
+	case place == HookOutput:
+	case place == HookPrerouting && h.isLocal(p):
+		add("input", every, asLater)
+		return list
+	default:
+		add("forward", every, asLater)
+	}
+	add("postrouting", every, asLater)
+	return list
+}
+
+// fateOf is what certainly, or by a rule that is aimed at STT, becomes of a sample in a
+// chain; false: nothing of that kind.
+func fateOf(s *ruleset, p packet, m met, kinds ...kind) (fate, bool) {
+	p.ct = m.ct
+	for _, f := range s.walk(m.chain, &p) {
+		if slices.Contains(kinds, f.kind) && (f.certain || f.aimed) {
+			return f, true
+		}
+	}
+	return fate{}, false
+}
+
+// untracks reports whether a rule that is there keeps STT from connection tracking: that
+// of sttwall's table, or of others.
+func (h *host) untracks(s *ruleset) bool {
+	for _, c := range s.chains {
+		if c.ours() {
+			return true
+		}
+	}
+	for _, v4 := range []bool{true, false} {
+		for _, place := range h.Hooks {
+			p := packet{v4: v4, port: h.settings.STTPorts[0], ct: ctInvalid}
+			for _, c := range s.others(hookOfQueue(place), v4) {
+				if c.priority < conntrackPriority {
+					s.walk(c, &p)
+				}
+			}
+			if p.ct == ctUntracked {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+const conntrackPriority = -200
+
+// lost looks for chains in which STT is lost, and makes a finding of each.
+func (h *host) lost(behind bool, ct tracking, kinds []kind, finding func(packet, *chain, fate) Finding) (seen string, found []Finding, err error) {
+	s, err := h.rules()
+	if err != nil {
+		return "", nil, err
+	}
+	samples, err := h.samples()
+	if err != nil {
+		return "", nil, err
+	}
+	looked := make(map[*chain]bool)
+	told := make(map[*chain]bool)
+	for _, place := range h.Hooks {
+		for _, p := range samples {
+			for _, m := range h.way(s, p, behind, place, ct) {
+				looked[m.chain] = true
+				f, ok := fateOf(s, p, m, kinds...)
+				if !ok || told[m.chain] {
+					continue
+				}
+				told[m.chain] = true
+				made := finding(p, m.chain, f)
+				made.Evidence = append([]string{m.chain.where() + ": " + f.text, "followed: " + p.text()}, made.Evidence...)
+				found = append(found, made)
+			}
+		}
+	}
+	if len(s.unread) > 0 && len(found) == 0 {
+		return "", nil, errors.New(strings.Join(s.unread, "; "))
+	}
+	return fmt.Sprintf("%d base chains of others let it pass", len(looked)), found, nil
+}
+
+func certainly(f fate) string {
+	if f.certain {
+		return "drops"
+	}
+	return "drops some of"
+}
+
+func severityOf(f fate) Severity {
+	if f.certain {
+		return Broken
+	}
+	return Risk
+}
+
+func dropsBefore(h *host) (string, []Finding, error) {
+	return h.lost(false, 0, []kind{dropped, taken}, func(p packet, c *chain, f fate) Finding {
+		return Finding{Severity: severityOf(f), What: fmt.Sprintf("%s %s STT before the firewall sees it", c.where(), certainly(f)),
+			Cure: "Let STT pass there", Commands: c.accept(h.settings.STTPorts)}
+	})
+}
+
+func dropsBehind(h *host) (string, []Finding, error) {
+	return h.lost(true, ctUntracked, []kind{dropped, taken}, func(p packet, c *chain, f fate) Finding {
+		return Finding{Severity: severityOf(f), What: fmt.Sprintf("%s %s STT that the firewall has accepted", c.where(), certainly(f)),
+			Cure: "Let STT pass there; the firewall has judged it", Commands: c.accept(h.settings.STTPorts)}
+	})
+}
+
+func invalidDropped(h *host) (string, []Finding, error) {
+	s, err := h.rules()
+	if err != nil {
+		return "", nil, err
+	}
+	if h.untracks(s) {
+		return "a rule keeps STT from connection tracking", nil, nil
+	}
+	seen, found, err := h.lost(true, midStream, []kind{dropped}, func(p packet, c *chain, f fate) Finding {
+		var commands []Command
+		commands = append(commands, Command{"nft", "add table inet stt_untracked"},
+			Command{"nft", "add chain inet stt_untracked pre { type filter hook prerouting priority raw; }"})
+		for _, port := range h.settings.STTPorts {
+			commands = append(commands, command(fmt.Sprintf("nft add rule inet stt_untracked pre tcp dport %d notrack", port)))
+		}
+		made := Finding{What: "STT is dropped as INVALID, and no rule keeps it from connection tracking", Commands: commands,
+			Cure: "Start sttwall, whose table has a notrack rule; or, with --no-nft, add one"}
+		if loose, err := h.number("proc/sys/net/netfilter/nf_conntrack_tcp_loose"); err == nil {
+			made.Evidence = []string{fmt.Sprintf("net.netfilter.nf_conntrack_tcp_loose = %d", loose)}
+		}
+		return made
+	})
+	// What is dropped untracked too is no matter of INVALID.
+	found = slices.DeleteFunc(found, func(Finding) bool {
+		_, other, err := dropsBehind(h)
+		return err != nil || len(other) > 0
+	})
+	return seen, found, err
+}
+
+func queuedElsewhere(h *host) (string, []Finding, error) {
+	s, err := h.rules()
+	if err != nil {
+		return "", nil, err
+	}
+	var found []Finding
+	table := slices.ContainsFunc(s.chains, func(c *chain) bool { return c.ours() })
+	samples, err := h.samples()
+	if err != nil {
+		return "", nil, err
+	}
+	told := make(map[string]bool)
+	for _, place := range h.Hooks {
+		for _, p := range samples {
+			for _, behind := range []bool{false, true} {
+				for _, m := range h.way(s, p, behind, place, ctUntracked) {
+					f, ok := fateOf(s, p, m, queued)
+					if !ok || told[f.text] || !table && f.queue >= h.Queue && f.queue < h.Queue+256 {
+						continue // with --no-nft the rules are somebody else's, and lead to us
+					}
+					told[f.text] = true
+					found = append(found, Finding{What: fmt.Sprintf("%s hands STT to queue %d, whose program is another one", m.chain.where(), f.queue),
+						Evidence: []string{m.chain.where() + ": " + f.text, "followed: " + p.text()},
+						Cure:     "Keep STT out of that queue: it drops STT while its program does not run, and cuts super-segments unless that asks for GSO", Commands: m.chain.accept(h.settings.STTPorts)})
+				}
+			}
+		}
+	}
+	return "no other queue takes STT", found, nil
+}
+
+func offloaded(h *host) (string, []Finding, error) {
+	s, err := h.rules()
+	if err != nil {
+		return "", nil, err
+	}
+	if len(s.flowtables) == 0 {
+		return "no flowtable", nil, nil
+	}
+	if h.untracks(s) {
+		return strings.Join(s.flowtables, "; ") + ": STT is untracked, and gets into none", nil, nil
+	}
+	var commands []Command
+	for _, port := range h.settings.STTPorts {
+		commands = append(commands, command(fmt.Sprintf("nft add rule inet stt_untracked pre tcp dport %d notrack", port)))
+	}
+	return "", []Finding{{What: "connections of STT can get into a flowtable, and from then on pass beside all hooks", Evidence: s.flowtables,
+		Cure: "Start sttwall, whose notrack rule keeps STT out; or, with --no-nft, add one",
+		Commands: append([]Command{{"nft", "add table inet stt_untracked"},
+			{"nft", "add chain inet stt_untracked pre { type filter hook prerouting priority raw; }"}}, commands...)}}, nil
+}
+
+// failState looks for a table that sends STT to queues on which nobody listens.
+func failState(h *host) (string, []Finding, error) {
+	s, err := h.rules()
+	if err != nil {
+		return "", nil, err
+	}
+	numbers := make(map[uint16]bool)
+	there := false
+	for _, c := range s.chains {
+		if !c.ours() {
+			continue
+		}
+		there = true
+		p := packet{v4: true, port: h.settings.STTPorts[0], ct: ctUntracked}
+		for i := range c.rules {
+			_, _, acts := c.rules[i].judge(&p)
+			for _, a := range acts {
+				if a.kind == queued {
+					numbers[a.queue] = true
+				}
+			}
+		}
+	}
+	if !there {
+		return "no table of sttwall", nil, nil
+	}
+	cure := Finding{Cure: "Start the firewall (systemctl start sttwall), or take the table away: from then on STT passes uninspected",
+		Commands: []Command{command("sttwall nft --remove")}}
+	if len(numbers) == 0 {
+		cure.What = "the table that drops STT until sttwall runs is there, and sttwall does not run"
+		cure.Evidence = []string{"table inet " + nfq.TableName + ": no rule leads to a queue"}
+		return "", []Finding{cure}, nil
+	}
+	queues, err := h.text(procNet + "netfilter/nfnetlink_queue")
+	if err != nil {
+		return "", nil, err
+	}
+	owned := make(map[string]bool)
+	for line := range strings.Lines(queues) {
+		if f := strings.Fields(line); len(f) > 1 {
+			owned[f[0]] = true
+		}
+	}
+	var deaf []string
+	for n := range numbers {
+		if text := fmt.Sprint(n); !owned[text] {
+			deaf = append(deaf, text)
+		}
+	}
+	if len(deaf) == 0 {
+		return fmt.Sprintf("%d queues, each with a listener", len(numbers)), nil, nil
+	}
+	slices.Sort(deaf)
+	cure.What = "the table of sttwall is there, and nobody listens on its queues: STT is dropped, or passes uninspected with --fail-open=absent"
+	cure.Evidence = []string{"table inet " + nfq.TableName + ": queues " + strings.Join(deaf, ", "), "/" + procNet + "netfilter/nfnetlink_queue: no line for them"}
+	return "", []Finding{cure}, nil
+}
+
+// missingInterfaces are names of settings.endpoints that there are no interfaces of.
+func missingInterfaces(h *host) (string, []Finding, error) {
+	links, err := h.links()
+	if err != nil {
+		return "", nil, err
+	}
+	var missing []string
+	var bound []netip.Prefix
+	for _, b := range h.settings.BoundEndpoints {
+		there := slices.ContainsFunc(links, func(l netlink.Link) bool { return l.Attrs().Name == b.Interface })
+		if !there && !slices.Contains(missing, b.Interface) {
+			missing, bound = append(missing, b.Interface), append(bound, b.Prefix)
+		}
+	}
+	var found []Finding
+	for i, name := range missing {
+		found = append(found, Finding{What: fmt.Sprintf("there is no interface %s, on which endpoint %v must come in", name, bound[i]),
+			Evidence: []string{h.Rules + ": settings.endpoints", "interfaces: " + names(links)},
+			Cure:     "Correct the name in settings.endpoints, or make the interface"})
+	}
+	return fmt.Sprintf("%d bound endpoints, their interfaces are there", len(h.settings.BoundEndpoints)), found, nil
+}
