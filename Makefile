@@ -110,10 +110,12 @@ pictures:
 
 # What is generated: docs/reasons.md from the table of reasons, the reference in
 # docs/rules.md from the loader's tables, that in docs/metrics.md from its table,
-# docs/evasion.md from the table of cases, docs/checks.md from that of checks.
+# docs/evasion.md from the table of cases, docs/checks.md from that of checks,
+# docs/doctor.md from that of what doctor looks at.
 docs:
 	go test ./reason -run TestDocs -update
 	go test ./policy -run TestTheReference -update
 	go test ./metrics -run TestTheReference -update
 	go test ./internal/evasion -run TestTheCatalogue -update
 	go test ./scripts/mutate -run TestTheListOfChecks -update
+	go test ./doctor -run TestDocs -update

@@ -10,8 +10,8 @@ type Check struct {
 	// What is wrong if it finds something; Why that hurts; Reads what it looks at; Cure
 	// what to do; Leave what comes of leaving it.
 	What, Why, Reads, Cure, Leave string
-	// Fix: its commands are safe enough for --fix.
-	Fix bool
+	// Varies says when the severity is another one; "": never.
+	Varies string
 	// look returns what it found, or what it saw where nothing is wrong. An error is
 	// about looking: it could not be made.
 	look func(*host) (seen string, found []Finding, err error)

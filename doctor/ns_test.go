@@ -124,6 +124,7 @@ func newRig(t testing.TB) *rig {
 		"ip address add 10.0.1.1/24 dev a0; ip address add 10.0.2.1/24 dev b0",
 		"sysctl -q -w net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.a0.rp_filter=0 net.ipv4.conf.b0.rp_filter=0")
 	r := &rig{TB: t, root: t.TempDir()}
+	r.Setenv("XTABLES_LOCKFILE", filepath.Join(r.root, "xtables.lock")) // that of the host is root's
 	r.config.Root = over{os.DirFS(r.root), os.DirFS("/")}
 	r.config.Clock = func() (bool, error) { return true, nil }
 	r.config.Kernel = func() []nfq.KernelPart { return nil } // asking takes time

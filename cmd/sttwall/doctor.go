@@ -134,7 +134,7 @@ func writeReport(w io.Writer, r *doctor.Report, verbose bool) error {
 			case o.Findings > 0:
 				fmt.Fprintf(&out, "%s ! %s: %s\n", o.ID, o.Name, counted(o.Findings, "finding"))
 			default:
-				out.WriteString(wrapped(fmt.Sprintf("%s   %s: %s", o.ID, o.Name, clean(o.Seen)), "", "    "))
+				out.WriteString(wrapped(fmt.Sprintf("%s ok %s: %s", o.ID, o.Name, clean(o.Seen)), "", "    "))
 			}
 		}
 		out.WriteString("\n")
