@@ -76,8 +76,16 @@ type Config struct {
 	// Remotes are the other endpoints; at most [MaxRemotes]. Frames from
 	// other sources are dropped.
 	Remotes []Remote
-	// Ports are the tenant-facing interfaces; at most [MaxPorts].
+	// Ports are the tenant-facing interfaces; at most [MaxPorts]. There may be
+	// none if there are Services.
 	Ports []Port
+	// Services take the frames of Context IDs of their own in this process; at
+	// most [MaxPorts].
+	Services []Service
+	// Guard names the nftables table that keeps the host's own stack from
+	// answering; "" is one name for each underlay and port. Two endpoints on
+	// one underlay and port need two names.
+	Guard string
 	// STTPort is the TCP port; 0 means [stt.Port].
 	STTPort uint16
 	// MTU is that of the path in bytes, IP header included. 0 means that of
@@ -180,7 +188,10 @@ func (c *Config) Validate() error {
 			bad("%s: %d is negative", n.what, n.value)
 		}
 	}
-	return errors.Join(append(errs, c.validateRemotes(), c.validatePorts())...)
+	if c.Guard != "" && !validGuard(c.Guard) {
+		bad("guard %q: want a letter, then letters, digits and _, at most 31 bytes", c.Guard)
+	}
+	return errors.Join(append(errs, c.validateRemotes(), c.validatePorts(), c.validateServices())...)
 }
 
 func (c *Config) validateRemotes() error {
@@ -210,7 +221,7 @@ func (c *Config) validatePorts() error {
 	bad := func(p *Port, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("port %q: %w", p.Name, fmt.Errorf(format, args...)))
 	}
-	if len(c.Ports) == 0 || len(c.Ports) > MaxPorts {
+	if len(c.Ports) == 0 && len(c.Services) == 0 || len(c.Ports) > MaxPorts {
 		errs = append(errs, fmt.Errorf("%d ports: want 1 to %d", len(c.Ports), MaxPorts))
 	}
 	type network struct {

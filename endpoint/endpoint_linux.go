@@ -29,6 +29,7 @@ type Endpoint struct {
 	receiver *receiver
 	counters counters
 	sequence sequence
+	direct   *direct
 	seed     maphash.Seed
 	started  time.Time
 
@@ -110,9 +111,13 @@ func (e *Endpoint) open() (err error) {
 	e.checkBuffer(e.cfg.Underlay, buffer)
 
 	remotes := newRemotes(e.cfg.Remotes)
+	e.direct = newDirect(&e.cfg, e.out, remotes, &e.counters, &e.sequence)
 	e.networks = newNetworks(e.ports, remotes, e.cfg.MACs)
 	if e.receiver, err = newReceiver(&e.cfg, e.in, e.networks, remotes, &e.counters, e.now); err != nil {
 		return err
+	}
+	if len(e.cfg.Services) > 0 {
+		e.receiver.services = newServices(e)
 	}
 	e.resolver, err = newResolver(e.links, &e.cfg, index, remotes)
 	return err

@@ -39,7 +39,11 @@ func newGuard(cfg *Config, packetPorts []string) (*guard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nftables: %w", err)
 	}
-	g := &guard{conn: conn, table: &nftables.Table{Family: nftables.TableFamilyINet, Name: guardName(cfg.Underlay, cfg.STTPort)}}
+	name := cfg.Guard
+	if name == "" {
+		name = guardName(cfg.Underlay, cfg.STTPort)
+	}
+	g := &guard{conn: conn, table: &nftables.Table{Family: nftables.TableFamilyINet, Name: name}}
 	// Adding comes first because deleting what is not there is an error.
 	conn.AddTable(g.table)
 	conn.DelTable(g.table)

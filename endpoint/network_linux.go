@@ -12,6 +12,9 @@ type remote struct {
 	contexts []uint64 // sorted; empty means all
 	// hop is how packets get there; nil while that is not known.
 	hop atomic.Pointer[hop]
+	// refused are packets of its that were refused, for services; the
+	// receiver's alone.
+	refused Refused
 }
 
 // hop is the way to a remote. It is replaced, never changed.

@@ -34,6 +34,7 @@ type receiver struct {
 	piece       reassembly.Segment
 	delivery    delivery
 	writer      writer
+	services    *services // nil: none
 }
 
 func newReceiver(cfg *Config, underlay *channel, networks map[uint64]*network, remotes []*remote, c *counters, now func() int64) (*receiver, error) {
@@ -108,6 +109,9 @@ func (r *receiver) packet(i int, now int64) {
 	s := &r.segment
 	if why := s.Decode(packet, len(packet), r.ports); why != reason.None && !taken(why, s) {
 		r.refuse(why)
+		if from := r.remotes[s.Src]; from != nil {
+			from.refused.Other++
+		}
 		return
 	}
 	from := r.remotes[s.Src]
@@ -118,6 +122,7 @@ func (r *receiver) packet(i int, now int64) {
 	// With a partial checksum the packet never met a wire.
 	if v.flags&(vnetNeedsChecksum|vnetDataValid) == 0 && !s.ChecksumGood(packet) {
 		r.refuse(reason.SegmentChecksum)
+		from.refused.Checksum++
 		return
 	}
 	r.piece = reassembly.Segment{
@@ -125,6 +130,9 @@ func (r *receiver) packet(i int, now int64) {
 		FrameLength: int(s.FrameLength), Offset: int(s.Offset), Payload: s.Payload,
 	}
 	r.piece.Packet.TOS = s.TOS
+	if r.services != nil {
+		r.piece.Packet.ID = r.services.note(s, packet, &v)
+	}
 	if f := r.reassembler.Add(now, &r.piece); f != nil {
 		r.frame(f, from, now)
 	}
@@ -146,6 +154,9 @@ func (r *receiver) Dropped(d *reassembly.Dropped) {
 // frame hands a whole frame to the tenant that it is for.
 func (r *receiver) frame(f *reassembly.Frame, from *remote, now int64) {
 	r.counters.framesIn.Add(1)
+	if r.services != nil && r.services.handle(f, from) {
+		return
+	}
 	d := &r.delivery
 	if drop := d.decapsulate(f.Data, congested(f.Packets)); drop != DropNone {
 		r.counters.drop(drop)

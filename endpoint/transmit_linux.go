@@ -42,6 +42,8 @@ type transmitter struct {
 	sent int
 	err  error
 	try  func(fd uintptr) bool
+	// refused is why the underlay did not take a packet of the last flush.
+	refused error
 
 	// arena holds the packets of frames that are cut here, until they are sent.
 	arena []byte
@@ -123,30 +125,41 @@ func (t *transmitter) send(o *outgoing, r *remote) {
 
 	t.counters.framesOut.Add(1)
 	t.counters.bytesOut.Add(uint64(o.end - o.start))
-	t.link = linkHeader{hop: h, ip: etherTypeIPv4}
-	if t.cfg.Local.Is6() {
-		t.link.ip = etherTypeIPv6
-	}
+	t.prepare(h)
 	if t.cfg.Segmentation == SegmentMTU {
 		t.sendSegments(&path, id, frame, h.mtu)
 		return
 	}
+	t.offload(&path, packets > 1, size)
+	// The headers go right before the frame, so that it stays where it is.
+	at := start - path.HeaderLen()
+	t.enqueue(stt.AppendSegment(o.buf[at:at], &path, &stt.Piece{
+		FrameID: id, FrameLength: len(frame), Payload: frame, Checksum: stt.ChecksumPartial,
+	}))
+}
+
+// prepare sets the link header of packets to h, with nothing left to be done.
+func (t *transmitter) prepare(h *hop) {
+	t.link = linkHeader{hop: h, ip: etherTypeIPv4}
+	if t.cfg.Local.Is6() {
+		t.link.ip = etherTypeIPv6
+	}
+}
+
+// offload leaves the checksum, and if large the cutting into payloads of size
+// bytes, to the kernel or the network card.
+func (t *transmitter) offload(path *stt.Path, large bool, size int) {
 	ipLen := path.HeaderLen() - stt.SegmentHeaderLen
 	t.link.vnet = vnetHeader{
 		flags: vnetNeedsChecksum, checksumStart: uint16(etherHeaderLen + ipLen), checksumOffset: checksumAtTCP,
 	}
-	if packets > 1 {
+	if large {
 		t.link.vnet.gsoType, t.link.vnet.gsoSize = gsoTCPv4, uint16(size)
 		if t.cfg.Local.Is6() {
 			t.link.vnet.gsoType = gsoTCPv6
 		}
 		t.link.vnet.headerLen = uint16(etherHeaderLen + path.HeaderLen())
 	}
-	// The headers go right before the frame, so that it stays where it is.
-	at := start - path.HeaderLen()
-	t.enqueue(stt.AppendSegment(o.buf[at:at], &path, &stt.Piece{
-		FrameID: id, FrameLength: len(frame), Payload: frame, Checksum: stt.ChecksumPartial,
-	}))
 }
 
 // sendSegments cuts a frame for the MTU and computes all checksums.
@@ -186,6 +199,7 @@ func (t *transmitter) flush() {
 // sendQueued waits while the underlay's queue is full: the tenant's queue fills
 // up meanwhile, and its stack notices. A packet that is refused is dropped.
 func (t *transmitter) sendQueued() {
+	t.refused = nil
 	for t.sent = 0; t.sent < t.queued; {
 		t.err = nil
 		if err := t.underlay.raw.Write(t.try); err != nil {
@@ -194,6 +208,7 @@ func (t *transmitter) sendQueued() {
 		}
 		if t.err != nil {
 			t.counters.drop(DropSend)
+			t.refused = t.err
 			t.sent++ // the first one that was not taken
 		}
 	}

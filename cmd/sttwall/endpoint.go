@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"sttwall/endpoint"
+	"sttwall/probe"
 )
 
 func newEndpointCommand(s streams) *cobra.Command {
@@ -16,6 +18,7 @@ func newEndpointCommand(s streams) *cobra.Command {
 		config              endpoint.Config
 		local, segmentation string
 		remotes, ports      []string
+		answers             string
 	)
 	cmd := &cobra.Command{
 		Use:   "endpoint --underlay IF --local ADDR --remote ADDR --port PORT",
@@ -50,6 +53,17 @@ func newEndpointCommand(s streams) *cobra.Command {
 				}
 				config.Ports = append(config.Ports, port)
 			}
+			if answers != "" {
+				id, err := strconv.ParseUint(answers, 0, 64)
+				if err != nil {
+					return usageError{fmt.Errorf("--answer-probes %q: want a Context ID, 0 to 2^64-1", answers)}
+				}
+				service, err := probe.ServiceOf(id, config.Remotes)
+				if err != nil {
+					return usageError{err}
+				}
+				config.Services = append(config.Services, service)
+			}
 			log := slog.New(slog.NewTextHandler(s.err, nil))
 			config.Logger = log
 			if err := config.Validate(); err != nil {
@@ -72,6 +86,7 @@ func newEndpointCommand(s streams) *cobra.Command {
 	flags.StringVar(&local, "local", "", "outer `address` of this endpoint")
 	flags.StringArrayVar(&remotes, "remote", nil, "another endpoint: `address`, or addr=ADDRESS,context=ID; may be repeated")
 	flags.StringArrayVar(&ports, "port", nil, "a tenant's `port`: name=IF,context=ID and, if wanted, vlan=N (a tag in the\nframe header) or tci=N (all 16 bits of it), mtu=N, kind=tap|packet|auto\n(packet: IF exists, or peer=IF names the other end of a veth pair to make;\nauto, the default: what exists, else a TAP); may be repeated")
+	flags.StringVar(&answers, "answer-probes", "", "answer 'sttwall probe' of the remotes under this Context `ID`, which no\nport may have; then --port may be left out")
 	flags.Uint16Var(&config.STTPort, "stt-port", 0, "TCP port of STT; 0 is 7471")
 	flags.IntVar(&config.MTU, "mtu", 0, "MTU of the path in `bytes`; 0 is that of the route")
 	flags.StringVar(&segmentation, "segmentation", "gso", "who cuts large frames: gso (the kernel or the network card)\nor mtu (the endpoint)")

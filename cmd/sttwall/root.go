@@ -81,7 +81,7 @@ func newRootCommand(s streams) *cobra.Command {
 		newReloadCommand(plain), newBlockCommand(plain), newAllowCommand(plain), newUnblockCommand(plain), newTemporaryCommand(plain),
 		newNFTCommand(s), newDoctorCommand(plain),
 		newDemoCommand(s), newBenchCommand(streams{s.in, plain.out, s.err}), newChaosCommand(s), newFloodCommand(s),
-		newEndpointCommand(s),
+		newEndpointCommand(s), newProbeCommand(s),
 		newVersionCommand(s),
 	)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages", fmt.Sprintf("Flags.FlagUsagesWrapped %d", textWidth)))
