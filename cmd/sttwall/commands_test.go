@@ -74,6 +74,8 @@ func TestNFTPrintsTheTableOfTheRules(t *testing.T) {
 
 func TestMistakesOnTheCommandLineHaveStatus2(t *testing.T) {
 	for _, args := range [][]string{
+		{"probe"}, {"probe", "10.0.0.2"}, {"probe", "nobody", "--context", "1"}, {"probe", "10.0.0.2", "--context", "x"}, {"probe", "10.0.0.2", "--context", "1", "--count", "0"},
+		{"probe", "10.0.0.2", "--context", "1", "--interval", "1us"}, {"probe", "10.0.0.2", "--context", "1", "--tci", "65536"}, {"endpoint", "--underlay", "x", "--local", "10.0.0.1", "--remote", "10.0.0.2", "--answer-probes", "x"},
 		{"nonsense"}, {"check"}, {"fmt"}, {"explain"}, {"explain", "--rules", acceptAll, "--context", "x", "arp request 10.0.0.1 > 10.0.0.2"},
 		{"explain", "--rules", acceptAll, "--context", "1", "nonsense"}, {"explain", "--rules", acceptAll, "--pcap", "x"}, {"explain", "--rules", acceptAll, "--frame", "1"},
 		{"explain", "--rules", acceptAll, "--pcap", "-", "--frame", "1"}, {"explain", "--rules", acceptAll, "--pcap", "x", "--frame", "1", "more"}, {"explain", "--pcap", "x", "--frame", "1"},
