@@ -79,7 +79,7 @@ func tryInHook(ns NetNS, exprs []expr.Any) error {
 	}
 	table := conn.AddTable(&nftables.Table{Name: TableName + "_probe", Family: nftables.TableFamilyINet})
 	chain := &nftables.Chain{Name: "probe", Table: table}
-	base(chain, *nftables.ChainPriorityRaw)
+	base{nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw, ""}.set(chain)
 	conn.AddRule(&nftables.Rule{Table: table, Chain: conn.AddChain(chain), Exprs: exprs})
 	conn.DelTable(table)
 	return conn.Flush()

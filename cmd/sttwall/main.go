@@ -10,12 +10,13 @@ import (
 
 	"sttwall/internal/chaos"
 	"sttwall/internal/lab"
+	"sttwall/internal/soak"
 )
 
 func main() {
 	// The demo runs in namespaces that it makes by starting this program
 	// again; then this call does not return.
-	lab.MaybeChild(lab.Programs{Live: runLiveFirewall, Inside: map[string]lab.InsideProgram{chaos.Program: chaos.Inside}})
+	lab.MaybeChild(lab.Programs{Live: runLiveFirewall, Inside: map[string]lab.InsideProgram{chaos.Program: chaos.Inside, soak.Program: soak.Inside}})
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	status := execute(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})

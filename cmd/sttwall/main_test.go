@@ -16,6 +16,7 @@ import (
 
 	"sttwall/internal/chaos"
 	"sttwall/internal/lab"
+	"sttwall/internal/soak"
 )
 
 // asProgram makes the test binary be sttwall: tests start it as a process of
@@ -23,7 +24,7 @@ import (
 const asProgram = "STTWALL_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
-	lab.MaybeChild(lab.Programs{Live: runLoggedLiveFirewall, Inside: map[string]lab.InsideProgram{chaos.Program: chaos.Inside}})
+	lab.MaybeChild(lab.Programs{Live: runLoggedLiveFirewall, Inside: map[string]lab.InsideProgram{chaos.Program: chaos.Inside, soak.Program: soak.Inside}})
 	if how := os.Getenv(asProgram); how != "" {
 		os.Unsetenv(asProgram)
 		if how == withoutNetfilter {

@@ -80,7 +80,7 @@ func newRootCommand(s streams) *cobra.Command {
 		newTraceCommand(plain), newCaptureCommand(s),
 		newReloadCommand(plain), newBlockCommand(plain), newAllowCommand(plain), newUnblockCommand(plain), newTemporaryCommand(plain),
 		newNFTCommand(s), newDoctorCommand(plain),
-		newDemoCommand(s), newBenchCommand(streams{s.in, plain.out, s.err}), newChaosCommand(s), newFloodCommand(s),
+		newDemoCommand(s), newBenchCommand(streams{s.in, plain.out, s.err}), newChaosCommand(s), newFloodCommand(s), newSoakCommand(s),
 		newEndpointCommand(s), newProbeCommand(s),
 		newVersionCommand(s),
 	)

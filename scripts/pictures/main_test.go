@@ -40,9 +40,13 @@ func TestEachPictureIsMadeByTheCommandThatIsHere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	charts, err := os.ReadFile(filepath.Join(root, "bench", "report", "charts.go")) // makes those of the benchmark
-	if err != nil {
-		t.Fatal(err)
+	var charts []byte
+	for _, source := range []string{"bench/report/charts.go", "internal/soak/charts.go"} { // make those of the benchmark and of long runs
+		text, err := os.ReadFile(filepath.Join(root, source))
+		if err != nil {
+			t.Fatal(err)
+		}
+		charts = append(charts, text...)
 	}
 	for _, f := range files {
 		if !made[f.Name()] && !bytes.Contains(charts, []byte(`"`+f.Name()+`"`)) {

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"sttwall/internal/lab"
+	"sttwall/internal/soak"
+)
+
+// Longer ones are run by `sttwall soak --for 2h`.
+func TestASoakOfSecondsFindsNothingAndDisturbsInEachWay(t *testing.T) {
+	t.Setenv(asProgram, "soak") // what runs in the lab is the program
+	var logs bytes.Buffer
+	var samples []soak.Sample
+	var end *soak.End
+	err := soak.Run(t.Context(), soak.Options{
+		Input: soak.Input{For: soak.Least, Seed: 1, Logs: true}, Stderr: &logs,
+		Receive: func(told *soak.Told) {
+			if told.Sample != nil {
+				samples = append(samples, *told.Sample)
+			}
+			if told.End != nil {
+				end = told.End
+			}
+		},
+	})
+	if errors.Is(err, lab.ErrUnavailable) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	if err != nil || end == nil {
+		t.Fatalf("%v, end %v\n%s", err, end, &logs)
+	}
+	if len(samples) < 3 {
+		t.Errorf("%d samples", len(samples))
+	}
+	for _, s := range samples {
+		if s.Resident == 0 || s.Heap == 0 || s.Files == 0 || s.Goroutines == 0 || s.Threads == 0 {
+			t.Errorf("not measured: %+v", s)
+		}
+	}
+	for _, c := range soak.Judge(samples, end) {
+		if !c.OK {
+			t.Errorf("%s: %s\n%s", c.Name, c.Text, &logs)
+		}
+	}
+	for _, name := range []string{"reload", "screen in a terminal", "endpoint added", "endpoint removed", "temporary rule", "temporary rule removed", "client of the screens", "follower of events"} {
+		if end.Done[name] == 0 {
+			t.Errorf("%s: not done, of %v", name, end.Done)
+		}
+	}
+}
+
+func TestSoakRefusesWhatItDoesNotKnow(t *testing.T) {
+	for _, args := range [][]string{{"soak", "--for", "1s"}, {"soak", "--for", "-1h"}, {"soak", "everything"}} {
+		if status, _, said := sttwall(args...); status != statusUsage || !strings.Contains(said, "Try 'sttwall soak --help'") {
+			t.Errorf("%v: status %d, %s", args, status, said)
+		}
+	}
+}
