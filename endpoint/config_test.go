@@ -40,7 +40,9 @@ func TestAConfigIsRefusedWithEveryReason(t *testing.T) {
 		{"a TAP with a peer", func(c *Config) { c.Ports[0].Kind, c.Ports[0].Peer = KindTAP, "x" }, []string{"a TAP has no peer"}},
 		{"MTUs out of range", func(c *Config) { c.MTU, c.Ports[0].MTU = 100, 70000 }, []string{"mtu 100: want 256", "mtu 70000: want 68"}},
 		{"negative bounds", func(c *Config) { c.MACs, c.ReceiveBuffer = -1, -1 }, []string{"mac addresses: -1", "receive buffer: -1"}},
-		{"a service alone", func(c *Config) { c.Ports, c.Services = nil, []Service{{ContextID: 1, Handle: func(*Endpoint, *Arrival) {}}} }, nil},
+		{"a service alone", func(c *Config) {
+			c.Ports, c.Services = nil, []Service{{ContextID: 1, Handle: func(*Endpoint, *Arrival) {}}}
+		}, nil},
 		{"a service with a port's Context ID, and one that does nothing", func(c *Config) { c.Services = []Service{{ContextID: 100}} },
 			[]string{`service of Context ID 100: port "acme1" has it already`, "nothing handles its frames"}},
 		{"a guard that is no name", func(c *Config) { c.Guard = "a b" }, []string{`guard "a b": want a letter`}},

@@ -132,6 +132,7 @@ func (r *receiver) packet(i int, now int64) {
 	r.piece.Packet.TOS = s.TOS
 	if r.services != nil {
 		r.piece.Packet.ID = r.services.note(s, packet, &v)
+		r.services.torn(s, from, r.piece.Packet.ID)
 	}
 	if f := r.reassembler.Add(now, &r.piece); f != nil {
 		r.frame(f, from, now)

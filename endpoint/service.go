@@ -15,6 +15,10 @@ type Service struct {
 	// is called from one goroutine, which receives for all tenants: it must not
 	// wait. The endpoint may be used in it.
 	Handle func(e *Endpoint, a *Arrival)
+	// Torn: Handle gets packets too whose payload begins with a frame header of the
+	// Context ID, while their segment headers do not say that it is a whole frame; see
+	// [Arrival.Torn]. Reassembly gets them all the same.
+	Torn bool
 }
 
 // Arrival is a whole frame as it came. It is valid until Handle returns.
@@ -26,6 +30,10 @@ type Arrival struct {
 	// Data is the frame from its frame header on, as it was sent: a CE mark of
 	// the outside was not carried over.
 	Data []byte
+	// Torn: Data is the payload of one packet, which is no whole frame by what its segment
+	// header says: it is the first segment of a longer frame, or somebody has changed the
+	// sequence number.
+	Torn bool
 	// Carriers are the packets that carried it, in the order of their offsets.
 	Carriers []Carrier
 	// Refused are the packets of the remote that were refused since the start.
@@ -43,8 +51,10 @@ type Refused struct {
 // Carrier is what the headers of one packet of a frame said. Where the host
 // merges packets (GRO), it is one of those that came out of that.
 type Carrier struct {
-	// Offset and Length say which bytes of the frame it carried.
+	// Offset and Length say which bytes of the frame it carried, FrameLength how long the
+	// frame is by its sequence number.
 	Offset, Length int
+	FrameLength    uint16
 	// GSOSize is the payload of each packet that was merged into it in bytes,
 	// 0 if it came as it is.
 	GSOSize uint16

@@ -17,7 +17,7 @@ const noted = 4096
 // services hands frames to the services. It is the receiver's.
 type services struct {
 	endpoint *Endpoint
-	handlers map[uint64]func(*Endpoint, *Arrival)
+	handlers map[uint64]*Service
 	ring     []note
 	next     uint64 // number of the next packet
 	header   stt.FrameHeader
@@ -31,9 +31,10 @@ type note struct {
 }
 
 func newServices(e *Endpoint) *services {
-	s := &services{endpoint: e, handlers: map[uint64]func(*Endpoint, *Arrival){}, ring: make([]note, noted)}
-	for _, c := range e.cfg.Services {
-		s.handlers[c.ContextID] = c.Handle
+	s := &services{endpoint: e, handlers: map[uint64]*Service{}, ring: make([]note, noted)}
+	for i := range e.cfg.Services {
+		c := &e.cfg.Services[i]
+		s.handlers[c.ContextID] = c
 	}
 	return s
 }
@@ -43,7 +44,7 @@ func (s *services) note(seg *stt.Segment, packet []byte, v *vnetHeader) uint64 {
 	s.next++
 	n := &s.ring[s.next%noted]
 	*n = note{number: s.next, Carrier: Carrier{
-		GSOSize: v.gsoSize, TTL: seg.TTL, TOS: seg.TOS, DontFragment: seg.DontFragment, SrcPort: seg.SrcPort,
+		Offset: int(seg.Offset), Length: seg.PayloadLen, FrameLength: seg.FrameLength, GSOSize: v.gsoSize, TTL: seg.TTL, TOS: seg.TOS, DontFragment: seg.DontFragment, SrcPort: seg.SrcPort,
 		DataOffset: packet[seg.HeaderLen+12] >> 4, Reserved: seg.Reserved, Flags: seg.Flags, Window: seg.Window, Urgent: seg.Urgent,
 	}}
 	return s.next
@@ -51,11 +52,8 @@ func (s *services) note(seg *stt.Segment, packet []byte, v *vnetHeader) uint64 {
 
 // handle reports whether the frame was for a service.
 func (s *services) handle(f *reassembly.Frame, from *remote) bool {
-	if !s.header.Decode(f.Data) {
-		return false
-	}
-	handle := s.handlers[s.header.ContextID]
-	if handle == nil || !from.has(s.header.ContextID) {
+	service := s.find(f.Data, from)
+	if service == nil {
 		return false
 	}
 	a := &s.arrival
@@ -68,8 +66,34 @@ func (s *services) handle(f *reassembly.Frame, from *remote) bool {
 			a.Carriers = append(a.Carriers, c)
 		}
 	}
-	handle(s.endpoint, a)
+	service.Handle(s.endpoint, a)
 	return true
+}
+
+// find returns the service that a frame of a remote is for, or nil.
+func (s *services) find(frame []byte, from *remote) *Service {
+	if !s.header.Decode(frame) || !from.has(s.header.ContextID) {
+		return nil
+	}
+	return s.handlers[s.header.ContextID]
+}
+
+// torn hands a packet on that does not hold a whole frame, if a service wants it. number
+// is that of its note.
+func (s *services) torn(seg *stt.Segment, from *remote, number uint64) {
+	if seg.WholeFrame() {
+		return
+	}
+	service := s.find(seg.Payload, from)
+	if service == nil || !service.Torn {
+		return
+	}
+	a := &s.arrival
+	*a = Arrival{
+		From: from.addr, FrameID: seg.FrameID, Data: seg.Payload, Torn: true,
+		Carriers: append(a.Carriers[:0], s.ring[number%noted].Carrier), Refused: from.refused,
+	}
+	service.Handle(s.endpoint, a)
 }
 
 // direct sends frames that did not come from a port. Any goroutine may.

@@ -153,7 +153,7 @@ func look(f *endpoint.Arrival, context uint64, m *message, r *report, most int) 
 	for i := range f.Carriers[:min(len(f.Carriers), most)] {
 		c := &f.Carriers[i]
 		s.Packets = append(s.Packets, Packet{
-			Offset: uint16(c.Offset), Length: uint16(c.Length), GSOSize: c.GSOSize, TTL: c.TTL, TOS: c.TOS, SrcPort: c.SrcPort,
+			Offset: uint16(c.Offset), Length: uint16(c.Length), FrameLength: c.FrameLength, GSOSize: c.GSOSize, TTL: c.TTL, TOS: c.TOS, SrcPort: c.SrcPort,
 			Window: c.Window, Urgent: c.Urgent, Flags: c.Flags, Data: c.DataOffset<<4 | c.Reserved, DF: c.DontFragment,
 		})
 	}
@@ -173,7 +173,7 @@ func ServiceOf(context uint64, remotes []endpoint.Remote) (endpoint.Service, err
 	if len(list) == 0 {
 		return endpoint.Service{}, fmt.Errorf("answers to probes of Context ID %d: %w", context, errNobody)
 	}
-	return endpoint.Service{ContextID: context, Handle: NewAnswerer(context, list).Handle}, nil
+	return endpoint.Service{ContextID: context, Handle: NewAnswerer(context, list).Handle, Torn: true}, nil
 }
 
 var errNobody = errors.New("no remote has it")

@@ -17,6 +17,7 @@ const (
 	FieldDF           = "df"
 	FieldSourcePort   = "source_port"
 	FieldFrameID      = "frame_id"
+	FieldTCPSequence  = "tcp_sequence"
 	FieldTCPFlags     = "tcp_flags"
 	FieldTCPWindow    = "tcp_window"
 	FieldTCPUrgent    = "tcp_urgent"
@@ -37,6 +38,7 @@ var meanings = map[string]string{
 	FieldDF:           "DF was cleared: large packets become fragments, which STT receivers and firewalls drop",
 	FieldSourcePort:   "address translation on the way: the source port spreads flows over paths and queues",
 	FieldFrameID:      "re-encoded: an sttwall on the way, or something else that ends and begins STT",
+	FieldTCPSequence:  "length and offset of STT are another: a firewall makes TCP sequence numbers random, and no receiver can read frames",
 	FieldTCPFlags:     "something takes STT for TCP connections; an sttwall behind it drops such segments",
 	FieldTCPWindow:    "something takes STT for TCP connections and scales windows; receivers do not look",
 	FieldTCPUrgent:    "something normalises TCP; receivers do not look",
@@ -96,6 +98,11 @@ func compare(m *message, context uint64, s *seen, ipHeader int) (list []change) 
 			add(FieldSegmentation, false, plural(cut, "packet"), plural(int(s.Count), "packet"))
 		case merged && cut == 1:
 			add(FieldSegmentation, false, "one packet", "one packet merged from several")
+		}
+	}
+	if len(s.Packets) > 0 {
+		if p := &s.Packets[0]; p.FrameLength != m.Length || p.Offset != 0 {
+			add(FieldTCPSequence, true, fmt.Sprintf("length %d, offset 0", m.Length), fmt.Sprintf("length %d, offset %d", p.FrameLength, p.Offset))
 		}
 	}
 	for i := range s.Packets {

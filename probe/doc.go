@@ -53,7 +53,7 @@
 //	84  4  frame ID
 //	88 20n for each packet: offset (2), length (2), GSO size (2), TTL, TOS, source port (2),
 //	       window (2), urgent pointer (2), flags, data offset and reserved bits, 1 if DF,
-//	       3 times 0
+//	       length of the frame by the sequence number (2), 0
 //
 // # What the answering side is no good for
 //

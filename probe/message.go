@@ -88,6 +88,8 @@ type Packet struct {
 	// Data is the byte with the data offset and the reserved bits.
 	Data uint8 `json:"data"`
 	DF   bool  `json:"df"`
+	// FrameLength is what the sequence number says.
+	FrameLength uint16 `json:"frame_length"`
 }
 
 // seen is what one side has seen of a frame of the other.
@@ -152,7 +154,7 @@ func appendPacket(dst []byte, p *Packet) []byte {
 	if p.DF {
 		df = 1
 	}
-	return append(dst, p.Flags, p.Data, df, 0, 0, 0)
+	return append(binary.BigEndian.AppendUint16(append(dst, p.Flags, p.Data, df), p.FrameLength), 0)
 }
 
 var (
@@ -215,6 +217,7 @@ func decode(b []byte, m *message, r *report) error {
 			Offset: binary.BigEndian.Uint16(p), Length: binary.BigEndian.Uint16(p[2:]), GSOSize: binary.BigEndian.Uint16(p[4:]),
 			TTL: p[6], TOS: p[7], SrcPort: binary.BigEndian.Uint16(p[8:]), Window: binary.BigEndian.Uint16(p[10:]),
 			Urgent: binary.BigEndian.Uint16(p[12:]), Flags: p[14], Data: p[15], DF: p[16] == 1,
+			FrameLength: binary.BigEndian.Uint16(p[17:]),
 		})
 	}
 	return nil

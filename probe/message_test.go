@@ -29,7 +29,7 @@ func exampleAnswer() (message, report) {
 		seen: seen{
 			Header: stt.FrameHeader{TCI: 0x1007, ContextID: 1 << 60}, Changed: changedIP, FrameID: 98, Count: 20,
 			Packets: []Packet{
-				{Offset: 0, Length: 1442, TTL: 63, TOS: 0x4a, SrcPort: 50000, Window: 65535, Flags: 0x18, Data: 0x50, DF: true},
+				{Offset: 0, Length: 1442, TTL: 63, TOS: 0x4a, SrcPort: 50000, Window: 65535, Flags: 0x18, Data: 0x50, DF: true, FrameLength: 1460},
 				{Offset: 1442, Length: 18, GSOSize: 5, Urgent: 1},
 			},
 		},
@@ -161,6 +161,7 @@ func TestWhoIsAnswered(t *testing.T) {
 		{"a stranger's", arrived(stranger, exampleQuestion()), false},
 		{"an answer", toAnswer, false},
 		{"one that is shorter than it says", cut, false},
+		{"the first segment of a question", &endpoint.Arrival{From: listed, Torn: true, Data: arrived(listed, exampleQuestion()).Data[:500]}, false},
 		{"a tenant's frame", &endpoint.Arrival{From: listed, Data: make([]byte, 500)}, false},
 		{"nothing", &endpoint.Arrival{From: listed}, false},
 	} {

@@ -303,6 +303,7 @@ func TestWhatARouterRewritesIsNamed(t *testing.T) {
 		{"DSCP", set(ip, 0, 10, 0x45, 46<<2), FieldDSCP, false},
 		{"DF", set(ip, 6, 10, 0, 0), FieldDF, true},
 		{"the source port", set(tcp, 0, 16, 0x12, 0x34), FieldSourcePort, true},
+		{"the sequence number", set(tcp, 4, 16, 0xaa, 0xbb, 0xcc, 0xdd), FieldTCPSequence, true},
 		{"the frame ID", set(tcp, 8, 16, 1, 2, 3, 4), FieldFrameID, false},
 		{"TCP flags", set(tcp, 12, 16, 0x50, 0x58), FieldTCPFlags, true},
 		{"the TCP window", set(tcp, 14, 16, 0x10, 0x00), FieldTCPWindow, false},

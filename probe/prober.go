@@ -76,7 +76,7 @@ func NewProber(c Config) (*Prober, error) {
 
 // Service is that of the asking side's endpoint.
 func (p *Prober) Service() endpoint.Service {
-	return endpoint.Service{ContextID: p.cfg.ContextID, Handle: p.handle}
+	return endpoint.Service{ContextID: p.cfg.ContextID, Handle: p.handle, Torn: true}
 }
 
 func (p *Prober) handle(_ *endpoint.Endpoint, a *endpoint.Arrival) {

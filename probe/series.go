@@ -45,7 +45,7 @@ func newSeries() *series {
 func (s *series) take(at time.Time, context uint64, f *endpoint.Arrival) {
 	var m message
 	var r report
-	if open(f.Data, &m, &r) != nil || m.Kind != answer || m.Session != s.session {
+	if open(f.Data, &m, &r) != nil || m.Kind != answer || m.Session != s.session || f.Torn && int(m.Length) != len(f.Data) {
 		return
 	}
 	s.mu.Lock()
