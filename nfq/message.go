@@ -66,7 +66,7 @@ func (m *message) packet(queue uint16, p *firewall.Packet) (known, ok bool) {
 		return false, false
 	}
 	var info, capLen uint32
-	hasData := false
+	hasData, sentHere := false, false
 	for rest := m.body[netfilterHeaderLen:]; len(rest) >= attrHeaderLen; {
 		size := int(binary.NativeEndian.Uint16(rest))
 		if size < attrHeaderLen || size > len(rest) {
@@ -89,6 +89,8 @@ func (m *message) packet(queue uint16, p *firewall.Packet) (known, ok bool) {
 				return known, false
 			}
 			p.ID, known = uint64(word), true
+			const hook, localOut = 6, 3 // NF_INET_LOCAL_OUT
+			sentHere = len(value) > hook && value[hook] == localOut
 		case attrInDevice:
 			p.Device = int(word)
 		case attrCapLen:
@@ -99,6 +101,11 @@ func (m *message) packet(queue uint16, p *firewall.Packet) (known, ok bool) {
 			}
 			info = word
 		}
+	}
+	if sentHere && info&infoChecksumPartial == 0 {
+		// Of what this host sends itself the kernel never says that it has not looked
+		// (net/netfilter/nfnetlink_queue.c asks for it up to the FORWARD hook).
+		info |= infoChecksumUnverified
 	}
 	p.Length = max(len(p.Data), int(capLen))
 	p.More = more(p)

@@ -24,6 +24,7 @@ func be32(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
 
 func TestPacketOfANetlinkMessage(t *testing.T) {
 	id := netlink.Attribute{Type: attrPacketHeader, Data: []byte{0, 0, 0, 7, 8, 0, 0}}
+	sentHere := netlink.Attribute{Type: attrPacketHeader, Data: []byte{0, 0, 0, 7, 8, 0, 3}}
 	data := netlink.Attribute{Type: attrPayload, Data: []byte("abc")}
 	info := func(v uint32) netlink.Attribute { return netlink.Attribute{Type: attrSKBInfo, Data: be32(v)} }
 	for _, c := range []struct {
@@ -40,6 +41,10 @@ func TestPacketOfANetlinkMessage(t *testing.T) {
 		{"one longer than an attribute", packetMessage(t, id, netlink.Attribute{Type: attrPayload, Data: make([]byte, MaxPayload)}, netlink.Attribute{Type: attrCapLen, Data: be32(65535)}),
 			firewall.Packet{ID: 7, Data: make([]byte, MaxPayload), Length: 65535, Checksum: firewall.ChecksumGood}, true, true},
 		{"a super-segment", packetMessage(t, id, data, info(3)), firewall.Packet{ID: 7, Data: []byte("abc"), Length: 3, Checksum: firewall.ChecksumPartial, GSO: true}, true, true},
+		{"sent by this host, of which the kernel does not say whether it has looked", packetMessage(t, sentHere, data),
+			firewall.Packet{ID: 7, Data: []byte("abc"), Length: 3}, true, true},
+		{"sent by this host, its checksum for a device to finish", packetMessage(t, sentHere, data, info(1)),
+			firewall.Packet{ID: 7, Data: []byte("abc"), Length: 3, Checksum: firewall.ChecksumPartial}, true, true},
 		{"an empty packet", packetMessage(t, id, netlink.Attribute{Type: attrPayload}), firewall.Packet{ID: 7, Checksum: firewall.ChecksumGood}, true, true},
 		{"a length below what was copied", packetMessage(t, id, data, netlink.Attribute{Type: attrCapLen, Data: be32(2)}), firewall.Packet{ID: 7, Data: []byte("abc"), Length: 3, Checksum: firewall.ChecksumGood}, true, true},
 		{"without an ID", packetMessage(t, data), firewall.Packet{}, false, false},
@@ -119,6 +124,7 @@ func agrees(t *testing.T, m *message, p *firewall.Packet) {
 	d.ByteOrder = binary.BigEndian
 	var id, device, info, length uint32
 	var data []byte
+	sentHere := false
 	word := func(b []byte) uint32 { // of attributes that are longer, the beginning
 		if len(b) < 4 {
 			return 0
@@ -129,6 +135,7 @@ func agrees(t *testing.T, m *message, p *firewall.Packet) {
 		switch d.Type() {
 		case attrPacketHeader:
 			id = word(d.Bytes())
+			sentHere = len(d.Bytes()) > 6 && d.Bytes()[6] == 3 // NF_INET_LOCAL_OUT
 		case attrInDevice:
 			device = word(d.Bytes())
 		case attrCapLen:
@@ -141,6 +148,9 @@ func agrees(t *testing.T, m *message, p *firewall.Packet) {
 	}
 	if d.Err() != nil {
 		return
+	}
+	if sentHere && info&1 == 0 {
+		info |= 4
 	}
 	if uint64(id) != p.ID || int(device) != p.Device || !bytes.Equal(data, p.Data) || p.Length != max(len(data), int(length)) ||
 		p.GSO != (info&2 != 0) || p.Checksum != checksumState(info) {
