@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,7 @@ func newDemoCommand(s streams) *cobra.Command {
 	options := lab.Options{Stderr: s.err}
 	var (
 		once, noScreen bool
+		place          string
 		look           screenFlags
 	)
 	cmd := &cobra.Command{
@@ -25,8 +27,15 @@ func newDemoCommand(s streams) *cobra.Command {
 			"On a terminal it opens the live screen on traffic that goes on until you leave: web, DNS, a bulk\n" +
 			"transfer, a port scan that is being stopped, a liar about the L4 offset, a tenant in audit mode.\n" +
 			"Without a terminal, or with --once, it tries what should pass and what should not, and prints what\n" +
-			"happened to each; the exit status is 1 if any line is not as expected.",
-		Example: "  sttwall demo\n  sttwall demo --once\n  sttwall demo --no-screen      # the live traffic alone",
+			"happened to each; the exit status is 1 if any line is not as expected. --place has the firewall sit\n" +
+			"elsewhere in that network, with the same lines:\n\n" +
+			"  routed       its host routes between the endpoints, the queue is in PREROUTING\n" +
+			"  output       what the endpoints send leaves from its host, the queue is in OUTPUT\n" +
+			"  bridge       its host bridges between the endpoints\n" +
+			"  bridge-vlan  likewise, and all packets on the bridge have an 802.1Q tag\n" +
+			"  vrf          as routed, with its interfaces in a VRF, where the kernel has that\n" +
+			"  all          one after the other",
+		Example: "  sttwall demo\n  sttwall demo --once\n  sttwall demo --once --place bridge\n  sttwall demo --no-screen      # the live traffic alone",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			screen, err := look.config()
@@ -39,10 +48,18 @@ func newDemoCommand(s streams) *cobra.Command {
 				return usageError{errors.New("--json and --no-screen: it is --once that writes lines")}
 			case options.Evasion && noScreen:
 				return usageError{errors.New("--evasion and --no-screen: want one of them")}
+			case place != "" && noScreen:
+				return usageError{errors.New("--place and --no-screen: it is the scenario that can be elsewhere")}
 			case noScreen:
 				return liveWithoutScreen(cmd.Context(), s, options.Queues)
-			case !once && !options.JSON && !options.Evasion && canShow(s):
+			case !once && !options.JSON && !options.Evasion && place == "" && canShow(s):
 				return liveOnScreen(cmd.Context(), s, liveScreen{screen, options.Queues})
+			case place == allPlaces:
+				return demoEverywhere(cmd.Context(), s, options)
+			case place != "":
+				if err := options.Position.UnmarshalText([]byte(place)); err != nil {
+					return usageError{fmt.Errorf("--place: %w, or %s", err, allPlaces)}
+				}
 			}
 			return demoOnce(cmd.Context(), s, options)
 		},
@@ -50,6 +67,7 @@ func newDemoCommand(s streams) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&once, "once", false, "run the scenario once and end, on a terminal too")
 	flags.BoolVar(&options.Evasion, "evasion", false, "send the attacks of docs/evasion.md over real queues, on all ways, and say\nwhat became of them")
+	flags.StringVar(&place, "place", "", "where the firewall sits: routed, output, bridge, bridge-vlan, vrf or all;\nimplies --once. Without it: routed")
 	flags.BoolVar(&noScreen, "no-screen", false, "have the live traffic without the screen, until ^C, and print how to ask\nabout it from elsewhere")
 	flags.IntVar(&options.Queues, "queues", 0, "how many queues and workers; 0 is 2")
 	flags.BoolVar(&options.JSON, "json", false, "one JSON object a line instead of the table; implies --once")
@@ -61,6 +79,33 @@ func newDemoCommand(s streams) *cobra.Command {
 func canShow(s streams) bool {
 	term := os.Getenv("TERM")
 	return terminal(s.in) && terminal(s.out) && term != "" && term != "dumb"
+}
+
+// allPlaces is what --place takes for one after the other.
+const allPlaces = "all"
+
+// demoEverywhere runs the scenario in every place, also where it went wrong in one.
+func demoEverywhere(ctx context.Context, s streams, o lab.Options) error {
+	failed := false
+	for _, o.Position = range lab.Positions() {
+		if !o.JSON {
+			fmt.Fprintf(s.out, "\nplace %s\n", o.Position)
+		}
+		err := demoOnce(ctx, s, o)
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			failed = true
+			if !errors.Is(err, errFindings) {
+				fmt.Fprintf(s.err, "sttwall: demo: place %s: %v\n", o.Position, err)
+			}
+		}
+	}
+	if failed {
+		return errFindings
+	}
+	return nil
 }
 
 // demoOnce runs the scenario.

@@ -26,6 +26,8 @@ const (
 type Options struct {
 	// Queues is the number of NFQUEUE queues and workers; 0 means 2.
 	Queues int `json:"queues,omitempty"`
+	// Position is where the firewall sits.
+	Position Position `json:"place"`
 	// Bulk is how many bytes go each way over TCP; 0 means [DefaultBulk].
 	Bulk int64 `json:"bulk,omitempty"`
 	// Evasion: the attacks of docs/evasion.md on all ways, and nothing else.
@@ -50,6 +52,8 @@ type Row struct {
 	Happened string `json:"happened"`
 	// OK: it was as expected.
 	OK bool `json:"ok"`
+	// Place is where the firewall sat.
+	Place string `json:"place,omitempty"`
 }
 
 // RunDemo builds the lab in a child process, runs the scenario, prints a row
@@ -112,7 +116,7 @@ func runScenario(ctx context.Context, o Options, report func(message)) (ok bool,
 			row = tryAlone(ctx, step)
 		} else {
 			if s == nil {
-				if s, err = newScenario(Config{Queues: o.Queues, ReassemblyTimeout: reassemblyTimeout}); err != nil {
+				if s, err = newScenario(Config{Queues: o.Queues, Position: o.Position, ReassemblyTimeout: reassemblyTimeout}); err != nil {
 					return false, err
 				}
 			}
@@ -121,6 +125,7 @@ func runScenario(ctx context.Context, o Options, report func(message)) (ok bool,
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
+		row.Place = o.Position.String()
 		ok = ok && row.OK
 		report(message{Row: &row})
 	}

@@ -42,6 +42,11 @@ func (r *rig) attack(s *evasion.Script, size int) (*attack, error) {
 	s.Queues = r.Queues == 2
 	s.QueueOf = func(port uint16) int { return r.queues[port] }
 	apart := false
+	for i := range s.Sent {
+		if p := &s.Sent[i]; r.Position == Output {
+			p.Packet = keepWhole(p.Packet)
+		}
+	}
 	for _, p := range s.Sent {
 		i, err := r.queueOf(evasion.SourcePort(p.Packet))
 		if err != nil {
@@ -100,7 +105,7 @@ func (r *rig) attack(s *evasion.Script, size int) (*attack, error) {
 	if r.Receive {
 		return a, nil // the kernel may have put packets together
 	}
-	return a, a.account(seen)
+	return a, a.account(seen, r.Position)
 }
 
 // send sends packet i of the script, when its time has come.
@@ -176,12 +181,23 @@ func (r *rig) collect(a *attack) error {
 	}
 	now := r.clock.Load()
 	for _, p := range r.far.Packets() {
-		if packet, ok := ofScript(p); ok {
+		if packet, ok := ofScript(p); ok && !r.isAnswer(packet) {
 			a.left = append(a.left, evasion.Wire{At: now, Packet: packet})
 		}
 	}
 	r.far.Forget()
 	return nil
+}
+
+// isAnswer reports whether a packet at the far side is one that the firewall has sent by
+// itself, which only in position Output goes there.
+func (r *rig) isAnswer(packet []byte) bool {
+	if r.Position != Output {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.answers, func(b []byte) bool { return bytes.HasPrefix(packet, b) })
 }
 
 // ofScript returns the IP packet in a captured one; false for markers, and for what the
@@ -204,7 +220,7 @@ func ofScript(p Captured) ([]byte, bool) {
 // account finds the packets that no worker has got, and in which order workers had the
 // others for good: one of which too little was copied comes again, behind those that came
 // meanwhile.
-func (a *attack) account(seen [][]byte) error {
+func (a *attack) account(seen [][]byte, position Position) error {
 	model := *a.script
 	model.Sent = nil
 	var order []int // in seen, of the packets of the model
@@ -225,8 +241,14 @@ func (a *attack) account(seen [][]byte) error {
 		}
 		if !p.Before && p.Rules == nil {
 			at = find(func(b []byte) bool { return bytes.HasPrefix(p.Packet, b) })
+			if at < 0 && position == Output {
+				at = find(func(b []byte) bool { return sameButOptions(p.Packet, b) })
+			}
 			if at < 0 {
 				why := kernelsWord(p.Packet)
+				if why == "" && position == Output {
+					why = routersWord(p.Packet)
+				}
 				if why == "" {
 					return fmt.Errorf("packet %d never came to a worker: %x", i, p.Packet[:min(len(p.Packet), 80)])
 				}

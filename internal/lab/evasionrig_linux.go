@@ -30,6 +30,8 @@ type rigConfig struct {
 	Part bool
 	// Receive has the kernel put together what comes in (GRO).
 	Receive bool
+	// Position is where the firewall sits.
+	Position Position
 }
 
 // rig is a lab in which attacks meet real queues: all packets of the scripts of package
@@ -51,7 +53,7 @@ type rig struct {
 	stop   func() error
 
 	open    bool     // cores accept everything
-	near    *Capture // what the firewall sends back to side A
+	near    *Capture // what the firewall sends back, to side A in most positions
 	mu      sync.Mutex
 	answers [][]byte // that the firewalls have sent by themselves in this attack
 
@@ -74,7 +76,7 @@ const rigClock = int64(time.Hour)
 const rigMTU = 65535
 
 func newRig(c rigConfig) (*rig, error) {
-	l, err := New(Config{Without: Endpoints | Inspection})
+	l, err := New(Config{Position: c.Position, Without: Endpoints | Inspection})
 	if err != nil {
 		return nil, err
 	}
@@ -87,14 +89,32 @@ func newRig(c rigConfig) (*rig, error) {
 }
 
 func (r *rig) build() error {
-	if err := errors.Join(r.lab.Do(Firewall, r.widen), r.lab.Do(EndpointA, widenUnderlay), r.lab.Do(EndpointB, widenUnderlay)); err != nil {
+	if err := errors.Join(r.lab.Do(Firewall, r.widen), widen(r.lab, EndpointA, Underlay), widen(r.lab, EndpointB, Underlay)); err != nil {
 		return fmt.Errorf("lab: evasion: %w", err)
+	}
+	if r.Position == BridgeVLAN {
+		for _, place := range []Place{switchA, switchB} {
+			if err := widen(r.lab, place, accessLink, trunkLink); err != nil {
+				return fmt.Errorf("lab: evasion: %w", err)
+			}
+		}
 	}
 	var err error
 	if r.far, err = r.lab.Capture(EndpointB, Underlay); err != nil {
 		return err
 	}
-	if r.near, err = r.lab.Capture(EndpointA, Underlay); err != nil {
+	near, link := EndpointA, Underlay
+	switch r.Position {
+	case BridgeVLAN:
+		// The firewall's host has no address in the VLAN, and its answers no tag: they
+		// come as far as the switch.
+		near, link = Firewall, UnderlayA
+	case Output:
+		// No question has come in: its host has sent it. The answer goes where the rig's
+		// routes lead to the endpoints of scripts.
+		near, link = EndpointB, Underlay
+	}
+	if r.near, err = r.lab.Capture(near, link); err != nil {
 		return err
 	}
 	if err := r.lab.Do(Firewall, r.start); err != nil {
@@ -117,27 +137,54 @@ func (r *rig) widen() error {
 		if s.firewallLink == UnderlayA {
 			errs = append(errs, setOffload(s.firewallLink, offloadGRO, r.Receive))
 		}
+		if r.Position.bridged() {
+			continue
+		}
 		// Nobody asks for the peers: their addresses are known.
 		for _, router := range []netip.Addr{s.outer, s.outer6} {
 			errs = append(errs, netlink.NeighSet(&netlink.Neigh{
 				LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: net.IP(router.AsSlice()), HardwareAddr: s.underlay,
 			}))
 		}
-		errs = append(errs, scriptRoute(link, "192.0.2.0/24", s.outer), scriptRoute(link, "2001:db8:47::/64", s.outer6))
+		errs = append(errs, r.scriptRoute(link, "192.0.2.0/24", s.outer), r.scriptRoute(link, "2001:db8:47::/64", s.outer6))
+	}
+	if r.Position.bridged() {
+		errs = append(errs, r.widenBridge())
 	}
 	return errors.Join(errs...)
 }
 
+// widenBridge has the bridge take large packets too, and routes what the firewall itself
+// says to the endpoints of the scripts out of it, to side A.
+func (r *rig) widenBridge() error {
+	bridge, err := netlink.LinkByName(bridgeDevice)
+	if err != nil {
+		return fmt.Errorf("link %s: %w", bridgeDevice, err)
+	}
+	errs := []error{netlink.LinkSetMTU(bridge, rigMTU)}
+	near := sides()[0]
+	for _, ip := range []netip.Addr{near.outer, near.outer6} {
+		errs = append(errs, netlink.NeighSet(&netlink.Neigh{
+			LinkIndex: bridge.Attrs().Index, State: netlink.NUD_PERMANENT, IP: net.IP(ip.AsSlice()), HardwareAddr: near.underlay,
+		}))
+	}
+	return errors.Join(append(errs, r.scriptRoute(bridge, "192.0.2.0/24", near.outer), r.scriptRoute(bridge, "2001:db8:47::/64", near.outer6))...)
+}
+
 // scriptRoute routes the endpoints of the scripts over a link. That to side B is the
 // better one; answers name the link that they leave through.
-func scriptRoute(link netlink.Link, to string, gateway netip.Addr) error {
+func (r *rig) scriptRoute(link netlink.Link, to string, gateway netip.Addr) error {
 	prefix := netip.MustParsePrefix(to)
 	priority := 20
 	if link.Attrs().Name == UnderlayB {
 		priority = 10
 	}
+	table := unix.RT_TABLE_MAIN
+	if r.Position == VRF {
+		table = vrfTable
+	}
 	if err := netlink.RouteAdd(&netlink.Route{
-		LinkIndex: link.Attrs().Index, Gw: net.IP(gateway.AsSlice()), Priority: priority,
+		Table: table, LinkIndex: link.Attrs().Index, Gw: net.IP(gateway.AsSlice()), Priority: priority,
 		Dst: &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())},
 	}); err != nil {
 		return fmt.Errorf("link %s: add route to %s: %w", link.Attrs().Name, to, err)
@@ -145,12 +192,20 @@ func scriptRoute(link netlink.Link, to string, gateway netip.Addr) error {
 	return nil
 }
 
-func widenUnderlay() error {
-	link, err := netlink.LinkByName(Underlay)
-	if err != nil {
-		return err
-	}
-	return netlink.LinkSetMTU(link, rigMTU)
+// widen has links of a place take large packets.
+func widen(l *Lab, place Place, links ...string) error {
+	return l.Do(place, func() error {
+		for _, name := range links {
+			link, err := netlink.LinkByName(name)
+			if err == nil {
+				err = netlink.LinkSetMTU(link, rigMTU)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: link %s: mtu: %w", place, name, err)
+			}
+		}
+		return nil
+	})
 }
 
 // start opens the queues and has workers wait at them, and installs the table.
@@ -165,7 +220,11 @@ func (r *rig) start() error {
 	}
 	var workers []*nfq.Worker
 	var queues []nfq.Queue
-	injector, err := nfq.NewInjector(0, nfq.Own{})
+	hooks, own := r.Position.hooks(), nfq.Own{}
+	if hooks.Has(nfq.HookOutput) {
+		own = nfq.NewOwn()
+	}
+	injector, err := nfq.NewInjector(0, own)
 	if err != nil {
 		return err
 	}
@@ -203,7 +262,7 @@ func (r *rig) start() error {
 		workers = append(workers, worker)
 	}
 	settings := rules.Settings()
-	if r.table, err = nfq.InstallTable(nfq.TableConfig{Ports: settings.STTPorts, Endpoints: settings.Endpoints, Queues: r.Queues}); err != nil {
+	if r.table, err = nfq.InstallTable(nfq.TableConfig{Hooks: hooks, Own: own, Ports: settings.STTPorts, Endpoints: settings.Endpoints, Queues: r.Queues}); err != nil {
 		return fail(err)
 	}
 	ctx, cancel := context.WithCancel(r.lab.ctx)

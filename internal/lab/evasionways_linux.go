@@ -42,6 +42,14 @@ func evasionWays() []evasionWay {
 	}
 }
 
+// at returns the ways with the firewall in another position.
+func at(p Position, ways []evasionWay) []evasionWay {
+	for i := range ways {
+		ways[i].rig.Position = p
+	}
+	return ways
+}
+
 // evasionResult is what became of all attacks on one way.
 type evasionResult struct {
 	Way string

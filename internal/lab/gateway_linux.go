@@ -29,7 +29,7 @@ func (l *Lab) startFirewall(c Config) error {
 	}
 	return l.Do(Firewall, func() error {
 		in, err := nfq.StartInline(nfq.InlineConfig{
-			Policy: rules, Queues: c.Queues,
+			Policy: rules, Queues: c.Queues, Hooks: c.Position.hooks(),
 			FrameIDBits: frameIDBits, StartupGuard: c.StartupGuard,
 			Reassembly: reassembly.Config{Timeout: c.ReassemblyTimeout},
 			Hold:       firewall.HoldConfig{Wait: c.FragmentWait},

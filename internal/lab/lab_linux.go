@@ -39,6 +39,8 @@ type Config struct {
 	// means 1024.
 	KeepInner int
 
+	// Position is where the firewall sits. The zero value is [Routed].
+	Position Position
 	// Without leaves parts out; the zero value has all.
 	Without Parts
 	// Third: there is a third tenant, initech, beside acme and globex.
@@ -109,13 +111,15 @@ func New(c Config) (*Lab, error) {
 }
 
 func (l *Lab) build(c Config) error {
-	if err := l.buildUnderlay(c.Third); err != nil {
+	if err := l.buildUnderlay(c); err != nil {
 		return err
 	}
-	for _, s := range sides() {
+	both := sides()
+	for i, s := range both {
 		if err := l.Do(s.endpoint, func() error {
-			in, err := newInjector(Underlay, s.firewallFacing)
+			in, err := newInjector(Underlay, c.Position.nextHop(&both[i], &both[1-i]))
 			if err == nil {
+				in.hop = c.Position == Output
 				l.injectors[s.endpoint] = in
 				l.closers = append(l.closers, in.socket.file)
 			}

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -104,6 +105,8 @@ func (s *packetSocket) dropped() (n int, err error) {
 type injector struct {
 	socket  *packetSocket
 	nextHop net.HardwareAddr
+	// hop: packets get one hop more, for the one that they lose before the firewall.
+	hop bool
 }
 
 // newInjector opens one in the calling thread's namespace.
@@ -119,7 +122,22 @@ func newInjector(iface string, nextHop net.HardwareAddr) (*injector, error) {
 		socket.file.Close()
 		return nil, fmt.Errorf("packet socket on %s: vnet headers: %w", iface, option)
 	}
-	return &injector{socket, nextHop}, nil
+	return &injector{socket: socket, nextHop: nextHop}, nil
+}
+
+// addHop returns a copy of an IP packet with one hop more; a header checksum that was wrong
+// stays wrong.
+func addHop(packet []byte) []byte {
+	const hopLimit, ttl, checksum = 7, 8, 10
+	b := bytes.Clone(packet)
+	switch {
+	case b[0]>>4 == 6 && b[hopLimit] < 255:
+		b[hopLimit]++
+	case b[0]>>4 != 6 && b[ttl] < 255:
+		b[ttl]++
+		addToSum(b[checksum:], 1<<8)
+	}
+	return b
 }
 
 // Offload is what an injected packet leaves for the kernel or a network card
@@ -140,6 +158,9 @@ type Offload struct {
 func (in *injector) inject(packet []byte, o Offload) error {
 	if len(packet) < 20 {
 		return fmt.Errorf("inject: %d bytes are no IP packet", len(packet))
+	}
+	if in.hop {
+		packet = addHop(packet)
 	}
 	b := make([]byte, vnetHeaderLen, vnetHeaderLen+etherHeaderLen+len(packet))
 	etherType, ipLen, kind := uint16(unix.ETH_P_IP), int(packet[0]&0x0f)*4, byte(vnetTCPv4)

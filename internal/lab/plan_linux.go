@@ -19,9 +19,10 @@ import (
 // Options.Evasion there are these alone, on all ways.
 func plan(o Options) []step {
 	if o.Evasion {
-		return evasionSteps(evasionConfig{}, evasionWays())
+		return evasionSteps(evasionConfig{}, at(o.Position, evasionWays()))
 	}
-	return slices.Concat(stackSteps(), craftedSteps(), shownSteps(), bulkSteps(o), evasionSteps(firstWay()))
+	c, ways := firstWay()
+	return slices.Concat(stackSteps(), craftedSteps(), shownSteps(), bulkSteps(o), evasionSteps(c, at(o.Position, ways)))
 }
 
 // tenant is one of the two as a step needs it.

@@ -28,10 +28,13 @@ const (
 )
 
 // places lists those that have to be made; the firewall's is the process's own.
-func places(third bool) []Place {
+func places(c Config) []Place {
 	list := []Place{EndpointA, EndpointB, AcmeA, AcmeB, GlobexA, GlobexB}
-	if third {
+	if c.Third {
 		list = append(list, InitechA, InitechB)
+	}
+	if c.Position == BridgeVLAN {
+		list = append(list, switchA, switchB)
 	}
 	return list
 }
@@ -94,34 +97,38 @@ type side struct {
 	hosts          map[uint64]Place // by Context ID
 	underlay       net.HardwareAddr // of the endpoint
 	firewallFacing net.HardwareAddr // of the firewall's interface
+	master         string           // that the firewall's interface is a part of, or ""
 }
 
 func sides() [2]side {
 	return [2]side{{
 		EndpointA, OuterA, OuterA6, routerA, routerA6, UnderlayA, InnerA, InnerA6, macA,
 		map[uint64]Place{ContextAcme: AcmeA, ContextGlobex: GlobexA, ContextInitech: InitechA},
-		net.HardwareAddr{0x02, 0x47, 0, 0, 1, 1}, net.HardwareAddr{0x02, 0x47, 0, 0, 1, 0xfe},
+		net.HardwareAddr{0x02, 0x47, 0, 0, 1, 1}, net.HardwareAddr{0x02, 0x47, 0, 0, 1, 0xfe}, "",
 	}, {
 		EndpointB, OuterB, OuterB6, routerB, routerB6, UnderlayB, InnerB, InnerB6, macB,
 		map[uint64]Place{ContextAcme: AcmeB, ContextGlobex: GlobexB, ContextInitech: InitechB},
-		net.HardwareAddr{0x02, 0x47, 0, 0, 2, 1}, net.HardwareAddr{0x02, 0x47, 0, 0, 2, 0xfe},
+		net.HardwareAddr{0x02, 0x47, 0, 0, 2, 1}, net.HardwareAddr{0x02, 0x47, 0, 0, 2, 0xfe}, "",
 	}}
 }
 
-// buildUnderlay makes the namespaces and the two networks between endpoints
-// and firewall.
-func (l *Lab) buildUnderlay(third bool) error {
+// buildUnderlay makes the namespaces, and the networks between endpoints and firewall.
+func (l *Lab) buildUnderlay(c Config) error {
 	own, err := currentNamespace(string(Firewall))
 	if err != nil {
 		return err
 	}
 	l.namespaces = map[Place]*namespace{Firewall: own}
+	forward := "1"
+	if c.Position.bridged() {
+		forward = "0" // what gets through does so over the bridge
+	}
 	if err := l.Do(Firewall, func() error {
-		return errors.Join(quiet(), writeSysctl("net/ipv4/ip_forward", "1"), writeSysctl("net/ipv6/conf/all/forwarding", "1"), raise("lo"))
+		return errors.Join(quiet(), writeSysctl("net/ipv4/ip_forward", forward), writeSysctl("net/ipv6/conf/all/forwarding", forward), raise("lo"))
 	}); err != nil {
 		return fmt.Errorf("lab: %s: %w", Firewall, err)
 	}
-	for _, place := range places(third) {
+	for _, place := range places(c) {
 		ns, err := newNamespace(string(place))
 		if err != nil {
 			return fmt.Errorf("lab: %w", err)
@@ -133,22 +140,36 @@ func (l *Lab) buildUnderlay(third bool) error {
 			return fmt.Errorf("lab: %s: %w", place, err)
 		}
 	}
+	switch c.Position {
+	case Bridge, BridgeVLAN:
+		return l.buildBridge(c.Position)
+	case VRF:
+		if err := l.Do(Firewall, addVRF); err != nil {
+			return fmt.Errorf("lab: %s: %w", Firewall, err)
+		}
+	}
 	for _, s := range sides() {
+		if c.Position == VRF {
+			s.master = vrfDevice
+		}
 		if err := l.buildSide(&s); err != nil {
 			return fmt.Errorf("lab: %s: %w", s.endpoint, err)
 		}
 	}
+	if c.Position == Output {
+		return l.buildOutput()
+	}
 	return nil
 }
 
+// buildSide makes the network between an endpoint and the firewall, which routes.
 func (l *Lab) buildSide(s *side) error {
 	if err := l.Do(Firewall, func() error {
-		link := netlink.NewVeth(netlink.NewLinkAttrs())
-		link.Name, link.MTU, link.HardwareAddr = s.firewallLink, underlayMTU, s.firewallFacing
-		link.PeerName, link.PeerHardwareAddr, link.PeerMTU = Underlay, s.underlay, underlayMTU
-		link.PeerNamespace = netlink.NsFd(l.namespaces[s.endpoint].fd)
-		if err := netlink.LinkAdd(link); err != nil {
-			return fmt.Errorf("link %s: add: %w", s.firewallLink, err)
+		if err := addPair(linkEnd{name: s.firewallLink, mac: s.firewallFacing}, linkEnd{l.namespaces[s.endpoint], Underlay, s.underlay}); err != nil {
+			return err
+		}
+		if err := enslave(s.firewallLink, s.master); err != nil {
+			return err
 		}
 		return errors.Join(address(s.firewallLink, s.router, 24), address(s.firewallLink, s.router6, 64), raise(s.firewallLink))
 	}); err != nil {
@@ -162,16 +183,55 @@ func (l *Lab) buildSide(s *side) error {
 	})
 }
 
-// removeUnderlay removes the links that buildSide made, both ends.
+// linkEnd is one end of a link.
+type linkEnd struct {
+	in   *namespace // nil: that of the calling thread
+	name string
+	mac  net.HardwareAddr // nil: the kernel chooses
+}
+
+// addPair makes a link of the underlay, whose one end is in the calling thread's namespace.
+func addPair(here, there linkEnd) error {
+	pair := netlink.NewVeth(netlink.NewLinkAttrs())
+	pair.Name, pair.MTU, pair.HardwareAddr = here.name, underlayMTU, here.mac
+	pair.PeerName, pair.PeerHardwareAddr, pair.PeerMTU = there.name, there.mac, underlayMTU
+	pair.PeerNamespace = netlink.NsFd(there.in.fd)
+	if err := netlink.LinkAdd(pair); err != nil {
+		return fmt.Errorf("link %s: add: %w", here.name, err)
+	}
+	return nil
+}
+
+// enslave makes a link of the calling thread's namespace a part of another; "" is none.
+func enslave(name, master string) error {
+	if master == "" {
+		return nil
+	}
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("link %s: %w", name, err)
+	}
+	of, err := netlink.LinkByName(master)
+	if err != nil {
+		return fmt.Errorf("link %s: %w", master, err)
+	}
+	if err := netlink.LinkSetMaster(link, of); err != nil {
+		return fmt.Errorf("link %s: make it a part of %s: %w", name, master, err)
+	}
+	return nil
+}
+
+// removeUnderlay removes all that buildUnderlay made in the firewall's namespace, and the
+// other ends of its links.
 func removeUnderlay() error {
-	var errs []error
-	for _, s := range sides() {
-		link, err := netlink.LinkByName(s.firewallLink)
+	errs := []error{removeOutput()}
+	for _, name := range []string{UnderlayA, UnderlayB, bridgeDevice, vrfDevice} {
+		link, err := netlink.LinkByName(name)
 		if err != nil {
 			continue // not made
 		}
 		if err := netlink.LinkDel(link); err != nil {
-			errs = append(errs, fmt.Errorf("link %s: remove: %w", s.firewallLink, err))
+			errs = append(errs, fmt.Errorf("link %s: remove: %w", name, err))
 		}
 	}
 	return errors.Join(errs...)
