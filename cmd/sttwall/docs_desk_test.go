@@ -157,7 +157,7 @@ func (d *desk) types(c doctest.Command) {
 	case parsed:
 		// What comes first ends at a comment, a pipe or a redirection.
 		words := doctest.Words(c.Text)
-		wrong = d.runs(shell(append(words, "--help")), row)
+		wrong = d.runs(quotedForShell(append(words, "--help")), row)
 	case screens:
 		d.lives()
 		p := sitDown(d.t, tmux.Config{Width: 100, Height: 30}, append(doctest.Words(c.Text)[1:], "--control", d.lab.socket)...)
@@ -203,7 +203,7 @@ const inANetwork = `[ "$inside" ] || inside=1 exec unshare --mount --net -- bash
 	set -e
 	`
 
-func shell(words []string) string {
+func quotedForShell(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
 		quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
