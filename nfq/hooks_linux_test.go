@@ -2,7 +2,9 @@ package nfq
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -10,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sttwall/firewall"
+	"sttwall/policy"
 )
 
 // hostBridge is a host that bridges between two others.
@@ -217,5 +220,99 @@ func TestWhatThisHostSendsIsInspected(t *testing.T) {
 	answers := func(id uint32) bool { return id == 0 } // RST of its TCP
 	if diff := cmp.Diff(slices.DeleteFunc(w.delivered(t), answers), []uint32{9}); diff != "" {
 		t.Errorf("what came in (-got +want):\n%s", diff)
+	}
+}
+
+func TestWhatThisHostSendsItselfIsInspectedOnce(t *testing.T) {
+	w := newWire(t)
+	own := NewOwn()
+	table, err := InstallTable(TableConfig{
+		Ports: []uint16{testPort}, FirstQueue: 40, Queues: 1, Hooks: HooksOf(HookPrerouting, HookOutput), Own: own, Endpoints: prefixes("10.99.0.0/24"),
+		Bound: []policy.BoundEndpoint{{Prefix: netip.MustParsePrefix("10.99.0.0/24"), Interface: "near"}},
+	})
+	must(t, err)
+	q, err := Open(Config{Number: 40})
+	must(t, err)
+	defer q.Close()
+	sender, err := NewInjector(w.near, Own{})
+	must(t, err)
+	defer sender.Close()
+	answers, err := NewInjector(w.near, own)
+	must(t, err)
+	defer answers.Close()
+	self := outer{src: near4, dst: near4}
+	w.send(t, outer{id: 1}.bytes())
+	sender.Send(marked(self, 2), 0)                                                     // out, and in through loopback
+	sender.Send(marked(outer{src: near4, dst: far4}, 3), 0)                             // an endpoint on near, that is here
+	answers.Send(marked(outer{src: far4, dst: near4}, 4), 0)                            // what the firewall answers to an endpoint here
+	answers.Send(marked(outer{src: near4, dst: far4}, 5), 0)                            // and to one elsewhere
+	sender.Send(marked(outer{src: netip.MustParseAddr("192.0.2.1"), dst: near4}, 6), 0) // no endpoint
+	got := inspected(t, q, func(p []byte) { w.send(t, p) })
+	slices.Sort(got)
+	if diff := cmp.Diff(got, []uint32{1, 2, 3}); diff != "" {
+		t.Errorf("inspected (-got +want):\n%s", diff)
+	}
+	ids := slices.DeleteFunc(w.delivered(t), func(id uint32) bool { return id == 0 })
+	slices.Sort(ids)
+	if diff := cmp.Diff(ids, []uint32{1, 2, 4}); diff != "" {
+		t.Errorf("delivered here (-got +want):\n%s", diff)
+	}
+	counted, err := table.Counters()
+	must(t, err)
+	if diff := cmp.Diff(counted, TableCounters{Queued: 4, EndpointUnknown: 1}); diff != "" {
+		t.Errorf("counters (-got +want):\n%s", diff)
+	}
+}
+
+// With only_stt, what this host sends besides tunnels is its own matter.
+func TestOnlySTTIsNotAskedOfWhatThisHostSends(t *testing.T) {
+	w := newWire(t)
+	table, err := InstallTable(TableConfig{
+		Ports: []uint16{testPort}, FirstQueue: 40, Queues: 1, Hooks: HooksOf(HookOutput), Endpoints: prefixes("10.99.0.0/24"), OnlySTT: true,
+	})
+	must(t, err)
+	var far int
+	inside(t, w.far, func() error {
+		far = rawSocket(t, unix.AF_INET)
+		return nil
+	})
+	sender, err := NewInjector(w.near, Own{})
+	must(t, err)
+	defer sender.Close()
+	sender.Send(udp(outer{src: near4, dst: far4}, 4789).bytes(), 0)
+	sender.Send(later(outer{src: near4, dst: far4, payload: make([]byte, 8)}).bytes(), 0)
+	sender.Send(marked(outer{src: near4, dst: far4, dport: 22}, 7), 0)
+	for {
+		if id, port := segmentID(receiveRaw(t, far)); port == 22 && id == 7 {
+			break
+		}
+	}
+	counted, err := table.Counters()
+	must(t, err)
+	if diff := cmp.Diff(counted, TableCounters{OtherTunnel: 1, OuterFragment: 1}); diff != "" {
+		t.Errorf("counters (-got +want):\n%s", diff)
+	}
+}
+
+func TestHooksAreReadAsTheyAreWritten(t *testing.T) {
+	for h := range Hook(hooks) {
+		if got, err := ParseHook(h.String()); err != nil || got != h {
+			t.Errorf("%v: got %v, %v", h, got, err)
+		}
+	}
+	if _, err := ParseHook("forward"); err == nil {
+		t.Error("forward: got no error")
+	}
+	for set, want := range map[Hooks]string{0: "prerouting", HooksOf(HookBridge, HookOutput): "output,bridge", HooksOf(HookPrerouting): "prerouting"} {
+		if got := set.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if err := (TableConfig{Ports: []uint16{1}, Queues: 1, Hooks: 1 << hooks}).Validate(); err == nil {
+		t.Error("a hook that is none: got no error")
+	}
+	_, err := StartInline(InlineConfig{Policy: inlinePolicy(t), Queues: 1, Table: TableForeign, Hooks: HooksOf(HookOutput)})
+	if err == nil || !strings.Contains(err.Error(), "output") {
+		t.Errorf("somebody else's table: got %v", err)
 	}
 }
