@@ -12,6 +12,10 @@
 // the kernel's own stacks; the endpoints are those of package endpoint, in this
 // process; so is the firewall, over a real NFQUEUE.
 //
+// That is [Routed]; [Config].Position has the firewall sit elsewhere: in the OUTPUT hook
+// of the host that both endpoints send from, on a bridge, on a bridge whose packets are
+// tagged, in a VRF.
+//
 // All of it lives in one child process, this program started again as first
 // process of new network, mount and PID namespaces, and of a user namespace
 // where the caller is not root. Nothing in there has a name outside. When the
