@@ -1,15 +1,19 @@
 package doctor
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -150,6 +154,27 @@ var troubles = []trouble{
 		listens("7471 1 0 2 256 0 0 0 1\n7472 1 0 2 256 0 0 0 1")(r)
 		r.config.Hooks = []string{HookBridge}
 		sh(r, "sysctl -q -w net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0")
+	}},
+	{name: "the kernel has no br_netfilter", id: "STT-D022", want: Broken, says: "no br_netfilter", make: func(r *rig) {
+		r.config.Hooks = []string{HookPrerouting, HookBridge}
+		r.config.Root = without{r.config.Root, "proc/sys/net/bridge/"}
+		r.stand("modprobe", `[ "$1" = br_netfilter ] && mkdir -p "$ROOT/proc/sys/net/bridge" && touch "$ROOT/loaded"`)
+	}},
+	{name: "IPv6 is dropped behind us", id: "STT-D002", want: Broken, says: "table ip6 filter, chain FORWARD", make: func(r *rig) {
+		sixEndpoints(r)
+		sh(r, "ip6tables-nft -P FORWARD DROP", "ip6tables-nft -A FORWARD -p ipv6-icmp -j ACCEPT")
+	}},
+	{name: "IPv6 is not forwarded", id: "STT-D031", want: Broken, says: "does not forward", make: func(r *rig) {
+		sixEndpoints(r)
+		sh(r, "sysctl -q -w net.ipv6.conf.all.forwarding=0")
+	}},
+	{name: "the tunnel ends here and input is closed", id: "STT-D002", want: Broken, says: "chain input", make: func(r *rig) {
+		r.rules(`"10.0.1.1", "10.0.2.2"`, "")
+		nft("add table inet filter", "add chain inet filter input { type filter hook input priority 0; policy drop; }", "add rule inet filter input tcp dport 22 accept")(r)
+	}},
+	{name: "another program takes what this host sends", id: "STT-D004", want: Risk, says: "queue 9", make: func(r *rig) {
+		r.config.Hooks = []string{HookOutput}
+		sh(r, "iptables-legacy -t mangle -A OUTPUT -p tcp -j NFQUEUE --queue-balance 9:10")
 	}},
 	{name: "the reverse path filter is strict where the way back is another", id: "STT-D030", want: Broken, says: "filter of b0", make: func(r *rig) {
 		r.rules(`"10.0.1.2 on b0"`, "")
@@ -431,6 +456,64 @@ func TestCommandsAreWrittenAsAShellTakesThem(t *testing.T) {
 		if got := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"); err != nil || strings.Join(got, "|") != strings.Join(c[1:], "|") {
 			t.Errorf("%s: got %q, %v", c, got, err)
 		}
+	}
+}
+
+// sixEndpoints makes the endpoints IPv6 ones.
+func sixEndpoints(r *rig) {
+	r.Helper()
+	sh(r, "ip address add fd00:1::1/64 dev a0 nodad; ip address add fd00:2::1/64 dev b0 nodad", "sysctl -q -w net.ipv6.conf.all.forwarding=1")
+	r.rules(`"fd00:1::2", "fd00:2::2"`, "")
+}
+
+// without is a file system that lacks a folder, until somebody loads what makes it.
+type without struct {
+	fs.FS
+	folder string
+}
+
+func (w without) Open(name string) (fs.File, error) {
+	if strings.HasPrefix(name, w.folder) {
+		if _, err := fs.Stat(w.FS.(over).upper, "loaded"); err != nil {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+		}
+	}
+	return w.FS.Open(name)
+}
+
+func (w without) ReadLink(name string) (string, error) { return w.FS.(over).ReadLink(name) }
+
+func (w without) Lstat(name string) (fs.FileInfo, error) { return w.FS.(over).Lstat(name) }
+
+// How a kernel was built is read from itself, else from beside it.
+func TestTheKernelsConfigurationIsQuoted(t *testing.T) {
+	root := fstest.MapFS{
+		"proc/sys/kernel/osrelease": {Data: []byte("6.1.0\n")},
+		"boot/config-6.1.0":         {Data: []byte("CONFIG_NFT_HASH=m\n# CONFIG_NFT_QUEUE is not set\n")},
+	}
+	h := &host{Config: Config{Root: root}}
+	for text, want := range map[string]string{
+		"CONFIG_NFT_HASH": "/boot/config-6.1.0: CONFIG_NFT_HASH=m", "CONFIG_NFT_QUEUE": "/boot/config-6.1.0: # CONFIG_NFT_QUEUE is not set", "CONFIG_NFT_CT": "/boot/config-6.1.0: no CONFIG_NFT_CT",
+	} {
+		if got := h.config(text); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if got := h.configs("CONFIG_NFT_HASH, or CONFIG_NFT_CT"); len(got) != 2 {
+		t.Errorf("got %q", got)
+	}
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	fmt.Fprintln(w, "CONFIG_NFT_CT=y")
+	must(t, w.Close())
+	root["proc/config.gz"] = &fstest.MapFile{Data: packed.Bytes()}
+	if got := h.config("CONFIG_NFT_CT"); got != "/proc/config.gz: CONFIG_NFT_CT=y" {
+		t.Errorf("got %q", got)
+	}
+	delete(root, "proc/config.gz")
+	delete(root, "boot/config-6.1.0")
+	if got := h.config("CONFIG_NFT_CT"); !strings.Contains(got, "not known") {
+		t.Errorf("got %q", got)
 	}
 }
 

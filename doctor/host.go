@@ -22,10 +22,9 @@ type host struct {
 	settings policy.Settings
 	refused  []string // what the loader says of a rules file that it refuses, or whose tests fail
 
-	ruleset  once[*ruleset]
-	list     once[[]netlink.Link]
-	faces    once[[]face]
-	untraced once[bool]
+	ruleset once[*ruleset]
+	list    once[[]netlink.Link]
+	faces   once[[]face]
 }
 
 // once keeps an answer and its error.

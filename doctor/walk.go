@@ -132,6 +132,7 @@ func (w *walker) through(c *chain, depth int) (ended bool) {
 		w.certain = false
 		return false
 	}
+	back := false // it may have gone back by a rule of which it is not known whether it matches
 	for i := range c.rules {
 		if w.steps++; w.steps > mostSteps {
 			w.certain = false
@@ -149,7 +150,7 @@ func (w *walker) through(c *chain, depth int) (ended bool) {
 				if only {
 					return false
 				}
-				w.certain = false
+				w.certain, back = false, true
 			case untracked:
 				if only {
 					w.p.ct = ctUntracked
@@ -162,7 +163,7 @@ func (w *walker) through(c *chain, depth int) (ended bool) {
 				ended := w.through(w.set.find(c, a.chain), depth+1)
 				switch {
 				case ended && only:
-					return true
+					return !back
 				case len(w.fates) == n:
 					w.certain = before
 				default:
@@ -172,12 +173,12 @@ func (w *walker) through(c *chain, depth int) (ended bool) {
 					if only {
 						return false
 					}
-					w.certain = false
+					w.certain, back = false, true
 				}
 			default:
 				w.fates = append(w.fates, fate{a.kind, a.queue, w.certain && only, aimed || a.aimed, c.rules[i].text()})
 				if only {
-					return true
+					return !back
 				}
 				w.certain = false
 			}
