@@ -257,16 +257,9 @@ func trackedSTT(h *host) (string, []Finding, error) {
 	if stt == 0 {
 		return fmt.Sprintf("%d connections, none of STT", count), found, nil
 	}
-	commands := []Command{{"nft", "add table inet stt_untracked"}, {"nft", "add chain inet stt_untracked pre { type filter hook prerouting priority raw; }"},
-		{"nft", "add chain inet stt_untracked out { type filter hook output priority raw; }"}}
-	for _, port := range h.settings.STTPorts {
-		for _, c := range []string{"pre", "out"} {
-			commands = append(commands, command(fmt.Sprintf("nft add rule inet stt_untracked %s tcp dport %d notrack", c, port)))
-		}
-	}
 	found = append(found, Finding{What: fmt.Sprintf("connection tracking has %d entries for STT of %d, and each new source port makes one", stt, count),
 		Evidence: []string{"/" + procNet + "nf_conntrack", fmt.Sprintf("net.netfilter.nf_conntrack_max = %d", most), h.config("CONFIG_NF_CT_NETLINK") + " (conntrack -D deletes entries where it is set)"},
-		Cure:     "Start sttwall, whose table has a notrack rule; or, with --no-nft, add one. The entries go by themselves", Commands: commands})
+		Cure:     "Start sttwall, whose table has a notrack rule; or, with --no-nft, add one. The entries go by themselves", Commands: h.untrack()})
 	return "", found, nil
 }
 

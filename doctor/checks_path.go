@@ -296,9 +296,13 @@ func pathMTU(h *host) (string, []Finding, error) {
 	if small.mtu != large.mtu {
 		what := Finding{What: fmt.Sprintf("segments of %d bytes from %v do not fit the way to %v", large.mtu, large.endpoint, small.endpoint),
 			Evidence: []string{fmt.Sprintf("ip route get %v: dev %s, MTU %d", large.endpoint, large.name(), large.mtu), fmt.Sprintf("ip route get %v: dev %s, MTU %d", small.endpoint, small.name(), small.mtu)},
-			Cure:     "Give both ways one MTU, here and on the endpoints; the command lowers the larger one here, which makes the endpoints lower theirs"}
-		if small.name() != large.name() {
-			what.Commands = []Command{command(fmt.Sprintf("ip link set dev %s mtu %d", large.name(), small.mtu))}
+			Cure:     "Give both ways one MTU, here and on the endpoints; the command lowers the larger ones here alone"}
+		seen := map[string]bool{small.name(): true}
+		for _, f := range faces {
+			if name := f.name(); f.mtu > small.mtu && f.mtu == f.link.Attrs().MTU && !seen[name] {
+				seen[name] = true
+				what.Commands = append(what.Commands, command(fmt.Sprintf("ip link set dev %s mtu %d", name, small.mtu)))
+			}
 		}
 		return "", []Finding{what}, nil
 	}

@@ -240,13 +240,7 @@ func invalidDropped(h *host) (string, []Finding, error) {
 		return "a rule keeps STT from connection tracking", nil, nil
 	}
 	seen, found, err := h.lost(true, midStream, []kind{dropped}, func(p packet, c *chain, f fate) Finding {
-		var commands []Command
-		commands = append(commands, Command{"nft", "add table inet stt_untracked"},
-			Command{"nft", "add chain inet stt_untracked pre { type filter hook prerouting priority raw; }"})
-		for _, port := range h.settings.STTPorts {
-			commands = append(commands, command(fmt.Sprintf("nft add rule inet stt_untracked pre tcp dport %d notrack", port)))
-		}
-		made := Finding{What: "STT is dropped as INVALID, and no rule keeps it from connection tracking", Commands: commands,
+		made := Finding{What: "STT is dropped as INVALID, and no rule keeps it from connection tracking", Commands: h.untrack(),
 			Cure: "Start sttwall, whose table has a notrack rule; or, with --no-nft, add one"}
 		if loose, err := h.number("proc/sys/net/netfilter/nf_conntrack_tcp_loose"); err == nil {
 			made.Evidence = []string{fmt.Sprintf("net.netfilter.nf_conntrack_tcp_loose = %d", loose)}
@@ -303,14 +297,22 @@ func offloaded(h *host) (string, []Finding, error) {
 	if h.untracks(s) {
 		return strings.Join(s.flowtables, "; ") + ": STT is untracked, and gets into none", nil, nil
 	}
-	var commands []Command
-	for _, port := range h.settings.STTPorts {
-		commands = append(commands, command(fmt.Sprintf("nft add rule inet stt_untracked pre tcp dport %d notrack", port)))
-	}
 	return "", []Finding{{What: "connections of STT can get into a flowtable, and from then on pass beside all hooks", Evidence: s.flowtables,
-		Cure: "Start sttwall, whose notrack rule keeps STT out; or, with --no-nft, add one",
-		Commands: append([]Command{{"nft", "add table inet stt_untracked"},
-			{"nft", "add chain inet stt_untracked pre { type filter hook prerouting priority raw; }"}}, commands...)}}, nil
+		Cure: "Start sttwall, whose notrack rule keeps STT out; or, with --no-nft, add one", Commands: h.untrack()}}, nil
+}
+
+// untrack are commands that keep STT from connection tracking, what is forwarded or comes
+// in as well as what this host sends.
+func (h *host) untrack() []Command {
+	list := []Command{{"nft", "add table inet stt_untracked"},
+		{"nft", "add chain inet stt_untracked pre { type filter hook prerouting priority raw; }"},
+		{"nft", "add chain inet stt_untracked out { type filter hook output priority raw; }"}}
+	for _, port := range h.settings.STTPorts {
+		for _, chain := range []string{"pre", "out"} {
+			list = append(list, command(fmt.Sprintf("nft add rule inet stt_untracked %s tcp dport %d notrack", chain, port)))
+		}
+	}
+	return list
 }
 
 // failState looks for a table that sends STT to queues on which nobody listens.

@@ -189,6 +189,14 @@ var troubles = []trouble{
 		sh(r, "ip link set dev a0 gro_max_size 180000", "ip link set dev a0 gso_max_size 150000")
 	}},
 	{name: "ways have different MTUs", id: "STT-D034", want: Risk, says: "segments of 1500 bytes", make: func(r *rig) { sh(r, "ip link set dev b0 mtu 1400") }},
+	{name: "three ways have two MTUs", id: "STT-D034", want: Risk, says: "segments of 1500 bytes", make: func(r *rig) {
+		sh(r, "ip link add c0 type veth peer name c1", "ip link set c0 up; ip link set c1 up", "ip address add 10.0.3.1/24 dev c0", "ip link set dev c0 mtu 1400")
+		r.rules(`"10.0.1.2", "10.0.2.2", "10.0.2.3", "10.0.3.2"`, "")
+	}},
+	{name: "what this host sends is dropped as INVALID", id: "STT-D003", want: Risk, says: "as INVALID", make: func(r *rig) {
+		r.config.Hooks = []string{HookOutput}
+		nft("add table inet filter", "add chain inet filter out { type filter hook output priority 0; }", "add rule inet filter out ct state invalid drop")(r)
+	}},
 	{name: "the floor is above what the path leaves", id: "STT-D035", want: Risk, says: "settings.mss_floor", make: func(r *rig) {
 		sh(r, "ip link set dev a0 mtu 1300", "ip link set dev b0 mtu 1300")
 		r.rules(`"10.0.1.2", "10.0.2.2"`, "mss_floor = 1157")
