@@ -78,10 +78,6 @@ func spread(h *host) (string, []Finding, error) {
 	if len(online) < 2 {
 		return "one processor", nil, nil
 	}
-	interrupts, err := h.text("proc/interrupts")
-	if err != nil {
-		return "", nil, err
-	}
 	var found []Finding
 	looked := 0
 	for _, l := range links {
@@ -106,22 +102,9 @@ func spread(h *host) (string, []Finding, error) {
 			}
 			steered = steered || strings.Trim(mask, "0,") != ""
 		}
-		takers := map[int]bool{}
-		var lines []string
-		for line := range strings.Lines(interrupts) {
-			number, rest, ok := strings.Cut(strings.TrimSpace(line), ":")
-			if !ok || !ofInterface(rest, name) {
-				continue
-			}
-			file := "proc/irq/" + number + "/effective_affinity_list"
-			list, err := h.processors(file)
-			if err != nil {
-				return "", nil, err
-			}
-			for _, c := range list {
-				takers[c] = true
-			}
-			lines = append(lines, fmt.Sprintf("/%s: %v", file, list))
+		takers, lines, err := h.takers(name)
+		if err != nil {
+			return "", nil, err
 		}
 		if steered || len(queues) > 1 && len(takers) != 1 {
 			continue
@@ -137,9 +120,77 @@ func spread(h *host) (string, []Finding, error) {
 	return fmt.Sprintf("%d interfaces with interrupts", looked), found, nil
 }
 
-// ofInterface reports whether a line of interrupts is an interface's: eth0, eth0-rx-0, mlx5@...-eth0.
+// takers are the processors that take the interrupts of an interface, and where that was
+// read.
+func (h *host) takers(name string) (list []int, read []string, err error) {
+	interrupts, err := h.text("proc/interrupts")
+	if err != nil {
+		return nil, nil, err
+	}
+	for line := range strings.Lines(interrupts) {
+		number, rest, ok := strings.Cut(strings.TrimSpace(line), ":")
+		if !ok || !ofInterface(rest, name) {
+			continue
+		}
+		file := "proc/irq/" + number + "/effective_affinity_list"
+		some, err := h.processors(file)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, c := range some {
+			if !slices.Contains(list, c) {
+				list = append(list, c)
+			}
+		}
+		read = append(read, fmt.Sprintf("/%s: %v", file, some))
+	}
+	return list, read, nil
+}
+
+// workersBeside looks for workers that are pinned to the processors that take the
+// interrupts, while others have nothing to do.
+func workersBeside(h *host) (string, []Finding, error) {
+	if len(h.CPUs) == 0 {
+		return "no --cpus", nil, nil
+	}
+	online, err := h.processors(onlineFile)
+	if err != nil {
+		return "", nil, err
+	}
+	links, err := h.outward()
+	if err != nil {
+		return "", nil, err
+	}
+	var taken []int
+	var evidence []string
+	for _, l := range links {
+		list, read, err := h.takers(l.Attrs().Name)
+		if err != nil {
+			return "", nil, err
+		}
+		taken, evidence = append(taken, list...), append(evidence, read...)
+	}
+	free := slices.DeleteFunc(slices.Clone(online), func(c int) bool { return slices.Contains(taken, c) || slices.Contains(h.CPUs, c) })
+	var both []string
+	for _, c := range h.CPUs {
+		if slices.Contains(taken, c) {
+			both = append(both, strconv.Itoa(c))
+		}
+	}
+	if len(both) == 0 || len(free) < len(both) {
+		return fmt.Sprintf("%d of %d processors take interrupts of their interfaces, %d do nothing else", len(both), len(h.CPUs), len(free)), nil, nil
+	}
+	return "", []Finding{{What: "workers are to be pinned to processors that take interrupts, and others have nothing to do: " + strings.Join(both, ", "),
+		Evidence: append(firstOf(evidence, 4), fmt.Sprintf("--cpus %v, free are %v", h.CPUs, free)),
+		Cure:     "Start sttwall run with --cpus of processors that take none, on the same NUMA node; or move the interrupts"}}, nil
+}
+
+// ofInterface reports whether a line of interrupts is an interface's, as drivers name
+// them: eth0, eth0-rx-0, i40e-eth0-TxRx-0, mlx5_comp0@pci:0000:01:00.0-eth0.
 func ofInterface(line, name string) bool {
-	return slices.ContainsFunc(strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' || r == ',' || r == '-' || r == ':' }), func(w string) bool { return w == name })
+	return slices.ContainsFunc(strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' || r == ',' }), func(w string) bool {
+		return strings.Contains("-"+w+"-", "-"+name+"-")
+	})
 }
 
 // mask writes processors as the kernel reads them: groups of 32 bits in hex.

@@ -244,6 +244,11 @@ var troubles = []trouble{
 		}
 		r.write("proc/interrupts", "  CPU0 CPU1\n 30: 5 5 PCI-MSIX 0-edge a0-rx-0\n 31: 5 5 PCI-MSIX 1-edge a0-rx-1\n 32: 1 1 PCI-MSIX a01-rx-0\n")
 	}},
+	{name: "a worker is where the interrupts are", id: "STT-D054", want: Hint, says: "nothing to do: 2", make: func(r *rig) {
+		r.config.CPUs = []int{2, 3}
+		r.write("proc/irq/30/effective_affinity_list", "2\n")
+		r.write("proc/interrupts", "  CPU0 CPU1\n 30: 5 5 PCI-MSIX 0-edge mlx5_comp0@pci:0000:01:00.0-a0\n")
+	}, byHand: func(r *rig) { r.config.CPUs = []int{0, 3} }},
 	{name: "an ordinary user can make no namespaces", id: "STT-D053", want: Hint, says: "no namespaces", make: func(r *rig) {
 		r.config.Ordinary = true
 		r.write("proc/sys/kernel/unprivileged_userns_clone", "0\n")
@@ -455,6 +460,20 @@ func TestFOUIsAskedFor(t *testing.T) {
 	sh(t, found[0].Commands[0].String())
 	if _, found, err = fouPorts(nil); err != nil || len(found) > 0 {
 		t.Errorf("still there: %v, %v", found, err)
+	}
+}
+
+func TestInterruptsAreThoseOfTheirInterface(t *testing.T) {
+	for line, want := range map[string]bool{
+		"  5 5 PCI-MSIX 0-edge eth0": true, " 5 PCI-MSI 1-edge eth0-rx-0": true, " 5 IR-PCI-MSI i40e-eth0-TxRx-0": true, " 5 mlx5_comp0@pci:0000:01:00.0-eth0": true,
+		" 5 PCI-MSIX 0-edge eth01-rx-0": false, " 5 PCI-MSIX veth0": false, " 5 IO-APIC uhci, eth0": true, "": false,
+	} {
+		if got := ofInterface(line, "eth0"); got != want {
+			t.Errorf("%q: got %v", line, got)
+		}
+	}
+	if mask([]int{0, 1, 33}) != "2,00000003" || mask([]int{3}) != "8" {
+		t.Errorf("masks %q, %q", mask([]int{0, 1, 33}), mask([]int{3}))
 	}
 }
 

@@ -258,5 +258,13 @@ func Checks() []Check {
 			Cure:  "allow it, or run the demo as root",
 			Leave: "the demo takes root",
 		},
+		{
+			ID: "STT-D054", Name: "workers and interrupts", Severity: Hint, look: workersBeside,
+			What:  "workers are to be pinned to processors that take the interrupts of the interfaces, while others do neither",
+			Why:   "The kernel takes packets from the interface before anything else on that processor: the worker there waits, and its queue fills in bursts.",
+			Reads: "with `--cpus`: /proc/interrupts and /proc/irq/N/effective_affinity_list of the interfaces that face endpoints, /sys/devices/system/cpu/online",
+			Cure:  "name processors with --cpus that take no interrupts, or move the interrupts (/proc/irq/N/smp_affinity_list, irqbalance)",
+			Leave: "losses at lower rates than this host can do",
+		},
 	}
 }
