@@ -41,7 +41,7 @@ func TestAConfigIsRefusedWithEveryReason(t *testing.T) {
 		{"MTUs out of range", func(c *Config) { c.MTU, c.Ports[0].MTU = 100, 70000 }, []string{"mtu 100: want 256", "mtu 70000: want 68"}},
 		{"negative bounds", func(c *Config) { c.MACs, c.ReceiveBuffer = -1, -1 }, []string{"mac addresses: -1", "receive buffer: -1"}},
 		{"a service alone", func(c *Config) {
-			c.Ports, c.Services = nil, []Service{{ContextID: 1, Handle: func(*Endpoint, *Arrival) {}}}
+			c.Ports, c.Services = nil, []Service{{ContextID: 1, Handle: func(Outlet, *Arrival) {}}}
 		}, nil},
 		{"a service with a port's Context ID, and one that does nothing", func(c *Config) { c.Services = []Service{{ContextID: 100}} },
 			[]string{`service of Context ID 100: port "acme1" has it already`, "nothing handles its frames"}},

@@ -17,6 +17,9 @@
 // nobody stopped. Two things are stricter: reassembly is that of package
 // reassembly, and only configured remotes are heard.
 //
+// A [Service] takes the frames of a Context ID in this process, with the headers that
+// they came with, and sends its own with [Endpoint.Send]: package probe is one.
+//
 // What is not here: policy (any frame of a known Context ID passes), local
 // switching between two ports, path MTU discovery, and moving interfaces into
 // tenants' namespaces, which is the caller's business.

@@ -13,8 +13,8 @@ type Service struct {
 	ContextID uint64
 	// Handle gets each whole frame of the Context ID that a remote has sent. It
 	// is called from one goroutine, which receives for all tenants: it must not
-	// wait. The endpoint may be used in it.
-	Handle func(e *Endpoint, a *Arrival)
+	// wait. It may send.
+	Handle func(out Outlet, a *Arrival)
 	// Torn: Handle gets packets too whose payload begins with a frame header of the
 	// Context ID, while their segment headers do not say that it is a whole frame; see
 	// [Arrival.Torn]. Reassembly gets them all the same.
@@ -67,6 +67,19 @@ type Carrier struct {
 	DataOffset, Reserved uint8
 	Flags                uint8
 	Window, Urgent       uint16
+}
+
+// Outlet sends frames that come from no port. An [Endpoint] is one. Any goroutine may use it
+// while the endpoint runs.
+type Outlet interface {
+	// Send sends a frame, cut as Config.Segmentation says. The error says why not all of it
+	// has left.
+	Send(*Shipment) error
+	// NextFrameID takes the next frame ID.
+	NextFrameID() uint32
+	// PathMTU returns the MTU of the path to a remote in bytes, as the endpoint uses it; an
+	// error if there is no way to it.
+	PathMTU(to netip.Addr) (int, error)
 }
 
 // Shipment is a frame that a program sends itself.

@@ -112,7 +112,7 @@ func newDirect(cfg *Config, underlay *channel, remotes []*remote, c *counters, s
 	return d
 }
 
-// NextFrameID takes the next frame ID.
+// NextFrameID is that of an [Outlet].
 func (e *Endpoint) NextFrameID() uint32 { return e.sequence.frameID.Add(1) }
 
 var errNoHop = errors.New("there is no way to it at the moment")
@@ -129,7 +129,7 @@ func (d *direct) hop(to netip.Addr) (*hop, error) {
 	return h, nil
 }
 
-// PathMTU returns the MTU of the path to a remote in bytes, as the endpoint uses it.
+// PathMTU is that of an [Outlet].
 func (e *Endpoint) PathMTU(to netip.Addr) (int, error) {
 	h, err := e.direct.hop(to)
 	if err != nil {
@@ -138,8 +138,7 @@ func (e *Endpoint) PathMTU(to netip.Addr) (int, error) {
 	return h.mtu, nil
 }
 
-// Send sends a frame, cut as Config.Segmentation says. The error says why not
-// all of it has left. It may be called while Run runs.
+// Send is that of an [Outlet].
 func (e *Endpoint) Send(s *Shipment) error {
 	d := e.direct
 	h, err := d.hop(s.To)

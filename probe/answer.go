@@ -92,7 +92,7 @@ func (a *Answerer) respond(now int64, f *endpoint.Arrival, m *message, r *report
 
 // Handle is the [endpoint.Service.Handle] of the answering side. An answer that cannot
 // be sent is one that is lost: the other side counts it.
-func (a *Answerer) Handle(e *endpoint.Endpoint, f *endpoint.Arrival) {
+func (a *Answerer) Handle(e endpoint.Outlet, f *endpoint.Arrival) {
 	var m message
 	var r report
 	if !a.respond(time.Now().UnixNano(), f, &m, &r) {
@@ -128,15 +128,8 @@ func outerHeaders(a netip.Addr) int {
 // ttl is that of all packets of the probe, so that hops can be counted.
 const ttl = 64
 
-// sender is what the probe needs of an endpoint.
-type sender interface {
-	Send(*endpoint.Shipment) error
-	NextFrameID() uint32
-	PathMTU(netip.Addr) (int, error)
-}
-
 // ship sends a message as it describes itself.
-func ship(s sender, to netip.Addr, context uint64, m *message, r *report) error {
+func ship(s endpoint.Outlet, to netip.Addr, context uint64, m *message, r *report) error {
 	return s.Send(&endpoint.Shipment{
 		To: to, Frame: appendFrame(nil, context, m, r), FrameID: m.FrameID, SrcPort: m.SrcPort, TTL: m.TTL, TOS: m.TOS, MTU: int(m.MTU),
 	})
@@ -152,7 +145,7 @@ func look(f *endpoint.Arrival, context uint64, m *message, r *report, most int) 
 	}
 	for i := range f.Carriers[:min(len(f.Carriers), most)] {
 		c := &f.Carriers[i]
-		s.Packets = append(s.Packets, Packet{
+		s.Packets = append(s.Packets, outerPacket{
 			Offset: uint16(c.Offset), Length: uint16(c.Length), FrameLength: c.FrameLength, GSOSize: c.GSOSize, TTL: c.TTL, TOS: c.TOS, SrcPort: c.SrcPort,
 			Window: c.Window, Urgent: c.Urgent, Flags: c.Flags, Data: c.DataOffset<<4 | c.Reserved, DF: c.DontFragment,
 		})

@@ -92,7 +92,7 @@ func compare(m *message, context uint64, s *seen, ipHeader int) (list []change) 
 	}
 	if size := int(m.MTU) - ipHeader - stt.SegmentHeaderLen; size > 0 {
 		cut := (int(m.Length) + size - 1) / size
-		merged := slices.ContainsFunc(s.Packets, func(p Packet) bool { return p.GSOSize != 0 })
+		merged := slices.ContainsFunc(s.Packets, func(p outerPacket) bool { return p.GSOSize != 0 })
 		switch {
 		case int(s.Count) != cut:
 			add(FieldSegmentation, false, plural(cut, "packet"), plural(int(s.Count), "packet"))
@@ -116,7 +116,7 @@ func compare(m *message, context uint64, s *seen, ipHeader int) (list []change) 
 // manyHops is more than any path has, so that a TTL that fell by more was set.
 const manyHops = 40
 
-func comparePacket(m *message, p *Packet, ipHeader int) (list []change) {
+func comparePacket(m *message, p *outerPacket, ipHeader int) (list []change) {
 	add := func(field string, hurts bool, sent, seen any) {
 		list = append(list, change{field, fmt.Sprint(sent), fmt.Sprint(seen), hurts})
 	}

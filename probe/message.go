@@ -74,22 +74,22 @@ const (
 	changedRest
 )
 
-// Packet is an outer packet as it was seen where it arrived.
-type Packet struct {
-	Offset  uint16 `json:"offset"`
-	Length  uint16 `json:"length"`
-	GSOSize uint16 `json:"gso_size,omitempty"`
-	TTL     uint8  `json:"ttl"`
-	TOS     uint8  `json:"tos"`
-	SrcPort uint16 `json:"src_port"`
-	Window  uint16 `json:"window"`
-	Urgent  uint16 `json:"urgent,omitempty"`
-	Flags   uint8  `json:"flags"`
+// outerPacket is one as it was seen where it arrived.
+type outerPacket struct {
+	Offset  uint16
+	Length  uint16
+	GSOSize uint16
+	TTL     uint8
+	TOS     uint8
+	SrcPort uint16
+	Window  uint16
+	Urgent  uint16
+	Flags   uint8
 	// Data is the byte with the data offset and the reserved bits.
-	Data uint8 `json:"data"`
-	DF   bool  `json:"df"`
+	Data uint8
+	DF   bool
 	// FrameLength is what the sequence number says.
-	FrameLength uint16 `json:"frame_length"`
+	FrameLength uint16
 }
 
 // seen is what one side has seen of a frame of the other.
@@ -99,7 +99,7 @@ type seen struct {
 	FrameID uint32
 	// Count is how many packets carried it; Packets are the first of them.
 	Count   uint16
-	Packets []Packet
+	Packets []outerPacket
 }
 
 // report is what an answer says of its question, and of the session so far.
@@ -142,7 +142,7 @@ func appendMessage(dst []byte, m *message, r *report) []byte {
 	return dst
 }
 
-func appendPacket(dst []byte, p *Packet) []byte {
+func appendPacket(dst []byte, p *outerPacket) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, p.Offset)
 	dst = binary.BigEndian.AppendUint16(dst, p.Length)
 	dst = binary.BigEndian.AppendUint16(dst, p.GSOSize)
@@ -213,7 +213,7 @@ func decode(b []byte, m *message, r *report) error {
 	r.Header.Decode(b[60:])
 	r.Changed, r.Count, r.FrameID = changed(b[78]), binary.BigEndian.Uint16(b[80:]), binary.BigEndian.Uint32(b[84:])
 	for p := b[88:]; len(p) > 0; p = p[packetLen:] {
-		r.Packets = append(r.Packets, Packet{
+		r.Packets = append(r.Packets, outerPacket{
 			Offset: binary.BigEndian.Uint16(p), Length: binary.BigEndian.Uint16(p[2:]), GSOSize: binary.BigEndian.Uint16(p[4:]),
 			TTL: p[6], TOS: p[7], SrcPort: binary.BigEndian.Uint16(p[8:]), Window: binary.BigEndian.Uint16(p[10:]),
 			Urgent: binary.BigEndian.Uint16(p[12:]), Flags: p[14], Data: p[15], DF: p[16] == 1,

@@ -28,7 +28,7 @@ func exampleAnswer() (message, report) {
 		Arrival: 3, Duplicates: 1, Limited: 2, BadChecksum: 4, Refused: 5,
 		seen: seen{
 			Header: stt.FrameHeader{TCI: 0x1007, ContextID: 1 << 60}, Changed: changedIP, FrameID: 98, Count: 20,
-			Packets: []Packet{
+			Packets: []outerPacket{
 				{Offset: 0, Length: 1442, TTL: 63, TOS: 0x4a, SrcPort: 50000, Window: 65535, Flags: 0x18, Data: 0x50, DF: true, FrameLength: 1460},
 				{Offset: 1442, Length: 18, GSOSize: 5, Urgent: 1},
 			},

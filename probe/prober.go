@@ -60,7 +60,7 @@ type Prober struct {
 	refused atomic.Pointer[endpoint.Refused]
 	first   *endpoint.Refused // when the series for loss began
 	ledger  *ledger
-	out     sender
+	out     endpoint.Outlet
 	headers int // of an outer packet
 }
 
@@ -79,7 +79,7 @@ func (p *Prober) Service() endpoint.Service {
 	return endpoint.Service{ContextID: p.cfg.ContextID, Handle: p.handle, Torn: true}
 }
 
-func (p *Prober) handle(_ *endpoint.Endpoint, a *endpoint.Arrival) {
+func (p *Prober) handle(_ endpoint.Outlet, a *endpoint.Arrival) {
 	now := time.Now()
 	if a.From != p.cfg.Remote {
 		return
@@ -109,12 +109,9 @@ func (p *Prober) say(format string, args ...any) {
 	}
 }
 
-// Run asks through a running endpoint, and reports. What it finds is no error.
-func (p *Prober) Run(ctx context.Context, e *endpoint.Endpoint) (*Report, error) {
-	return p.run(ctx, e)
-}
-
-func (p *Prober) run(ctx context.Context, out sender) (*Report, error) {
+// Run asks through a running endpoint, and reports. What it finds is no error. It is for one
+// call.
+func (p *Prober) Run(ctx context.Context, out endpoint.Outlet) (*Report, error) {
 	p.out = out
 	r := &Report{Remote: p.cfg.Remote, ContextID: p.cfg.ContextID, Sizes: []Size{}, Frames: []Frame{}, Changes: []Change{}, Findings: []string{}}
 	var err error

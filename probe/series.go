@@ -67,7 +67,7 @@ func (s *series) take(at time.Time, context uint64, f *endpoint.Arrival) {
 const mostAnswers = 8
 
 // ask notes a question and sends it; the rest of m is set by the caller.
-func (s *series) ask(out sender, to netip.Addr, context uint64, m message) (sequence uint32, err error) {
+func (s *series) ask(out endpoint.Outlet, to netip.Addr, context uint64, m message) (sequence uint32, err error) {
 	s.mu.Lock()
 	m.Kind, m.Session, m.Sequence, m.FrameID, m.TTL = question, s.session, uint32(len(s.asked)), out.NextFrameID(), ttl
 	s.asked = append(s.asked, asked{message: m, at: time.Now()})

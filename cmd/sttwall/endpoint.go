@@ -25,7 +25,8 @@ func newEndpointCommand(s streams) *cobra.Command {
 		Short: "Run a user-space STT tunnel endpoint",
 		Long: "endpoint is a tunnel endpoint for labs and tests, and for hosts without Open vSwitch's STT: frames\n" +
 			"that come in on a port leave as STT under its Context ID, and the other way round. A port is a TAP\n" +
-			"that is made, or an interface that is there (one end of a veth pair). It runs until SIGTERM or ^C.",
+			"that is made, or an interface that is there (one end of a veth pair). It runs until SIGTERM or ^C.\n\n" +
+			"With --answer-probes it answers the questions of 'sttwall probe' of its remotes besides.",
 		Example: "  sttwall endpoint --underlay eth0 --local 10.0.0.1 --remote 10.0.0.2 \\\n    --port name=acme0,context=100",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
