@@ -49,6 +49,7 @@ The nftables table ([table.md](table.md)) and the kernel's queues drop packets t
 | --- | --- | --- | --- |
 ` + "| `other_tunnel` | table | another tunnel between two endpoints, which would lead around the firewall | write settings.other_tunnels = \"pass\" if those tunnels are yours |\n" +
 	"| `endpoint_interface` | table | STT from a listed endpoint, on another interface than its own | correct the interface in settings.endpoints if the endpoint has moved; else someone forges its address |\n" +
+	"| `encapsulated` | table | a bridged frame in which STT could pass unseen: two VLAN tags, PPPoE, MPLS, or another of docs/table.md | write settings.other_tunnels = \"pass\" if those frames are yours, and see that no STT is in them |\n" +
 	"| `not_stt` | table | a packet between two endpoints that is no STT | take out settings.only_stt if others than tunnels talk there |\n" +
 	"| `endpoint_rate` | table | an endpoint sent more packets than settings.endpoint_rate allows each | raise settings.endpoint_rate if that endpoint needs more; else look at what it sends |\n" +
 	"| `gso_too_small` | table | a super-segment whose pieces have less than 512 bytes of payload, which receivers on Windows can misread | real endpoints fill the MTU; look at who sent it. See docs/receivers.md |\n" +

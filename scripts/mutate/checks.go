@@ -14,7 +14,7 @@ type check struct {
 var safetyChecks = []check{
 	// The nftables table.
 	{"nft: STT is not tracked", []fault{
-		{"nfq/rules_linux.go", "[]part{sttPort(in), notrack()}", "[]part{sttPort(in)}"},
+		{"nfq/rules_linux.go", "chainUntracked, \"STT has no connections to track\", []part{sttPort(in), notrack()}", "chainUntracked, \"STT has no connections to track\", []part{sttPort(in)}"},
 	}, "nfq.TestTableSaysNoTracking"},
 	{"nft: first fragments of STT", []fault{
 		{"nfq/rules_linux.go", `ipv4Fragment("0x2000", 0x2000), dropAs(reason.OuterFragment.String())`, `ipv4Fragment("0x2000", 0x2000), count(reason.OuterFragment.String())`},
@@ -35,8 +35,20 @@ var safetyChecks = []check{
 		{"nfq/rules_linux.go", "[]part{tunnelPort(), dropAs(counterTunnel)}", "[]part{tunnelPort(), count(counterTunnel)}"},
 	}, "nfq.TestWhatTheTableDropsGoesNoFurther"},
 	{"nft: only STT between endpoints", []fault{
-		{"nfq/rules_linux.go", `rule{chainBetween, "not STT", []part{dropAs(counterNotSTT)}})`, `rule{chainBetween, "not STT", []part{count(counterNotSTT)}})`},
+		{"nfq/rules_linux.go", `rule{chain, "not STT", []part{dropAs(counterNotSTT)}})`, `rule{chain, "not STT", []part{count(counterNotSTT)}})`},
 	}, "nfq.TestWhatTheTableDropsGoesNoFurther"},
+	{"nft: what this host sends", []fault{
+		{"nfq/rules_linux.go", "list = append(list, c.leadOn(chainGuardOut, c.betweenOut())...)", ""},
+	}, "nfq.TestWhatThisHostSendsIsInspected"},
+	{"nft: bridged frames in which STT could pass unseen", []fault{
+		{"nfq/bridge_linux.go", "}}, dropAs(counterHidden)}})\n\tfor", "}}, count(counterHidden)}})\n\tfor"},
+	}, "nfq.TestFramesInWhichSTTCouldPassUnseenAreDropped"},
+	{"nft: bridged 802.3 frames with IP in them", []fault{
+		{"nfq/bridge_linux.go", "frame8023(start), dropAs(counterHidden)", "frame8023(start), count(counterHidden)"},
+	}, "nfq.TestFramesInWhichSTTCouldPassUnseenAreDropped"},
+	{"nft: bridged packets are shown to the hooks of IP", []fault{
+		{"nfq/bridge_linux.go", "\treturn b, b.settings.set(neededSettings())", "\treturn b, nil"},
+	}, "nfq.TestABridgeIsInspected"},
 	{"nft: an endpoint where it does not come in", []fault{
 		{"nfq/interfaces_linux.go", `"not where this endpoint comes in", []part{dropAs(counterInterface)}`, `"not where this endpoint comes in", []part{count(counterInterface)}`},
 	}, "nfq.TestAnInterfaceIsFollowedByName"},
@@ -56,6 +68,9 @@ var safetyChecks = []check{
 		{"nfq/inline_linux.go", "running.Wait()\n\tin.closeInjectors()", "running.Wait()\n\tRemoveTable(in.config.Queue.NetNS)\n\tin.closeInjectors()"},
 	}, "cmd/sttwall.TestTheTableStaysAfterTheEndUntilItIsRemoved"},
 	// The queue.
+	{"queue: no word of the kernel on the checksum of what this host sends", []fault{
+		{"nfq/message.go", "info |= infoChecksumUnverified", "info |= 0"},
+	}, "nfq.TestPacketOfANetlinkMessage"},
 	{"queue: closed where it is full", []fault{
 		{"nfq/fast_linux.go", "flags := uint32(configGSO)\n", "flags := uint32(configGSO | configFailOpen)\n"},
 	}, "nfq.TestFastKeepsThePromisesOfQueue"},
