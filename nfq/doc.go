@@ -2,7 +2,7 @@
 // NFQUEUE and gives verdicts back, and it owns the nftables table that brings
 // STT packets to the queues.
 //
-//	          nftables table "sttwall", prerouting
+//	          nftables table "sttwall", prerouting (and output, bridges: hooks.go)
 //	network ----> untracked --> guard ----> queue 0..n-1      (table.go, rules_linux.go)
 //	                              |               |
 //	                   fragments, unlisted      Queue.Receive     (queue.go; drivers: fast_linux.go, gonfqueue_linux.go)

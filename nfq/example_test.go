@@ -69,6 +69,8 @@ func ExampleAppendIPTables() {
 	// #   loaded before.
 	// # - Queues share the packets by another hash of the source port (xt_bpf), whose
 	// #   secret is in this file.
+	// # - What comes into a VRF is queued where it comes in and once more for the VRF, and
+	// #   is lost there: iptables does not know kinds of interfaces. Use the nft form.
 	// # - Counters are per rule (iptables -t raw -vL), without names.
 	// # Without a listener the kernel drops STT.
 	// *raw

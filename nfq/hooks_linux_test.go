@@ -311,6 +311,9 @@ func TestHooksAreReadAsTheyAreWritten(t *testing.T) {
 	if err := (TableConfig{Ports: []uint16{1}, Queues: 1, Hooks: 1 << hooks}).Validate(); err == nil {
 		t.Error("a hook that is none: got no error")
 	}
+	if _, err := AppendIPTables(nil, TableConfig{Ports: []uint16{1}, Queues: 1, Hooks: HooksOf(HookBridge)}, IPv4); err == nil {
+		t.Error("bridges for iptables: got no error")
+	}
 	_, err := StartInline(InlineConfig{Policy: inlinePolicy(t), Queues: 1, Table: TableForeign, Hooks: HooksOf(HookOutput)})
 	if err == nil || !strings.Contains(err.Error(), "output") {
 		t.Errorf("somebody else's table: got %v", err)

@@ -40,6 +40,9 @@ func AppendIPTables(dst []byte, c TableConfig, f Family) ([]byte, error) {
 	if f != IPv4 && f != IPv6 {
 		return dst, fmt.Errorf("iptables rules: no such IP version: %d", f)
 	}
+	if c.Hooks.Has(HookOutput) || c.Hooks.Has(HookBridge) {
+		return dst, fmt.Errorf("iptables rules: hook %v: they are written for prerouting alone; load the form for nft", c.Hooks)
+	}
 	return c.appendIPTables(dst, f), nil
 }
 
@@ -60,6 +63,8 @@ func (c TableConfig) appendIPTables(dst []byte, f Family) []byte {
 #   loaded before.
 # - Queues share the packets by another hash of the source port (xt_bpf), whose
 #   secret is in this file.
+# - What comes into a VRF is queued where it comes in and once more for the VRF, and
+#   is lost there: iptables does not know kinds of interfaces. Use the nft form.
 # - Counters are per rule (%[2]s -t raw -vL), without names.
 `, f, command, xtMain)
 	if c.FailOpenAbsent {

@@ -26,6 +26,7 @@ func newNFTCommand(s streams) *cobra.Command {
 			"installs a table that drops all STT until 'run' takes its place; one that is there already stays.",
 		Example: "  sttwall nft --rules rules.hcl > /etc/nftables.d/sttwall.nft\n" +
 			"  sttwall nft --rules rules.hcl --iptables 4 | iptables-restore --noflush\n" +
+			"  sttwall nft --rules rules.hcl --hook bridge,output\n" +
 			"  sttwall nft --boot --rules /etc/sttwall/rules.hcl\n" +
 			"  sttwall nft --remove",
 		Args: arguments(cobra.NoArgs),

@@ -45,7 +45,7 @@ func newRunCommand(s streams) *cobra.Command {
 		Use:   "run --rules FILE",
 		Short: "Run the firewall on this host",
 		Long: "run takes the STT packets that this host forwards or receives from NFQUEUE, and lets leave what\n" +
-			"the rules allow. It opens the queues, installs the nftables table 'sttwall', and works until SIGTERM\n" +
+			"the rules allow; with --hook also what it sends, or what its bridges forward (docs/table.md). It opens the queues, installs the nftables table 'sttwall', and works until SIGTERM\n" +
 			"or ^C. The table stays then, and drops: 'sttwall nft --remove' takes it away. SIGHUP reads the rules file again.\n" +
 			"A control socket lets 'sttwall reload', 'flows', 'explain' and others ask and change it.\n" +
 			"It needs CAP_NET_ADMIN, CAP_NET_RAW for answering what rules reject, and CAP_BPF for --gso-guard;\n" +
@@ -284,7 +284,7 @@ func announce(run runConfig, inline *nfq.Inline, set []temporary.Status) {
 	}
 	log.Info("the firewall runs", "ports", settings.STTPorts, "receivers", settings.Receivers.String(),
 		"tenants", len(c.Policy.Tenants()), "rules", c.Policy.FileRules(), "temporary", len(set),
-		"queue", c.Queue.Number, "queues", c.Queues, "table", where, "control", socket)
+		"queue", c.Queue.Number, "queues", c.Queues, "hooks", c.Hooks.String(), "table", where, "control", socket)
 	tellMemory(run)
 	for _, rule := range set {
 		if rule.Inactive != "" {
