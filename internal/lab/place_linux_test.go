@@ -7,11 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/nftables"
+
+	"sttwall/nfq"
 )
 
 var number = regexp.MustCompile(`[0-9]+`)
@@ -98,6 +102,77 @@ type stopper struct{ stop func() }
 func (s stopper) Write(b []byte) (int, error) {
 	s.stop()
 	return len(b), nil
+}
+
+// The table of results would be the same if the packets met the firewall elsewhere.
+func TestInPositionOutputTheQueueIsInOutputAlone(t *testing.T) {
+	if !Inside(t) {
+		return
+	}
+	l := newLab(t, Config{Position: Output})
+	if err := l.Do(Firewall, func() error {
+		conn, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		chains, err := conn.ListChains()
+		if err != nil {
+			return err
+		}
+		n := 0
+		for _, c := range chains {
+			if c.Table.Name != nfq.TableName || c.Hooknum == nil {
+				continue
+			}
+			n++
+			if *c.Hooknum != *nftables.ChainHookOutput {
+				t.Errorf("chain %s is in hook %d", c.Name, *c.Hooknum)
+			}
+		}
+		if n == 0 {
+			t.Error("the table has no chain in a hook")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatCrossesTheBridgeIsTaggedInPositionBridgeVLANAlone(t *testing.T) {
+	if !Inside(t) {
+		return
+	}
+	for p, want := range map[Position]uint16{Bridge: 0, BridgeVLAN: underlayVLAN} {
+		t.Run(p.String(), func(t *testing.T) {
+			l := newLab(t, Config{Position: p, Without: Endpoints})
+			var port *packetSocket
+			if err := l.Do(Firewall, func() (err error) {
+				port, err = openSwitchPort(UnderlayA)
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			defer port.file.Close()
+			defer context.AfterFunc(bounded(t), func() { port.file.Close() })()
+			marker := []byte("a datagram from A")
+			if err := l.sendUDP(bounded(t), flow{place: EndpointA, to: netip.AddrPortFrom(OuterB, 9)}, marker); err != nil {
+				t.Fatal(err)
+			}
+			b := make([]byte, 1<<16)
+			for {
+				n, vlan, err := port.receiveVLAN(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if vlan != want {
+					t.Errorf("a packet in VLAN %d, want %d", vlan, want)
+				}
+				if bytes.Contains(b[:n], marker) {
+					return
+				}
+			}
+		})
+	}
 }
 
 func TestAPlaceIsReadAsItIsWritten(t *testing.T) {
