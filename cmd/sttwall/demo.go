@@ -27,14 +27,12 @@ func newDemoCommand(s streams) *cobra.Command {
 			"On a terminal it opens the live screen on traffic that goes on until you leave: web, DNS, a bulk\n" +
 			"transfer, a port scan that is being stopped, a liar about the L4 offset, a tenant in audit mode.\n" +
 			"Without a terminal, or with --once, it tries what should pass and what should not, and prints what\n" +
-			"happened to each; the exit status is 1 if any line is not as expected. --place has the firewall sit\n" +
-			"elsewhere in that network, with the same lines:\n\n" +
-			"  routed       its host routes between the endpoints, the queue is in PREROUTING\n" +
-			"  output       what the endpoints send leaves from its host, the queue is in OUTPUT\n" +
-			"  bridge       its host bridges between the endpoints\n" +
-			"  bridge-vlan  likewise, and all packets on the bridge have an 802.1Q tag\n" +
-			"  vrf          as routed, with its interfaces in a VRF, where the kernel has that\n" +
-			"  all          one after the other",
+			"happened to each; the exit status is 1 if any line is not as expected.\n\n" +
+			"--place has the firewall sit elsewhere in that network, with the same lines. routed: its host routes\n" +
+			"between the endpoints, the queue is in PREROUTING. output: what the endpoints send leaves from its\n" +
+			"host, the queue is in OUTPUT. bridge: its host bridges between the endpoints. bridge-vlan: likewise,\n" +
+			"and all packets on the bridge have an 802.1Q tag. vrf: as routed, with its interfaces in a VRF, where\n" +
+			"the kernel has that. all: one after the other.",
 		Example: "  sttwall demo\n  sttwall demo --once\n  sttwall demo --once --place bridge\n  sttwall demo --no-screen      # the live traffic alone",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
