@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -58,6 +59,28 @@ func TestSoakRefusesWhatItDoesNotKnow(t *testing.T) {
 	for _, args := range [][]string{{"soak", "--for", "1s"}, {"soak", "--for", "-1h"}, {"soak", "everything"}} {
 		if status, _, said := sttwall(args...); status != statusUsage || !strings.Contains(said, "Try 'sttwall soak --help'") {
 			t.Errorf("%v: status %d, %s", args, status, said)
+		}
+	}
+}
+
+func TestARunOfASoakIsInItsDocument(t *testing.T) {
+	text, err := os.ReadFile("../../docs/soak.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, run, _ := strings.Cut(string(text), "<!-- soak -->\n")
+	run, _, ended := strings.Cut(run, "<!-- end of soak -->")
+	for _, name := range []string{"resident memory", "heap", "open files", "goroutines", "transfers", "denied packets", "disturbances"} {
+		if !ended || !strings.Contains(run, "| "+name+" | ok | ") {
+			t.Errorf("docs/soak.md has no run in which %s are as they should be: sttwall soak --for 2h --write docs/soak.md\n%s", name, run)
+		}
+	}
+	for name := range soak.Charts(nil, "") {
+		if !strings.Contains(string(text), "(pictures/"+name+")") {
+			t.Errorf("docs/soak.md does not show %s", name)
+		}
+		if _, err := os.Stat(filepath.Join("../../docs/pictures", name)); err != nil {
+			t.Error(err)
 		}
 	}
 }

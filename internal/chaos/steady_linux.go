@@ -120,13 +120,13 @@ func (s *Steady) Uses() (resident int64, files, threads int, err error) {
 	return u.resident, u.files, u.threads, nil
 }
 
-// late is how long an answer may take at most: what is younger counts in the next interval.
-const late = 3 * time.Second
+// Late is how long an answer may take at most: what is younger counts in the next interval.
+const Late = 10 * time.Second
 
 // Interval returns what has become of the questions since the last call, those of the last
-// seconds apart.
+// [Late] apart.
 func (s *Steady) Interval() (i Interval) {
-	to := time.Now().Add(-late)
+	to := time.Now().Add(-Late)
 	p := s.b.traffic.probe
 	p.mu.Lock()
 	for n, sent := range p.sent {

@@ -115,6 +115,9 @@ func (r *run) carry(ctx context.Context) error {
 		}
 	}
 	r.disturber.wait()
+	if err := pause(ctx, chaos.Late); err != nil { // so that what was asked last counts too
+		return err
+	}
 	if err := r.sample(ctx); err != nil {
 		return err
 	}

@@ -49,8 +49,8 @@ func Judge(samples []Sample, end *End) Verdict {
 		divide  float64
 		allowed func(level float64) float64
 	}{
-		{"resident memory", func(s *Sample) float64 { return float64(s.Resident) }, "MiB", 1 << 20, allowedBytes},
-		{"heap", func(s *Sample) float64 { return float64(s.Heap) }, "MiB", 1 << 20, allowedBytes},
+		{"resident memory", func(s *Sample) float64 { return float64(s.Resident) }, " MiB", 1 << 20, allowedBytes},
+		{"heap", func(s *Sample) float64 { return float64(s.Heap) }, " MiB", 1 << 20, allowedBytes},
 		{"open files", func(s *Sample) float64 { return float64(s.Files) }, "", 1, func(float64) float64 { return allowedFiles }},
 		{"goroutines", func(s *Sample) float64 { return float64(s.Goroutines) }, "", 1, func(float64) float64 { return allowedGoroutines }},
 	} {
@@ -70,7 +70,7 @@ func Judge(samples []Sample, end *End) Verdict {
 		if bad {
 			word = "RISES"
 		}
-		add(s.name, !bad, "%s: %.1f %s after the warm-up, %+.2f until the end (at least %+.2f; allowed %.1f)", word,
+		add(s.name, !bad, "%s: %.1f%s after the warm-up, %+.2f until the end (at least %+.2f; allowed %.1f)", word,
 			l.Level/s.divide, s.unit, l.Growth/s.divide, l.Least/s.divide, allowed/s.divide)
 	}
 	var asked, lost, overloaded, excused int
