@@ -194,12 +194,13 @@ func (d *desk) types(c doctest.Command) {
 }
 
 // inANetwork begins a script that runs in a network of its own, with a /run of its own,
-// as host A of the README: an interface eth0, and a namespace acme for a tenant.
+// as host A of the README, and the host there of docs/probe.md: an interface eth0, and a
+// namespace acme for a tenant.
 const inANetwork = `[ "$inside" ] || inside=1 exec unshare --mount --net -- bash "$0"
 	mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/sttwall
 	ip link set lo up && ip netns add acme
 	ip link add eth0 type veth peer name far0 && ip link set eth0 up && ip link set far0 up
-	ip addr add 10.47.1.1/24 dev eth0 && ip route add default via 10.47.1.254
+	ip addr add 10.47.1.1/24 dev eth0 && ip addr add 10.0.0.2/24 dev eth0 && ip route add default via 10.47.1.254
 	set -e
 	`
 

@@ -58,7 +58,7 @@ func namedCommand(words []string) string {
 	for len(words) > 0 && !strings.HasPrefix(words[0], "-") {
 		i := slices.IndexFunc(cmd.Commands(), func(sub *cobra.Command) bool { return sub.Name() == words[0] })
 		if i < 0 {
-			if cmd.HasSubCommands() {
+			if cmd.HasSubCommands() && strings.ToUpper(words[0]) != words[0] { // of a text, any of them
 				return "there is no command " + words[0]
 			}
 			break

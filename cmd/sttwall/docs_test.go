@@ -104,17 +104,17 @@ var trials = []trial{
 	{command: `make `, way: named, why: "`make check` is what CI runs"},
 
 	// What a page builds itself.
-	{page: "docs/deploy/routed.md", command: `ip netns exec acme-a curl .*:8023`, way: steps, status: 28}, // it waits in vain
-	{page: "docs/deploy/routed.md", command: `ip netns exec (fw|a|b) .*&$`, way: starts, want: `the firewall runs|port is open`},
-	{page: "docs/deploy/routed.md", command: `ip netns exec acme-a ping `, way: steps, want: ` 1 received`},
-	{page: "docs/deploy/routed.md", command: `ip netns exec fw nft list `, way: steps, want: `7471`},
-	{page: "docs/deploy/routed.md", command: `sttwall tenants`, way: steps, want: `acme`},
-	{page: "docs/deploy/routed.md", command: `sttwall flows --audit`, way: steps, want: `acme .*10\.0\.0\.1`},
-	{page: "docs/deploy/routed.md", command: `sttwall suggest `, way: steps, want: `icmp/echo-request`},
-	{page: "docs/deploy/routed.md", command: `sttwall check --against`, way: steps, want: `acme`},
-	{page: "docs/deploy/routed.md", command: `sttwall explain `, way: steps, want: `drop: tenant_default`},
-	{page: "docs/deploy/routed.md", command: `sttwall drops --recent`, way: steps, want: `10\.0\.0\.2:8023`},
-	{page: "docs/deploy/routed.md", command: `(ip|sttwall (stats|reload|nft)|cp|until)\b`, way: steps},
+	{page: "docs/deploy/", command: `ip netns exec acme-a curl .*:8023`, way: steps, status: 28}, // it waits in vain
+	{page: "docs/deploy/", command: `ip netns exec (fw|a|b) .*&$`, way: starts, want: `the firewall runs|port is open`},
+	{page: "docs/deploy/", command: `ip netns exec acme-a ping `, way: steps, want: ` 1 received`},
+	{page: "docs/deploy/", command: `ip netns exec fw nft list `, way: steps, want: `7471`},
+	{page: "docs/deploy/", command: `sttwall tenants`, way: steps, want: `acme`},
+	{page: "docs/deploy/", command: `sttwall flows --audit`, way: steps, want: `acme .*10\.0\.0\.1`},
+	{page: "docs/deploy/", command: `sttwall suggest `, way: steps, want: `icmp/echo-request`},
+	{page: "docs/deploy/", command: `sttwall check --against`, way: steps, want: `acme`},
+	{page: "docs/deploy/", command: `sttwall explain `, way: steps, want: `drop: tenant_default`},
+	{page: "docs/deploy/", command: `sttwall drops --recent`, way: steps, want: `10\.0\.0\.2:8023`},
+	{page: "docs/deploy/", command: `(ip|sttwall (stats|reload|nft)|cp|until)\b`, way: steps},
 
 	// What changes a host. The packages' and units' own tests are their owners'.
 	{command: `(systemctl|journalctl|apt|apt-get|dpkg|rpm|dnf|kubectl|buildah|modprobe|update-initramfs|sysctl --system|reboot)\b`, way: elsewhere,
@@ -124,7 +124,7 @@ var trials = []trial{
 // tried returns how a command of a page is tried.
 func tried(page, command string) trial {
 	for _, t := range trials {
-		if (t.page == "" || t.page == page) && regexp.MustCompile(`^(?s:`+t.command+`)`).MatchString(command) {
+		if strings.HasPrefix(page, t.page) && regexp.MustCompile(`^(?s:`+t.command+`)`).MatchString(command) {
 			return t
 		}
 	}
