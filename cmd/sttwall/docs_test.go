@@ -72,6 +72,7 @@ var trials = []trial{
 		why: "no host has that group; TestWhoMayDoWhat of control looks at who may connect"},
 	{page: "docs/control.md", command: `curl .*/v1/handover`, way: beside, run: "--startup-guard 1s"},
 	{page: "docs/metrics.md", command: `curl http://127\.0\.0\.1:9475/`, way: beside, run: "--metrics 127.0.0.1:9475", want: `sttwall_`},
+	{page: "docs/probe.md", command: `sttwall endpoint `, way: alone, want: `remote endpoint (not )?reachable`},
 	{page: "docs/receivers.md", command: `ethtool -K eth0 `, way: elsewhere,
 		why: "a setting of a real network card; the lab's links have no LRO"},
 	{page: "docs/events.md", command: `journalctl `, way: elsewhere,
