@@ -95,6 +95,9 @@ echo "go $*: this test knows no such thing" >&2; exit 9`)
 // but for the folder of temporary files: what a page says may remove or write anything.
 // It has to be inside of the lab's child, which has mounts of its own.
 func sealed() error {
+	if os.Getpid() != 1 {
+		return errors.New("this is not the lab's child, which is the first process of its namespaces")
+	}
 	temporary := os.TempDir()
 	if err := unix.Mount(temporary, temporary, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("%s: %w", temporary, err)
