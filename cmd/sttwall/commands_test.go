@@ -56,6 +56,8 @@ func TestNFTPrintsTheTableOfTheRules(t *testing.T) {
 		want []string
 	}{
 		{nil, []string{"table inet sttwall", "7471", "notrack", "10.47."}},
+		{[]string{"--hook", "output"}, []string{"type filter hook output priority raw + 1"}},
+		{[]string{"--hook", "bridge"}, []string{"type filter hook prerouting priority raw + 1", "table bridge sttwall", "sysctl -w net.bridge.bridge-nf-filter-vlan-tagged=1"}},
 		{[]string{"--queue", "5", "--queues", "1", "--fail-open=absent"}, []string{"bypass"}},
 		{[]string{"--iptables", "4"}, []string{"*raw", "NFQUEUE", "COMMIT"}},
 		{[]string{"--iptables", "6"}, []string{"*raw", "NFQUEUE", "COMMIT"}},

@@ -145,6 +145,8 @@ func TestRunRefusesBeforeItTouchesTheKernel(t *testing.T) {
 		{"a copy range without room for headers", []string{"--rules", acceptAll, "--copy-range", "100"}, statusUsage, []string{"--copy-range 100", "256"}},
 		{"a copy range that is none", []string{"--rules", acceptAll, "--copy-range", "some"}, statusUsage, []string{"--copy-range some", "auto or whole"}},
 		{"a driver that is none", []string{"--rules", acceptAll, "--driver", "slow"}, statusUsage, []string{"--driver", "slow", "fast or go-nfqueue"}},
+		{"a hook that is none", []string{"--rules", acceptAll, "--hook", "forward"}, statusUsage, []string{"forward", "prerouting, output or bridge"}},
+		{"a hook of a table that is not installed", []string{"--rules", acceptAll, "--hook", "output", "--no-nft"}, statusUsage, []string{"--no-nft"}},
 		{"a misspelt case of failing open", []string{"--rules", acceptAll, "--fail-open", "absnet"}, statusUsage, []string{"absnet", "absent, overload, exception"}},
 		{"a misspelt word for a lost table", []string{"--rules", acceptAll, "--on-table-loss", "yes"}, statusUsage, []string{"restore or shout"}},
 		{"a misspelt word for other tunnels", []string{"--rules", acceptAll, "--other-tunnels", "no"}, statusUsage, []string{"drop or pass"}},
