@@ -82,7 +82,7 @@ func newRootCommand(s streams) *cobra.Command {
 		newNFTCommand(s), newDoctorCommand(plain),
 		newDemoCommand(s), newBenchCommand(streams{s.in, plain.out, s.err}), newChaosCommand(s), newFloodCommand(s), newSoakCommand(s),
 		newEndpointCommand(s), newProbeCommand(s),
-		newVersionCommand(s),
+		newVersionCommand(s), newManCommand(s),
 	)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages", fmt.Sprintf("Flags.FlagUsagesWrapped %d", textWidth)))
 	for _, c := range append(root.Commands(), root) {
