@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// arguments of /etc/default/sttwall as it is installed.
+func installedArguments(t *testing.T) string {
+	t.Helper()
+	line := regexp.MustCompile(`(?m)^STTWALL_ARGS="(.*)"$`).FindStringSubmatch(readme(t, "deploy/sttwall.default"))
+	if line == nil {
+		t.Fatal("deploy/sttwall.default has no flags")
+	}
+	return line[1]
+}
+
+func TestTheInstalledFlagsAreThoseOfRun(t *testing.T) {
+	run := newRunCommand(streams{})
+	if err := run.ParseFlags(strings.Fields(installedArguments(t))); err != nil {
+		t.Error(err)
+	}
+	if got, _ := run.Flags().GetStringArray("event-log"); len(got) != 1 || filepath.Dir(got[0]) != "/var/log/sttwall" {
+		t.Errorf("the event log is %q: logrotate looks into /var/log/sttwall", got)
+	}
+	unit := readme(t, "deploy/sttwall.service")
+	if !strings.Contains(unit, "\nEnvironmentFile=-/etc/default/sttwall\n") || !regexp.MustCompile(`(?m)^ExecStart=.* \$STTWALL_ARGS$`).MatchString(unit) {
+		t.Error("the unit does not take them")
+	}
+}
+
+// The rules that come with a package watch, and load without a warning.
+func TestTheInstalledRulesOnlyWatch(t *testing.T) {
+	const rules = "../../deploy/rules.audit.hcl"
+	if status, out, stderr := sttwall("check", rules); status != statusFine || stderr != "" || !strings.Contains(out, "2 tests") {
+		t.Errorf("status %d, %s%s", status, out, stderr)
+	}
+	for _, packet := range []string{"udp 10.0.0.1:1 > 10.0.0.2:2", "arp request 10.0.0.1 > 10.0.0.2", "tcp 10.0.0.1:1 > 10.0.0.2:2 rst"} {
+		status, out, stderr := sttwall("explain", "--rules", rules, "--context", "0xfedcba9876543210", packet)
+		if status != statusFine || !strings.Contains(out, "accept") {
+			t.Errorf("%s: status %d\n%s%s", packet, status, out, stderr)
+		}
+	}
+}
+
+// Where flags say that STT passes while no sttwall runs, the boot unit drops nothing:
+// its condition says so (ExecCondition, systemd.service(5)).
+func TestTheBootUnitDropsNothingWhereAbsentIsOpen(t *testing.T) {
+	line := regexp.MustCompile(`(?m)^ExecCondition=/bin/sh -c '(.*)'$`).FindStringSubmatch(readme(t, "deploy/sttwall-boot.service"))
+	if line == nil {
+		t.Fatal("it has no condition")
+	}
+	script := strings.ReplaceAll(line[1], "$$", "$") // as systemd hands it over
+	for flags, want := range map[string]int{
+		"": 0, "--fail-open=overload": 0, "--queues 4 --event-log /var/log/sttwall/absent.json": 0,
+		"--fail-open=absent": 1, "--queues 4 --fail-open overload,absent": 1, installedArguments(t): 1,
+	} {
+		cmd := exec.Command("/bin/sh", "-c", script)
+		cmd.Env = []string{"STTWALL_ARGS=" + flags}
+		err := cmd.Run()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		if got := cmd.ProcessState.ExitCode(); got != want {
+			t.Errorf("with %q: status %d, want %d", flags, got, want)
+		}
+	}
+}
