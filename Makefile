@@ -4,13 +4,13 @@ FUZZTIME ?= 10s
 COUNT    ?= 1
 PACKETS  ?= 10000000
 
-.PHONY: check build sbom format vet staticcheck tidy vulncheck test race fuzz bench benchonce benchmodule oracle newcomer docs pictures screencost pgo reproducible cover checks evasion overload
+.PHONY: check build sbom format vet staticcheck tidy vulncheck test race fuzz bench benchonce benchmodule oracle newcomer docs pictures screencost pgo reproducible cover checks evasion overload packages packagestest packagingmodule
 
 # The profile in cmd/sttwall has all packages built anew for the program and for its
 # tests, with -race once more. They test the same code without it.
 vet staticcheck vulncheck test race fuzz benchonce oracle screencost docs cover checks: export GOFLAGS += -pgo=off
 
-check: format vet staticcheck tidy vulncheck race benchonce benchmodule fuzz newcomer
+check: format vet staticcheck tidy vulncheck race benchonce benchmodule packagingmodule packagestest fuzz newcomer
 
 # Without paths of this machine, and without its C compiler: whoever builds the same
 # commit with the same Go gets the same bytes (SECURITY.md).
@@ -20,6 +20,20 @@ build:
 # What the program is built of, as CycloneDX 1.6: out of the program itself.
 sbom: build
 	./sttwall version --sbom >sttwall.cdx.json
+
+# dist/: a deb and an rpm of what is committed (docs/packages.md). VERSION=1.2.3 names them so.
+packages:
+	./scripts/packages dist
+
+# Installs, upgrades, removes and purges them in a Debian root of their own, as root; a
+# minute or two.
+packagestest:
+	./scripts/packages-test
+
+# The module in packaging/: the manifests in deploy/ are what Kubernetes takes, the image's
+# description names what is there.
+packagingmodule:
+	cd packaging && go vet ./... && go mod tidy -diff && $$(cd .. && go tool -n staticcheck) ./... && go test -count=$(COUNT) ./...
 
 # Builds twice, with nothing kept from the first time, and compares; some minutes.
 reproducible:

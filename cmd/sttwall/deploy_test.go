@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -69,5 +70,57 @@ func TestTheBootUnitDropsNothingWhereAbsentIsOpen(t *testing.T) {
 		if got := cmd.ProcessState.ExitCode(); got != want {
 			t.Errorf("with %q: status %d, want %d", flags, got, want)
 		}
+	}
+}
+
+// cloud-init waits for the network before sysinit.target is reached. A unit that comes
+// behind that and before the network would make a circle, out of which systemd takes
+// something: the network, or the firewall.
+func TestTheUnitsMakeNoCircleWithWhatWaitsForTheNetwork(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("there is no systemd-analyze")
+	}
+	circle := func(change func(service string) string) string {
+		dir := t.TempDir()
+		for name, unit := range map[string]string{
+			// The order of Debian's.
+			"networking.service": "[Unit]\nDefaultDependencies=no\nAfter=network-pre.target\nBefore=network.target\n[Service]\nExecStart=/bin/true\n",
+			"cloud-init.service": "[Unit]\nDefaultDependencies=no\nAfter=networking.service\nBefore=sysinit.target\n[Service]\nExecStart=/bin/true\n",
+			"sttwall.service":    change(readme(t, "deploy/sttwall.service")), "sttwall-boot.service": readme(t, "deploy/sttwall-boot.service"),
+		} {
+			unit = strings.ReplaceAll(unit, "/usr/local/sbin/sttwall", "/bin/true")
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(unit), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			target := "multi-user.target"
+			if name == "cloud-init.service" || name == "sttwall-boot.service" {
+				target = "sysinit.target"
+			}
+			wants := filepath.Join(dir, target+".wants")
+			if err := errors.Join(os.MkdirAll(wants, 0o755), os.Symlink("../"+name, filepath.Join(wants, name))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := exec.Command(analyze, "verify", "--man=no", "multi-user.target", filepath.Join(dir, "sttwall.service"))
+		cmd.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+dir+":")
+		out, _ := cmd.CombinedOutput() // it also tells what it thinks of the host's units
+		var said []string
+		for line := range strings.SplitSeq(string(out), "\n") {
+			if strings.Contains(line, "ordering cycle") && strings.Contains(line, "sttwall") {
+				said = append(said, line)
+			}
+		}
+		return strings.Join(said, "\n")
+	}
+	if said := circle(func(s string) string { return s }); said != "" {
+		t.Error(said)
+	}
+	// And would it be told of one?
+	if said := circle(func(s string) string { return strings.Replace(s, "[Unit]\n", "[Unit]\nBefore=network-pre.target\n", 1) }); said == "" {
+		t.Error("a circle is not found")
 	}
 }
