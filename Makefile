@@ -8,7 +8,7 @@ PACKETS  ?= 10000000
 
 # The profile in cmd/sttwall has all packages built anew for the program and for its
 # tests, with -race once more. They test the same code without it.
-vet staticcheck vulncheck test race fuzz benchonce oracle screencost docs cover checks: export GOFLAGS += -pgo=off
+vet staticcheck vulncheck test race fuzz benchonce oracle screencost docs cover checks packagestest: export GOFLAGS += -pgo=off
 
 check: format vet staticcheck tidy vulncheck race benchonce benchmodule packagingmodule packagestest fuzz newcomer
 
