@@ -65,7 +65,7 @@ var safetyChecks = []check{
 		{"nfq/match_linux.go", "\tif bypass {\n\t\ttext =", "\tbypass = true\n\tif bypass {\n\t\ttext ="},
 	}, "nfq.TestTableStaysAndDropsWithoutListener"},
 	{"nft: the table stays when the program ends", []fault{
-		{"nfq/inline_linux.go", "running.Wait()\n\tin.closeInjectors()", "running.Wait()\n\tRemoveTable(in.config.Queue.NetNS)\n\tin.closeInjectors()"},
+		{"cmd/sttwall/run.go", "\trunning.Wait()\n\tendLog()", "\trunning.Wait()\n\tnfq.RemoveTable(c.inline.Queue.NetNS)\n\tendLog()"},
 	}, "cmd/sttwall.TestTheTableStaysAfterTheEndUntilItIsRemoved"},
 	// The queue.
 	{"queue: no word of the kernel on the checksum of what this host sends", []fault{
