@@ -303,7 +303,7 @@ func tunnelInterfaces(h *host) (string, []Finding, error) {
 		f := Finding{What: fmt.Sprintf("%s takes packets out of a tunnel (%s) that the firewall does not look into", a.Name, l.Type()),
 			Evidence: []string{fmt.Sprintf("ip -d link show dev %s: %s", a.Name, l.Type())},
 			Cure:     "If nobody needs it, take it away; else see that only your endpoints reach it (settings.endpoints with other_tunnels = \"drop\" stops it between them)",
-			Commands: []Command{command("ip link delete dev " + a.Name)}}
+			Commands: []Command{command("ip link delete dev %s", a.Name)}}
 		if len(h.settings.Endpoints) > 0 && !h.settings.OtherTunnels {
 			f.Severity = Hint
 			f.Evidence = append(f.Evidence, "settings.other_tunnels is drop: not between endpoints")
@@ -352,7 +352,7 @@ func tunnelSockets(h *host) (string, []Finding, error) {
 	slices.Sort(open)
 	for _, p := range open {
 		ports = append(ports, strconv.Itoa(int(p)))
-		commands = append(commands, command(fmt.Sprintf("ss -lunp sport = :%d", p)))
+		commands = append(commands, command("ss -lunp sport = :%d", p))
 	}
 	f := Finding{What: "UDP ports of other tunnels are open here: " + strings.Join(ports, ", "), Evidence: evidence,
 		Cure: "See whose they are (" + commands[0].String() + "); close those that nobody needs, and let only your endpoints reach the others"}
@@ -375,7 +375,7 @@ func fouPorts(*host) (string, []Finding, error) {
 	var found []Finding
 	for _, f := range list {
 		found = append(found, Finding{What: fmt.Sprintf("UDP port %d takes packets out of another tunnel (FOU or GUE)", f.Port), Evidence: []string{fmt.Sprintf("ip fou show: port %d", f.Port)},
-			Cure: "If nobody needs it, take it away", Commands: []Command{command(fmt.Sprintf("ip fou del port %d", f.Port))}})
+			Cure: "If nobody needs it, take it away", Commands: []Command{command("ip fou del port %d", f.Port)}})
 	}
 	return "no port", found, nil
 }

@@ -198,7 +198,7 @@ func superSegments(h *host) (string, []Finding, error) {
 				continue
 			}
 			evidence = append(evidence, fmt.Sprintf("%s of %s is %d", s.name, a.Name, s.value))
-			commands = append(commands, command(fmt.Sprintf("ip link set dev %s %s 65000", a.Name, s.name)))
+			commands = append(commands, command("ip link set dev %s %s 65000", a.Name, s.name))
 		}
 		if len(commands) > 0 {
 			found = append(found, Finding{What: fmt.Sprintf("%s takes or sends packets larger than the %d bytes that NFQUEUE carries", a.Name, largestOnQueue),
@@ -231,7 +231,7 @@ func largeReceive(h *host) (string, []Finding, error) {
 
 func lroFinding(name string) Finding {
 	return Finding{What: "LRO is on at " + name, Evidence: []string{"ethtool -k " + name + ": large-receive-offload: on"},
-		Cure: "Switch it off; GRO may stay", Commands: []Command{command("ethtool -K " + name + " lro off")}, Safe: true}
+		Cure: "Switch it off; GRO may stay", Commands: []Command{command("ethtool -K %s lro off", name)}, Safe: true}
 }
 
 // guardMissing looks whether super-segments of small pieces reach receivers on Windows.
@@ -260,7 +260,7 @@ func guardMissing(h *host) (string, []Finding, error) {
 		}
 		if gro != 0 {
 			on = append(on, name)
-			commands = append(commands, command("ethtool -K "+name+" gro off"))
+			commands = append(commands, command("ethtool -K %s gro off", name))
 		}
 	}
 	if len(on) == 0 {
@@ -301,7 +301,7 @@ func pathMTU(h *host) (string, []Finding, error) {
 		for _, f := range faces {
 			if name := f.name(); f.mtu > small.mtu && f.mtu == f.link.Attrs().MTU && !seen[name] {
 				seen[name] = true
-				what.Commands = append(what.Commands, command(fmt.Sprintf("ip link set dev %s mtu %d", name, small.mtu)))
+				what.Commands = append(what.Commands, command("ip link set dev %s mtu %d", name, small.mtu))
 			}
 		}
 		return "", []Finding{what}, nil
@@ -352,7 +352,7 @@ func xdpPrograms(h *host) (string, []Finding, error) {
 		}
 		found = append(found, Finding{What: "an XDP program on " + a.Name + " sees packets before all hooks, and may send them on beside the firewall",
 			Evidence: []string{fmt.Sprintf("ip link show dev %s: program %d", a.Name, a.Xdp.ProgId)},
-			Cure:     "Ask whose it is; where it forwards STT by itself, take it off", Commands: []Command{command("ip link set dev " + a.Name + " xdp off")}})
+			Cure:     "Ask whose it is; where it forwards STT by itself, take it off", Commands: []Command{command("ip link set dev %s xdp off", a.Name)}})
 	}
 	return "none on " + names(links), found, nil
 }

@@ -309,7 +309,7 @@ func (h *host) untrack() []Command {
 		{"nft", "add chain inet stt_untracked out { type filter hook output priority raw; }"}}
 	for _, port := range h.settings.STTPorts {
 		for _, chain := range []string{"pre", "out"} {
-			list = append(list, command(fmt.Sprintf("nft add rule inet stt_untracked %s tcp dport %d notrack", chain, port)))
+			list = append(list, command("nft add rule inet stt_untracked %s tcp dport %d notrack", chain, port))
 		}
 	}
 	return list

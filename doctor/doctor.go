@@ -146,6 +146,10 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 			f := &found[i]
 			f.ID, f.Why = check.ID, check.Why
 			f.Severity = cmp.Or(f.Severity, check.Severity)
+			if slices.ContainsFunc(f.Commands, func(c Command) bool { return c == nil }) {
+				f.Commands, f.Safe = nil, false // each may rest on the others
+				f.Cure += ". " + noCommand
+			}
 		}
 		r.Findings = append(r.Findings, found...)
 		r.Checks = append(r.Checks, o)

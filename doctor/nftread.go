@@ -64,12 +64,12 @@ func (c *chain) accept(ports []uint16) (list []Command) {
 	if c.legacy {
 		program := map[string]string{"ip": "iptables-legacy", "ip6": "ip6tables-legacy"}[c.family]
 		for _, p := range ports {
-			list = append(list, command(fmt.Sprintf("%s -t %s -I %s -p tcp --dport %d -j ACCEPT", program, c.table, c.name, p)))
+			list = append(list, command("%s -t %s -I %s -p tcp --dport %d -j ACCEPT", program, c.table, c.name, p))
 		}
 		return list
 	}
 	for _, p := range ports {
-		list = append(list, command(fmt.Sprintf("nft insert rule %s %s %s tcp dport %d accept", c.family, c.table, c.name, p)))
+		list = append(list, command("nft insert rule %s %s %s tcp dport %d accept", c.family, c.table, c.name, p))
 	}
 	return list
 }
