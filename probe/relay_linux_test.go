@@ -3,6 +3,7 @@ package probe
 import (
 	"bytes"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +33,10 @@ func relay(t *testing.T, l *lab.Lab, carry func(n int, send func())) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	var (
+		mu     sync.Mutex // of closed, and of to, which Sendto writes to
+		closed bool
+	)
 	n := 0
 	stop, _, err := l.Watch(lab.Firewall, lab.UnderlayA, func(packet []byte, outgoing bool) {
 		var s stt.Segment
@@ -45,7 +50,12 @@ func relay(t *testing.T, l *lab.Lab, carry func(n int, send func())) {
 		copied := bytes.Clone(packet)
 		copy(copied, []byte{0x02, 0x47, 0, 0, 2, 1}) // endpoint B
 		copy(copied[6:], mac)
-		send := func() {
+		send := func() { // also when the relay has ended
+			mu.Lock()
+			defer mu.Unlock()
+			if closed {
+				return
+			}
 			if err := unix.Sendto(fd, copied, 0, &to); err != nil {
 				t.Errorf("relay: %v", err)
 			}
@@ -62,6 +72,9 @@ func relay(t *testing.T, l *lab.Lab, carry func(n int, send func())) {
 	}
 	t.Cleanup(func() {
 		stop()
+		mu.Lock()
+		defer mu.Unlock()
+		closed = true
 		unix.Close(fd)
 	})
 }
