@@ -282,6 +282,7 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"tenant:acme dst:10.1.0.0/24 dport:443 not drop", `(rule:"a \" b",x or !tcp) age:>5m`, "2001:db8::1", "context:0xab00000000000000/8", "((((", `a:"`} {
 		f.Add(seed)
 	}
+	f.Add("rule:" + strings.Repeat("a", MaxLen-11)) // as long as may be in parentheses, and too long behind tenant:
 	records := []Record{web(), arp(), {}}
 	f.Fuzz(func(t *testing.T, text string) {
 		c := Complete(text, func(*Field) []string { return []string{"acme", `"`} })
@@ -301,7 +302,11 @@ func FuzzParse(f *testing.F) {
 		if err != nil { // one deeper, longer, or nothing to negate
 			return
 		}
-		quoted, err := Parse("tenant:" + Quote(text))
+		named := "tenant:" + Quote(text)
+		if len(named) > MaxLen { // the text alone is not
+			return
+		}
+		quoted, err := Parse(named)
 		if text != "" && err != nil {
 			t.Fatalf("quoted %q: %v", text, err)
 		}
