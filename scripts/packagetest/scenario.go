@@ -139,6 +139,10 @@ func (s *scenario) run(p packages, withSystemd bool) error {
 			return err
 		}
 		s.say("%s: reloaded; the event log was rotated, and goes on", p.name)
+		if err := s.comesAgain(p); err != nil {
+			return err
+		}
+		s.say("%s: removed and installed again; it runs", p.name)
 	}
 	if err := os.WriteFile(s.Root+operators, []byte("the operator's\n"), 0o600); err != nil {
 		return err
@@ -207,6 +211,20 @@ func (s *scenario) upgraded(p packages) error {
 		return errors.New("nothing was handed over")
 	}
 	return nil
+}
+
+// comesAgain removes it, and installs it where its configuration has stayed.
+func (s *scenario) comesAgain(p packages) error {
+	if err := errors.Join(s.call(p.remove), s.manager.waitEnd()); err != nil {
+		return err
+	}
+	if err := s.call(p.upgrade); err != nil {
+		return err
+	}
+	if !s.manager.running() {
+		return fmt.Errorf("installed again, it was not started: systemctl was called with %q", s.manager.asked)
+	}
+	return s.watches()
 }
 
 // reloadsAndRotates has the unit reload the rules, and logrotate move the event log away.
