@@ -154,7 +154,7 @@ func bridgeNetfilter(h *host) (string, []Finding, error) {
 	}
 	runs := slices.ContainsFunc(s.chains, func(c *chain) bool { return c.ours() })
 	var found []Finding
-	for _, name := range []string{"bridge-nf-call-iptables", "bridge-nf-call-ip6tables"} {
+	for _, name := range []string{"bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-filter-vlan-tagged"} {
 		on, err := h.number(folder + name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", []Finding{{What: "bridged packets meet no rules of IP here: the kernel has no br_netfilter", Evidence: []string{"/" + folder + ": not there", h.config("CONFIG_BRIDGE_NETFILTER")},

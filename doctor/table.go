@@ -123,7 +123,7 @@ func Checks() []Check {
 			What:  "bridged STT does not meet the table",
 			Why:   "The bridge family has no NFQUEUE; what is bridged meets the rules of IP by br_netfilter alone. `run --hook bridge` switches it on; something else has switched it off.",
 			Reads: "with `--hook bridge`: /proc/sys/net/bridge",
-			Cure:  "load br_netfilter, switch bridge-nf-call-iptables and bridge-nf-call-ip6tables on",
+			Cure:  "load br_netfilter, switch bridge-nf-call-iptables, bridge-nf-call-ip6tables and bridge-nf-filter-vlan-tagged on",
 			Leave: "STT passes uninspected",
 		},
 		{

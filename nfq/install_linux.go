@@ -443,7 +443,7 @@ func tryTable(ns NetNS, family nftables.TableFamily, exprs []expr.Any) error {
 // an expression that it was built without.
 func explainFlush(err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
-		return fmt.Errorf("the kernel refused a part of it (it needs CONFIG_NFT_CT for notrack, with several queues CONFIG_NFT_HASH, and for only_stt CONFIG_NFT_FIB_INET): %w", err)
+		return fmt.Errorf("the kernel refused a part of it (it needs CONFIG_XFRM, CONFIG_NFT_CT for notrack, with several queues CONFIG_NFT_HASH, and for only_stt CONFIG_NFT_FIB_INET): %w", err)
 	}
 	return err
 }

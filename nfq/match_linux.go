@@ -254,6 +254,13 @@ func forHost() part {
 	return part{"meta pkttype host", []expr.Any{&expr.Meta{Key: expr.MetaKeyPKTTYPE, Register: 1}, compare(expr.CmpOpEq, unix.PACKET_HOST)}}
 }
 
+// noIPsec matches packets that came out of no IPsec. Those that did are seen on a VRF's
+// device for the first time: what came in on its member was ESP or AH.
+func noIPsec() part {
+	const secPath = 25 // NFT_META_SECPATH
+	return part{"meta ipsec missing", []expr.Any{&expr.Meta{Key: secPath, Register: 1}, compare(expr.CmpOpEq, 0)}}
+}
+
 // fromLoopback matches packets that this host has sent to itself.
 func fromLoopback() part {
 	return part{"meta iiftype loopback", []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFTYPE, Register: 1},

@@ -115,7 +115,7 @@ func (c TableConfig) leadOn(from, between string) []rule {
 
 // onceIn are rules for what passes PREROUTING a second time.
 func (c TableConfig) onceIn() []rule {
-	list := []rule{{chainGuard, "was inspected where it came into this VRF", []part{kindOf(iifKind, "vrf"), forHost(), jump(expr.VerdictReturn, "")}}}
+	list := []rule{{chainGuard, "was inspected where it came into this VRF", []part{kindOf(iifKind, "vrf"), forHost(), noIPsec(), jump(expr.VerdictReturn, "")}}}
 	if c.Hooks.Has(HookOutput) {
 		list = append(list, rule{chainGuard, "was inspected in output", []part{fromLoopback(), jump(expr.VerdictReturn, "")}})
 	}

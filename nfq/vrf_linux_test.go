@@ -23,7 +23,7 @@ func TestAPacketIsKnownByTheKindOfItsInterface(t *testing.T) {
 	conn.AddChain(chain)
 	counted := map[string][]part{
 		"veth": {kindOf(iifKind, "veth")}, "vet": {kindOf(iifKind, "vet")}, "host": {kindOf(iifKind, "veth"), forHost()}, "vrf": {kindOf(iifKind, "vrf")},
-		"loopback": {fromLoopback()}, "leaves": {leaves()},
+		"loopback": {fromLoopback()}, "leaves": {leaves()}, "plain": {noIPsec()},
 	}
 	for name, parts := range counted {
 		conn.AddObj(&nftables.CounterObj{Table: table, Name: name})
@@ -46,7 +46,7 @@ func TestAPacketIsKnownByTheKindOfItsInterface(t *testing.T) {
 		c := o.(*nftables.CounterObj)
 		got[c.Name] = c.Packets
 	}
-	if diff := cmp.Diff(got, map[string]uint64{"veth": 2, "vet": 0, "host": 1, "vrf": 0, "loopback": 0, "leaves": 0}); diff != "" {
+	if diff := cmp.Diff(got, map[string]uint64{"veth": 2, "vet": 0, "host": 1, "vrf": 0, "loopback": 0, "leaves": 0, "plain": 2}); diff != "" {
 		t.Errorf("packets (-got +want):\n%s", diff)
 	}
 }
