@@ -153,7 +153,13 @@ var troubles = []trouble{
 		installTable(r)
 		listens("7471 1 0 2 256 0 0 0 1\n7472 1 0 2 256 0 0 0 1")(r)
 		r.config.Hooks = []string{HookBridge}
-		sh(r, "sysctl -q -w net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0 net.bridge.bridge-nf-filter-vlan-tagged=0")
+		sh(r, "sysctl -q -w net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0 net.bridge.bridge-nf-filter-vlan-tagged=1")
+	}},
+	{name: "tagged packets pass beside", id: "STT-D022", want: Broken, says: "bridge-nf-filter-vlan-tagged is off", make: func(r *rig) {
+		installTable(r)
+		listens("7471 1 0 2 256 0 0 0 1\n7472 1 0 2 256 0 0 0 1")(r)
+		r.config.Hooks = []string{HookBridge}
+		sh(r, "sysctl -q -w net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1 net.bridge.bridge-nf-filter-vlan-tagged=0")
 	}},
 	{name: "the kernel has no br_netfilter", id: "STT-D022", want: Broken, says: "no br_netfilter", make: func(r *rig) {
 		r.config.Hooks = []string{HookPrerouting, HookBridge}
