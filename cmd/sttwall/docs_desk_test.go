@@ -41,14 +41,14 @@ func newDesk(t *testing.T, page string) *desk {
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
 	const own = "/mnt" // in memory, and gone with the child
 	d := &desk{t: t, page: page, folder: filepath.Join(own, "here")}
-	d.must(sealed())
+	root, err := filepath.Abs("../..")
+	d.must(err)
+	d.must(sealed(root))
 	d.must(unix.Mount("tmpfs", own, "tmpfs", 0, "mode=755"))
 	etc, bin := filepath.Join(own, "etc"), filepath.Join(own, "bin")
 	for _, folder := range []string{d.folder, etc, bin} {
 		d.must(os.Mkdir(folder, 0o755))
 	}
-	root, err := filepath.Abs("../..")
-	d.must(err)
 	entries, err := os.ReadDir(root)
 	d.must(err)
 	for _, e := range entries {
@@ -91,32 +91,32 @@ echo "go $*: this test knows no such thing" >&2; exit 9`)
 	return d
 }
 
-// sealed makes the host's own file system read-only for this process and what it starts,
+// sealed makes all file systems of the host read-only for this process and what it starts,
 // but for the folder of temporary files: what a page says may remove or write anything.
 // It has to be inside of the lab's child, which has mounts of its own.
-func sealed() error {
+func sealed(checkout string) error {
 	if os.Getpid() != 1 {
 		return errors.New("this is not the lab's child, which is the first process of its namespaces")
 	}
 	temporary := os.TempDir()
-	if err := unix.Mount(temporary, temporary, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-		return fmt.Errorf("%s: %w", temporary, err)
+	for _, folder := range []string{temporary, checkout} { // the checkout may be a temporary one
+		if err := unix.Mount(folder, folder, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("%s: %w", folder, err)
+		}
 	}
-	var now unix.Statfs_t
-	if err := unix.Statfs("/", &now); err != nil {
-		return err
-	}
-	// What a mount of the host forbids stays forbidden, or a user namespace may not change it.
-	keep := uintptr(now.Flags) & (unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME)
-	if now.Flags&unix.ST_RELATIME != 0 {
-		keep |= unix.MS_RELATIME
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|keep, ""); err != nil {
+	if err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
 		return fmt.Errorf("make / read-only: %w", err)
 	}
-	const probe = "/etc/sttwall-is-sealed"
-	if err := os.WriteFile(probe, nil, 0o600); err == nil {
-		return errors.Join(errors.New("/etc of the host can be written"), os.Remove(probe))
+	for _, mount := range []string{temporary, "/proc", "/sys"} { // the last two are of the lab's child
+		if err := unix.MountSetattr(unix.AT_FDCWD, mount, 0, &unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}); err != nil {
+			return fmt.Errorf("make %s writable: %w", mount, err)
+		}
+	}
+	for _, folder := range []string{"/etc", "/var", checkout} {
+		probe := filepath.Join(folder, "sttwall-is-sealed")
+		if err := os.WriteFile(probe, nil, 0o600); err == nil {
+			return errors.Join(fmt.Errorf("%s of the host can be written", folder), os.Remove(probe))
+		}
 	}
 	return nil
 }
