@@ -34,7 +34,7 @@ func InstallBootTable(c TableConfig) (installed bool, err error) {
 	}
 	conn, err := connect(c.NetNS)
 	if err == nil {
-		err = c.addAll(conn, conn.CreateTable(ourTable()), targetDrop, TableCounters{})
+		err = c.addAll(conn, conn.CreateTable(ourTable()), targetDrop, TableCounters{}, nil)
 	}
 	if err == nil && bridge.settings != nil {
 		err = c.addBridge(conn, bridge.before, TableCounters{})

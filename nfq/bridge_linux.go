@@ -135,7 +135,7 @@ func (c TableConfig) addBridge(conn *nftables.Conn, before brSettings, counted T
 	base{nftables.ChainHookPrerouting, priorityHidden, ""}.set(hidden)
 	conn.AddChain(hidden)
 	for _, r := range c.bridgeRules() {
-		exprs, err := resolve(conn, table, r.parts)
+		exprs, err := resolve(conn, table, r.parts, false)
 		if err != nil {
 			return fmt.Errorf("chain %s: %w", r.chain, err)
 		}

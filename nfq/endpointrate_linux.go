@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
@@ -82,23 +81,22 @@ func rateSet(v version) string {
 	return setRates6
 }
 
-// addRateSets adds the sets of buckets, which are empty.
-func (c TableConfig) addRateSets(conn *nftables.Conn, table *nftables.Table) error {
+// rateSets are the sets of buckets, which are empty. Buckets keep the rate that they were
+// made with.
+func (c TableConfig) rateSets() (list []namedSet) {
 	if !c.limited() {
 		return nil
 	}
 	for _, s := range []*nftables.Set{
 		{Name: setRates4, KeyType: nftables.TypeIPAddr}, {Name: setRates6, KeyType: nftables.TypeIP6Addr},
 	} {
-		s.Table, s.Dynamic, s.HasTimeout, s.Timeout, s.Size, s.KeyByteOrder = table, true, true, rateForgotten, mostRates, binaryutil.BigEndian
-		if err := conn.AddSet(s, nil); err != nil {
-			return fmt.Errorf("set %s: %w", s.Name, err)
-		}
+		s.Dynamic, s.HasTimeout, s.Timeout, s.Size = true, true, rateForgotten, mostRates
+		list = append(list, namedSet{set: s, made: fmt.Sprint(c.EndpointRate)})
 	}
-	return nil
+	return list
 }
 
-// appendRateSets is addRateSets for nft.
+// appendRateSets is rateSets for nft.
 func (c TableConfig) appendRateSets(dst []byte) []byte {
 	if !c.limited() {
 		return dst

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 )
 
@@ -165,18 +164,6 @@ func (s ownSpans) kind() (name string, kind nftables.SetDatatype) {
 		return "ipv4_addr", nftables.TypeIPAddr
 	}
 	return "ipv6_addr", nftables.TypeIP6Addr
-}
-
-// addBoundSets adds them to the transaction.
-func (c TableConfig) addBoundSets(conn *nftables.Conn, table *nftables.Table) error {
-	for _, s := range c.boundSets() {
-		_, kind := s.kind()
-		set := &nftables.Set{Table: table, Name: s.name, KeyType: kind, Interval: true, KeyByteOrder: binaryutil.BigEndian}
-		if err := addLargeSet(conn, set, s.elements()); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // boundRules send bound endpoints to the chain that looks at their interface.

@@ -27,7 +27,7 @@ func TestAPacketIsKnownByTheKindOfItsInterface(t *testing.T) {
 	}
 	for name, parts := range counted {
 		conn.AddObj(&nftables.CounterObj{Table: table, Name: name})
-		exprs, err := resolve(conn, table, append(parts, count(name)))
+		exprs, err := resolve(conn, table, append(parts, count(name)), false)
 		must(t, err)
 		stt := sttPortIs(testPort)
 		conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(stt, exprs...)})
