@@ -253,24 +253,6 @@ func (c TableConfig) chains() []string {
 	return list
 }
 
-// sets returns the sets with names.
-func (c TableConfig) sets() []string {
-	list := []string{setPorts}
-	if c.restricted() {
-		list = append(list, setEndpoints4, setEndpoints6)
-		for _, s := range c.boundSets() {
-			list = append(list, s.name)
-		}
-	}
-	if c.limited() {
-		list = append(list, setRates4, setRates6)
-	}
-	if c.Queues > 1 {
-		list = append(list, mapQueues)
-	}
-	return list
-}
-
 // field returns where a counter of the table is told; nil if it is none of ours.
 func (c *TableCounters) field(counter string) *uint64 {
 	switch counter {
