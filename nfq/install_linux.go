@@ -103,7 +103,9 @@ func putTable(c TableConfig, target Target, bridge bridging, counted TableCounte
 // queues: packets find nothing in a set of intervals from the moment that its transaction
 // is in force until all of it is carried out (nft_set_commit_update in
 // net/netfilter/nf_tables_api.c), some 0.1 ms, nor in a map that goes. Sets that are new
-// are therefore there first.
+// are therefore there first. Where an interval takes the place of one that overlaps it,
+// kernels that walk a tree in lookups (net/netfilter/nft_set_rbtree.c) can miss both for a
+// moment.
 func (t *Table) update(c TableConfig) (*Table, error) {
 	if c.Queues != t.config.Queues || c.addNewSets(t.config) != nil {
 		return t.replace(c)
