@@ -185,6 +185,8 @@ func TestAWrongFilterSaysWhere(t *testing.T) {
 		{"bytes:>18446744073709551615", 7, `bytes: expected a number with k, M or G, FIRST-LAST, or >, >=, <, <= and one; this is ">18446744073709551615"`},
 		{"bytes:20000000T", 7, `bytes: expected a number with k, M or G, FIRST-LAST, or >, >=, <, <= and one; this is "20000000T"`},
 		{"age:5", 5, `age: expected a time such as 90s or 5m, or >, >=, <, <= and one; this is "5"`},
+		{`tcp text:""`, 10, `text: expected letters that stand somewhere in it; this is ""`},
+		{`text:web,""`, 10, `text: expected letters that stand somewhere in it; this is ""`},
 		{"and tcp", 1, `expected a field and a value, such as tenant:acme, before "and"`},
 		{"tcp or", 7, "expected a field and a value, such as tenant:acme, behind this"},
 		{"tcp or or udp", 8, `expected a field and a value, such as tenant:acme, before "or"`},

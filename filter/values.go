@@ -35,8 +35,8 @@ func (f *Field) parse(raw string) (v value, problem string) {
 		} else if len(f.Words) > 0 && !slices.Contains(f.Words, text) {
 			return v, fmt.Sprintf("one that there is; this is %.40q%s", text, orNear(text, f.Words))
 		}
-	case kindText:
-		// What is typed matches without regard to case.
+	case kindText: // without regard to case
+		ok = text != ""
 	case kindAddress:
 		ok = v.parseAddresses(text)
 	case kindProtocol:
