@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -249,7 +250,8 @@ func (d *disturber) screen(ctx context.Context) error {
 	defer master.Close()
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", "top", "--control", d.steady.Path("control.sock"))
 	cmd.Env = append(os.Environ(), "TERM=xterm-256color")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	var said bytes.Buffer // why it ends, where it ends badly
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	err = cmd.Start()
 	slave.Close()
@@ -272,6 +274,9 @@ func (d *disturber) screen(ctx context.Context) error {
 	go func() { ended <- cmd.Wait() }()
 	select {
 	case e := <-ended:
+		if e != nil {
+			e = fmt.Errorf("%w: %s", e, bytes.TrimSpace(said.Bytes()))
+		}
 		err = errors.Join(err, e)
 	case <-time.After(quitBound):
 		cmd.Process.Kill()
