@@ -109,6 +109,7 @@ func lastOf(p netip.Prefix) netip.Addr {
 type ownSpans struct {
 	name string
 	v4   bool
+	on   string // the interface; "" for the set of all
 	list []span
 }
 
@@ -118,9 +119,9 @@ func (c TableConfig) boundSets() (sets []ownSpans) {
 		return nil
 	}
 	for _, v4 := range []bool{true, false} {
-		sets = append(sets, ownSpans{boundSet(v4), v4, c.spans(v4, func(on []string) bool { return on != nil })})
+		sets = append(sets, ownSpans{boundSet(v4), v4, "", c.spans(v4, func(on []string) bool { return on != nil })})
 		for i, name := range c.interfaces() {
-			sets = append(sets, ownSpans{onSet(i, v4), v4, c.spans(v4, func(on []string) bool { return slices.Contains(on, name) })})
+			sets = append(sets, ownSpans{onSet(i, v4), v4, name, c.spans(v4, func(on []string) bool { return slices.Contains(on, name) })})
 		}
 	}
 	return sets

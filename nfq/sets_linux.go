@@ -30,7 +30,8 @@ func (c TableConfig) namedSets() []namedSet {
 			namedSet{&nftables.Set{Name: setEndpoints6, KeyType: nftables.TypeIP6Addr, Interval: true}, c.intervals(false), ""})
 		for _, s := range c.boundSets() {
 			_, kind := s.kind()
-			list = append(list, namedSet{&nftables.Set{Name: s.name, KeyType: kind, Interval: true}, s.elements(), ""})
+			// Addresses of another interface must not be there for a moment.
+			list = append(list, namedSet{&nftables.Set{Name: s.name, KeyType: kind, Interval: true}, s.elements(), s.on})
 		}
 	}
 	list = append(list, c.rateSets()...)
