@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"syscall"
+	"time"
 )
 
 // maxAnswer bounds an answer in bytes.
@@ -18,24 +19,30 @@ const maxAnswer = 64 << 20
 
 // Client asks a running firewall. Errors that the firewall answers are [*Error].
 type Client struct {
-	path string
-	http http.Client
+	path  string
+	first chan net.Conn // has the connection of Dial until it is used or forgotten
+	http  http.Client
 }
+
+// firstKept is how long the connection that [Dial] has tried is kept for the first
+// question: well below the headerTimeout after which the firewall ends one on which nothing
+// was asked. A question that met the end would fail.
+const firstKept = headerTimeout / 5
 
 // Dial returns a client of the firewall that listens on the socket at path,
 // having tried whether one does.
 func Dial(path string) (*Client, error) {
-	c := &Client{path: path}
+	c := &Client{path: path, first: make(chan net.Conn, 1)}
 	first, err := net.Dial("unix", path)
 	if err != nil {
 		return nil, c.because(err)
 	}
-	taken := make(chan net.Conn, 1)
-	taken <- first
+	c.first <- first
+	time.AfterFunc(firstKept, c.forgetFirst)
 	c.http.Transport = &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			select {
-			case conn := <-taken:
+			case conn := <-c.first:
 				return conn, nil
 			default:
 				return new(net.Dialer).DialContext(ctx, "unix", path)
@@ -46,8 +53,20 @@ func Dial(path string) (*Client, error) {
 	return c, nil
 }
 
+// forgetFirst ends the first connection if nothing was asked on it.
+func (c *Client) forgetFirst() {
+	select {
+	case conn := <-c.first:
+		conn.Close()
+	default:
+	}
+}
+
 // Close ends connections that are idle.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.forgetFirst()
+	c.http.CloseIdleConnections()
+}
 
 // because says in an operator's words why there is no connection.
 func (c *Client) because(err error) error {
