@@ -8,8 +8,6 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
-
-	"sttwall/nfq"
 )
 
 // The checks of this file follow STT through the rules of others.
@@ -313,64 +311,6 @@ func (h *host) untrack() []Command {
 		}
 	}
 	return list
-}
-
-// failState looks for a table that sends STT to queues on which nobody listens.
-func failState(h *host) (string, []Finding, error) {
-	s, err := h.rules()
-	if err != nil {
-		return "", nil, err
-	}
-	numbers := make(map[uint16]bool)
-	there := false
-	for _, c := range s.chains {
-		if !c.ours() {
-			continue
-		}
-		there = true
-		p := packet{v4: true, port: h.settings.STTPorts[0], ct: ctUntracked}
-		for i := range c.rules {
-			_, _, acts := c.rules[i].judge(&p)
-			for _, a := range acts {
-				if a.kind == queued {
-					numbers[a.queue] = true
-				}
-			}
-		}
-	}
-	if !there {
-		return "no table of sttwall", nil, nil
-	}
-	cure := Finding{Cure: "Start the firewall (systemctl start sttwall), or take the table away: from then on STT passes uninspected",
-		Commands: []Command{command("sttwall nft --remove")}}
-	if len(numbers) == 0 {
-		cure.What = "the table that drops STT until sttwall runs is there, and sttwall does not run"
-		cure.Evidence = []string{"table inet " + nfq.TableName + ": no rule leads to a queue"}
-		return "", []Finding{cure}, nil
-	}
-	queues, err := h.text(procNet + "netfilter/nfnetlink_queue")
-	if err != nil {
-		return "", nil, err
-	}
-	owned := make(map[string]bool)
-	for line := range strings.Lines(queues) {
-		if f := strings.Fields(line); len(f) > 1 {
-			owned[f[0]] = true
-		}
-	}
-	var deaf []string
-	for n := range numbers {
-		if text := fmt.Sprint(n); !owned[text] {
-			deaf = append(deaf, text)
-		}
-	}
-	if len(deaf) == 0 {
-		return fmt.Sprintf("%d queues, each with a listener", len(numbers)), nil, nil
-	}
-	slices.Sort(deaf)
-	cure.What = "the table of sttwall is there, and nobody listens on its queues: STT is dropped, or passes uninspected with --fail-open=absent"
-	cure.Evidence = []string{"table inet " + nfq.TableName + ": queues " + strings.Join(deaf, ", "), "/" + procNet + "netfilter/nfnetlink_queue: no line for them"}
-	return "", []Finding{cure}, nil
 }
 
 // missingInterfaces are names of settings.endpoints that there are no interfaces of.
