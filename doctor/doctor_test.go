@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sttwall/control"
+	"sttwall/internal/nstest"
 	"sttwall/nfq"
 	"sttwall/policy"
 )
@@ -452,7 +453,7 @@ func TestAFlowtableHurtsWhereNothingUntracksSTT(t *testing.T) {
 }
 
 func TestFOUIsAskedFor(t *testing.T) {
-	enterNS(t)
+	nstest.Enter(t)
 	if err := exec.Command("ip", "fou", "add", "port", "5555", "ipproto", "4").Run(); err != nil {
 		if seen, found, err := fouPorts(nil); err != nil || len(found) > 0 || seen != "the kernel has no FOU" {
 			t.Errorf("got %q, %v, %v", seen, found, err)
@@ -581,7 +582,7 @@ func attachXDP(r *rig) {
 	r.Helper()
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.XDP, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()}})
 	if err != nil {
-		if ordinary() {
+		if nstest.InUserNamespace() {
 			r.Skipf("an ordinary user loads no BPF programs: %v", err)
 		}
 		r.Fatal(err)

@@ -7,84 +7,20 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
-
+	"sttwall/internal/nstest"
 	"sttwall/nfq"
 )
 
-// envInside marks the test process that runs in a user namespace of its own.
-const envInside = "STTWALL_TEST_IN_USER_NAMESPACE"
-
-// TestMain runs the tests again in a user namespace if this is not root: there they may
-// make network namespaces.
-func TestMain(m *testing.M) {
-	if os.Geteuid() != 0 && os.Getenv(envInside) == "" {
-		if code, err := reexec(); err == nil {
-			os.Exit(code)
-		}
-	}
-	os.Exit(m.Run())
-}
-
-func reexec() (code int, err error) {
-	runtime.LockOSThread() // for Pdeathsig, which means the thread
-	exe, err := os.Executable()
-	if err != nil {
-		return 0, err
-	}
-	cmd := exec.Command(exe, os.Args[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), envInside+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		Pdeathsig:   syscall.SIGKILL,
-	}
-	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
-		return 0, err
-	}
-	if code = cmd.ProcessState.ExitCode(); code < 0 {
-		code = 2
-	}
-	return code, nil
-}
-
-// ordinary reports whether this is a user namespace of an ordinary user.
-func ordinary() bool { return os.Getenv(envInside) != "" }
-
-// cannot skips the test with a sentence; in CI, where everything must be there, it fails.
-func cannot(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("CI must be able to run this: "+format, args...)
-	}
-	t.Skipf(format, args...)
-}
+func TestMain(m *testing.M) { nstest.Main(m) }
 
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// enterNS moves the test, with its thread, into a new network namespace with loopback up.
-func enterNS(t testing.TB) {
-	t.Helper()
-	runtime.LockOSThread() // never unlocked: the thread ends with the test
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		cannot(t, "no network namespace can be made here: %v", err)
-	}
-	lo, err := netlink.LinkByName("lo")
-	must(t, err)
-	must(t, netlink.LinkSetUp(lo))
 }
 
 // sh runs a line as an operator types it, in the thread's namespace, and fails where it
@@ -118,7 +54,7 @@ tenant "a" {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	enterNS(t)
+	nstest.Enter(t)
 	sh(t, "ip link add a0 type veth peer name a1", "ip link add b0 type veth peer name b1",
 		"ip link set a0 up; ip link set a1 up; ip link set b0 up; ip link set b1 up",
 		"ip address add 10.0.1.1/24 dev a0; ip address add 10.0.2.1/24 dev b0",
@@ -133,7 +69,7 @@ func newRig(t testing.TB) *rig {
 	r.write("proc/sys/net/netfilter/nf_conntrack_max", "65536\n")
 	r.write("proc/sys/user/max_user_namespaces", "1000\n")
 	r.write("sys/devices/system/cpu/online", "0-3\n")
-	if ordinary() {
+	if nstest.InUserNamespace() {
 		// Only the host's root may read it, or force a buffer.
 		r.write("proc/thread-self/net/netfilter/nfnetlink_queue", "")
 		r.config.ForceBuffer = func(int) error { return nil }

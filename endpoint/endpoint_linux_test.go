@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"sttwall/internal/nstest"
 )
 
 // patience is how long a test waits for what must come. Nothing is timed with it.
@@ -115,7 +117,7 @@ func run(t testing.TB, e *Endpoint) {
 }
 
 func TestTenantsTalkThroughTwoEndpoints(t *testing.T) {
-	if !isolate(t) {
+	if !nstest.Isolate(t) {
 		return
 	}
 	local6 := netip.MustParseAddr("fd00:99::1") // either: newScene puts the right one in
@@ -187,10 +189,10 @@ func needTAP(t *testing.T) {
 	t.Helper()
 	f, err := os.OpenFile(tunDevice, os.O_RDWR, 0)
 	if err != nil {
-		if os.Getenv(inUserNamespace) != "" {
+		if nstest.InUserNamespace() {
 			t.Skipf("TAP in a user namespace: %v", err)
 		}
-		unavailable(t, fmt.Sprintf("TAP: %v", err))
+		nstest.Cannot(t, "TAP: %v", err)
 	}
 	_ = f.Close()
 }
@@ -213,7 +215,7 @@ func interfaces(t testing.TB, ns namespace) string {
 }
 
 func TestWhatCannotBeOpenedIsNamedAndLeavesNothingBehind(t *testing.T) {
-	if !isolate(t) {
+	if !nstest.Isolate(t) {
 		return
 	}
 	ns, other := newNamespace(t), newNamespace(t)
@@ -261,7 +263,7 @@ func TestWhatCannotBeOpenedIsNamedAndLeavesNothingBehind(t *testing.T) {
 }
 
 func TestRunEndsWhenItsContextDoesAndWhenItIsClosed(t *testing.T) {
-	if !isolate(t) {
+	if !nstest.Isolate(t) {
 		return
 	}
 	for name, end := range map[string]func(*Endpoint, context.CancelFunc){

@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/net/bpf"
 
+	"sttwall/internal/nstest"
 	"sttwall/stt"
 )
 
@@ -49,7 +50,7 @@ func tables(t testing.TB, ns namespace) map[string]int {
 }
 
 func TestTheHostNeverAnswersSegmentsWithResets(t *testing.T) {
-	if !isolate(t) {
+	if !nstest.Isolate(t) {
 		return
 	}
 	s := newScene(t, func(*Config) {})
@@ -90,7 +91,7 @@ func TestTheHostNeverAnswersSegmentsWithResets(t *testing.T) {
 }
 
 func TestTheHostTakesNoPartInTenantsNetworks(t *testing.T) {
-	if !isolate(t) {
+	if !nstest.Isolate(t) {
 		return
 	}
 	s := newScene(t, func(*Config) {})
@@ -128,7 +129,7 @@ func TestTheHostTakesNoPartInTenantsNetworks(t *testing.T) {
 }
 
 func TestTheGuardComesAndGoesWithTheEndpoint(t *testing.T) {
-	if !isolate(t) {
+	if !nstest.Isolate(t) {
 		return
 	}
 	ns, other := newNamespace(t), newNamespace(t)

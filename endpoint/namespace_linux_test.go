@@ -1,67 +1,15 @@
 package endpoint
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
-	"syscall"
 	"testing"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
-
-// inUserNamespace marks a test process that runs in namespaces of its own.
-const inUserNamespace = "STTWALL_ENDPOINT_TEST_NAMESPACE"
-
-// isolate makes sure that the test may make network namespaces. Without the
-// right it runs the test once more, in a user namespace, and returns false: the
-// caller is done. Where there are no user namespaces it skips the test.
-func isolate(t *testing.T) bool {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		probe, err := makeNamespace()
-		if err == nil {
-			_ = probe.Close()
-			return true
-		}
-		unavailable(t, fmt.Sprintf("no network namespaces here: %v", err))
-	}
-	if os.Getenv(inUserNamespace) != "" {
-		t.Fatal("no root in the user namespace")
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=9m")
-	cmd.Env = append(os.Environ(), inUserNamespace+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
-		Pdeathsig:   syscall.SIGKILL,
-	}
-	runtime.LockOSThread() // Pdeathsig is the thread's
-	defer runtime.UnlockOSThread()
-	output, err := cmd.CombinedOutput()
-	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
-		unavailable(t, fmt.Sprintf("no user namespaces here: %v", err))
-	}
-	t.Logf("in a user namespace:\n%s", output)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return false
-}
-
-// unavailable skips the test, but not in CI: there everything must be there.
-func unavailable(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-}
 
 // namespace is a network namespace. It is gone when nothing uses it any more.
 type namespace struct{ netns.NsHandle }

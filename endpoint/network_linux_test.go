@@ -11,6 +11,8 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 	"github.com/vishvananda/netlink"
+
+	"sttwall/internal/nstest"
 )
 
 func TestAFrameIsForThePortOfItsVLAN(t *testing.T) {
@@ -43,7 +45,7 @@ func TestAFrameIsForThePortOfItsVLAN(t *testing.T) {
 // Frames with tags of the tenants' own, and with work left open, from an
 // access port to a trunk and back.
 func TestTenantsTagsCrossTheTunnel(t *testing.T) {
-	if !isolate(t) {
+	if !nstest.Isolate(t) {
 		return
 	}
 	const context = 5
@@ -134,7 +136,7 @@ func TestTenantsTagsCrossTheTunnel(t *testing.T) {
 // Three endpoints on one wire: what is for a tenant that was heard goes to
 // its endpoint alone.
 func TestAnEndpointLearnsWhoIsBehindWhom(t *testing.T) {
-	if !isolate(t) {
+	if !nstest.Isolate(t) {
 		return
 	}
 	middle := newNamespace(t)

@@ -7,10 +7,12 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+
+	"sttwall/internal/nstest"
 )
 
 func TestTheNextHopFollowsTheKernel(t *testing.T) {
-	if !isolate(t) {
+	if !nstest.Isolate(t) {
 		return
 	}
 	host, other := newNamespace(t), newNamespace(t)

@@ -7,10 +7,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"sttwall/internal/nstest"
 )
 
 func TestAPortIsWhatTheHostOffers(t *testing.T) {
-	if !isolate(t) {
+	if !nstest.Isolate(t) {
 		return
 	}
 	tap := KindTAP
@@ -80,7 +82,7 @@ func checkTenant(t *testing.T, links *netlink.Handle, p *port) {
 }
 
 func TestGSOIsLimitedInTheNamespaceOfTheCaller(t *testing.T) {
-	if !isolate(t) {
+	if !nstest.Isolate(t) {
 		return
 	}
 	ns, other := newNamespace(t), newNamespace(t)

@@ -10,13 +10,14 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
+	"sttwall/internal/nstest"
 	"sttwall/reason"
 	"sttwall/stt"
 )
 
 // The other endpoint is played by a raw socket, so that it can say anything.
 func TestTheEndpointTakesWhatTheKernelModuleTakes(t *testing.T) {
-	if !isolate(t) {
+	if !nstest.Isolate(t) {
 		return
 	}
 	host, other, tenant := newNamespace(t), newNamespace(t), newNamespace(t)

@@ -10,13 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sttwall/firewall"
+	"sttwall/internal/nstest"
 )
 
 // A socket that has overrun takes nothing more until somebody has found it empty. One
 // that overruns while its last packet is on its way out is empty already: whoever waits
 // in it then waits for ever.
 func TestAnOverrunOfAnEmptySocketIsSurvived(t *testing.T) {
-	if os.Geteuid() != 0 || os.Getenv(envInside) != "" {
+	if os.Geteuid() != 0 || nstest.InUserNamespace() {
 		t.Skip("stopping a reader within the kernel needs userfaultfd, which is closed to ordinary users")
 	}
 	w := newWire(t)
@@ -93,7 +94,7 @@ func newStoppingPage(t *testing.T) *stoppingPage {
 	t.Helper()
 	fault, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC, 0, 0)
 	if errno != 0 {
-		cannot(t, "no userfaultfd here: %v", errno)
+		nstest.Cannot(t, "no userfaultfd here: %v", errno)
 	}
 	p := &stoppingPage{fault: int(fault)}
 	t.Cleanup(p.goOn)

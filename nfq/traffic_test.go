@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sttwall/firewall"
+	"sttwall/internal/nstest"
 )
 
 // patience is how long a test waits for what must come.
@@ -94,7 +95,7 @@ func anotherNS(t testing.TB) NetNS {
 	}()
 	ns := <-ready
 	if ns == 0 {
-		cannot(t, "no second network namespace can be made here")
+		nstest.Cannot(t, "no second network namespace can be made here")
 	}
 	t.Cleanup(func() { close(release) })
 	return ns
