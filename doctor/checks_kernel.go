@@ -23,19 +23,44 @@ func kernelParts(h *host) (string, []Finding, error) {
 		case errors.Is(p.Err, nfq.ErrNoCapability):
 			return "", nil, p.Err
 		case p.Err != nil:
-			found = append(found, Finding{What: fmt.Sprintf("the kernel has no %s: %s", p.Name, p.For),
-				Evidence: append([]string{p.Err.Error()}, h.configs(p.Configs)...),
-				Cure:     "Load its module; where there is none, the kernel must be built with " + p.Configs, Commands: []Command{command("modprobe " + p.Module)}, Safe: true})
+			f := Finding{What: fmt.Sprintf("the kernel lacks %s: %s", p.Name, p.For),
+				Evidence: append([]string{"tried: " + p.Err.Error()}, h.configs(p.Configs)...)}
+			switch {
+			case p.Configs == "":
+				f.Cure = "Have nft -c -f check what sttwall nft --rules prints, which tells the rule; another kernel may take it"
+			case p.Module == "":
+				f.Cure = "The kernel must be built with " + p.Configs
+			default:
+				f.Cure = "Load its module; where there is none, the kernel must be built with " + p.Configs
+				f.Commands, f.Safe = []Command{command("modprobe " + p.Module)}, true
+			}
+			found = append(found, f)
 		}
 	}
-	return fmt.Sprintf("all %d parts", len(parts)), found, nil
+	return fmt.Sprintf("the kernel has all %d parts that the table for %s wants", len(parts), strings.Join(h.Hooks, ",")), found, nil
 }
 
 func (h *host) kernel() []nfq.KernelPart {
 	if h.Kernel != nil {
 		return h.Kernel()
 	}
-	return nfq.ProbeKernel(0)
+	return nfq.ProbeKernel(h.table())
+}
+
+// table is the table that run makes of the rules file, with several queues.
+func (h *host) table() nfq.TableConfig {
+	var list []nfq.Hook
+	for _, word := range h.Hooks {
+		hook, err := nfq.ParseHook(word)
+		if err != nil {
+			continue // Run has looked at them
+		}
+		list = append(list, hook)
+	}
+	in := nfq.InlineConfig{Queues: 2, Queue: nfq.Config{Number: h.Queue}, Hooks: nfq.HooksOf(list...)}
+	c := in.TableConfig(h.settings)
+	c.Own = nfq.NewOwn()
+	return c
 }
 
 func (h *host) guard() error {

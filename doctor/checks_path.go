@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // The checks of this file are about the way of packets through the host: routing,
@@ -163,15 +164,31 @@ func bridgeNetfilter(h *host) (string, []Finding, error) {
 		if err != nil {
 			return "", nil, err
 		}
-		if on == 0 && runs {
+		if on != 0 {
+			continue
+		}
+		if runs {
 			found = append(found, Finding{What: "bridged STT passes beside the table: " + name + " is off", Evidence: []string{fmt.Sprintf("/%s%s: 0", folder, name)},
 				Cure: "Switch it on", Commands: []Command{sysctl(folder+name, "1")}, Safe: true})
+			continue
+		}
+		if err := h.writable(folder + name); err != nil {
+			found = append(found, Finding{What: "run --hook bridge cannot switch " + name + " on, and does not start", Evidence: []string{fmt.Sprintf("/%s%s: 0, and to be written: %v", folder, name, err)},
+				Cure: "Give the container a /proc/sys that can be written, or set it from outside, in this network namespace, before run", Commands: []Command{sysctl(folder+name, "1")}})
 		}
 	}
 	if !runs {
-		return "br_netfilter is there; run switches it on", nil, nil
+		return "br_netfilter is there; run switches it on", found, nil
 	}
 	return "bridged packets meet the rules of IP", found, nil
+}
+
+// writable reports why a setting cannot be written.
+func (h *host) writable(path string) error {
+	if h.Writable != nil {
+		return h.Writable(path)
+	}
+	return unix.Access("/"+path, unix.W_OK)
 }
 
 // largestOnQueue is what a message of NFQUEUE can carry of a packet.

@@ -131,7 +131,7 @@ var troubles = []trouble{
 		byHand: func(r *rig) { sh(r, "ip link add c0 type veth peer name c1") }},
 	{name: "a queue was full", id: "STT-D014", want: Risk, says: "queue 7472 has lost", make: listens("7472 1 5 2 256 17 0 99 1"), byHand: listens("7472 1 5 2 256 0 0 99 1")},
 	{name: "the firewall has dropped fragments", id: "STT-D015", want: Risk, says: "fragments", make: func(r *rig) { dropsOf(r, 7) }, byHand: func(r *rig) { dropsOf(r, 0) }},
-	{name: "the kernel has no hash", id: "STT-D020", want: Broken, says: "no a hash", make: func(r *rig) {
+	{name: "the kernel has no hash", id: "STT-D020", want: Broken, says: "lacks a hash", make: func(r *rig) {
 		r.write("proc/config.gz", "")
 		r.stand("modprobe", `[ "$1" = nft_hash ] && touch "$ROOT/loaded"`)
 		r.config.Kernel = func() []nfq.KernelPart {
@@ -141,6 +141,21 @@ var troubles = []trouble{
 			}
 			return []nfq.KernelPart{part}
 		}
+	}},
+	{name: "the kernel knows nothing of IPsec", id: "STT-D020", want: Broken, says: "lacks what came out of IPsec", make: func(r *rig) {
+		r.write("proc/config.gz", "")
+		r.config.Kernel = func() []nfq.KernelPart {
+			return []nfq.KernelPart{{Name: "what came out of IPsec", Configs: "CONFIG_XFRM", For: "does not start", Err: unix.EOPNOTSUPP}}
+		}
+	}, byHand: func(r *rig) { r.config.Kernel = func() []nfq.KernelPart { return nil } }},
+	{name: "the kernel has no tables for bridges", id: "STT-D020", want: Broken, says: "lacks nftables tables of family bridge", make: func(r *rig) {
+		r.config.Hooks = []string{HookBridge}
+		r.config.Kernel = func() []nfq.KernelPart {
+			return []nfq.KernelPart{{Name: "nftables tables of family bridge", Configs: "CONFIG_NF_TABLES_BRIDGE", For: "does not start", Err: nfq.ErrNoKernelBridge}}
+		}
+	}, byHand: func(r *rig) {
+		r.config.Hooks = []string{HookPrerouting}
+		r.config.Kernel = func() []nfq.KernelPart { return nil }
 	}},
 	{name: "there is no guard, and GRO is on", id: "STT-D021", want: Risk, says: "small pieces", make: func(r *rig) {
 		r.rules(`"10.0.1.2", "10.0.2.2"`, `receivers = "any"`)
@@ -161,6 +176,11 @@ var troubles = []trouble{
 		listens("7471 1 0 2 256 0 0 0 1\n7472 1 0 2 256 0 0 0 1")(r)
 		r.config.Hooks = []string{HookBridge}
 		sh(r, "sysctl -q -w net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1 net.bridge.bridge-nf-filter-vlan-tagged=0")
+	}},
+	{name: "br_netfilter cannot be switched on", id: "STT-D022", want: Broken, says: "cannot switch bridge-nf-call-iptables on, and does not start", make: func(r *rig) {
+		r.config.Hooks = []string{HookBridge}
+		r.config.Writable = func(string) error { return unix.EROFS }
+		sh(r, "sysctl -q -w net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=1 net.bridge.bridge-nf-filter-vlan-tagged=1")
 	}},
 	{name: "the kernel has no br_netfilter", id: "STT-D022", want: Broken, says: "no br_netfilter", make: func(r *rig) {
 		r.config.Hooks = []string{HookPrerouting, HookBridge}
@@ -548,6 +568,46 @@ func TestTheKernelsConfigurationIsQuoted(t *testing.T) {
 	delete(root, "boot/config-6.1.0")
 	if got := h.config("CONFIG_NFT_CT"); !strings.Contains(got, "not known") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// The parts of the kernel that are asked for are those of the table that run would make.
+func TestWhatTheTableWantsIsAskedFor(t *testing.T) {
+	r := newRig(t)
+	r.config.Kernel = nil
+	for _, tt := range []struct {
+		hooks          []string
+		more           string
+		wanted, absent []string
+	}{
+		{[]string{HookPrerouting}, "", []string{"notrack", "what came out of IPsec", "the whole table"}, []string{"nftables tables of family bridge", "what is for this host", "rates"}},
+		{[]string{HookOutput}, "endpoint_rate = \"1000/s\"", []string{"rates", "the whole table"}, []string{"what came out of IPsec"}},
+		{[]string{HookBridge, HookOutput}, "only_stt = true", []string{"nftables tables of family bridge", "what came out of IPsec", "what is for this host", "the whole table"}, []string{"rates"}},
+	} {
+		r.rules(`"10.0.1.2", "10.0.2.2"`, tt.more)
+		h := &host{Config: r.config, ctx: t.Context()}
+		h.Hooks = tt.hooks
+		h.load()
+		if h.refused != nil {
+			t.Fatal(h.refused)
+		}
+		asked := make(map[string]bool)
+		for _, p := range h.kernel() {
+			asked[p.Name] = true
+			if p.Err != nil {
+				t.Errorf("%v: %s: %v", tt.hooks, p.Name, p.Err)
+			}
+		}
+		for _, name := range tt.wanted {
+			if !asked[name] {
+				t.Errorf("%v: %s is not asked for", tt.hooks, name)
+			}
+		}
+		for _, name := range tt.absent {
+			if asked[name] {
+				t.Errorf("%v: %s is asked for", tt.hooks, name)
+			}
+		}
 	}
 }
 

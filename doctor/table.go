@@ -105,8 +105,8 @@ func Checks() []Check {
 		{
 			ID: "STT-D020", Name: "parts of the kernel", Severity: Broken, look: kernelParts,
 			What:  "the kernel lacks something that the firewall wants",
-			Why:   "Without nftables, NFQUEUE, a queue target, notrack, a hash (with several queues) or fib (with only_stt) the table does not load, and `run` does not start.",
-			Reads: "each is tried in a transaction that leaves nothing; /proc/config.gz or /boot/config-RELEASE for how the kernel was built",
+			Why:   "The kernel refuses the whole table where it lacks one part of it, and `run` does not start.",
+			Reads: "the parts that the table for `--hook` and `--rules` has: nftables of family inet, NFQUEUE and a queue target, notrack, kinds of interfaces, a hash (several queues), IPsec (CONFIG_XFRM; prerouting and bridge ask whether STT came out of it), fib (only_stt), limit (endpoint_rate), family bridge (`--hook bridge`); then the table as a whole. Each is tried in a transaction that leaves nothing and touches no hook; /proc/config.gz or /boot/config-RELEASE for how the kernel was built",
 			Cure:  "load the module; where there is none, the kernel must be built with the options that are named",
 			Leave: "the firewall does not start",
 		},
@@ -121,8 +121,8 @@ func Checks() []Check {
 		{
 			ID: "STT-D022", Name: "bridged packets", Severity: Broken, look: bridgeNetfilter,
 			What:  "bridged STT does not meet the table",
-			Why:   "The bridge family has no NFQUEUE; what is bridged meets the rules of IP by br_netfilter alone. `run --hook bridge` switches it on; something else has switched it off.",
-			Reads: "with `--hook bridge`: /proc/sys/net/bridge",
+			Why:   "The bridge family has no NFQUEUE; what is bridged meets the rules of IP by br_netfilter alone. `run --hook bridge` switches it on, and does not start where it cannot; while it runs something else has switched it off.",
+			Reads: "with `--hook bridge`: /proc/sys/net/bridge, and whether that can be written (in most containers it cannot)",
 			Cure:  "load br_netfilter, switch bridge-nf-call-iptables, bridge-nf-call-ip6tables and bridge-nf-filter-vlan-tagged on",
 			Leave: "STT passes uninspected",
 		},

@@ -241,6 +241,15 @@ func ourTable() *nftables.Table {
 	return &nftables.Table{Name: TableName, Family: nftables.TableFamilyINet}
 }
 
+// table is where what the configuration says is put.
+func (c TableConfig) table() *nftables.Table {
+	table := ourTable()
+	if c.aside {
+		table.Name += "_probe"
+	}
+	return table
+}
+
 // connect opens nothing yet: the library dials for each request, in the given
 // namespace or that of the calling thread. A table with many endpoints is one
 // datagram of several MiB, and its answers come all at once.
@@ -284,7 +293,7 @@ func (c TableConfig) addAll(conn *nftables.Conn, table *nftables.Table, target T
 	chains := make(map[string]*nftables.Chain)
 	for _, name := range c.chains() {
 		chain := &nftables.Chain{Name: name, Table: table}
-		if at, isBase := baseOf(name); isBase {
+		if at, isBase := baseOf(name); isBase && !c.aside {
 			at.set(chain)
 		}
 		chains[name] = conn.AddChain(chain)

@@ -36,7 +36,7 @@ func (c TableConfig) namedSets() []namedSet {
 	}
 	list = append(list, c.rateSets()...)
 	for _, s := range list {
-		s.set.Table, s.set.KeyByteOrder = ourTable(), binaryutil.BigEndian
+		s.set.Table, s.set.KeyByteOrder = c.table(), binaryutil.BigEndian
 	}
 	return list
 }

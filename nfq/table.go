@@ -67,6 +67,8 @@ type TableConfig struct {
 	// Own tells what this firewall sends itself from what else leaves this host, with
 	// [HookOutput]. The zero value: nothing does.
 	Own Own
+
+	aside bool // to be tried: under another name, and in no hook
 }
 
 // Own is what packets of the firewall's own have, and no other packet of this network
