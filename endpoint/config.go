@@ -36,6 +36,22 @@ const (
 	SegmentMTU
 )
 
+// Sockets says how an endpoint reaches its underlay.
+type Sockets uint8
+
+const (
+	// SocketsPacket: packet sockets, before and behind all hooks of netfilter. What
+	// the host's rules do with STT does not concern the endpoint.
+	SocketsPacket Sockets = iota
+	// SocketsIP: raw IP sockets. What comes in has passed PREROUTING and INPUT, and
+	// what goes out passes OUTPUT, as with Open vSwitch's kernel module; so a
+	// firewall on the endpoint's own host sees both. Outer fragments are put together
+	// before. The endpoint cuts all frames itself, as with [SegmentMTU]. A packet
+	// whose checksum holds the pseudo-header sum is taken for one that the kernel
+	// still has to finish: such a socket does not tell.
+	SocketsIP
+)
+
 // Port is a tenant-facing interface. No two ports of an endpoint have the same
 // Context ID and VLAN ID.
 type Port struct {
@@ -93,6 +109,9 @@ type Config struct {
 	MTU int
 	// Segmentation says who cuts large frames.
 	Segmentation Segmentation
+	// Sockets says how the endpoint reaches its underlay. The zero value is
+	// [SocketsPacket].
+	Sockets Sockets
 	// TTL is that of outer packets; 0 means 64.
 	TTL uint8
 	// MACs bounds how many MAC addresses are learned for each Context ID; 0
@@ -136,6 +155,9 @@ func (c Config) withDefaults() Config {
 	if c.STTPort == 0 {
 		c.STTPort = stt.Port
 	}
+	if c.Sockets == SocketsIP {
+		c.Segmentation = SegmentMTU // a raw socket takes no GSO packet
+	}
 	if c.TTL == 0 {
 		c.TTL = 64
 	}
@@ -176,6 +198,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Segmentation > SegmentMTU {
 		bad("segmentation %d: unknown", c.Segmentation)
+	}
+	if c.Sockets > SocketsIP {
+		bad("sockets %d: unknown", c.Sockets)
 	}
 	for _, n := range []struct {
 		what  string

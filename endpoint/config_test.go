@@ -47,6 +47,7 @@ func TestAConfigIsRefusedWithEveryReason(t *testing.T) {
 			[]string{`service of Context ID 100: port "acme1" has it already`, "nothing handles its frames"}},
 		{"a guard that is no name", func(c *Config) { c.Guard = "a b" }, []string{`guard "a b": want a letter`}},
 		{"words that are none", func(c *Config) { c.Segmentation, c.Ports[0].Kind = 7, 7 }, []string{"segmentation 7", "unknown kind 7"}},
+		{"sockets that are none", func(c *Config) { c.Sockets = 7 }, []string{"sockets 7: unknown"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := goodConfig()
@@ -100,6 +101,12 @@ func TestPortsAndRemotesAreReadFromFlags(t *testing.T) {
 	}
 	_, err := ParseSegmentation("both")
 	compare(t, "both", nil, err, `segmentation "both": want gso, mtu`)
+	for _, s := range []Sockets{SocketsPacket, SocketsIP} {
+		got, err := ParseSockets(s.String())
+		compare(t, s.String(), got, err, s)
+	}
+	_, err = ParseSockets("raw")
+	compare(t, "raw", nil, err, `sockets "raw": want packet, ip`)
 }
 
 // compare checks a result against a value, or an error against a text.

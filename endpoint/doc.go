@@ -7,7 +7,7 @@
 //	  | GSO packet, checksum partial              outer GSO packet or MTU segments |
 //	  v                                                                            |
 //	Port -> tag -> encapsulate -> (MAC, Context ID) -> remote -> next hop -> send -+
-//	 TAP or packet socket                                                packet socket
+//	 TAP or packet socket                                     packet socket, or IP socket
 //	Port <- write <- decapsulate <- VLAN, Context ID <- reassembly <- check <- receive
 //
 // Frames go out as Open vSwitch's stt.c writes them: flags, L4 offset and MSS
@@ -16,6 +16,10 @@
 // them, so that the lab shows what a receiver would do with a bad frame that
 // nobody stopped. Two things are stricter: reassembly is that of package
 // reassembly, and only configured remotes are heard.
+//
+// Packet sockets reach the underlay beside all hooks of netfilter; with [SocketsIP] packets
+// come from behind PREROUTING and INPUT and go through OUTPUT, as those of the kernel module
+// do, so that a firewall on the endpoint's own host sees them.
 //
 // A [Service] takes the frames of a Context ID in this process, with the headers that
 // they came with, and sends its own with [Endpoint.Send]: package probe is one.

@@ -95,20 +95,9 @@ func (e *Endpoint) open() (err error) {
 	if e.guard, err = newGuard(&e.cfg, packetPorts); err != nil {
 		return err
 	}
-	etherType := uint16(etherTypeIPv4)
-	if e.cfg.Local.Is6() {
-		etherType = etherTypeIPv6
-	}
-	socket := packetSocket{name: e.cfg.Underlay, index: index, buffer: e.cfg.ReceiveBuffer}
-	if e.out, _, err = socket.open(); err != nil {
+	if err := e.openUnderlay(index); err != nil {
 		return err
 	}
-	socket.receive, socket.filter = etherType, underlayFilter(e.cfg.Local, e.cfg.STTPort)
-	var buffer int
-	if e.in, buffer, err = socket.open(); err != nil {
-		return err
-	}
-	e.checkBuffer(e.cfg.Underlay, buffer)
 
 	remotes := newRemotes(e.cfg.Remotes)
 	e.direct = newDirect(&e.cfg, e.out, remotes, &e.counters, &e.sequence)
@@ -121,6 +110,37 @@ func (e *Endpoint) open() (err error) {
 	}
 	e.resolver, err = newResolver(e.links, &e.cfg, index, remotes)
 	return err
+}
+
+// openUnderlay opens the sockets of the underlay.
+func (e *Endpoint) openUnderlay(index int) (err error) {
+	var buffer int
+	if e.cfg.Sockets == SocketsIP {
+		socket := ipSocket{name: e.cfg.Underlay, local: e.cfg.Local, buffer: e.cfg.ReceiveBuffer}
+		if e.out, _, err = socket.open(); err != nil {
+			return err
+		}
+		socket.port = e.cfg.STTPort
+		if e.in, buffer, err = socket.open(); err != nil {
+			return err
+		}
+		e.checkBuffer(e.cfg.Underlay, buffer)
+		return nil
+	}
+	etherType := uint16(etherTypeIPv4)
+	if e.cfg.Local.Is6() {
+		etherType = etherTypeIPv6
+	}
+	socket := packetSocket{name: e.cfg.Underlay, index: index, buffer: e.cfg.ReceiveBuffer}
+	if e.out, _, err = socket.open(); err != nil {
+		return err
+	}
+	socket.receive, socket.filter = etherType, underlayFilter(e.cfg.Local, e.cfg.STTPort)
+	if e.in, buffer, err = socket.open(); err != nil {
+		return err
+	}
+	e.checkBuffer(e.cfg.Underlay, buffer)
+	return nil
 }
 
 // checkUnderlay returns the index of the underlay if it can be one.

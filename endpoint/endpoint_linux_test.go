@@ -144,6 +144,16 @@ func TestTenantsTalkThroughTwoEndpoints(t *testing.T) {
 			c.Ports[0] = Port{Name: tenantName, Kind: KindTAP, ContextID: c.Ports[0].ContextID}
 			c.Segmentation = SegmentMTU
 		}},
+		{"through IP sockets", true, func(c *Config) { c.Sockets = SocketsIP }},
+		{"through IP sockets over IPv6", true, func(c *Config) { c.Local, c.Sockets = local6, SocketsIP }},
+		{"through an IP socket on one side, from GSO packets", true, func(c *Config) {
+			if c.Local.IsValid() && c.Local == netip.MustParseAddr("10.99.0.1") {
+				c.Sockets = SocketsIP
+			}
+		}},
+		{"through IP sockets with jumbo frames inside, and the buffers of an ordinary user", false, func(c *Config) {
+			c.Ports[0].MTU, c.Sockets, c.ReceiveBuffer = 9000, SocketsIP, 212992
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var c Config

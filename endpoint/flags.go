@@ -14,6 +14,7 @@ import (
 var (
 	kindNames         = [...]string{KindAuto: "auto", KindTAP: "tap", KindPacket: "packet"}
 	segmentationNames = [...]string{SegmentGSO: "gso", SegmentMTU: "mtu"}
+	socketsNames      = [...]string{SocketsPacket: "packet", SocketsIP: "ip"}
 )
 
 // String returns "auto", "tap" or "packet".
@@ -21,6 +22,9 @@ func (k Kind) String() string { return nameOf(kindNames[:], int(k)) }
 
 // String returns "gso" or "mtu".
 func (s Segmentation) String() string { return nameOf(segmentationNames[:], int(s)) }
+
+// String returns "packet" or "ip".
+func (s Sockets) String() string { return nameOf(socketsNames[:], int(s)) }
 
 func nameOf(names []string, i int) string {
 	if i >= len(names) {
@@ -47,6 +51,16 @@ func ParseSegmentation(s string) (Segmentation, error) {
 		}
 	}
 	return 0, fmt.Errorf("segmentation %q: want %s", s, strings.Join(segmentationNames[:], ", "))
+}
+
+// ParseSockets reads what [Sockets.String] returns.
+func ParseSockets(s string) (Sockets, error) {
+	for i, name := range socketsNames {
+		if s == name {
+			return Sockets(i), nil
+		}
+	}
+	return 0, fmt.Errorf("sockets %q: want %s", s, strings.Join(socketsNames[:], ", "))
 }
 
 // ParsePort reads a port as it is written on a command line:

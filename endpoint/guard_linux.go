@@ -8,12 +8,15 @@ import (
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"sttwall/stt"
 )
 
-// guard is the endpoint's nftables table. The packet sockets see packets
-// before it. It keeps the host's own stack from
+// guard is the endpoint's nftables table. It keeps the host's own stack from
 //
-//   - answering segments with TCP resets: to it they are TCP to a closed port;
+//   - answering segments with TCP resets: to it they are TCP to a closed port. The
+//     packet sockets have seen them before PREROUTING, where they are dropped; IP sockets
+//     get them after INPUT together with the stack, and so the resets are dropped, in OUTPUT;
 //   - taking part in tenants' networks through the endpoint's ends of veth pairs.
 type guard struct {
 	conn  *nftables.Conn
@@ -56,7 +59,11 @@ func newGuard(cfg *Config, packetPorts []string) (*guard, error) {
 		Name: "output", Table: g.table, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityRaw,
 	})
-	g.drop(in, append(isInterface(expr.MetaKeyIIFNAME, cfg.Underlay), isSTT(cfg.Local, cfg.STTPort)...))
+	if cfg.Sockets == SocketsIP {
+		g.drop(out, isReset(cfg.Local, cfg.STTPort))
+	} else {
+		g.drop(in, append(isInterface(expr.MetaKeyIIFNAME, cfg.Underlay), isSTT(cfg.Local, cfg.STTPort)...))
+	}
 	for _, name := range packetPorts {
 		g.drop(in, isInterface(expr.MetaKeyIIFNAME, name))
 		g.drop(out, isInterface(expr.MetaKeyOIFNAME, name))
@@ -87,9 +94,33 @@ func isInterface(key expr.MetaKey, name string) []expr.Any {
 // isSTT matches TCP to address and port. A fragment that does not hold the
 // port passes, and is never completed: the first one is dropped.
 func isSTT(address netip.Addr, port uint16) []expr.Any {
-	family, at := byte(unix.NFPROTO_IPV4), uint32(16)
+	at := uint32(16)
 	if address.Is6() {
-		family, at = unix.NFPROTO_IPV6, 24
+		at = 24
+	}
+	return isTCP(address, at, port, 2)
+}
+
+// isReset matches TCP resets from address and port. The endpoint's own packets have that
+// flag never.
+func isReset(address netip.Addr, port uint16) []expr.Any {
+	at := uint32(12)
+	if address.Is6() {
+		at = 8
+	}
+	return append(isTCP(address, at, port, 0),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{stt.FlagRST}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{0}},
+	)
+}
+
+// isTCP matches TCP with an address at a place of the IP header, and a port at one of
+// the TCP header.
+func isTCP(address netip.Addr, at uint32, port uint16, portAt uint32) []expr.Any {
+	family := byte(unix.NFPROTO_IPV4)
+	if address.Is6() {
+		family = unix.NFPROTO_IPV6
 	}
 	bytes := address.AsSlice()
 	return []expr.Any{
@@ -99,7 +130,7 @@ func isSTT(address netip.Addr, port uint16) []expr.Any {
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: bytes},
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{protocolTCP}},
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: portAt, Len: 2},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(port)},
 	}
 }

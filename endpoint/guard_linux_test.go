@@ -53,7 +53,13 @@ func TestTheHostNeverAnswersSegmentsWithResets(t *testing.T) {
 	if !nstest.Isolate(t) {
 		return
 	}
-	s := newScene(t, func(*Config) {})
+	for _, sockets := range []Sockets{SocketsPacket, SocketsIP} {
+		t.Run(sockets.String(), func(t *testing.T) { neverAnswersWithResets(t, sockets) })
+	}
+}
+
+func neverAnswersWithResets(t *testing.T, sockets Sockets) {
+	s := newScene(t, func(c *Config) { c.Sockets = sockets })
 	resets := newWire(t, s.hosts[0], underlayName,
 		bpf.LoadAbsolute{Off: 12, Size: 2},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: etherTypeIPv4, SkipFalse: 5},

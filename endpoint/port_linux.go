@@ -100,7 +100,7 @@ func (o *port) openTAP() error {
 		_ = unix.Close(fd)
 		return err
 	}
-	o.channel, err = newChannel(fd, "tap:"+o.Name, true)
+	o.channel, err = newChannel(fd, "tap:"+o.Name, tapMedium)
 	return err
 }
 

@@ -35,11 +35,12 @@ type receiver struct {
 	delivery    delivery
 	writer      writer
 	services    *services // nil: none
+	local       netip.Addr
 }
 
 func newReceiver(cfg *Config, underlay *channel, networks map[uint64]*network, remotes []*remote, c *counters, now func() int64) (*receiver, error) {
 	r := &receiver{
-		reader:   newReader(underlay, underlayBatch, vnetHeaderLen, maxRead),
+		reader: newReader(underlay, underlayBatch, headerLen6, maxRead), local: cfg.Local,
 		networks: networks, remotes: map[netip.Addr]*remote{}, counters: c,
 		ports: []uint16{cfg.STTPort}, now: now,
 	}
@@ -100,12 +101,11 @@ func (r *receiver) arm(now int64) error {
 // packet takes in the i-th packet of a batch.
 func (r *receiver) packet(i int, now int64) {
 	r.counters.packetsIn.Add(1)
-	buf, end, v, ok := r.reader.frame(i)
-	if !ok || end-r.reader.front < etherHeaderLen {
+	packet, v, ok := r.received(i)
+	if !ok {
 		r.counters.drop(DropTruncated)
 		return
 	}
-	packet := buf[r.reader.front+etherHeaderLen : end]
 	s := &r.segment
 	if why := s.Decode(packet, len(packet), r.ports); why != reason.None && !taken(why, s) {
 		r.refuse(why)
@@ -137,6 +137,18 @@ func (r *receiver) packet(i int, now int64) {
 	if f := r.reassembler.Add(now, &r.piece); f != nil {
 		r.frame(f, from, now)
 	}
+}
+
+// received returns the i-th packet of a batch, from its IP header on.
+func (r *receiver) received(i int) (packet []byte, v vnetHeader, ok bool) {
+	if r.reader.medium == ipMedium {
+		return r.reader.ipPacket(i, r.local)
+	}
+	buf, end, v, ok := r.reader.frame(i)
+	if !ok || end-r.reader.front < etherHeaderLen {
+		return nil, v, false
+	}
+	return buf[r.reader.front+etherHeaderLen : end], v, true
 }
 
 // taken reports whether receivers take a segment that a firewall refuses: the

@@ -20,6 +20,12 @@ func TestTheEndpointTakesWhatTheKernelModuleTakes(t *testing.T) {
 	if !nstest.Isolate(t) {
 		return
 	}
+	for _, sockets := range []Sockets{SocketsPacket, SocketsIP} {
+		t.Run(sockets.String(), func(t *testing.T) { takesWhatTheKernelModuleTakes(t, sockets) })
+	}
+}
+
+func takesWhatTheKernelModuleTakes(t *testing.T, sockets Sockets) {
 	host, other, tenant := newNamespace(t), newNamespace(t), newNamespace(t)
 	connect(t, host, underlayName, other, underlayName)
 	const local, peer, context = "10.99.0.1", "10.99.0.2", 100
@@ -33,7 +39,7 @@ func TestTheEndpointTakesWhatTheKernelModuleTakes(t *testing.T) {
 			{Name: "port1", Peer: "tenant1", Kind: KindPacket, ContextID: 200},
 			{Name: "port2", Peer: "tenant2", Kind: KindPacket, ContextID: 300, TCI: 42},
 		},
-		ReassemblyTimeout: 50 * time.Millisecond,
+		ReassemblyTimeout: 50 * time.Millisecond, Sockets: sockets,
 	})
 	host.give(t, tenantName, tenant)
 	tenant.address(t, tenantName)

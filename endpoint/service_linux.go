@@ -167,7 +167,7 @@ func (e *Endpoint) Send(s *Shipment) error {
 	t := d.t
 	t.counters.framesOut.Add(1)
 	t.counters.bytesOut.Add(uint64(len(s.Frame) - stt.FrameHeaderLen))
-	t.prepare(h)
+	t.prepare(h, s.To)
 	if e.cfg.Segmentation == SegmentMTU || packets == 1 {
 		t.sendSegments(&path, s.FrameID, s.Frame, mtu)
 	} else {

@@ -18,24 +18,35 @@ type message struct {
 	length uint32
 }
 
+// medium is what a channel is a descriptor of.
+type medium uint8
+
+const (
+	packetMedium medium = iota
+	tapMedium
+	ipMedium
+)
+
 // channel is a descriptor that delivers or takes one frame a call, with a
-// virtio_net_hdr before it: a TAP or a packet socket. It does not block; Go's
-// poller waits for it, and closing it wakes who waits.
+// virtio_net_hdr before it: a TAP or a packet socket. With an IP socket it is an
+// IP packet, and nothing before it. It does not block; Go's poller waits for it,
+// and closing it wakes who waits.
 type channel struct {
-	file *os.File
-	raw  syscall.RawConn
-	tap  bool
+	file   *os.File
+	raw    syscall.RawConn
+	medium medium
+	told   uint64 // by lost so far, of an IP socket
 }
 
 // newChannel takes fd over, also when it returns an error.
-func newChannel(fd int, name string, tap bool) (*channel, error) {
+func newChannel(fd int, name string, m medium) (*channel, error) {
 	file := os.NewFile(uintptr(fd), name)
 	raw, err := file.SyscallConn()
 	if err != nil {
 		_ = file.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return &channel{file: file, raw: raw, tap: tap}, nil
+	return &channel{file: file, raw: raw, medium: m}, nil
 }
 
 func (c *channel) close() {
@@ -47,10 +58,15 @@ func (c *channel) close() {
 // lost returns how many packets the kernel dropped since the last call because
 // the receive buffer was full.
 func (c *channel) lost() (n uint64) {
-	if c.tap {
+	if c.medium == tapMedium {
 		return 0
 	}
 	_ = c.raw.Control(func(fd uintptr) {
+		if c.medium == ipMedium {
+			all := ipDrops(fd)
+			n, c.told = all-min(all, c.told), all
+			return
+		}
 		if stats, err := unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
 			n = uint64(stats.Drops)
 		}
@@ -92,7 +108,7 @@ func (p packetSocket) open() (c *channel, buffer int, err error) {
 		_ = unix.Close(fd)
 		return nil, 0, fmt.Errorf("packet socket on %s: %w", p.name, err)
 	}
-	c, err = newChannel(fd, "packet:"+p.name, false)
+	c, err = newChannel(fd, "packet:"+p.name, packetMedium)
 	return c, buffer, err
 }
 
@@ -166,7 +182,7 @@ func networkOrder(v uint16) uint16 {
 type reader struct {
 	*channel
 	// front is where in a buffer the frame starts; its virtio_net_hdr is
-	// right before.
+	// right before. Of an IP socket there is none.
 	front   int
 	buffers [][]byte
 	lengths []int // of virtio_net_hdr and frame
@@ -174,6 +190,7 @@ type reader struct {
 	messages []message
 	vectors  []unix.Iovec
 	control  [][controlLen]byte
+	from     []unix.RawSockaddrInet6 // of an IP socket: who sent them, over IPv6
 
 	n   int
 	err error
@@ -190,11 +207,16 @@ func newReader(c *channel, batch, front, size int) *reader {
 		messages: make([]message, batch), vectors: make([]unix.Iovec, batch),
 		control: make([][controlLen]byte, batch),
 	}
+	lead := vnetHeaderLen
+	if c.medium == ipMedium {
+		lead = 0
+		r.from = make([]unix.RawSockaddrInet6, batch)
+	}
 	for i := range r.buffers {
 		// One more than fits tells a frame that was cut off from one that was not.
 		r.buffers[i] = make([]byte, front+size+1)
-		r.vectors[i].Base = &r.buffers[i][front-vnetHeaderLen]
-		r.vectors[i].SetLen(vnetHeaderLen + size + 1)
+		r.vectors[i].Base = &r.buffers[i][front-lead]
+		r.vectors[i].SetLen(lead + size + 1)
 	}
 	r.try = r.receiveNow
 	return r
@@ -212,7 +234,7 @@ func (r *reader) receive() (int, error) {
 
 // receiveNow returns false if there is nothing yet.
 func (r *reader) receiveNow(fd uintptr) bool {
-	if r.tap {
+	if r.medium == tapMedium {
 		return r.readTAP(int(fd))
 	}
 	for i := range r.messages {
@@ -220,6 +242,9 @@ func (r *reader) receiveNow(fd uintptr) bool {
 		*h = unix.Msghdr{Iov: &r.vectors[i], Control: &r.control[i][0]}
 		h.SetIovlen(1)
 		h.SetControllen(controlLen)
+		if r.from != nil {
+			h.Name, h.Namelen = (*byte)(unsafe.Pointer(&r.from[i])), unix.SizeofSockaddrInet6
+		}
 	}
 	for {
 		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.messages[0])),
@@ -273,7 +298,7 @@ func (r *reader) frame(i int) (buf []byte, end int, v vnetHeader, ok bool) {
 // tag returns the VLAN tag that the kernel took off the i-th frame.
 func (r *reader) tag(i int) vlanTag {
 	h := &r.messages[i].header
-	if r.tap || int(h.Controllen) < unix.SizeofCmsghdr+int(unsafe.Sizeof(unix.TpacketAuxdata{})) {
+	if r.medium != packetMedium || int(h.Controllen) < unix.SizeofCmsghdr+int(unsafe.Sizeof(unix.TpacketAuxdata{})) {
 		return vlanTag{}
 	}
 	c := (*unix.Cmsghdr)(unsafe.Pointer(&r.control[i][0]))

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"sync/atomic"
 	"unsafe"
 
@@ -12,7 +13,7 @@ import (
 
 const (
 	// linkHeaderLen is what goes before an outer IP packet on the underlay's
-	// packet socket.
+	// packet socket. On an IP socket nothing does: the kernel finds the way.
 	linkHeaderLen = vnetHeaderLen + etherHeaderLen
 
 	// transmitBatch is how many packets leave with one system call.
@@ -36,6 +37,7 @@ type transmitter struct {
 	messages []message
 	vectors  [][2]unix.Iovec
 	links    [][linkHeaderLen]byte
+	to       []unix.RawSockaddrInet6 // of an IP socket; over IPv4 the first part of each
 	queued   int
 
 	// sent is how many of the queued ones are gone; err why it stopped.
@@ -56,7 +58,8 @@ type transmitter struct {
 type linkHeader struct {
 	vnet vnetHeader
 	hop  *hop
-	ip   uint16 // ethertype
+	ip   uint16     // ethertype
+	to   netip.Addr // of an IP socket: the remote
 }
 
 func newTransmitter(cfg *Config, n *network, underlay *channel, c *counters, s *sequence) *transmitter {
@@ -73,6 +76,13 @@ func newTransmitter(cfg *Config, n *network, underlay *channel, c *counters, s *
 		t.vectors[i][0].SetLen(linkHeaderLen)
 		t.messages[i].header.Iov = &t.vectors[i][0]
 		t.messages[i].header.SetIovlen(2)
+	}
+	if underlay.medium == ipMedium {
+		t.to = make([]unix.RawSockaddrInet6, transmitBatch)
+		for i := range t.messages {
+			t.messages[i].header.Iov = &t.vectors[i][1]
+			t.messages[i].header.SetIovlen(1)
+		}
 	}
 	t.try = t.sendNow
 	t.queue = t.enqueue
@@ -125,7 +135,7 @@ func (t *transmitter) send(o *outgoing, r *remote) {
 
 	t.counters.framesOut.Add(1)
 	t.counters.bytesOut.Add(uint64(o.end - o.start))
-	t.prepare(h)
+	t.prepare(h, r.addr)
 	if t.cfg.Segmentation == SegmentMTU {
 		t.sendSegments(&path, id, frame, h.mtu)
 		return
@@ -138,9 +148,10 @@ func (t *transmitter) send(o *outgoing, r *remote) {
 	}))
 }
 
-// prepare sets the link header of packets to h, with nothing left to be done.
-func (t *transmitter) prepare(h *hop) {
-	t.link = linkHeader{hop: h, ip: etherTypeIPv4}
+// prepare sets the link header of packets to h, with nothing left to be done, and where
+// they go to.
+func (t *transmitter) prepare(h *hop, to netip.Addr) {
+	t.link = linkHeader{hop: h, ip: etherTypeIPv4, to: to}
 	if t.cfg.Local.Is6() {
 		t.link.ip = etherTypeIPv6
 	}
@@ -180,14 +191,31 @@ func (t *transmitter) enqueue(packet []byte) {
 		t.sendQueued()
 	}
 	i := t.queued
+	t.vectors[i][1].Base = &packet[0]
+	t.vectors[i][1].SetLen(len(packet))
+	t.queued++
+	if t.to != nil {
+		t.address(i)
+		return
+	}
 	link := t.links[i][:]
 	t.link.vnet.put(link)
 	copy(link[vnetHeaderLen:], t.link.hop.to[:])
 	copy(link[vnetHeaderLen+6:], t.link.hop.from[:])
 	binary.BigEndian.PutUint16(link[vnetHeaderLen+12:], t.link.ip)
-	t.vectors[i][1].Base = &packet[0]
-	t.vectors[i][1].SetLen(len(packet))
-	t.queued++
+}
+
+// address has the i-th message go to the remote, by an IP socket.
+func (t *transmitter) address(i int) {
+	h := &t.messages[i].header
+	h.Name = (*byte)(unsafe.Pointer(&t.to[i]))
+	if t.link.to.Is6() {
+		t.to[i] = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: t.link.to.As16()}
+		h.Namelen = unix.SizeofSockaddrInet6
+		return
+	}
+	*(*unix.RawSockaddrInet4)(unsafe.Pointer(&t.to[i])) = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: t.link.to.As4()}
+	h.Namelen = unix.SizeofSockaddrInet4
 }
 
 // flush sends what is queued; buffers may then be used again.

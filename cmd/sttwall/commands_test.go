@@ -87,6 +87,8 @@ func TestMistakesOnTheCommandLineHaveStatus2(t *testing.T) {
 		{"endpoint"}, {"endpoint", "--local", "10.0.0.1", "--remote", "x"},
 		{"endpoint", "--local", "10.0.0.1", "--remote", "10.0.0.2", "--port", "name=x"},
 		{"endpoint", "--local", "10.0.0.1", "--segmentation", "y"},
+		{"endpoint", "--local", "10.0.0.1", "--sockets", "y"},
+		{"endpoint", "--local", "10.0.0.1", "--sockets", "ip", "--segmentation", "gso"},
 		{"block"}, {"block", "any > any"}, {"block", "any", ">", "any", "--for", "1h"}, {"allow", "any > any"}, {"unblock"}, {"unblock", "../status"}, {"unblock", ""},
 		{"temporary", "more"},
 		{"run", "--rules", acceptAll, "--event-log", ""}, {"run", "--rules", acceptAll, "--event-log", "syslog:mail"}, {"run", "--rules", acceptAll, "--event-log", "journald:x"},

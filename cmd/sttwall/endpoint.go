@@ -15,10 +15,11 @@ import (
 
 func newEndpointCommand(s streams) *cobra.Command {
 	var (
-		config              endpoint.Config
-		local, segmentation string
-		remotes, ports      []string
-		answers             string
+		config            endpoint.Config
+		local             string
+		segmentation, via string
+		remotes, ports    []string
+		answers           string
 	)
 	cmd := &cobra.Command{
 		Use:   "endpoint --underlay IF --local ADDR --remote ADDR --port PORT",
@@ -26,6 +27,8 @@ func newEndpointCommand(s streams) *cobra.Command {
 		Long: "endpoint is a tunnel endpoint for labs and tests, and for hosts without Open vSwitch's STT: frames\n" +
 			"that come in on a port leave as STT under its Context ID, and the other way round. A port is a TAP\n" +
 			"that is made, or an interface that is there (one end of a veth pair). It runs until SIGTERM or ^C.\n\n" +
+			"With --sockets ip its packets go through the hooks of netfilter of its own host, as those of Open\n" +
+			"vSwitch's kernel module do: 'sttwall run --hook prerouting,output' there inspects them.\n\n" +
 			"With --answer-probes it answers the questions of 'sttwall probe' of its remotes besides.",
 		Example: "  sttwall endpoint --underlay eth0 --local 10.0.0.1 --remote 10.0.0.2 \\\n    --port name=acme0,context=100",
 		Args:    arguments(cobra.NoArgs),
@@ -39,6 +42,12 @@ func newEndpointCommand(s streams) *cobra.Command {
 			}
 			if config.Segmentation, err = endpoint.ParseSegmentation(segmentation); err != nil {
 				return usageError{fmt.Errorf("--segmentation: %w", err)}
+			}
+			if config.Sockets, err = endpoint.ParseSockets(via); err != nil {
+				return usageError{err}
+			}
+			if config.Sockets == endpoint.SocketsIP && cmd.Flags().Changed("segmentation") && config.Segmentation != endpoint.SegmentMTU {
+				return usageError{errors.New("--sockets ip cuts all frames itself: leave --segmentation out")}
 			}
 			for _, text := range remotes {
 				remote, err := endpoint.ParseRemote(text)
@@ -91,6 +100,7 @@ func newEndpointCommand(s streams) *cobra.Command {
 	flags.Uint16Var(&config.STTPort, "stt-port", 0, "TCP port of STT; 0 is 7471")
 	flags.IntVar(&config.MTU, "mtu", 0, "MTU of the path in `bytes`; 0 is that of the route")
 	flags.StringVar(&segmentation, "segmentation", "gso", "who cuts large frames: gso (the kernel or the network card)\nor mtu (the endpoint)")
+	flags.StringVar(&via, "sockets", "packet", "how the underlay is reached: packet (beside all hooks of netfilter) or ip (what\ncomes has passed PREROUTING and INPUT, what goes passes OUTPUT; frames are cut\nas with --segmentation mtu)")
 	flags.Uint8Var(&config.TTL, "ttl", 0, "TTL of outer packets; 0 is 64")
 	return cmd
 }
