@@ -99,14 +99,9 @@ func putTable(c TableConfig, target Target, bridge bridging, counted TableCounte
 // update puts another configuration into the table, which must be as it was
 // installed: its base chains and counters stay, so that no packet that waits in a
 // queue is lost (the kernel empties all queues when a hook goes:
-// net/netfilter/nf_queue.c, nf_queue_nf_hook_drop). So do its sets, and the map to the
-// queues: packets find nothing in a set of intervals from the moment that its transaction
-// is in force until all of it is carried out (nft_set_commit_update in
-// net/netfilter/nf_tables_api.c), some 0.1 ms, nor in a map that goes. Sets that are new
-// are therefore there first. Where an interval takes the place of one that overlaps it,
-// kernels that walk a tree in lookups (net/netfilter/nft_set_rbtree.c) can miss both for a
-// moment.
+// net/netfilter/nf_queue.c, nf_queue_nf_hook_drop). So does the map to the queues.
 func (t *Table) update(c TableConfig) (*Table, error) {
+	c.second = c.secondAfter(t.config)
 	if c.Queues != t.config.Queues || c.addNewSets(t.config) != nil {
 		return t.replace(c)
 	}
@@ -116,7 +111,9 @@ func (t *Table) update(c TableConfig) (*Table, error) {
 		if t.bridge.settings != nil {
 			conn.FlushTable(bridgeTable())
 		}
-		t.config.dropSets(conn, c)
+		for _, s := range t.config.without(c) {
+			conn.DelSet(s.set)
+		}
 		chains := c.chains()
 		for _, name := range t.config.chains() {
 			if !slices.Contains(chains, name) {
@@ -282,10 +279,12 @@ func (b bridging) replaceTable(conn *nftables.Conn) *nftables.Table {
 
 // addAll adds sets, counters, chains and rules to the transaction; what is there
 // already of base chains and counters stays as it is. Where the table is already there by
-// another configuration, that is not nil.
+// another configuration, that is not nil, and all sets are there: see [Table.update].
 func (c TableConfig) addAll(conn *nftables.Conn, table *nftables.Table, target Target, counted TableCounters, there *TableConfig) error {
-	if err := c.addSets(conn, there); err != nil {
-		return err
+	if there == nil {
+		if err := addSets(conn, c.namedSets()); err != nil {
+			return err
+		}
 	}
 	for _, name := range c.counters() {
 		conn.AddObj(&nftables.CounterObj{Table: table, Name: name, Packets: *counted.field(name)})
@@ -298,7 +297,9 @@ func (c TableConfig) addAll(conn *nftables.Conn, table *nftables.Table, target T
 		}
 		chains[name] = conn.AddChain(chain)
 	}
-	for _, r := range c.rules(target) {
+	rules := c.rules(target)
+	c.second.apply(rules)
+	for _, r := range rules {
 		exprs, err := resolve(conn, table, r.parts, there != nil)
 		if err != nil {
 			return fmt.Errorf("chain %s: %w", r.chain, err)

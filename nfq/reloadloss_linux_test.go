@@ -11,12 +11,13 @@ import (
 )
 
 // Whatever a reload changes in the table: STT that both rules let to the queues gets there
-// at any time. But for intervals that overlap those before, see [Table.update].
+// at any time.
 func TestAReloadLosesNoPacket(t *testing.T) {
 	needCommand(t, "nft")
 	w := newWire(t)
 	settings := []string{
 		`endpoints = ["10.0.0.0/8"]`,
+		`endpoints = ["10.0.0.0/7"]`,
 		`endpoints = ["10.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"]`,
 		`stt_ports = [7471, 7472]
 		endpoints = ["10.0.0.0/8"]`,
@@ -28,6 +29,7 @@ func TestAReloadLosesNoPacket(t *testing.T) {
 		`endpoints = ["10.0.0.0/8"]
 		endpoint_rate = "20000000/s"`,
 		`endpoints = ["10.0.0.0/8 on near"]`,
+		`endpoints = ["10.64.0.0/10 on near", "10.0.0.0/9 on eth1"]`,
 		``,
 	}
 	in, err := StartInline(InlineConfig{Policy: settingsPolicy(t, settings[0]), Queue: Config{NetNS: w.near}, Queues: 2, FrameIDBits: 10})

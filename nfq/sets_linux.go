@@ -1,20 +1,55 @@
 package nfq
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
 )
+
+// A set that rules ask is never changed: packets can find nothing in a set of intervals
+// from the moment that its transaction is in force until all of it is carried out
+// (nft_set_commit_update in net/netfilter/nf_tables_api.c), some 0.1 ms, and where an
+// interval takes the place of one that overlaps it, kernels that walk a tree in lookups
+// (net/netfilter/nft_set_rbtree.c) can miss both. What a reload changes is another set,
+// under another name, filled before the transaction that has rules ask it. So each packet
+// meets the rules and the sets of before, or those of after.
 
 // namedSet is a set of the table with its elements.
 type namedSet struct {
+	name     string // by which rules are written; see [secondNames]
 	set      *nftables.Set
 	elements []nftables.SetElement
 	made     string // with another one it is another set
+}
+
+// of returns the name of a set in the kernel.
+func (n secondNames) of(name string) string {
+	if n[name] {
+		return name + "_b"
+	}
+	return name
+}
+
+// apply has rules ask sets by their names in the kernel.
+func (n secondNames) apply(rules []rule) {
+	for _, r := range rules {
+		for _, p := range r.parts {
+			for _, e := range p.exprs {
+				switch e := e.(type) {
+				case *expr.Lookup:
+					e.SetName = n.of(e.SetName)
+				case *expr.Dynset:
+					e.SetName = n.of(e.SetName)
+				}
+			}
+		}
+	}
 }
 
 // namedSets are the table's sets, but for the map to the queues, which [spread] makes.
@@ -26,142 +61,81 @@ func (c TableConfig) namedSets() []namedSet {
 	list := []namedSet{ports}
 	if c.restricted() {
 		list = append(list,
-			namedSet{&nftables.Set{Name: setEndpoints4, KeyType: nftables.TypeIPAddr, Interval: true}, c.intervals(true), ""},
-			namedSet{&nftables.Set{Name: setEndpoints6, KeyType: nftables.TypeIP6Addr, Interval: true}, c.intervals(false), ""})
+			namedSet{set: &nftables.Set{Name: setEndpoints4, KeyType: nftables.TypeIPAddr, Interval: true}, elements: c.intervals(true)},
+			namedSet{set: &nftables.Set{Name: setEndpoints6, KeyType: nftables.TypeIP6Addr, Interval: true}, elements: c.intervals(false)})
 		for _, s := range c.boundSets() {
 			_, kind := s.kind()
-			// Addresses of another interface must not be there for a moment.
-			list = append(list, namedSet{&nftables.Set{Name: s.name, KeyType: kind, Interval: true}, s.elements(), s.on})
+			list = append(list, namedSet{set: &nftables.Set{Name: s.name, KeyType: kind, Interval: true}, elements: s.elements(), made: s.on})
 		}
 	}
 	list = append(list, c.rateSets()...)
-	for _, s := range list {
-		s.set.Table, s.set.KeyByteOrder = c.table(), binaryutil.BigEndian
+	for i := range list {
+		s := &list[i]
+		s.name = s.set.Name
+		s.set.Name, s.set.Table, s.set.KeyByteOrder = c.second.of(s.name), c.table(), binaryutil.BigEndian
 	}
 	return list
 }
 
-// find returns the set of that name, nil if there is none.
+// same reports whether two sets with one name are the same for packets.
+func (s *namedSet) same(other *namedSet) bool {
+	return s.made == other.made && slices.EqualFunc(s.elements, other.elements, func(a, b nftables.SetElement) bool {
+		return bytes.Equal(a.Key, b.Key) && a.IntervalEnd == b.IntervalEnd
+	})
+}
+
+// find returns the set of that name in rules, nil if there is none.
 func find(list []namedSet, name string) *namedSet {
-	for i := range list {
-		if list[i].set.Name == name {
-			return &list[i]
+	i := slices.IndexFunc(list, func(s namedSet) bool { return s.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &list[i]
+}
+
+// secondAfter returns which sets stand under their second name in a table that takes the
+// place of another one: those that are the same keep their name, and of two others each
+// has one of its own.
+func (c TableConfig) secondAfter(there TableConfig) secondNames {
+	before, second := there.namedSets(), maps.Clone(there.second)
+	for _, s := range c.namedSets() {
+		if old := find(before, s.name); old != nil && !s.same(old) {
+			if second == nil {
+				second = make(secondNames)
+			}
+			second[s.name] = !second[s.name]
 		}
 	}
-	return nil
+	return second
 }
 
-// stays reports whether a set of another configuration is kept, with other elements.
-func (s *namedSet) stays(in []namedSet) bool {
-	other := find(in, s.set.Name)
-	return other != nil && other.made == s.made
+// without returns the sets whose name in the kernel no set of another configuration has.
+func (c TableConfig) without(other TableConfig) []namedSet {
+	others := other.namedSets()
+	return slices.DeleteFunc(c.namedSets(), func(s namedSet) bool {
+		return slices.ContainsFunc(others, func(o namedSet) bool { return o.set.Name == s.set.Name })
+	})
 }
 
-// add adds a set with its elements, in messages that are not too long.
-func (s *namedSet) add(conn *nftables.Conn) error {
-	if err := conn.AddSet(s.set, nil); err != nil {
-		return fmt.Errorf("set %s: %w", s.set.Name, err)
-	}
-	return s.inMessages(s.elements, conn.SetAddElements)
-}
-
-// follow has the set, which is there with the elements of before, hold those of s. What is
-// in both is not touched: packets find it at any time.
-func (s *namedSet) follow(conn *nftables.Conn, before *namedSet) error {
-	gone, come := differ(before.elements, s.elements)
-	if err := s.inMessages(gone, conn.SetDeleteElements); err != nil {
-		return err
-	}
-	return s.inMessages(come, conn.SetAddElements)
-}
-
-func (s *namedSet) inMessages(elements []nftables.SetElement, send func(*nftables.Set, []nftables.SetElement) error) error {
-	for part := range slices.Chunk(elements, elementsPerMessage) {
-		if err := send(s.set, part); err != nil {
+// addSets adds sets with their elements, in messages that are not too long.
+func addSets(conn *nftables.Conn, list []namedSet) error {
+	for _, s := range list {
+		if err := conn.AddSet(s.set, nil); err != nil {
 			return fmt.Errorf("set %s: %w", s.set.Name, err)
 		}
-	}
-	return nil
-}
-
-// differ returns what is in one list alone; an interval is both of its ends.
-func differ(before, after []nftables.SetElement) (gone, come []nftables.SetElement) {
-	one, other := spansOf(before), spansOf(after)
-	without := func(list, others [][]nftables.SetElement) (rest []nftables.SetElement) {
-		known := make(map[string]bool, len(others))
-		for _, span := range others {
-			known[keyOf(span)] = true
-		}
-		for _, span := range list {
-			if !known[keyOf(span)] {
-				rest = append(rest, span...)
+		for part := range slices.Chunk(s.elements, elementsPerMessage) {
+			if err := conn.SetAddElements(s.set, part); err != nil {
+				return fmt.Errorf("set %s: %w", s.set.Name, err)
 			}
 		}
-		return rest
-	}
-	return without(one, other), without(other, one)
-}
-
-// spansOf takes elements apart into those without an interval, and intervals.
-func spansOf(elements []nftables.SetElement) (spans [][]nftables.SetElement) {
-	for i, e := range elements {
-		if !e.IntervalEnd {
-			spans = append(spans, elements[i:i+1])
-			continue
-		}
-		last := len(spans) - 1
-		spans[last] = elements[i-1 : i+1]
-	}
-	return spans
-}
-
-func keyOf(span []nftables.SetElement) string {
-	var b strings.Builder
-	for _, e := range span {
-		b.Write(e.Key)
-	}
-	return b.String()
-}
-
-// addSets adds the sets to the transaction. Those that the table has by another
-// configuration, if that is not nil, stay where they can, and their elements change.
-func (c TableConfig) addSets(conn *nftables.Conn, there *TableConfig) error {
-	var before []namedSet
-	if there != nil {
-		before = there.namedSets()
-	}
-	for _, s := range c.namedSets() {
-		var err error
-		switch {
-		case s.stays(before):
-			err = s.follow(conn, find(before, s.set.Name))
-		case there != nil && find(before, s.set.Name) == nil:
-			// It is there already: see [Table.update].
-		default:
-			err = s.add(conn)
-		}
-		if err != nil {
-			return err
-		}
 	}
 	return nil
 }
 
-// dropSets deletes sets that another configuration has no more, or made otherwise.
-func (c TableConfig) dropSets(conn *nftables.Conn, next TableConfig) {
-	after := next.namedSets()
-	for _, s := range c.namedSets() {
-		if !s.stays(after) {
-			conn.DelSet(s.set)
-		}
-	}
-}
-
-// addNewSets adds the sets that another configuration did not have, in a transaction of
-// their own.
+// addNewSets adds the sets that another configuration has not, in a transaction of their
+// own.
 func (c TableConfig) addNewSets(there TableConfig) error {
-	before := there.namedSets()
-	list := slices.DeleteFunc(c.namedSets(), func(s namedSet) bool { return find(before, s.set.Name) != nil })
+	list := c.without(there)
 	if len(list) == 0 {
 		return nil
 	}
@@ -169,10 +143,8 @@ func (c TableConfig) addNewSets(there TableConfig) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range list {
-		if err := s.add(conn); err != nil {
-			return err
-		}
+	if err := addSets(conn, list); err != nil {
+		return err
 	}
 	return conn.Flush()
 }

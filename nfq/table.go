@@ -68,7 +68,8 @@ type TableConfig struct {
 	// [HookOutput]. The zero value: nothing does.
 	Own Own
 
-	aside bool // to be tried: under another name, and in no hook
+	second secondNames // of the table that is installed
+	aside  bool        // to be tried: under another name, and in no hook
 }
 
 // Own is what packets of the firewall's own have, and no other packet of this network
@@ -79,6 +80,10 @@ type Own struct {
 	// User is whose socket sends them.
 	User uint32
 }
+
+// secondNames are sets that stand in the kernel under their second name, since another one
+// has the first, or had it before them.
+type secondNames map[string]bool
 
 // Validate reports the first mistake.
 func (c TableConfig) Validate() error {

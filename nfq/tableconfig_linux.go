@@ -35,6 +35,7 @@ func (c *InlineConfig) TableConfig(s policy.Settings) TableConfig {
 func (c TableConfig) equal(other TableConfig) bool {
 	one := c.Guard == other.Guard
 	c.Guard, other.Guard = nil, nil
+	c.second, other.second = nil, nil
 	return one && reflect.DeepEqual(c, other)
 }
 

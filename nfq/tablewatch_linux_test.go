@@ -291,7 +291,7 @@ func TestAChangedTableIsTheOneThatIsInstalled(t *testing.T) {
 			must(t, err)
 			changed, err := table.update(second)
 			must(t, err)
-			installed, err := installTable(second, targetDrop)
+			installed, err := installTable(changed.config, targetDrop) // with the same names of sets
 			must(t, err)
 			if changed.print != installed.print {
 				t.Errorf("from %q to %q: the prints differ", from, to)
