@@ -12,6 +12,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 
+	"sttwall/internal/nstest"
 	"sttwall/stt"
 )
 
@@ -78,7 +79,7 @@ func (c *hookCounter) packets(t *testing.T, ns namespace) (n uint64) {
 }
 
 func TestPacketsOfIPSocketsMeetTheHooksOfTheHost(t *testing.T) {
-	if !isolate(t) {
+	if !nstest.Isolate(t) {
 		return
 	}
 	for _, test := range []struct {
@@ -151,7 +152,7 @@ func TestPacketsOfIPSocketsMeetTheHooksOfTheHost(t *testing.T) {
 
 // The other endpoint is a raw socket that sends fragments of the outer packet.
 func TestIPSocketsTakeOuterFragmentsPutTogether(t *testing.T) {
-	if !isolate(t) {
+	if !nstest.Isolate(t) {
 		return
 	}
 	host, other, tenant := newNamespace(t), newNamespace(t), newNamespace(t)
