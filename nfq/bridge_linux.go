@@ -24,7 +24,8 @@ const (
 const priorityHidden = nftables.ChainPriority(-1)
 
 // hiddenTypes are Ethernet types of what can carry IP packets or frames of others past
-// br_netfilter. The kernel takes the first VLAN tag out of a frame before a bridge sees it,
+// br_netfilter: tags and headers that a switch or a host behind this bridge takes off as
+// its ordinary work, whether or not Linux knows them. The kernel takes the first VLAN tag out of a frame before a bridge sees it,
 // so that 802.1Q and 802.1ad stand for a second one here.
 func hiddenTypes() []uint16 {
 	return []uint16{
@@ -36,7 +37,10 @@ func hiddenTypes() []uint16 {
 		0x22f3,            // TRILL
 		unix.ETH_P_NSH,    // service chains
 		0x893f, 0x8926,    // E-tag of 802.1BR, VN-tag
-		unix.ETH_P_HSR, unix.ETH_P_PRP,
+		0x8909,                                 // Cisco's metadata: security groups of TrustSec
+		0x8903,                                 // Cisco's FabricPath
+		0x22e9,                                 // CN-tag of 802.1Q, for congestion
+		unix.ETH_P_HSR, unix.ETH_P_PRP, 0xf1c1, // redundancy, the last one the R-tag of 802.1CB
 		unix.ETH_P_BATMAN,
 	}
 }

@@ -36,6 +36,13 @@ func TestFramesInWhichSTTCouldPassUnseenAreDropped(t *testing.T) {
 		{"MPLS with a tag", []byte{0x81, 0, 0, 7, 0x88, 0x47, 0, 1, 0x01, 0x40}, false},
 		{"MACsec", []byte{0x88, 0xe5, 0, 0, 0, 0, 0, 1}, false},
 		{"MAC in MAC", []byte{0x88, 0xe7, 0, 0, 0, 1}, false},
+		{"TrustSec", []byte{0x89, 0x09, 1, 1, 0, 1, 0, 7, 0x08, 0x00}, false},
+		{"TrustSec with a tag", []byte{0x81, 0, 0, 7, 0x89, 0x09, 1, 1, 0, 1, 0, 7, 0x08, 0x00}, false},
+		{"FabricPath", slices.Concat([]byte{0x89, 0x03, 0, 0x48}, rightMAC, leftMAC, []byte{0x08, 0x00}), false},
+		{"a CN-tag", []byte{0x22, 0xe9, 0, 7, 0x08, 0x00}, false},
+		{"an R-tag", []byte{0xf1, 0xc1, 0, 0, 0, 7, 0x08, 0x00}, false},
+		{"an R-tag with a tag", []byte{0x81, 0, 0, 7, 0xf1, 0xc1, 0, 0, 0, 7, 0x08, 0x00}, false},
+		{"HSR", []byte{0x89, 0x2f, 0, 60, 0, 7, 0x08, 0x00}, false},
 		{"IP in SNAP", length([]byte{0xaa, 0xaa, 3, 0, 0, 0, 8, 0}), false},
 		{"IP in SNAP with a tag", append([]byte{0x81, 0, 0, 7}, length([]byte{0xaa, 0xaa, 3, 0, 0, 0, 8, 0})...), false},
 		{"IP in SNAP of 802.1H", length([]byte{0xaa, 0xaa, 3, 0, 0, 0xf8, 8, 0}), false},
@@ -46,6 +53,7 @@ func TestFramesInWhichSTTCouldPassUnseenAreDropped(t *testing.T) {
 		{"ARP with a tag", []byte{0x81, 0, 0, 7, 0x08, 0x06}, true},
 		{"PPPoE's discovery", []byte{0x88, 0x63}, true},
 		{"time", []byte{0x88, 0xf7}, true},
+		{"loss measurement of 802.1ag", []byte{0x89, 0x02}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newHostBridge(t)
