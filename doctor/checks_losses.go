@@ -49,35 +49,28 @@ func forceBuffer(bytes int) error {
 
 // queueLosses reads what the kernel has lost at its queues since they were opened.
 func queueLosses(h *host) (string, []Finding, error) {
-	file := procNet + "netfilter/nfnetlink_queue"
-	text, err := h.text(file)
+	queues, err := h.queues()
 	if err != nil {
 		return "", nil, err
 	}
 	var found []Finding
 	n := 0
-	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		if len(f) < 7 {
-			continue
-		}
-		number, err := strconv.Atoi(f[0])
-		if err != nil || number < int(h.Queue) || number >= int(h.Queue)+256 {
+	for _, q := range queues {
+		if q.number < h.Queue || int(q.number) >= int(h.Queue)+256 {
 			continue // of others
 		}
 		n++
-		var commands []string
+		cure := "more --queues, or a larger --queue-length"
 		switch {
-		case f[5] != "0":
-			commands = append(commands, "more --queues, or a larger --queue-length")
-		case f[6] != "0":
-			commands = append(commands, "more --queues, or a larger --receive-buffer")
+		case q.full != "0":
+		case q.buffer != "0":
+			cure = "more --queues, or a larger --receive-buffer"
 		default:
 			continue
 		}
-		found = append(found, Finding{What: fmt.Sprintf("queue %s has lost packets", f[0]),
-			Evidence: []string{fmt.Sprintf("/%s: queue %s: %s lost since the queue was full, %s since the receive buffer was, %s wait", file, f[0], f[5], f[6], f[2])},
-			Cure:     "Start sttwall run with " + strings.Join(commands, "; ") + "; docs/overload.md"})
+		found = append(found, Finding{What: fmt.Sprintf("queue %d has lost packets", q.number),
+			Evidence: []string{fmt.Sprintf("/%s: queue %d: %s lost since the queue was full, %s since the receive buffer was, %s wait", queuesFile, q.number, q.full, q.buffer, q.waiting)},
+			Cure:     "Start sttwall run with " + cure + "; docs/overload.md"})
 	}
 	return fmt.Sprintf("%d queues, none has lost any", n), found, nil
 }

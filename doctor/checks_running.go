@@ -3,8 +3,6 @@ package doctor
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,23 +18,7 @@ func failState(h *host) (string, []Finding, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	numbers := make(map[uint16]bool)
-	there := false
-	for _, c := range s.chains {
-		if !c.ours() {
-			continue
-		}
-		there = true
-		p := packet{v4: true, port: h.settings.STTPorts[0], ct: ctUntracked}
-		for i := range c.rules {
-			_, _, acts := c.rules[i].judge(&p)
-			for _, a := range acts {
-				if a.kind == queued {
-					numbers[a.queue] = true
-				}
-			}
-		}
-	}
+	numbers, there := h.tableQueues(s)
 	if !there {
 		return "no table of sttwall", nil, nil
 	}
@@ -47,79 +29,63 @@ func failState(h *host) (string, []Finding, error) {
 		cure.Evidence = []string{"table inet " + nfq.TableName + ": no rule leads to a queue"}
 		return "", []Finding{cure}, nil
 	}
-	queues, err := h.text(procNet + "netfilter/nfnetlink_queue")
+	queues, err := h.queues()
 	if err != nil {
 		return "", nil, err
 	}
-	owned := make(map[string]bool)
-	for line := range strings.Lines(queues) {
-		if f := strings.Fields(line); len(f) > 1 {
-			owned[f[0]] = true
-		}
-	}
 	var deaf []string
-	for n := range numbers {
-		if text := fmt.Sprint(n); !owned[text] {
-			deaf = append(deaf, text)
+	for _, n := range numbers {
+		if !slices.ContainsFunc(queues, func(q listening) bool { return q.number == n }) {
+			deaf = append(deaf, strconv.Itoa(int(n)))
 		}
 	}
 	if len(deaf) == 0 {
 		return fmt.Sprintf("%d queues, each with a listener", len(numbers)), nil, nil
 	}
-	slices.Sort(deaf)
 	cure.What = "the table of sttwall is there, and nobody listens on its queues: STT is dropped, or passes uninspected with --fail-open=absent"
-	cure.Evidence = []string{"table inet " + nfq.TableName + ": queues " + strings.Join(deaf, ", "), "/" + procNet + "netfilter/nfnetlink_queue: no line for them"}
+	cure.Evidence = []string{"table inet " + nfq.TableName + ": queues " + strings.Join(deaf, ", "), "/" + queuesFile + ": no line for them"}
 	return "", []Finding{cure}, nil
 }
 
-// secondFirewall looks for processes that run `sttwall run` in this network namespace.
+// secondFirewall looks for several processes that run sttwall on queues of this network
+// namespace, and to whose queues the table leads.
 func secondFirewall(h *host) (string, []Finding, error) {
-	links, ok := h.Root.(fs.ReadLinkFS)
-	if !ok {
-		return "", nil, errors.New("links cannot be read")
-	}
-	own, err := links.ReadLink("proc/thread-self/ns/net")
+	list, hidden, err := h.firewalls()
 	if err != nil {
 		return "", nil, err
 	}
-	processes, err := fs.ReadDir(h.Root, "proc")
+	if len(list) < 2 {
+		if len(hidden) > 0 {
+			return "", nil, fmt.Errorf("not allowed: on which queues process %s listens", strings.Join(hidden, ", "))
+		}
+		return fmt.Sprintf("%d listens here", len(list)), nil, nil
+	}
+	s, err := h.rules()
 	if err != nil {
 		return "", nil, err
 	}
-	var pids, hidden []string
-	for _, p := range processes {
-		if _, err := strconv.Atoi(p.Name()); err != nil {
-			continue
+	numbers, there := h.tableQueues(s)
+	if !there {
+		return fmt.Sprintf("%d listen here; without a table of sttwall, rules of others say which gets what", len(list)), nil, nil
+	}
+	leads := func(f firewall) bool {
+		return slices.ContainsFunc(f.queues, func(n uint16) bool { return slices.Contains(numbers, n) })
+	}
+	// The one that the table leads to stays, or the first.
+	stays := max(0, slices.IndexFunc(list, leads))
+	found := Finding{What: fmt.Sprintf("%d firewalls run in this network namespace, and there is one table", len(list)),
+		Cure: "End all but one, unless one is taking over from the other just now (--take-over)"}
+	for i, f := range list {
+		line := "/" + queuesFile + " and /proc: " + f.text()
+		if leads(f) {
+			line += ", to which the table leads"
 		}
-		line, err := fs.ReadFile(h.Root, path.Join("proc", p.Name(), "cmdline"))
-		if err != nil {
-			continue // it has ended, or is a thread of the kernel
-		}
-		words := strings.Split(string(line), "\x00")
-		if path.Base(words[0]) != "sttwall" || len(words) < 2 || words[1] != "run" {
-			continue
-		}
-		there, err := links.ReadLink(path.Join("proc", p.Name(), "ns/net"))
-		switch {
-		case err != nil:
-			hidden = append(hidden, p.Name())
-		case there == own:
-			pids = append(pids, p.Name())
+		found.Evidence = append(found.Evidence, line)
+		if i != stays {
+			found.Commands = append(found.Commands, command("kill %d", f.pid))
 		}
 	}
-	switch {
-	case len(pids) >= 2:
-		commands := make([]Command, 0, len(pids)-1)
-		slices.SortFunc(pids, func(a, b string) int { return len(a)*100 - len(b)*100 + strings.Compare(a, b) })
-		for _, pid := range pids[1:] {
-			commands = append(commands, command("kill "+pid))
-		}
-		return "", []Finding{{What: fmt.Sprintf("%d firewalls run in this network namespace", len(pids)), Evidence: []string{"/proc: processes " + strings.Join(pids, ", ")},
-			Cure: "End all but one, unless one is taking over from the other just now (--take-over)", Commands: commands}}, nil
-	case len(hidden) > 0:
-		return "", nil, fmt.Errorf("not allowed: in which network namespace process %s is", strings.Join(hidden, ", "))
-	}
-	return fmt.Sprintf("%d runs here", len(pids)), nil, nil
+	return "", []Finding{found}, nil
 }
 
 // running is what a running firewall has dropped for reasons that are the host's.

@@ -121,9 +121,9 @@ var troubles = []trouble{
 		must(r, err)
 	}, byHand: func(r *rig) { must(r, nfq.RemoveTable(0)) }},
 	{name: "two firewalls run", id: "STT-D011", want: Broken, says: "2 firewalls", make: func(r *rig) {
-		for range 2 {
-			startProcess(r, "sttwall", "run")
-		}
+		installTable(r)
+		listener(r, "7471", "7472")
+		listener(r, "8000")
 	}},
 	{name: "the rules do not load", id: "STT-D012", want: Broken, says: "does not load", make: func(r *rig) { r.rules(`"10.0.1.300"`, "") },
 		byHand: func(r *rig) { r.rules(`"10.0.1.2", "10.0.2.2"`, "") }},

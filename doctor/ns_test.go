@@ -2,11 +2,13 @@ package doctor
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +16,12 @@ import (
 	"sttwall/nfq"
 )
 
-func TestMain(m *testing.M) { nstest.Main(m) }
+func TestMain(m *testing.M) {
+	if numbers := os.Getenv(listenVariable); numbers != "" {
+		listenAsTold(numbers)
+	}
+	nstest.Main(m)
+}
 
 func must(t testing.TB, err error) {
 	t.Helper()
@@ -152,6 +159,18 @@ func (o over) Open(name string) (fs.File, error) {
 		f.Close()
 	}
 	return o.lower.Open(name)
+}
+
+// ReadDir leaves out the processes of others on this machine, which may run sttwall too.
+func (o over) ReadDir(name string) ([]fs.DirEntry, error) {
+	list, err := fs.ReadDir(struct{ fs.FS }{o}, name) // as Open has it
+	if name != "proc" {
+		return list, err
+	}
+	return slices.DeleteFunc(list, func(e fs.DirEntry) bool {
+		_, err := o.ReadLink("proc/" + e.Name() + "/exe")
+		return errors.Is(err, fs.ErrPermission)
+	}), err
 }
 
 func (o over) ReadLink(name string) (string, error) { return fs.ReadLink(o.lower, name) }
