@@ -170,9 +170,7 @@ func (f *benchFlags) measure(ctx context.Context, s streams, rules *policy.Polic
 	defer roomForWorkers(c.Inline.Queues + 1)() // as in run, and the packet source is no worker
 	samples, err := bench.Run(ctx, c)
 	progress.end()
-	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("interrupted: %d of %d measurements were done; the lab is gone", len(samples), c.Of())
-	}
+	err = interrupted(ctx, err, "%d of %d measurements were done", len(samples), c.Of())
 	if err != nil && (len(samples) == 0 || f.asJSON) {
 		return nil, err
 	}

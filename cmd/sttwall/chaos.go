@@ -48,7 +48,10 @@ func newChaosCommand(s streams) *cobra.Command {
 			}
 			p := &chaosPrinter{streams: s, json: asJSON, seed: in.Seed, random: in.For > 0}
 			ok, err := chaos.Run(cmd.Context(), chaos.Options{Input: in, Stderr: s.err, Receive: p.receive})
-			if err := errors.Join(err, p.err); err != nil {
+			if err != nil {
+				p.clear()
+			}
+			if err := errors.Join(interrupted(cmd.Context(), err, "%s", counted(p.tried(), "fault")+" put in"), p.err); err != nil {
 				return err
 			}
 			if write != "" {
@@ -112,6 +115,16 @@ func (p *chaosPrinter) receive(t *chaos.Told) {
 		p.clear()
 		p.err = errors.Join(p.err, t.Summary.Write(p.out, p.seed, p.samples))
 	}
+}
+
+// tried is how many faults were put in so far.
+func (p *chaosPrinter) tried() (n int) {
+	for i := range p.rows {
+		if p.rows[i].Skipped == "" {
+			n++
+		}
+	}
+	return n
 }
 
 func (p *chaosPrinter) err2() io.Writer { return p.streams.err }

@@ -50,7 +50,13 @@ func newFloodCommand(s streams) *cobra.Command {
 			}
 			var rows []floods.Row
 			var bad bool
+			clear := func() {}
+			if terminal(s.err) {
+				clear = func() { fmt.Fprint(s.err, "\r\x1b[K") }
+				o.Progress = func(what string) { fmt.Fprintf(s.err, "\r\x1b[K... %s", what) }
+			}
 			err := floods.Run(cmd.Context(), o, func(r *floods.Row) {
+				clear()
 				rows, bad = append(rows, *r), bad || r.Wrong() != ""
 				if asJSON {
 					json.NewEncoder(s.out).Encode(r)
@@ -59,7 +65,8 @@ func newFloodCommand(s streams) *cobra.Command {
 				r.Write(s.out)
 			})
 			if err != nil {
-				return err
+				clear()
+				return interrupted(cmd.Context(), err, "%s made", counted(len(rows), "attack"))
 			}
 			if write != "" {
 				text, err := os.ReadFile(write)

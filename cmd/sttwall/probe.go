@@ -84,6 +84,9 @@ func newProbeCommand(s streams) *cobra.Command {
 			if progress {
 				fmt.Fprint(s.err, "\r\x1b[K")
 			}
+			if err != nil && cmd.Context().Err() != nil {
+				err = errors.New("interrupted: the path was not measured to its end; the probe's table and sockets are gone")
+			}
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -61,10 +62,11 @@ func TestTheProbeAsksAnEndpointThatAnswers(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("the endpoint finds no way to the other side")
 	}
+	asking := ctx
 	ask := func(arguments ...string) (status int, out, said string) {
 		var stdout, stderr bytes.Buffer
 		if err := l.Do(lab.EndpointA, func() error {
-			status = execute(ctx, append([]string{"probe", lab.OuterB.String()}, arguments...), streams{strings.NewReader(""), &stdout, &stderr})
+			status = execute(asking, append([]string{"probe", lab.OuterB.String()}, arguments...), streams{strings.NewReader(""), &stdout, &stderr})
 			return nil
 		}); err != nil {
 			t.Fatal(err)
@@ -87,5 +89,20 @@ func TestTheProbeAsksAnEndpointThatAnswers(t *testing.T) {
 	status, out, said = ask("--context", "1", "--timeout", "50ms")
 	if status != statusRefused || !strings.Contains(out, "no answer from 10.47.2.1 under Context ID 1") || said != "" {
 		t.Errorf("status %d\n%s\n%s", status, out, said)
+	}
+	var interrupt context.CancelFunc
+	asking, interrupt = context.WithCancel(ctx)
+	interrupt()
+	status, out, said = ask("--context", "0xfffe")
+	if status != statusRefused || out != "" || !strings.HasPrefix(said, "sttwall: interrupted: the path was not measured to its end") {
+		t.Errorf("status %d\n%s\n%s", status, out, said)
+	}
+	if err := l.Do(lab.EndpointA, func() error {
+		if tables, err := exec.Command("nft", "list", "tables").CombinedOutput(); err != nil || bytes.Contains(tables, []byte("sttwall")) {
+			t.Errorf("left behind: %s, %v", tables, err)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
 	}
 }

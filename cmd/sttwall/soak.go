@@ -55,6 +55,7 @@ func newSoakCommand(s streams) *cobra.Command {
 			if progress {
 				fmt.Fprint(s.err, "\r\x1b[K")
 			}
+			err = interrupted(cmd.Context(), err, "%v of %v were over", gone(samples), in.For)
 			if csv != "" {
 				err = errors.Join(err, writeSamples(csv, samples)) // also of a run that was broken off
 			}
@@ -91,6 +92,14 @@ func newSoakCommand(s streams) *cobra.Command {
 	flags.StringVar(&write, "write", "", "write the verdict into this `file`, between its marks, and the pictures\ninto the folder pictures beside it")
 	flags.BoolVar(&asJSON, "json", false, "one JSON object instead of text")
 	return cmd
+}
+
+// gone is how long a run has had traffic, by its last sample.
+func gone(samples []soak.Sample) time.Duration {
+	if len(samples) == 0 {
+		return 0
+	}
+	return samples[len(samples)-1].After.Round(time.Second)
 }
 
 func writeSamples(path string, samples []soak.Sample) error {

@@ -26,6 +26,8 @@ type Options struct {
 	Half   time.Duration
 	Rounds int
 	Log    io.Writer // of the firewall; nil: none
+	// Progress, if not nil, is told what is measured next.
+	Progress func(what string)
 }
 
 // Row is what came of one attack.
@@ -117,8 +119,11 @@ func try(ctx context.Context, o Options, n *network, a *Attack) (row *Row, err e
 
 	half := max(o.Half, a.Last/time.Duration(o.Rounds))
 	var with, without, rates []float64
-	for range o.Rounds {
+	for round := range o.Rounds {
 		for _, open := range []bool{false, true} {
+			if o.Progress != nil {
+				o.Progress(fmt.Sprintf("%s, round %d of %d, %s", a.Name, round+1, o.Rounds, map[bool]string{false: "kept away", true: "let in"}[open]))
+			}
 			if err := n.gate(open); err != nil {
 				return row, err
 			}
