@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sttwall/internal/doctest"
-	"sttwall/internal/tmux"
 )
 
 // desk is where the commands of a page are typed: inside of the lab's child, with folders
@@ -25,9 +24,16 @@ type desk struct {
 	t      *testing.T
 	page   string
 	folder string   // where one types
-	before string   // what was typed for the next command of alone
+	before string   // what was typed for the next command of alone or asks
 	lab    *liveLab // once a command has wanted it
 }
+
+// own is the desk's folder, in memory and gone with the child; temporaryOfDesk that for
+// temporary files of commands that must leave none.
+const (
+	own             = "/mnt"
+	temporaryOfDesk = own + "/tmp"
+)
 
 // rulesOfDocs is what pages call rules.hcl; captureOfDocs is their tunnel.pcap.
 const (
@@ -39,14 +45,13 @@ func newDesk(t *testing.T, page string) *desk {
 	t.Helper()
 	// The lab's child ignores ^C, and what it starts would too.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
-	const own = "/mnt" // in memory, and gone with the child
 	d := &desk{t: t, page: page, folder: filepath.Join(own, "here")}
 	root, err := filepath.Abs("../..")
 	d.must(err)
 	d.must(sealed(root))
 	d.must(unix.Mount("tmpfs", own, "tmpfs", 0, "mode=755"))
 	etc, bin := filepath.Join(own, "etc"), filepath.Join(own, "bin")
-	for _, folder := range []string{d.folder, etc, bin} {
+	for _, folder := range []string{d.folder, etc, bin, temporaryOfDesk} {
 		d.must(os.Mkdir(folder, 0o755))
 	}
 	entries, err := os.ReadDir(root)
@@ -79,7 +84,7 @@ func newDesk(t *testing.T, page string) *desk {
 	exe, err := os.Executable()
 	d.must(err)
 	// The test binary is the program, compiled already.
-	d.script(bin, "sttwall", asProgram+"=plain exec "+exe+` "$@"`)
+	d.script(bin, "sttwall", asProgram+"="+wholeProgram+" exec "+exe+` "$@"`)
 	d.script(bin, "sudo", `exec "$@"`)
 	d.script(bin, "wireshark", `exec tshark -l -r -`) // no screen; -k -i - is what it reads
 	d.script(bin, "go", `case "$1 $2" in
@@ -87,6 +92,7 @@ func newDesk(t *testing.T, page string) *desk {
 "build -o") [ "$4" = ./cmd/sttwall ] && exec cp `+filepath.Join(bin, "sttwall")+` "$3" ;;
 esac
 echo "go $*: this test knows no such thing" >&2; exit 9`)
+	d.must(os.Setenv("PROGRAM", exe))
 	d.must(os.Setenv("PATH", bin+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
 	return d
 }
@@ -157,17 +163,16 @@ func (d *desk) types(c doctest.Command) {
 	case elsewhere:
 	case named:
 		d.names(c)
-	case parsed:
-		// What comes first ends at a comment, a pipe or a redirection.
-		words := doctest.Words(c.Text)
-		wrong = d.runs(quotedForShell(append(words, "--help")), row)
 	case screens:
 		d.lives()
-		p := sitDown(d.t, tmux.Config{Width: 100, Height: 30}, append(doctest.Words(c.Text)[1:], "--control", d.lab.socket)...)
-		p.sees(" up ", "acme")
-		p.leaves()
-	case prepares:
+		wrong = d.sits(c.Text, row)
+	case works:
+		wrong = d.sits(inANetwork+leavesNothing(c.Text, row), row)
+	case prepares, answers:
 		d.before += c.Text + "\n"
+	case asks:
+		wrong = d.runs(inANetwork+d.answered(c.Text), row)
+		d.before = ""
 	case alone:
 		wrong = d.follows(inANetwork+d.before+c.Text, row)
 		d.before = ""
@@ -206,14 +211,6 @@ const inANetwork = `[ "$inside" ] || inside=1 exec unshare --mount --net -- bash
 	ip addr add 10.47.1.1/24 dev eth0 && ip addr add 10.0.0.2/24 dev eth0 && ip route add default via 10.47.1.254
 	set -e
 	`
-
-func quotedForShell(words []string) string {
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-	}
-	return strings.Join(quoted, " ")
-}
 
 // lives has the lab with its firewall and traffic there, as /run/sttwall.
 func (d *desk) lives() {

@@ -37,11 +37,17 @@ const (
 	steps
 	// starts: as steps, a program in the background, until it has said what is wanted.
 	starts
-	// screens: on a terminal, until it shows a firewall.
+	// screens: on a terminal beside a firewall with traffic, until it shows what is
+	// wanted; then trial.key is pressed, and it ends.
 	screens
-	// parsed: for some seconds only in name: with --help behind it, so that the command
-	// and its flags are those that there are. trial.why says who runs it.
-	parsed
+	// works: on a terminal, in a network of its own without a firewall, until it shows what
+	// is wanted; then trial.key is pressed, or without one it comes to its end. Nothing is
+	// left behind.
+	works
+	// answers: in the network of the next command that asks, until it is answered.
+	answers
+	// asks: to its end, on the host at the other end of the link to what answers.
+	asks
 	// named: what it names is looked for: the make target, the script, the package, the flags.
 	named
 	// elsewhere: not here, since it changes a host or needs what a test cannot have.
@@ -59,7 +65,11 @@ type trial struct {
 	once    bool   // the very same command a second time on a page is not tried again
 	file    string // of follows: it is this file that it writes to
 	run     string // flags of the firewall of beside
-	why     string // of parsed, named and elsewhere: the reason, and who covers it
+	key     string // of screens and works: what ends it, as tmux calls it
+	says    string // of screens and works: a pattern for the screen at the end; "" is anything
+	leaves  bool   // of works: that something is left behind is meant
+	machine bool   // of works: others than root of the whole machine are told so, with status 1
+	why     string // of named and elsewhere: the reason, and who covers it
 }
 
 // trials are tried in order; the first that fits a command counts. A row that names a
@@ -71,7 +81,8 @@ var trials = []trial{
 		why: "no host has that group; TestWhoMayDoWhat of control looks at who may connect"},
 	{page: "docs/control.md", command: `curl .*/v1/handover`, way: beside, run: "--startup-guard 1s"},
 	{page: "docs/metrics.md", command: `curl http://127\.0\.0\.1:9475/`, way: beside, run: "--metrics 127.0.0.1:9475", want: `sttwall_`},
-	{page: "docs/probe.md", command: `sttwall endpoint `, way: alone, want: `remote endpoint (not )?reachable`},
+	{page: "docs/probe.md", command: `sttwall endpoint `, way: answers, want: `remote endpoint reachable`},
+	{page: "docs/probe.md", command: `sttwall probe `, way: asks, want: `(?s)largest packet with DF +\d.*fine: nothing was lost`},
 	{page: "docs/receivers.md", command: `ethtool -K eth0 `, way: elsewhere,
 		why: "a setting of a real network card; the lab's links have no LRO"},
 	{page: "docs/events.md", command: `journalctl `, way: elsewhere,
@@ -88,15 +99,20 @@ var trials = []trial{
 	{command: `sttwall (events|trace|drops .*(--follow|-f)\b)`, way: follows},
 	{command: `sttwall .*--watch\b`, way: follows},
 	{command: `curl .* -N .*/v1/(events|frames)`, way: follows, want: `\{"`},
-	{command: `sttwall run .*--tui\b`, way: parsed, why: "terminal_run_test.go sits before it"},
+	{command: `sttwall run .*--tui\b`, way: works, want: `(?s) up .*q leaves this screen`, key: "C-c", leaves: true},
 	{command: `sttwall (run|endpoint) `, way: alone, want: `the firewall runs|port is open`},
-	{command: `sttwall top\b`, way: screens},
+	{command: `sttwall top\b`, way: screens, want: `(?s) up .*acme`, key: "q"},
 
-	// What takes minutes, and has tests of its own.
-	{command: `(sudo )?sttwall bench\b`, way: parsed, why: "bench_test.go measures for a moment"},
-	{command: `(sudo )?sttwall flood\b`, way: parsed, why: "internal/flood tests each attack"},
-	{command: `(sudo )?sttwall chaos\b`, way: parsed, why: "internal/chaos and chaos_test.go put faults in"},
-	{command: `(sudo )?sttwall (soak|probe) `, way: parsed, why: "their own tests run them"},
+	// What takes minutes: until it has sent something through a firewall of its own.
+	{command: `sudo sttwall bench .*--flows 100000`, way: works, machine: true, want: `opening 100000 flows`, key: "C-c", status: 1, // a minute of it
+		says: `sttwall: interrupted: 0 of 42 measurements were done; the lab is gone`},
+	{command: `sudo sttwall bench\b`, way: works, machine: true, want: `round 1, accept-all: 2 of`, key: "C-c", status: 1,
+		says: `sttwall: interrupted: \d+ of \d+ measurements were done; the lab is gone`},
+	{command: `sudo sttwall flood\b`, way: works, want: `round 2 of 4`, key: "C-c", status: 1, says: `sttwall: interrupted: 0 attacks made; the lab is gone`},
+	{command: `sudo sttwall chaos --fault `, way: works, want: `\d faults in \d+s`},
+	{command: `sudo sttwall chaos\b`, way: works, want: `ok +[a-z-]+ +closed`, key: "C-c", status: 1, says: `sttwall: interrupted: \d faults? put in; the lab is gone`},
+	{command: `sttwall soak\b`, way: works, want: `\d files, \d+ goroutines; last: `, key: "C-c", status: 1,
+		says: `sttwall: interrupted: \d+s of 2h0m0s were over; the lab is gone`},
 	{command: `go test `, way: named, why: "a test that runs all tests; scripts/newcomer types it"},
 	{command: `cd bench && go run `, way: named, why: "minutes, as root; make benchmodule tests that module"},
 	{page: "bench/README.md", command: `bench/peers/suricata-install`, way: named, why: "installs Suricata; make benchmodule says who takes part"},
@@ -201,6 +217,31 @@ func TestADeskReachesNoFileOfTheHost(t *testing.T) {
 	}
 }
 
+// TestADeskSeesWhatIsLeftBehind, of each kind, and how a command has ended.
+func TestADeskSeesWhatIsLeftBehind(t *testing.T) {
+	if !lab.Inside(t) {
+		return
+	}
+	d := newDesk(t, "README.md")
+	row := trial{want: over, status: 99, says: "left behind:"}
+	for _, command := range []string{
+		"ip link add left type veth peer name behind", "ip netns add left", "nft add table inet left", `touch "$TMPDIR/left"`,
+		"sttwall endpoint --underlay eth0 --local 10.47.1.1 --remote 10.47.2.1 --answer-probes 1 &",
+	} {
+		if err := d.sits(inANetwork+leavesNothing(command, row), row); err != nil {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+	row = trial{want: over, status: 3}
+	if err := d.sits(inANetwork+leavesNothing("(exit 3)", row), row); err != nil {
+		t.Error(err)
+	}
+	row.says = "not there"
+	if err := d.sits(inANetwork+leavesNothing("(exit 3)", row), row); err == nil {
+		t.Error("what is not on the screen is not missed")
+	}
+}
+
 // TestEachCommandOfTheDocsIsKnown: none begins with a program of which the test of them
 // knows nothing, and each row of its table is about a command that there is.
 func TestEachCommandOfTheDocsIsKnown(t *testing.T) {
@@ -209,7 +250,7 @@ func TestEachCommandOfTheDocsIsKnown(t *testing.T) {
 		if row.page != "" {
 			unused[row.page+": "+row.command] = true
 		}
-		if (row.way == parsed || row.way == named || row.way == elsewhere) && row.why == "" {
+		if (row.way == named || row.way == elsewhere) && row.why == "" {
 			t.Errorf("%s is not run, and the table does not say why", row.command)
 		}
 	}

@@ -23,10 +23,16 @@ import (
 // its own where signals, rights or a kernel's refusals matter.
 const asProgram = "STTWALL_TEST_AS_PROGRAM"
 
+// wholeProgram is a value of asProgram that stays: where the program starts itself, that
+// is the program too.
+const wholeProgram = "whole"
+
 func TestMain(m *testing.M) {
 	lab.MaybeChild(lab.Programs{Live: runLoggedLiveFirewall, Inside: map[string]lab.InsideProgram{chaos.Program: chaos.Inside, soak.Program: soak.Inside}})
 	if how := os.Getenv(asProgram); how != "" {
-		os.Unsetenv(asProgram)
+		if how != wholeProgram {
+			os.Unsetenv(asProgram)
+		}
 		if how == withoutNetfilter {
 			forbidNetfilterSockets()
 		}

@@ -31,6 +31,12 @@ func sitDown(t *testing.T, c tmux.Config, args ...string) *person {
 		t.Fatal(err)
 	}
 	c.Command = append([]string{"env", asProgram + "=1", exe}, args...)
+	return sitBefore(t, c)
+}
+
+// sitBefore starts any command in a terminal of its own.
+func sitBefore(t *testing.T, c tmux.Config) *person {
+	t.Helper()
 	if c.Environment == nil {
 		c.Environment = []string{"LANG=C.UTF-8", "COLORTERM=truecolor"}
 	}
