@@ -59,6 +59,11 @@ func newDesk(t *testing.T, page string) *desk {
 	for _, e := range entries {
 		d.must(os.Symlink(filepath.Join(root, e.Name()), filepath.Join(d.folder, e.Name())))
 	}
+	// What commands renew is a copy.
+	d.must(os.Remove(filepath.Join(d.folder, "docs")))
+	d.must(os.CopyFS(filepath.Join(d.folder, "docs"), os.DirFS(filepath.Join(root, "docs"))))
+	const record = "docs/fuzzing.md" // has no row of package nfq yet
+	d.writes(filepath.Join(d.folder, record), regexp.MustCompile(`(?m)^\| nfq\..*\n`).ReplaceAllString(readme(t, record), ""))
 	rules := readme(t, rulesOfDocs)
 	d.writes(filepath.Join(d.folder, "rules.hcl"), rules)
 	d.writes(filepath.Join(d.folder, "rules.new.hcl"), strings.Replace(rules, `"tcp/9000-9009"`, `"tcp/9000-9005"`, 1))
@@ -81,18 +86,22 @@ func newDesk(t *testing.T, page string) *desk {
 		d.writes(fence[1], fence[2])
 	}
 
+	gid := 4711
+	if !ofTheMachine() {
+		gid = 0 // there is no other
+	}
+	groups, err := os.ReadFile("/etc/group")
+	d.must(err)
+	d.writes("/etc/group", fmt.Sprintf("%snetops:x:%d:\n", groups, gid))
+
 	exe, err := os.Executable()
 	d.must(err)
-	// The test binary is the program, compiled already.
-	d.script(bin, "sttwall", asProgram+"="+wholeProgram+" exec "+exe+` "$@"`)
-	d.script(bin, "sudo", `exec "$@"`)
-	d.script(bin, "wireshark", `exec tshark -l -r -`) // no screen; -k -i - is what it reads
-	d.script(bin, "go", `case "$1 $2" in
-"run ./cmd/sttwall") shift 2; exec sttwall "$@" ;;
-"build -o") [ "$4" = ./cmd/sttwall ] && exec cp `+filepath.Join(bin, "sttwall")+` "$3" ;;
-esac
-echo "go $*: this test knows no such thing" >&2; exit 9`)
+	compiler, err := exec.LookPath("go")
+	d.must(err)
+	d.standsIn(bin)
+	d.must(os.Setenv("ROOT", root))
 	d.must(os.Setenv("PROGRAM", exe))
+	d.must(os.Setenv("GO", compiler))
 	d.must(os.Setenv("PATH", bin+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
 	return d
 }
@@ -161,6 +170,7 @@ func (d *desk) types(c doctest.Command) {
 	var wrong error
 	switch row.way {
 	case elsewhere:
+		wrong = typedBy(row)
 	case named:
 		d.names(c)
 	case screens:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -154,4 +155,30 @@ func namedPackage(folder string, words []string) string {
 		}
 	}
 	return ""
+}
+
+// typedBy says what is wrong with a row that says who types its command: the part is no part
+// of what CI runs, does not come to the file, or that does no such thing.
+func typedBy(row trial) error {
+	part, file, _ := strings.Cut(row.by, ": ")
+	for name, want := range map[string]string{
+		".ci/run": `(?m)^make check$`, "Makefile": `(?m)^check:.* ` + part + `( |$)`, file: row.has,
+	} {
+		text, err := os.ReadFile(filepath.Join("../..", name))
+		if err != nil {
+			return err
+		}
+		if want == "" || !regexp.MustCompile(want).Match(text) {
+			return fmt.Errorf("%s has no %s", name, want)
+		}
+	}
+	text, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		return err
+	}
+	recipe := regexp.MustCompile(`(?m)^` + part + `:\n((?:\t.*\n)+)`).FindSubmatch(text)
+	if recipe == nil || !strings.Contains(string(recipe[1]), file) && !(strings.HasSuffix(file, "_test.go") && strings.Contains(string(recipe[1]), "go test")) {
+		return fmt.Errorf("make %s does not come to %s", part, file)
+	}
+	return nil
 }
