@@ -32,7 +32,8 @@ func newDemoCommand(s streams) *cobra.Command {
 			"between the endpoints, the queue is in PREROUTING. output: what the endpoints send leaves from its\n" +
 			"host, the queue is in OUTPUT. bridge: its host bridges between the endpoints. bridge-vlan: likewise,\n" +
 			"and all packets on the bridge have an 802.1Q tag. vrf: as routed, with its interfaces in a VRF, where\n" +
-			"the kernel has that. all: one after the other.",
+			"the kernel has that. host: its host is one of the endpoints, the queue is in PREROUTING for what\n" +
+			"comes and in OUTPUT for what goes. all: one after the other.",
 		Example: "  sttwall demo\n  sttwall demo --once\n  sttwall demo --once --place bridge\n  sttwall demo --no-screen      # the live traffic alone",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,7 +66,7 @@ func newDemoCommand(s streams) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&once, "once", false, "run the scenario once and end, on a terminal too")
 	flags.BoolVar(&options.Evasion, "evasion", false, "send the attacks of docs/evasion.md over real queues, on all ways, and say\nwhat became of them")
-	flags.StringVar(&place, "place", "", "where the firewall sits: routed, output, bridge, bridge-vlan, vrf or all;\nimplies --once. Without it: routed")
+	flags.StringVar(&place, "place", "", "where the firewall sits: routed, output, bridge, bridge-vlan, vrf, host\nor all; implies --once. Without it: routed")
 	flags.BoolVar(&noScreen, "no-screen", false, "have the live traffic without the screen, until ^C, and print how to ask\nabout it from elsewhere")
 	flags.IntVar(&options.Queues, "queues", 0, "how many queues and workers; 0 is 2")
 	flags.BoolVar(&options.JSON, "json", false, "one JSON object a line instead of the table; implies --once")

@@ -12,7 +12,7 @@ func TestAPlaceThatTheDemoDoesNotHaveIsRefused(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"demo", "--place", "tap"}, `no such place: "tap": want one of routed, output, bridge, bridge-vlan, vrf, or all`},
+		{[]string{"demo", "--place", "tap"}, `no such place: "tap": want one of routed, output, bridge, bridge-vlan, vrf, host, or all`},
 		{[]string{"demo", "--place", "bridge", "--no-screen"}, "--place and --no-screen"},
 		{[]string{"demo", "--place", "all", "--no-screen"}, "--place and --no-screen"},
 	} {

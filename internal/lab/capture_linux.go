@@ -25,9 +25,21 @@ type Captured struct {
 	Outgoing bool
 }
 
-// Capture collects the packets on one interface from its start on.
+// source is where a capture has its packets from.
+type source interface {
+	// receive waits for a packet, and returns its length, which is more than len(b) if
+	// that was too small, and whether this host sent it. The error is os.ErrClosed
+	// after stop.
+	receive(b []byte) (length int, outgoing bool, err error)
+	// dropped returns for how many there was no room since the last call.
+	dropped() (n int, err error)
+	// stop ends receive; a second one is an error, os.ErrClosed.
+	stop() error
+}
+
+// Capture collects the packets of one source, an interface in most cases, from its start on.
 type Capture struct {
-	socket  *packetSocket
+	source  source
 	packets journal[Captured]
 	lost    atomic.Int64
 	ended   chan struct{}
@@ -41,17 +53,21 @@ func newCapture(iface string) (*Capture, error) {
 	if err != nil {
 		return nil, fmt.Errorf("capture: %w", err)
 	}
-	c := &Capture{socket: socket, ended: make(chan struct{})}
+	return startCapture(socket), nil
+}
+
+func startCapture(s source) *Capture {
+	c := &Capture{source: s, ended: make(chan struct{})}
 	c.packets.bound = captureBound
 	go c.collect()
-	return c, nil
+	return c
 }
 
 func (c *Capture) collect() {
 	defer close(c.ended)
 	buffer := make([]byte, 1<<17)
 	for {
-		n, outgoing, err := c.socket.receive(buffer)
+		n, outgoing, err := c.source.receive(buffer)
 		switch {
 		case errors.Is(err, os.ErrClosed):
 			return
@@ -91,7 +107,7 @@ func (c *Capture) Forget() { c.packets.clear() }
 // Complete returns an error if the capture has lost a packet, so that what is
 // not in it may have passed all the same.
 func (c *Capture) Complete() error {
-	dropped, err := c.socket.dropped()
+	dropped, err := c.source.dropped()
 	if err != nil {
 		return fmt.Errorf("capture: %w", err)
 	}
@@ -114,7 +130,7 @@ func (c *Capture) Complete() error {
 // Close ends the capture. What it has seen stays readable. It may be called
 // more than once.
 func (c *Capture) Close() error {
-	err := c.socket.file.Close()
+	err := c.source.stop()
 	<-c.ended
 	if errors.Is(err, os.ErrClosed) {
 		return nil

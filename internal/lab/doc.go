@@ -14,7 +14,7 @@
 //
 // That is [Routed]; [Config].Position has the firewall sit elsewhere: in the OUTPUT hook
 // of the host that both endpoints send from, on a bridge, on a bridge whose packets are
-// tagged, in a VRF.
+// tagged, in a VRF, on the host that is endpoint B itself.
 //
 // All of it lives in one child process, this program started again as first
 // process of new network, mount and PID namespaces, and of a user namespace

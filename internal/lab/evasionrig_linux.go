@@ -73,7 +73,14 @@ func newRig(c rigConfig) (*rig, error) {
 }
 
 func (r *rig) build() error {
-	if err := errors.Join(r.lab.Do(Firewall, r.widen), widen(r.lab, EndpointA, Underlay), widen(r.lab, EndpointB, Underlay)); err != nil {
+	if err := errors.Join(r.lab.Do(Firewall, r.widen), widen(r.lab, EndpointA, Underlay)); err != nil {
+		return fmt.Errorf("lab: evasion: %w", err)
+	}
+	if r.Position == Host {
+		if err := r.lab.Do(Firewall, receiveScripts); err != nil {
+			return fmt.Errorf("lab: evasion: %w", err)
+		}
+	} else if err := widen(r.lab, EndpointB, Underlay); err != nil {
 		return fmt.Errorf("lab: evasion: %w", err)
 	}
 	if r.Position == BridgeVLAN {
@@ -84,7 +91,7 @@ func (r *rig) build() error {
 		}
 	}
 	var err error
-	if r.far, err = r.lab.Capture(EndpointB, Underlay); err != nil {
+	if r.far, err = r.lab.Arrivals(); err != nil {
 		return err
 	}
 	near, link := EndpointA, Underlay
@@ -113,6 +120,9 @@ func (r *rig) build() error {
 func (r *rig) widen() error {
 	var errs []error
 	for _, s := range sides() {
+		if r.Position == Host && s.firewallLink == UnderlayB {
+			continue
+		}
 		link, err := netlink.LinkByName(s.firewallLink)
 		if err != nil {
 			return err
@@ -130,7 +140,7 @@ func (r *rig) widen() error {
 				LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: net.IP(router.AsSlice()), HardwareAddr: s.underlay,
 			}))
 		}
-		errs = append(errs, r.scriptRoute(link, "192.0.2.0/24", s.outer), r.scriptRoute(link, "2001:db8:47::/64", s.outer6))
+		errs = append(errs, r.scriptRoute(link, scriptNetworks[0], s.outer), r.scriptRoute(link, scriptNetworks[1], s.outer6))
 	}
 	if r.Position.bridged() {
 		errs = append(errs, r.widenBridge())
@@ -152,7 +162,7 @@ func (r *rig) widenBridge() error {
 			LinkIndex: bridge.Attrs().Index, State: netlink.NUD_PERMANENT, IP: net.IP(ip.AsSlice()), HardwareAddr: near.underlay,
 		}))
 	}
-	return errors.Join(append(errs, r.scriptRoute(bridge, "192.0.2.0/24", near.outer), r.scriptRoute(bridge, "2001:db8:47::/64", near.outer6))...)
+	return errors.Join(append(errs, r.scriptRoute(bridge, scriptNetworks[0], near.outer), r.scriptRoute(bridge, scriptNetworks[1], near.outer6))...)
 }
 
 // scriptRoute routes the endpoints of the scripts over a link. That to side B is the

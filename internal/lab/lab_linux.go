@@ -80,6 +80,7 @@ type Lab struct {
 	feed     control.Feed               // the same, for who asks over a control socket
 	also     func(*firewall.FrameEvent) // is told of frames too, if not nil
 	keep     int
+	position Position
 	moved    wakeup        // the firewall's counters have
 	seen     atomic.Uint64 // packets that the firewall is done with, or holds
 
@@ -101,7 +102,7 @@ func New(c Config) (*Lab, error) {
 	if c.KeepInner == 0 {
 		c.KeepInner = 1024
 	}
-	l := &Lab{injectors: map[Place]*injector{}, endpoints: map[Place]*endpoint.Endpoint{}, keep: c.KeepInner, also: c.Observer}
+	l := &Lab{injectors: map[Place]*injector{}, endpoints: map[Place]*endpoint.Endpoint{}, keep: c.KeepInner, also: c.Observer, position: c.Position}
 	l.events.bound = eventBound
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	if err := l.build(c); err != nil {
@@ -116,6 +117,9 @@ func (l *Lab) build(c Config) error {
 	}
 	both := sides()
 	for i, s := range both {
+		if c.Position.underlay(&s) != Underlay {
+			continue // the firewall's host: what it sends itself comes from its IP stack
+		}
 		if err := l.Do(s.endpoint, func() error {
 			in, err := newInjector(Underlay, c.Position.nextHop(&both[i], &both[1-i]))
 			if err == nil {

@@ -110,8 +110,8 @@ func routersWord(packet []byte) string {
 	return ""
 }
 
-// removeOutput removes the tables again, if they are there.
-func removeOutput() error {
+// removeTables removes the lab's own tables from the firewall's namespace, if they are there.
+func removeTables() error {
 	conn, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("nftables: %w", err)
@@ -121,12 +121,12 @@ func removeOutput() error {
 		return fmt.Errorf("nftables: list: %w", err)
 	}
 	for _, t := range tables {
-		if t.Name == outputTable {
+		if t.Name == outputTable || t.Name == hostTable {
 			conn.DelTable(t)
 		}
 	}
 	if err := conn.Flush(); err != nil {
-		return fmt.Errorf("nftables: remove %s: %w", outputTable, err)
+		return fmt.Errorf("nftables: remove the lab's tables: %w", err)
 	}
 	return nil
 }

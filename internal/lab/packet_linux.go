@@ -101,6 +101,9 @@ func (s *packetSocket) dropped() (n int, err error) {
 	return n, err
 }
 
+// stop implements source.
+func (s *packetSocket) stop() error { return s.file.Close() }
+
 // injector sends crafted IP packets from one interface to the next hop.
 type injector struct {
 	socket  *packetSocket

@@ -15,7 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/nftables"
 
+	"sttwall/firewall"
 	"sttwall/nfq"
+	"sttwall/stt"
 )
 
 var number = regexp.MustCompile(`[0-9]+`)
@@ -110,6 +112,15 @@ func TestInPositionOutputTheQueueIsInOutputAlone(t *testing.T) {
 		return
 	}
 	l := newLab(t, Config{Position: Output})
+	if got := hooksOfTable(t, l); len(got) != 1 || !got[*nftables.ChainHookOutput] {
+		t.Errorf("the table has chains in the hooks %v", got)
+	}
+}
+
+// hooksOfTable returns the hooks in which the firewall's table has chains.
+func hooksOfTable(t *testing.T, l *Lab) map[nftables.ChainHook]bool {
+	t.Helper()
+	hooks := map[nftables.ChainHook]bool{}
 	if err := l.Do(Firewall, func() error {
 		conn, err := nftables.New()
 		if err != nil {
@@ -119,22 +130,108 @@ func TestInPositionOutputTheQueueIsInOutputAlone(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		n := 0
 		for _, c := range chains {
-			if c.Table.Name != nfq.TableName || c.Hooknum == nil {
-				continue
+			if c.Table.Name == nfq.TableName && c.Hooknum != nil {
+				hooks[*c.Hooknum] = true
 			}
-			n++
-			if *c.Hooknum != *nftables.ChainHookOutput {
-				t.Errorf("chain %s is in hook %d", c.Name, *c.Hooknum)
-			}
-		}
-		if n == 0 {
-			t.Error("the table has no chain in a hook")
 		}
 		return nil
 	}); err != nil {
 		t.Fatal(err)
+	}
+	return hooks
+}
+
+// What the scenario tries comes to the host. This is about what the host sends.
+func TestInPositionHostWhatComesAndWhatIsSentIsInspected(t *testing.T) {
+	if !Inside(t) {
+		return
+	}
+	l := newLab(t, Config{Position: Host})
+	if got := hooksOfTable(t, l); len(got) != 2 || !got[*nftables.ChainHookPrerouting] || !got[*nftables.ChainHookOutput] {
+		t.Errorf("the table has chains in the hooks %v", got)
+	}
+	ctx := bounded(t)
+	sent, err := l.Capture(EndpointA, Underlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sent.Close()
+	for _, test := range []struct {
+		port    uint16
+		verdict firewall.Action
+		rule    string
+	}{{portSyslog, firewall.Drop, "acme/no-syslog"}, {portSink, firewall.Accept, "acme/sink"}} {
+		marker := fmt.Appendf(nil, "to port %d", test.port)
+		if err := l.sendUDP(ctx, flow{place: AcmeB, to: netip.AddrPortFrom(InnerA, test.port)}, marker); err != nil {
+			t.Fatal(err)
+		}
+		e, err := l.WaitEvent(ctx, "the frame", marked(marker).event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Verdict != test.verdict || e.Decision.Rule != test.rule || e.Src != OuterB {
+			t.Errorf("to port %d: %s, from %s", test.port, verdictOf(&e), e.Src)
+		}
+	}
+	if _, err := sent.WaitFor(ctx, "what a rule accepts", []byte("to port 7002")); err != nil {
+		t.Fatal(err)
+	}
+	if err := sent.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	if sent.Contains([]byte("to port 7001")) {
+		t.Error("what a rule drops has left the host")
+	}
+}
+
+// All that is at the far side must be in this capture, or a leak could pass unseen.
+func TestArrivalsAtTheHostAreWholePackets(t *testing.T) {
+	if !Inside(t) {
+		return
+	}
+	l := newLab(t, Config{Position: Host, Without: Endpoints | Inspection})
+	got, err := l.Arrivals()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Close()
+	for _, test := range []struct {
+		src, dst netip.Addr
+		size     int // of the frame; what is above one packet comes as a GSO packet
+	}{{OuterA, OuterB, 1000}, {OuterA6, OuterB6, 1000}, {OuterA, OuterB, 40000}, {OuterA6, OuterB6, 40000}} {
+		frame := bytes.Repeat([]byte{0x5a}, test.size)
+		path := stt.Path{Src: test.src, Dst: test.dst, SrcPort: 40000, DstPort: stt.Port, TTL: 63, TOS: 0xb9, DontFragment: true}
+		piece := stt.Piece{FrameID: uint32(test.size), FrameLength: test.size, Payload: frame}
+		want := stt.AppendSegment(nil, &path, &piece)
+		piece.Checksum = stt.ChecksumPartial
+		o := Offload{Partial: true}
+		if test.size > fullSegment {
+			o.SegmentSize = 1400
+		}
+		if err := l.Inject(EndpointA, stt.AppendSegment(nil, &path, &piece), o); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := got.Wait(bounded(t), "the packet as it was sent", func(p Captured) bool {
+			return bytes.Equal(p.Data[etherHeaderLen:], want)
+		}); err != nil {
+			t.Errorf("%s > %s, %d bytes: %v", test.src, test.dst, test.size, err)
+		}
+	}
+	if err := l.sendUDP(bounded(t), flow{place: EndpointA, to: netip.AddrPortFrom(OuterB6, 4789)}, []byte("another tunnel")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := got.WaitFor(bounded(t), "a datagram", []byte("another tunnel")); err != nil {
+		t.Error(err)
+	}
+	if err := got.Complete(); err != nil {
+		t.Error(err)
+	}
+	if err := got.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := got.Close(); err != nil {
+		t.Errorf("a second time: %v", err)
 	}
 }
 
@@ -183,7 +280,7 @@ func TestAPlaceIsReadAsItIsWritten(t *testing.T) {
 		}
 	}
 	var p Position
-	if err := p.UnmarshalText([]byte("tap")); err == nil || !strings.Contains(err.Error(), "want one of routed, output, bridge, bridge-vlan, vrf") {
+	if err := p.UnmarshalText([]byte("tap")); err == nil || !strings.Contains(err.Error(), "want one of routed, output, bridge, bridge-vlan, vrf, host") {
 		t.Errorf("got %v", err)
 	}
 }

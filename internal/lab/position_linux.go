@@ -28,11 +28,14 @@ const (
 	// VRF: as Routed, with the firewall's interfaces in a VRF. Not every kernel has it
 	// (CONFIG_NET_VRF).
 	VRF
+	// Host: the firewall's host is endpoint B itself; the queue is in PREROUTING for what
+	// comes in and in OUTPUT for what it sends. See buildHost.
+	Host
 
 	positionEnd
 )
 
-var positionNames = [positionEnd]string{"routed", "output", "bridge", "bridge-vlan", "vrf"}
+var positionNames = [positionEnd]string{"routed", "output", "bridge", "bridge-vlan", "vrf", "host"}
 
 // Positions returns all of them.
 func Positions() []Position {
@@ -43,7 +46,7 @@ func Positions() []Position {
 	return list
 }
 
-// String returns "routed", "output", "bridge", "bridge-vlan" or "vrf".
+// String returns "routed", "output", "bridge", "bridge-vlan", "vrf" or "host".
 func (p Position) String() string {
 	if p >= positionEnd {
 		return fmt.Sprintf("Position(%d)", uint8(p))
@@ -75,8 +78,19 @@ func (p Position) hooks() nfq.Hooks {
 		return nfq.HooksOf(nfq.HookOutput)
 	case p.bridged():
 		return nfq.HooksOf(nfq.HookBridge)
+	case p == Host:
+		return nfq.HooksOf(nfq.HookPrerouting, nfq.HookOutput)
 	}
 	return nfq.HooksOf(nfq.HookPrerouting)
+}
+
+// underlay returns the interface of an endpoint towards the firewall, or on its host that to
+// the other endpoint.
+func (p Position) underlay(of *side) string {
+	if p == Host && of.endpoint == EndpointB {
+		return UnderlayA
+	}
+	return Underlay
 }
 
 // nextHop returns where an endpoint's packets go on the link.

@@ -80,7 +80,7 @@ func newScenario(c Config) (*scenario, error) {
 			return nil, errors.Join(fmt.Errorf("lab: services of %s: %w", place, err), s.Close())
 		}
 	}
-	if s.far, err = l.Capture(EndpointB, Underlay); err != nil {
+	if s.far, err = l.Arrivals(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

@@ -29,7 +29,10 @@ const (
 
 // places lists those that have to be made; the firewall's is the process's own.
 func places(c Config) []Place {
-	list := []Place{EndpointA, EndpointB, AcmeA, AcmeB, GlobexA, GlobexB}
+	list := []Place{EndpointA, AcmeA, AcmeB, GlobexA, GlobexB}
+	if c.Position != Host {
+		list = append(list, EndpointB)
+	}
 	if c.Third {
 		list = append(list, InitechA, InitechB)
 	}
@@ -120,8 +123,8 @@ func (l *Lab) buildUnderlay(c Config) error {
 	}
 	l.namespaces = map[Place]*namespace{Firewall: own}
 	forward := "1"
-	if c.Position.bridged() {
-		forward = "0" // what gets through does so over the bridge
+	if c.Position.bridged() || c.Position == Host {
+		forward = "0" // what gets through does so over the bridge, or is for the host
 	}
 	if err := l.Do(Firewall, func() error {
 		return errors.Join(quiet(), writeSysctl("net/ipv4/ip_forward", forward), writeSysctl("net/ipv6/conf/all/forwarding", forward), raise("lo"))
@@ -141,6 +144,11 @@ func (l *Lab) buildUnderlay(c Config) error {
 		}
 	}
 	switch c.Position {
+	case Host:
+		if l.namespaces[EndpointB], err = currentNamespace(string(EndpointB)); err != nil {
+			return err
+		}
+		return l.buildHost()
 	case Bridge, BridgeVLAN:
 		return l.buildBridge(c.Position)
 	case VRF:
@@ -224,7 +232,7 @@ func enslave(name, master string) error {
 // removeUnderlay removes all that buildUnderlay made in the firewall's namespace, and the
 // other ends of its links.
 func removeUnderlay() error {
-	errs := []error{removeOutput()}
+	errs := []error{removeTables(), removeHost()}
 	for _, name := range []string{UnderlayA, UnderlayB, bridgeDevice, vrfDevice} {
 		link, err := netlink.LinkByName(name)
 		if err != nil {

@@ -35,8 +35,11 @@ func (l *Lab) startEndpoint(c Config, near, far *side) error {
 		local, remote = near.outer6, far.outer6
 	}
 	config := endpoint.Config{
-		Underlay: Underlay, Local: local, Remotes: []endpoint.Remote{{Addr: remote}},
+		Underlay: c.Position.underlay(near), Local: local, Remotes: []endpoint.Remote{{Addr: remote}},
 		Segmentation: c.Segmentation,
+	}
+	if c.Position == Host && near.endpoint == EndpointB {
+		config.Sockets = endpoint.SocketsIP
 	}
 	tenants := []tenant{acme, globex}
 	if c.Third {
