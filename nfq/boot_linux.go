@@ -37,6 +37,7 @@ func InstallBootTable(c TableConfig) (installed bool, err error) {
 		err = c.addAll(conn, conn.CreateTable(ourTable()), targetDrop, TableCounters{}, nil)
 	}
 	if err == nil && bridge.settings != nil {
+		conn.DelTable(conn.AddTable(bridgeTable())) // it has the memory by now
 		err = c.addBridge(conn, bridge.before, TableCounters{})
 	}
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 // family bridge, drops them; it stands before br_netfilter in the bridge's hook.
 const (
 	chainHidden = "encapsulated"
-	chainBefore = "before" // see rememberRule
+	chainBefore = "before" // see remember
 )
 
 // priorityHidden is just before br_netfilter (NF_BR_PRI_BRNF is 0).
@@ -83,6 +83,7 @@ func frame8023(start []byte) part {
 
 // bridging is what a table with [HookBridge] needs besides itself.
 type bridging struct {
+	ns       NetNS
 	settings *brNetfilter // nil without HookBridge
 	before   brSettings   // to be put back when the table goes
 	there    bool         // a table of family bridge was there before
@@ -91,6 +92,7 @@ type bridging struct {
 // bridging gets br_netfilter ready for a table that is to be installed: first it shows
 // bridged packets to the hooks of IP, then the table is put there.
 func (c TableConfig) bridging() (b bridging, err error) {
+	b.ns = c.NetNS
 	b.before, b.there, err = settingsBefore(c.NetNS)
 	if err != nil || !c.Hooks.Has(HookBridge) {
 		return b, err
@@ -106,28 +108,71 @@ func (c TableConfig) bridging() (b bridging, err error) {
 			return b, err
 		}
 	}
-	return b, b.settings.set(neededSettings())
+	return b, b.show()
+}
+
+// show has br_netfilter show bridged packets to the hooks of IP. What it was like before
+// is in the kernel by then: whoever comes after a crash can put it back.
+func (b bridging) show() error {
+	conn, err := connect(b.ns)
+	if err == nil {
+		remember(conn, b.before)
+		err = conn.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("table bridge %s: install: %w", TableName, err)
+	}
+	return b.settings.set(neededSettings())
 }
 
 // undo puts back what bridging has changed, where no table came of it.
 func (b bridging) undo() {
 	if b.settings != nil && !b.there {
-		b.settings.set(b.before) // what led here is the error that counts
+		putBack(b.ns, b.before) // what led here is the error that counts
 	}
 	b.settings.close()
 }
 
-// putBack has br_netfilter be as it was before the table of family bridge, which is gone.
+// remember has the transaction leave in the table of family bridge what br_netfilter was
+// like before it, for whoever removes it: it can be another program than the one that has
+// installed it.
+func remember(conn *nftables.Conn, before brSettings) {
+	table := conn.AddTable(bridgeTable())
+	memory := conn.AddChain(&nftables.Chain{Name: chainBefore, Table: table})
+	conn.FlushChain(memory)
+	conn.AddRule(&nftables.Rule{Table: table, Chain: memory, Exprs: jump(expr.VerdictReturn, "").exprs,
+		UserData: userdata.AppendString(nil, userdata.TypeComment, before.String())})
+}
+
+// leaveMemory has the transaction leave of the table of family bridge nothing else, until
+// [putBack].
+func leaveMemory(conn *nftables.Conn, before brSettings) {
+	conn.DelTable(conn.AddTable(bridgeTable()))
+	remember(conn, before)
+}
+
+// putBack has br_netfilter be as it was before the table of family bridge, and then
+// deletes what is left of that.
 func putBack(ns NetNS, before brSettings) error {
-	if len(before) == 0 {
-		return nil
+	if len(before) > 0 {
+		settings, err := openBrNetfilter(ns)
+		if err != nil {
+			return err
+		}
+		defer settings.close()
+		if err := settings.set(before); err != nil {
+			return err
+		}
 	}
-	settings, err := openBrNetfilter(ns)
+	conn, err := connect(ns)
+	if err == nil {
+		conn.DelTable(conn.AddTable(bridgeTable()))
+		err = conn.Flush()
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("table bridge %s: remove: %w", TableName, err)
 	}
-	defer settings.close()
-	return settings.set(before)
+	return nil
 }
 
 // addBridge adds the table of family bridge to the transaction; what is there already
@@ -145,11 +190,7 @@ func (c TableConfig) addBridge(conn *nftables.Conn, before brSettings, counted T
 		}
 		conn.AddRule(&nftables.Rule{Table: table, Chain: hidden, Exprs: exprs, UserData: commentOf(r)})
 	}
-	// What br_netfilter was like before, for whoever removes the table: it can be
-	// another program than the one that has installed it.
-	memory := conn.AddChain(&nftables.Chain{Name: chainBefore, Table: table})
-	conn.AddRule(&nftables.Rule{Table: table, Chain: memory, Exprs: jump(expr.VerdictReturn, "").exprs,
-		UserData: userdata.AppendString(nil, userdata.TypeComment, before.String())})
+	remember(conn, before)
 	return nil
 }
 

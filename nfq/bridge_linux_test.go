@@ -100,13 +100,26 @@ func setting(t *testing.T, name string) string {
 	return strings.TrimSpace(string(text))
 }
 
-func TestBrNetfilterIsPutBackAsItWas(t *testing.T) {
-	all := func(t *testing.T) (s []string) {
-		for _, n := range neededSettings() {
-			s = append(s, setting(t, n.name))
-		}
-		return s
+// allSettings reads all of br_netfilter's, in the order of neededSettings.
+func allSettings(t *testing.T) (s []string) {
+	t.Helper()
+	for _, n := range neededSettings() {
+		s = append(s, setting(t, n.name))
 	}
+	return s
+}
+
+// noTables checks that none of ours is left.
+func noTables(t *testing.T) {
+	t.Helper()
+	for _, family := range []nftables.TableFamily{nftables.TableFamilyINet, nftables.TableFamilyBridge} {
+		if handle, err := tableHandle(0, family); err != nil || handle != 0 {
+			t.Errorf("family %d: table %d, %v: want none", family, handle, err)
+		}
+	}
+}
+
+func TestBrNetfilterIsPutBackAsItWas(t *testing.T) {
 	config := TableConfig{Ports: []uint16{testPort}, Queues: 1, Hooks: HooksOf(HookBridge)}
 	foreign := config
 	foreign.Hooks = 0
@@ -122,7 +135,7 @@ func TestBrNetfilterIsPutBackAsItWas(t *testing.T) {
 		{"a table without bridges takes its place", func(t *testing.T) {
 			_, err := InstallTable(foreign)
 			must(t, err)
-			if diff := cmp.Diff(all(t), []string{"0", "1", "0"}); diff != "" {
+			if diff := cmp.Diff(allSettings(t), []string{"0", "1", "0"}); diff != "" {
 				t.Errorf("under the other table (-got +want):\n%s", diff)
 			}
 		}},
@@ -141,21 +154,110 @@ func TestBrNetfilterIsPutBackAsItWas(t *testing.T) {
 			must(t, os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte("0"), 0))
 			_, err := InstallTable(config)
 			must(t, err)
-			if diff := cmp.Diff(all(t), []string{"1", "1", "1"}); diff != "" {
+			if diff := cmp.Diff(allSettings(t), []string{"1", "1", "1"}); diff != "" {
 				t.Errorf("under the table (-got +want):\n%s", diff)
 			}
 			c.do(t)
 			must(t, RemoveTable(0))
-			if diff := cmp.Diff(all(t), []string{"0", "1", "0"}); diff != "" {
+			if diff := cmp.Diff(allSettings(t), []string{"0", "1", "0"}); diff != "" {
 				t.Errorf("after the table (-got +want):\n%s", diff)
 			}
-			for _, family := range []nftables.TableFamily{nftables.TableFamilyINet, nftables.TableFamilyBridge} {
-				if handle, err := tableHandle(0, family); err != nil || handle != 0 {
-					t.Errorf("family %d: table %d, %v: want none", family, handle, err)
-				}
-			}
+			noTables(t)
 		})
 	}
+}
+
+// Wherever a program ends between br_netfilter's settings and the table: the next one puts
+// them back.
+func TestBrNetfilterIsPutBackAfterACrash(t *testing.T) {
+	config := TableConfig{Ports: []uint16{testPort}, Queues: 1, Hooks: HooksOf(HookBridge)}
+	foreign := config
+	foreign.Hooks = 0
+	install := func(c TableConfig) func(*testing.T) {
+		return func(t *testing.T) {
+			_, err := InstallTable(c)
+			must(t, err)
+		}
+	}
+	remove := func(t *testing.T) { must(t, RemoveTable(0)) }
+	halfInstalled := func(t *testing.T) {
+		b, err := config.bridging()
+		must(t, err)
+		b.settings.close()
+	}
+	halfRemoved := func(t *testing.T) {
+		_, _, err := takeAway(0)
+		must(t, err)
+	}
+	for _, crash := range []struct {
+		name string
+		do   []func(*testing.T) // the last one in parts
+	}{
+		{"while it is installed", []func(*testing.T){halfInstalled}},
+		{"while it is installed where another one is", []func(*testing.T){install(foreign), halfInstalled}},
+		{"while it is installed again", []func(*testing.T){install(config), halfInstalled}},
+		{"while it is removed", []func(*testing.T){install(config), halfRemoved}},
+		{"while one without bridges takes its place", []func(*testing.T){install(config), func(t *testing.T) {
+			b, err := foreign.bridging()
+			must(t, err)
+			_, err = putTable(foreign, targetDrop, b, TableCounters{}, b.replaceTable, nil)
+			must(t, err)
+		}}},
+		{"while it is restored", []func(*testing.T){func(t *testing.T) {
+			table, err := InstallTable(config)
+			must(t, err)
+			conn, err := connect(0)
+			must(t, err)
+			conn.FlushRuleset()
+			must(t, conn.Flush())
+			must(t, table.bridge.show())
+		}}},
+	} {
+		for _, then := range []struct {
+			name string
+			do   []func(*testing.T)
+		}{
+			{"it is removed", []func(*testing.T){remove}},
+			{"one without bridges is installed", []func(*testing.T){install(foreign)}},
+			{"it is installed and removed", []func(*testing.T){install(config), remove}},
+			{"it is put in at boot, installed and removed", []func(*testing.T){
+				func(t *testing.T) { _, err := InstallBootTable(config); must(t, err) }, install(config), remove,
+			}},
+			{"the same crash, and it is removed", []func(*testing.T){halfInstalled, remove}},
+		} {
+			t.Run(crash.name+", then "+then.name, func(t *testing.T) {
+				enterNS(t)
+				must(t, os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte("0"), 0))
+				for _, do := range crash.do {
+					do(t)
+				}
+				if diff := cmp.Diff(allSettings(t), []string{"1", "1", "1"}); diff != "" {
+					t.Errorf("after the crash (-got +want):\n%s", diff)
+				}
+				for _, do := range then.do {
+					do(t)
+				}
+				if diff := cmp.Diff(allSettings(t), []string{"0", "1", "0"}); diff != "" {
+					t.Errorf("at the end (-got +want):\n%s", diff)
+				}
+				if handle, err := tableHandle(0, nftables.TableFamilyBridge); err != nil || handle != 0 {
+					t.Errorf("a table of family bridge is left: %d, %v", handle, err)
+				}
+			})
+		}
+	}
+}
+
+func TestABridgeThatCannotBeMadeReadyIsLeftAsItWas(t *testing.T) {
+	enterNS(t)
+	must(t, os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte("0"), 0))
+	b, err := TableConfig{Hooks: HooksOf(HookBridge)}.bridging()
+	must(t, err)
+	b.undo()
+	if diff := cmp.Diff(allSettings(t), []string{"0", "1", "0"}); diff != "" {
+		t.Errorf("settings (-got +want):\n%s", diff)
+	}
+	noTables(t)
 }
 
 func TestABridgeThatIsNotInspectedAnyMoreIsALoss(t *testing.T) {

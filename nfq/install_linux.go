@@ -54,6 +54,7 @@ func installTable(c TableConfig, target Target) (*Table, error) {
 		return nil, err
 	}
 	if bridge.there && bridge.settings == nil {
+		t.bridge.there = false
 		err = putBack(c.NetNS, bridge.before)
 	}
 	return t, err
@@ -135,7 +136,7 @@ func (t *Table) replace(c TableConfig) (*Table, error) {
 		counted = *seen
 	}
 	if t.bridge.settings != nil {
-		if err := t.bridge.settings.set(neededSettings()); err != nil {
+		if err := t.bridge.show(); err != nil {
 			return nil, fmt.Errorf("table %s: %w", TableName, err)
 		}
 	}
@@ -171,7 +172,19 @@ func (t *Table) shown() error {
 // RemoveTable removes the table of this or an earlier run; one that is not
 // there is no error. What br_netfilter was like before [HookBridge], it is again.
 func RemoveTable(ns NetNS) error {
-	before, bridged, err := settingsBefore(ns)
+	before, bridged, err := takeAway(ns)
+	if err != nil {
+		return fmt.Errorf("table %s: remove: %w", TableName, refusal(err, ErrNoKernelTables))
+	}
+	if !bridged {
+		return nil
+	}
+	return putBack(ns, before)
+}
+
+// takeAway removes the table, but for what [putBack] needs.
+func takeAway(ns NetNS) (before brSettings, bridged bool, err error) {
+	before, bridged, err = settingsBefore(ns)
 	var conn *nftables.Conn
 	if err == nil {
 		conn, err = connect(ns)
@@ -180,14 +193,11 @@ func RemoveTable(ns NetNS) error {
 		// Added first, so that deleting it finds it.
 		conn.DelTable(conn.AddTable(ourTable()))
 		if bridged {
-			conn.DelTable(conn.AddTable(bridgeTable()))
+			leaveMemory(conn, before)
 		}
 		err = conn.Flush()
 	}
-	if err != nil {
-		return fmt.Errorf("table %s: remove: %w", TableName, refusal(err, ErrNoKernelTables))
-	}
-	return putBack(ns, before)
+	return before, bridged, err
 }
 
 // Target is how the table hands packets to the queues on this kernel.
@@ -268,11 +278,14 @@ func connect(ns NetNS) (*nftables.Conn, error) {
 }
 
 // replaceTable deletes a table of ours and adds a new one, in the transaction
-// that conn collects. The one of family bridge it deletes alone.
+// that conn collects. Of the one of family bridge it leaves at most the memory.
 func (b bridging) replaceTable(conn *nftables.Conn) *nftables.Table {
 	conn.DelTable(conn.AddTable(ourTable()))
-	if b.there || b.settings != nil {
+	switch {
+	case b.settings != nil:
 		conn.DelTable(conn.AddTable(bridgeTable()))
+	case b.there:
+		leaveMemory(conn, b.before)
 	}
 	return conn.AddTable(ourTable())
 }

@@ -47,7 +47,7 @@ var safetyChecks = []check{
 		{"nfq/bridge_linux.go", "frame8023(start), dropAs(counterHidden)", "frame8023(start), count(counterHidden)"},
 	}, "nfq.TestFramesInWhichSTTCouldPassUnseenAreDropped"},
 	{"nft: bridged packets are shown to the hooks of IP", []fault{
-		{"nfq/bridge_linux.go", "\treturn b, b.settings.set(neededSettings())", "\treturn b, nil"},
+		{"nfq/bridge_linux.go", "\treturn b.settings.set(neededSettings())", "\treturn nil"},
 	}, "nfq.TestABridgeIsInspected"},
 	{"nft: an endpoint where it does not come in", []fault{
 		{"nfq/interfaces_linux.go", `"not where this endpoint comes in", []part{dropAs(counterInterface)}`, `"not where this endpoint comes in", []part{count(counterInterface)}`},
