@@ -231,6 +231,9 @@ func largeReceive(h *host) (string, []Finding, error) {
 	if err != nil {
 		return "", nil, err
 	}
+	if links, err = h.withLower(links); err != nil {
+		return "", nil, err
+	}
 	var found []Finding
 	for _, l := range links {
 		name := l.Attrs().Name
@@ -359,6 +362,9 @@ func mssFloor(h *host) (string, []Finding, error) {
 func xdpPrograms(h *host) (string, []Finding, error) {
 	links, err := h.outward()
 	if err != nil {
+		return "", nil, err
+	}
+	if links, err = h.withLower(links); err != nil {
 		return "", nil, err
 	}
 	var found []Finding

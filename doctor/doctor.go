@@ -35,13 +35,14 @@ type Config struct {
 	Ordinary bool
 	// Drops asks a running firewall what it has dropped; nil: nobody is asked.
 	Drops func(context.Context) ([]control.Drop, error)
-	// Kernel, Guard, Clock, ForceBuffer and Writable answer in place of the kernel, for tests of
+	// Kernel, Guard, Clock, ForceBuffer, Writable and TCX answer in place of the kernel, for tests of
 	// what no namespace can be without; nil: the kernel is asked.
 	Kernel      func() []nfq.KernelPart
 	Guard       func() error
 	Clock       func() (synchronised bool, err error)
 	ForceBuffer func(bytes int) error
 	Writable    func(path string) error
+	TCX         func(index int) (programs []uint32, err error)
 }
 
 // Severity is how much a finding hurts.

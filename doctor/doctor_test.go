@@ -113,6 +113,21 @@ var troubles = []trouble{
 		sh(r, "iptables-nft -t mangle -A FORWARD -j NFQUEUE --queue-num 3")
 	}},
 	{name: "an XDP program is attached", id: "STT-D006", want: Risk, says: "XDP program on a0", make: attachXDP},
+	{name: "a filter redirects the port", id: "STT-D007", want: Broken, says: "at ingress of a0 sends STT before the firewall sees it on to b0, uninspected", make: func(r *rig) {
+		sh(r, "tc qdisc add dev a0 clsact", "tc filter add dev a0 ingress protocol ip u32 match ip protocol 6 0xff match ip dport 7471 0xffff action mirred egress redirect dev b0")
+	}},
+	{name: "a filter redirects everything", id: "STT-D007", want: Broken, says: "at ingress of a0 sends STT before the firewall sees it on to b0, uninspected", make: func(r *rig) {
+		sh(r, "tc qdisc add dev a0 ingress", "tc filter add dev a0 parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev b0")
+	}},
+	{name: "a filter redirects what is sent", id: "STT-D007", want: Broken, says: "at egress of b0 sends STT that the firewall has accepted on to a0", make: func(r *rig) {
+		sh(r, "tc qdisc add dev b0 clsact", "tc filter add dev b0 egress protocol ip u32 match ip src 10.0.1.0/24 action mirred egress redirect dev a0")
+	}},
+	{name: "a filter at a port of the bridge redirects", id: "STT-D007", want: Broken, says: "at ingress of c0 sends STT before", make: func(r *rig) {
+		bridgeWay(r)
+		sh(r, "tc qdisc add dev c0 clsact", "tc filter add dev c0 ingress protocol ip u32 match ip protocol 6 0xff action mirred egress redirect dev b0")
+	}},
+	{name: "a filter is a program", id: "STT-D007", want: Risk, says: "a BPF program of tc at ingress of a0", make: attachClassifier, byHand: func(r *rig) { sh(r, "tc qdisc del dev a0 clsact") }},
+	{name: "a program stands without a filter", id: "STT-D007", want: Risk, says: "a BPF program of tc at ingress of a0", make: attachTCX, byHand: func(r *rig) { r.undo() }},
 	{name: "nobody listens", id: "STT-D010", want: Broken, says: "nobody listens", make: installTable, byHand: func(r *rig) {
 		listens("7471 1 0 2 256 0 0 0 1\n7472 1 0 2 256 0 0 0 1")(r)
 	}},
@@ -246,10 +261,15 @@ var troubles = []trouble{
 		r.write("proc/sys/net/netfilter/nf_conntrack_count", "61000\n")
 		r.standForSysctl()
 	}},
-	{name: "a VXLAN interface is there", id: "STT-D040", want: Hint, says: "vx0 takes", make: func(r *rig) { sh(r, "ip link add vx0 type vxlan id 1 dstport 4000 dev a0") }},
+	{name: "a VXLAN interface is there", id: "STT-D040", want: Hint, says: "vx0 takes", make: func(r *rig) { sh(r, "ip link add vx0 type vxlan id 1 dstport 4789 dev a0") }},
+	{name: "a VXLAN interface has a port that the table does not know", id: "STT-D040", want: Risk, says: "vx0 takes", make: func(r *rig) { sh(r, "ip link add vx0 type vxlan id 1 dstport 4000 dev a0") }},
+	{name: "a VXLAN interface has such a port, and STT alone may pass", id: "STT-D040", want: Hint, says: "vx0 takes", make: func(r *rig) {
+		r.rules(`"10.0.1.2", "10.0.2.2"`, "only_stt = true")
+		sh(r, "ip link add vx0 type vxlan id 1 dstport 4000 dev a0")
+	}},
 	{name: "a VXLAN interface is there and tunnels pass", id: "STT-D040", want: Risk, says: "vx0 takes", make: func(r *rig) {
 		r.rules(`"10.0.1.2", "10.0.2.2"`, `other_tunnels = "pass"`)
-		sh(r, "ip link add vx0 type vxlan id 1 dstport 4000 dev a0")
+		sh(r, "ip link add vx0 type vxlan id 1 dstport 4789 dev a0")
 	}},
 	{name: "the kernel listens for VXLAN", id: "STT-D041", want: Hint, says: "open here: 4789", make: func(r *rig) {
 		sh(r, "ip link add vx0 type vxlan id 1 dstport 4789 dev a0", "ip link set vx0 up")
@@ -410,7 +430,7 @@ func TestWhatIsNotAskedIsNotPassed(t *testing.T) {
 
 func TestFindingsAreSortedByHowMuchTheyHurt(t *testing.T) {
 	r := newRig(t)
-	sh(r, "ip link set dev b0 mtu 1400", "sysctl -q -w net.ipv4.ip_forward=0", "ip link add vx0 type vxlan id 1 dstport 4000 dev a0")
+	sh(r, "ip link set dev b0 mtu 1400", "sysctl -q -w net.ipv4.ip_forward=0", "ip link add vx0 type vxlan id 1 dstport 4789 dev a0")
 	var got []string
 	for _, f := range r.run().Findings {
 		got = append(got, f.Severity.String())
@@ -475,17 +495,17 @@ func TestAFlowtableHurtsWhereNothingUntracksSTT(t *testing.T) {
 func TestFOUIsAskedFor(t *testing.T) {
 	nstest.Enter(t)
 	if err := exec.Command("ip", "fou", "add", "port", "5555", "ipproto", "4").Run(); err != nil {
-		if seen, found, err := fouPorts(nil); err != nil || len(found) > 0 || seen != "the kernel has no FOU" {
+		if seen, found, err := fouPorts(new(host)); err != nil || len(found) > 0 || seen != "the kernel has no FOU" {
 			t.Errorf("got %q, %v, %v", seen, found, err)
 		}
 		return
 	}
-	_, found, err := fouPorts(nil)
+	_, found, err := fouPorts(new(host))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("got %v, %v", found, err)
 	}
 	sh(t, found[0].Commands[0].String())
-	if _, found, err = fouPorts(nil); err != nil || len(found) > 0 {
+	if _, found, err = fouPorts(new(host)); err != nil || len(found) > 0 {
 		t.Errorf("still there: %v, %v", found, err)
 	}
 }

@@ -47,6 +47,7 @@ type rig struct {
 	testing.TB
 	root   string // folder whose files hide those of the host
 	config Config
+	undo   func() // what a trouble's byHand does, where it takes what was made
 }
 
 const goodRules = `settings {
@@ -80,6 +81,7 @@ func newRig(t testing.TB) *rig {
 		// Only the host's root may read it, or force a buffer.
 		r.write("proc/thread-self/net/netfilter/nfnetlink_queue", "")
 		r.config.ForceBuffer = func(int) error { return nil }
+		r.config.TCX = func(int) ([]uint32, error) { return nil, nil }
 	}
 	r.rules(`"10.0.1.2", "10.0.2.2"`, "")
 	return r

@@ -46,6 +46,7 @@ type packet struct {
 	iif, oif string     // "": any
 	port     uint16
 	ct       tracking
+	tagged   bool // it has a VLAN tag yet, where that is looked at
 }
 
 // partly is bytes of which those bits are known that are set in known.
