@@ -56,7 +56,7 @@ func queueLosses(h *host) (string, []Finding, error) {
 	var found []Finding
 	n := 0
 	for _, q := range queues {
-		if q.number < h.Queue || int(q.number) >= int(h.Queue)+256 {
+		if !h.ours(q.number) {
 			continue // of others
 		}
 		n++

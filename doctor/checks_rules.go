@@ -97,10 +97,10 @@ func (h *host) way(s *ruleset, p packet, behind bool, place string, later tracki
 	hook := hookOfQueue(place)
 	add := func(hook string, keep func(priority int) bool, ct func(priority int) tracking) {
 		for _, c := range s.others(hook, p.v4) {
-			if c.family == "bridge" && place != HookBridge || !keep(c.priority) {
+			if c.family == "bridge" && place != HookBridge || !keep(c.standing()) || !h.standsAt(c, p) {
 				continue
 			}
-			list = append(list, met{c, ct(c.priority)})
+			list = append(list, met{c, ct(c.standing())})
 		}
 	}
 	every := func(int) bool { return true }
@@ -127,7 +127,45 @@ func (h *host) way(s *ruleset, p packet, behind bool, place string, later tracki
 		add("forward", every, asLater)
 	}
 	add("postrouting", every, asLater)
+	add("egress", every, asLater)
 	return list
+}
+
+// standing is the chain's priority, as the queue sees it: chains of family bridge stand
+// before br_netfilter, and so before the queue, or behind.
+func (c *chain) standing() int {
+	const brNetfilter = 0 // NF_BR_PRI_BRNF
+	switch {
+	case c.family != "bridge":
+		return c.priority
+	case c.priority < brNetfilter:
+		return min(c.priority, rawPriority-1)
+	}
+	return max(c.priority, ourPriority)
+}
+
+// standsAt reports whether a chain stands at an interface that the packet passes, where
+// both are known.
+func (h *host) standsAt(c *chain, p packet) bool {
+	name := p.iif
+	if c.hook == "egress" {
+		name = p.oif
+	}
+	if len(c.devices) == 0 || name == "" {
+		return true
+	}
+	return slices.ContainsFunc(c.devices, func(d string) bool {
+		prefix, many := strings.CutSuffix(d, "*")
+		if d == name || many && strings.HasPrefix(name, prefix) {
+			return true
+		}
+		l, err := netlink.LinkByName(d)
+		if err != nil {
+			return false
+		}
+		_, lower := h.isLower(l, name)
+		return lower
+	})
 }
 
 // fateOf is what certainly, or by a rule that is aimed at STT, becomes of a sample in a
@@ -201,11 +239,16 @@ func (h *host) lost(behind bool, ct tracking, kinds []kind, finding func(packet,
 	return fmt.Sprintf("%d base chains of others let it pass", len(looked)), found, nil
 }
 
-func certainly(f fate) string {
-	if f.certain {
-		return "drops"
+// deedOf says what a chain does with STT.
+func deedOf(f fate) string {
+	does := "drops"
+	if f.kind == taken {
+		does = "takes away" // forwards to another interface, for one
 	}
-	return "drops some of"
+	if f.certain {
+		return does
+	}
+	return does + " some of"
 }
 
 func severityOf(f fate) Severity {
@@ -217,14 +260,14 @@ func severityOf(f fate) Severity {
 
 func dropsBefore(h *host) (string, []Finding, error) {
 	return h.lost(false, 0, []kind{dropped, taken}, func(p packet, c *chain, f fate) Finding {
-		return Finding{Severity: severityOf(f), What: fmt.Sprintf("%s %s STT before the firewall sees it", c.where(), certainly(f)),
-			Cure: "Let STT pass there", Commands: c.accept(h.settings.STTPorts)}
+		return Finding{Severity: severityOf(f), What: fmt.Sprintf("%s %s STT before the firewall sees it", c.where(), deedOf(f)),
+			Cure: "Let STT pass there; the firewall still sees it", Commands: c.accept(h.settings.STTPorts)}
 	})
 }
 
 func dropsBehind(h *host) (string, []Finding, error) {
 	return h.lost(true, ctUntracked, []kind{dropped, taken}, func(p packet, c *chain, f fate) Finding {
-		return Finding{Severity: severityOf(f), What: fmt.Sprintf("%s %s STT that the firewall has accepted", c.where(), certainly(f)),
+		return Finding{Severity: severityOf(f), What: fmt.Sprintf("%s %s STT that the firewall has accepted", c.where(), deedOf(f)),
 			Cure: "Let STT pass there; the firewall has judged it", Commands: c.accept(h.settings.STTPorts)}
 	})
 }
@@ -270,7 +313,7 @@ func queuedElsewhere(h *host) (string, []Finding, error) {
 			for _, behind := range []bool{false, true} {
 				for _, m := range h.way(s, p, behind, place, ctUntracked) {
 					f, ok := fateOf(s, p, m, queued)
-					if !ok || told[f.text] || !table && f.queue >= h.Queue && f.queue < h.Queue+256 {
+					if !ok || told[f.text] || !table && h.ours(f.queue) {
 						continue // with --no-nft the rules are somebody else's, and lead to us
 					}
 					told[f.text] = true

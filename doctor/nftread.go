@@ -118,24 +118,104 @@ func (s *ruleset) readNFT() error {
 			}
 		}
 	}
+	if err := s.readDevices(); err != nil {
+		return err
+	}
 	return s.readNFTRules(&setReader{conn: conn, read: make(map[string]*set)})
+}
+
+// readDevices asks at which interfaces chains stand, which the library leaves out.
+func (s *ruleset) readDevices() error {
+	answers, err := dumpNFT(unix.NFT_MSG_GETCHAIN)
+	if err != nil {
+		return fmt.Errorf("nftables: list chains: %w", err)
+	}
+	for _, m := range answers {
+		if len(m.Data) < 4 {
+			continue
+		}
+		at := chain{family: familyNames[nftables.TableFamily(m.Data[0])]}
+		var name string
+		var devices []string
+		attributes, err := netlink.NewAttributeDecoder(m.Data[4:])
+		if err != nil {
+			return fmt.Errorf("nftables: read a chain: %w", err)
+		}
+		attributes.ByteOrder = networkOrder
+		for attributes.Next() {
+			switch attributes.Type() {
+			case unix.NFTA_CHAIN_TABLE:
+				at.table = attributes.String()
+			case unix.NFTA_CHAIN_NAME:
+				name = attributes.String()
+			case unix.NFTA_CHAIN_HOOK:
+				attributes.Nested(func(hook *netlink.AttributeDecoder) error {
+					devices = readHookDevices(hook)
+					return nil
+				})
+			}
+		}
+		if err := attributes.Err(); err != nil {
+			return fmt.Errorf("nftables: read a chain of table %s: %w", at.table, err)
+		}
+		if c := s.find(&at, name); c != nil {
+			c.devices = devices
+		}
+	}
+	return nil
+}
+
+// readHookDevices reads names and prefixes of interfaces.
+func readHookDevices(hook *netlink.AttributeDecoder) (devices []string) {
+	const (
+		list         = 4 // NFTA_HOOK_DEVS
+		devicePrefix = 2 // NFTA_DEVICE_PREFIX
+	)
+	add := func(name string) {
+		if !slices.Contains(devices, name) {
+			devices = append(devices, name)
+		}
+	}
+	for hook.Next() {
+		switch hook.Type() {
+		case unix.NFTA_HOOK_DEV:
+			add(hook.String())
+		case list:
+			hook.Nested(func(one *netlink.AttributeDecoder) error {
+				for one.Next() {
+					if one.Type() == devicePrefix {
+						add(one.String() + "*")
+					} else {
+						add(one.String())
+					}
+				}
+				return nil
+			})
+		}
+	}
+	return devices
+}
+
+// dumpNFT asks for all objects of a kind. The library is left aside, since it passes over
+// what it does not know.
+func dumpNFT(kind int) ([]netlink.Message, error) {
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close() // nothing was changed
+	return conn.Execute(netlink.Message{
+		Header: netlink.Header{Type: netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | kind), Flags: netlink.Request | netlink.Dump},
+		Data:   []byte{unix.AF_UNSPEC, 0, 0, 0}, // struct nfgenmsg
+	})
 }
 
 // networkOrder is that of numbers in nftables messages.
 var networkOrder = binary.BigEndian
 
-// readNFTRules asks for all rules at once. The library is left aside, since it passes over
-// expressions that it does not know.
+// readNFTRules asks for all rules at once.
 func (s *ruleset) readNFTRules(sets *setReader) error {
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		return fmt.Errorf("nftables: %w", err)
-	}
-	defer conn.Close() // nothing was changed
-	answers, err := conn.Execute(netlink.Message{
-		Header: netlink.Header{Type: netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE), Flags: netlink.Request | netlink.Dump},
-		Data:   []byte{unix.AF_UNSPEC, 0, 0, 0}, // struct nfgenmsg
-	})
+	answers, err := dumpNFT(unix.NFT_MSG_GETRULE)
 	if err != nil {
 		return fmt.Errorf("nftables: list rules: %w", err)
 	}

@@ -113,6 +113,8 @@ func (n nftRule) judge(p *packet) (match tri, aimed bool, acts []action) {
 			}
 			v, isPort := nothingKnown(int(e.Len)), false
 			switch e.Base {
+			case expr.PayloadBaseLLHeader:
+				v = p.frame().slice(int(e.Offset), int(e.Len))
 			case expr.PayloadBaseNetworkHeader:
 				v = network.slice(int(e.Offset), int(e.Len))
 			case expr.PayloadBaseTransportHeader:
@@ -313,8 +315,58 @@ func judgeMatch(m *expr.Match, p *packet) (t tri, aimed bool) {
 		return judgeState(info.MatchFlags, info.InvertFlags, info.StateMask, p)
 	case *xt.ConntrackMtinfo2:
 		return judgeState(info.MatchFlags, info.InvertFlags, info.StateMask, p)
+	case *xt.Unknown:
+		if m.Name == "ip" {
+			return judgeEbtablesIP(*info, p)
+		}
 	}
 	return maybe, false
+}
+
+// judgeEbtablesIP judges what ebtables asks of IPv4 (struct ebt_ip_info of
+// linux/netfilter_bridge/ebt_ip.h): addresses and their masks, DSCP, protocol, ports.
+func judgeEbtablesIP(info []byte, p *packet) (t tri, aimed bool) {
+	const (
+		source, destination, tos, protocol, sport, dport = 1, 2, 4, 8, 16, 32
+		length                                           = 28
+	)
+	if len(info) < length {
+		return maybe, false
+	}
+	if !p.v4 {
+		return no, false
+	}
+	asked, inverted := info[18], info[19]
+	t = yes
+	and := func(bit byte, one tri) {
+		if asked&bit == 0 {
+			return
+		}
+		if inverted&bit != 0 {
+			one = one.not()
+		}
+		t = min(t, one)
+	}
+	masked := func(at int, value, mask []byte) tri {
+		have := p.network().slice(at, 4)
+		for i, m := range mask {
+			have.data[i] &= m
+			have.known[i] |= ^m
+		}
+		return have.equals(value)
+	}
+	and(source, masked(12, info[0:4], info[8:12]))
+	and(destination, masked(16, info[4:8], info[12:16]))
+	and(tos, maybe)
+	and(protocol, sure(info[17] == protocolTCP))
+	and(sport, maybe)
+	from, to := binary.NativeEndian.Uint16(info[24:]), binary.NativeEndian.Uint16(info[26:])
+	in := from <= p.port && p.port <= to
+	and(dport, sure(in))
+	if asked&^byte(source|destination|tos|protocol|sport|dport) != 0 {
+		t = min(t, maybe)
+	}
+	return t, t != no && asked&dport != 0 && inverted&dport == 0
 }
 
 // judgeState judges xt_conntrack's --ctstate (linux/netfilter/xt_conntrack.h); what else it

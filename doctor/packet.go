@@ -108,6 +108,13 @@ func (p partly) equals(b []byte) tri {
 	return all
 }
 
+// frame is its Ethernet header, without a tag.
+func (p *packet) frame() partly {
+	h := nothingKnown(14)
+	h.put(12, ethertype(p.v4)...)
+	return h
+}
+
 // network is the packet's IP header.
 func (p *packet) network() partly {
 	if p.v4 {

@@ -64,6 +64,15 @@ func Checks() []Check {
 			Leave:  "STT passes uninspected, or does not pass",
 		},
 		{
+			ID: "STT-D008", Name: "rules beside the queue", Severity: Broken, look: besideQueue,
+			What:   "with `--no-nft`, STT does not meet the rule that hands it to the firewall's queue",
+			Why:    "The rules are your own then. One that accepts the STT port (or established, or an interface) in front of that rule, in the same chain, lets STT pass beside the firewall; in another chain it does not, since accepting ends that chain alone. So does a ruleset that was loaded anew without that rule.",
+			Reads:  "where there is no table `inet sttwall`: as STT-D001, in the chains that lead to queues from `--queue` on; whether a sttwall listens (as STT-D011)",
+			Varies: "a risk where it lets some of it pass, or where that depends on what is not known",
+			Cure:   "put the rule that leads to the queue first, or run without `--no-nft`",
+			Leave:  "STT passes uninspected",
+		},
+		{
 			ID: "STT-D010", Name: "a table that nobody listens behind", Severity: Broken, look: failState,
 			What:  "the table of sttwall is there, and no sttwall listens",
 			Why:   "The table stays when the firewall ends or crashes, and drops: that is how it fails closed. With `--fail-open=absent` STT passes uninspected instead.",

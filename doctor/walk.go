@@ -42,7 +42,8 @@ type chain struct {
 	priority            int
 	nat                 bool
 	policyDrop          bool
-	legacy              bool // of iptables-legacy
+	legacy              bool     // of iptables-legacy
+	devices             []string // that it stands at, a prefix with * at its end; none: at all
 	rules               []rule
 }
 
@@ -103,7 +104,7 @@ type fate struct {
 func (s *ruleset) walk(base *chain, p *packet) []fate {
 	w := walker{set: s, p: p, certain: true}
 	if !w.through(base, 0) {
-		end := fate{kind: accepted, certain: w.certain, text: "policy accept"}
+		end := fate{kind: accepted, certain: w.certain, text: policyAccept}
 		if base.policyDrop {
 			end.kind, end.text = dropped, "policy drop"
 		}
@@ -111,6 +112,8 @@ func (s *ruleset) walk(base *chain, p *packet) []fate {
 	}
 	return w.fates
 }
+
+const policyAccept = "policy accept"
 
 type walker struct {
 	set     *ruleset
