@@ -261,6 +261,30 @@ func noIPsec() part {
 	return part{"meta ipsec missing", []expr.Any{&expr.Meta{Key: secPath, Register: 1}, compare(expr.CmpOpEq, 0)}}
 }
 
+// secondPass matches packets that pass PREROUTING on a VRF's device, as all do that came in on
+// its member, but those that this host has sent itself, and those that IPsec gave back.
+func secondPass() []part { return []part{kindOf(iifKind, "vrf"), forHost(), noIPsec()} }
+
+// seenPriority is what packets of STT that this table has seen come in have as priority, so that
+// it knows them on the device of a VRF. SRv6 (End.DT4, End.DT46, End.DT6) gives packets to such a
+// device that came in as something else. A packet from the wire has 0, and one out of another
+// network namespace too; who may set it otherwise may change this table. The low bits are 0,
+// for which queueing disciplines take what has no class of that name.
+const seenPriority = 0x53545430
+
+func setSeen() part {
+	return part{fmt.Sprintf("meta priority set %x:%x", seenPriority>>16, seenPriority&0xffff), []expr.Any{
+		&expr.Immediate{Register: 1, Data: binary.NativeEndian.AppendUint32(nil, seenPriority)},
+		&expr.Meta{Key: expr.MetaKeyPRIORITY, SourceRegister: true, Register: 1},
+	}}
+}
+
+func seen() part {
+	return part{fmt.Sprintf("meta priority %x:%x", seenPriority>>16, seenPriority&0xffff), []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyPRIORITY, Register: 1}, compare(expr.CmpOpEq, binary.NativeEndian.AppendUint32(nil, seenPriority)...),
+	}}
+}
+
 // fromLoopback matches packets that this host has sent to itself.
 func fromLoopback() part {
 	return part{"meta iiftype loopback", []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFTYPE, Register: 1},

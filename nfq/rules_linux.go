@@ -14,6 +14,7 @@ const (
 	chainUntracked     = "untracked"
 	chainGuard         = "guard"
 	chainSTT           = "stt"
+	chainIntoVRF       = "into_vrf"
 	chainIPv6Fragments = "fragments6"
 	chainBetween       = "between"
 	chainUntrackedOut  = "untracked_output"
@@ -89,7 +90,7 @@ func (c TableConfig) guardRules() (list []rule) {
 	if c.Hooks.incoming() {
 		list = append(list, rule{chainUntracked, "STT has no connections to track", []part{sttPort(in), notrack()}})
 		list = append(list, c.onceIn()...)
-		list = append(list, c.leadOn(chainGuard, chainBetween)...)
+		list = append(list, c.leadOn(chainGuard, chainBetween, setSeen())...)
 	}
 	if c.Hooks.Has(HookOutput) {
 		list = append(list, rule{chainUntrackedOut, "STT has no connections to track", []part{sttPort(in), notrack()}})
@@ -99,10 +100,10 @@ func (c TableConfig) guardRules() (list []rule) {
 	return list
 }
 
-// leadOn are the rules of a base chain that lead to the others.
-func (c TableConfig) leadOn(from, between string) []rule {
+// leadOn are the rules of a base chain that lead to the others, with what is done to STT before.
+func (c TableConfig) leadOn(from, between string, before ...part) []rule {
 	list := []rule{
-		{from, "", []part{sttPort(in), jump(expr.VerdictJump, chainSTT)}},
+		{from, "", slices.Concat([]part{sttPort(in)}, before, []part{jump(expr.VerdictJump, chainSTT)})},
 		{from, "", []part{ipv6Fragment(), jump(expr.VerdictJump, chainIPv6Fragments)}},
 	}
 	if c.restricted() {
@@ -115,7 +116,14 @@ func (c TableConfig) leadOn(from, between string) []rule {
 
 // onceIn are rules for what passes PREROUTING a second time.
 func (c TableConfig) onceIn() []rule {
-	list := []rule{{chainGuard, "was inspected where it came into this VRF", []part{kindOf(iifKind, "vrf"), forHost(), noIPsec(), jump(expr.VerdictReturn, "")}}}
+	list := []rule{
+		{chainGuard, "was seen where it came into this VRF", []part{kindOf(iifKind, "vrf"), seen(), jump(expr.VerdictReturn, "")}},
+		{chainGuard, "was not", append(secondPass(), sttPort(in), jump(expr.VerdictJump, chainIntoVRF))},
+		// It cannot be inspected: what is queued there is lost.
+		{chainIntoVRF, "no port is in it", []part{ipv4Fragment("0x1fff", 0x1fff), jump(expr.VerdictReturn, "")}},
+		{chainIntoVRF, "", []part{ipv6Fragment(), jump(expr.VerdictReturn, "")}},
+		{chainIntoVRF, "came out of a tunnel", []part{dropAs(counterTunnel)}},
+	}
 	if c.Hooks.Has(HookOutput) {
 		list = append(list, rule{chainGuard, "was inspected in output", []part{fromLoopback(), jump(expr.VerdictReturn, "")}})
 	}
@@ -201,6 +209,8 @@ func (c TableConfig) betweenRules() []rule {
 	return list
 }
 
+// between looks at what passes PREROUTING twice in a VRF twice too: what comes out of a tunnel
+// into it passes once. Only whether an address is of this host need not be the same the second time.
 func (c TableConfig) between(chain string) []rule {
 	list := []rule{{chain, "may be a fragment of STT", []part{ipv4TCP(), ipv4Fragment("0x1fff", 0x1fff), dropAs(reason.OuterFragment.String())}}}
 	if !c.PassOtherTunnels {
@@ -209,6 +219,7 @@ func (c TableConfig) between(chain string) []rule {
 	for _, later := range []part{ipv4Fragment("0x1fff", 0x1fff), ipv6LaterFragment()} {
 		if c.OnlySTT {
 			list = append(list,
+				rule{chain, "not for the first time", append(secondPass(), later, jump(expr.VerdictReturn, ""))},
 				rule{chain, "for this host", []part{later, forThisHost(), jump(expr.VerdictReturn, "")}},
 				rule{chain, "not STT", []part{later, dropAs(counterNotSTT)}})
 		} else if !c.PassOtherTunnels {
@@ -220,6 +231,7 @@ func (c TableConfig) between(chain string) []rule {
 	}
 	if c.OnlySTT {
 		list = append(list,
+			rule{chain, "not for the first time", append(secondPass(), jump(expr.VerdictReturn, ""))},
 			rule{chain, "for this host", []part{forThisHost(), jump(expr.VerdictReturn, "")}},
 			rule{chain, "errors", []part{icmpTypes(icmpErrors()), jump(expr.VerdictReturn, "")}},
 			rule{chain, "errors, neighbours", []part{icmpv6Types(icmpv6Needed()), jump(expr.VerdictReturn, "")}},
@@ -236,6 +248,9 @@ func (c TableConfig) chains() []string {
 	}
 	if c.Hooks.Has(HookOutput) {
 		list = append(list, chainUntrackedOut, chainGuardOut)
+	}
+	if c.Hooks.incoming() {
+		list = append(list, chainIntoVRF)
 	}
 	list = append(list, chainSTT, chainIPv6Fragments)
 	if c.restricted() {

@@ -2,7 +2,10 @@ package nfq
 
 import (
 	"errors"
+	"net/netip"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -126,5 +129,105 @@ func TestInAVRFEachPacketIsInspectedOnce(t *testing.T) {
 				t.Errorf("delivered there: got %d and %d, want 3 and 4", a, b)
 			}
 		})
+	}
+}
+
+// SRv6 gives what it takes out of its packets to the device of a VRF; no member of the VRF has
+// seen it. It comes here in IPv6 that is no STT.
+func TestSTTThatSRv6PutsIntoAVRFIsDropped(t *testing.T) {
+	needCommand(t, "ip")
+	for _, c := range []struct {
+		action string
+		inner  outer
+	}{
+		{"End.DT4", outer{src: netip.MustParseAddr("10.98.0.2"), dst: netip.MustParseAddr("10.98.0.1")}},
+		{"End.DT46", outer{src: netip.MustParseAddr("10.98.0.2"), dst: netip.MustParseAddr("10.98.0.1")}},
+		{"End.DT46", outer{src: netip.MustParseAddr("fd00:98::2"), dst: netip.MustParseAddr("fd00:98::1")}},
+		{"End.DT6", outer{src: netip.MustParseAddr("fd00:98::2"), dst: netip.MustParseAddr("fd00:98::1")}},
+	} {
+		t.Run(c.action+" "+c.inner.dst.String(), func(t *testing.T) {
+			w := newWire(t)
+			sid := netip.MustParseAddr("fd00:97::1")
+			needVRF(t)
+			for _, name := range []string{"net/vrf/strict_mode", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/all/forwarding"} {
+				must(t, os.WriteFile("/proc/sys/"+name, []byte("1"), 0))
+			}
+			run(t, "ip", "link", "set", "blue", "up")
+			run(t, "ip", "address", "add", "10.98.0.1/24", "dev", "blue")
+			run(t, "ip", "address", "add", "fd00:98::1/64", "dev", "blue", "nodad")
+			if out, err := try("ip", "-6", "route", "add", sid.String(), "encap", "seg6local", "action", c.action, "vrftable", "10", "dev", "near"); err != nil {
+				t.Skipf("this kernel has no SRv6 (CONFIG_IPV6_SEG6_LWTUNNEL), or not %s: %s", c.action, out)
+			}
+			protocol := byte(unix.IPPROTO_IPIP)
+			if c.inner.dst.Is6() {
+				protocol = unix.IPPROTO_IPV6
+			}
+			carried := func(o outer, id uint32) []byte {
+				o.src, o.dst = c.inner.src, c.inner.dst
+				return outer{src: far6, dst: sid, protocol: protocol, payload: marked(o, id)}.bytes()
+			}
+			w.send(t, carried(outer{}, 1))
+			if got := w.delivered(t); !slices.Contains(got, 1) {
+				t.Fatalf("without a table %d are delivered, and 1 is not", got)
+			}
+			for _, hooks := range []Hooks{HooksOf(HookPrerouting), HooksOf(HookPrerouting, HookOutput)} {
+				// No listener: what came to a queue would be dropped too, and counted as queued.
+				table, err := InstallTable(TableConfig{Ports: []uint16{testPort}, FirstQueue: 40, Queues: 1, Hooks: hooks})
+				must(t, err)
+				w.send(t, carried(outer{}, 2), carried(outer{dport: 99}, 3))
+				got := w.delivered(t)
+				if slices.Contains(got, 2) || !slices.Contains(got, 3) {
+					t.Errorf("%s: %d are delivered; want 3, which is no STT, and not 2", hooks, got)
+				}
+				counted, err := table.Counters()
+				must(t, err)
+				if diff := cmp.Diff(counted, TableCounters{OtherTunnel: 1}); diff != "" {
+					t.Errorf("%s: counters (-got +want):\n%s", hooks, diff)
+				}
+				must(t, RemoveTable(0))
+			}
+		})
+	}
+}
+
+func TestSTTThatComesInIsKnownToHaveBeenSeen(t *testing.T) {
+	w := newWire(t)
+	config := TableConfig{Ports: []uint16{testPort}, FirstQueue: 40, Queues: 1, Hooks: HooksOf(HookPrerouting)}
+	_, err := InstallTable(config)
+	must(t, err)
+	q, err := Open(Config{Number: 40})
+	must(t, err)
+	defer q.Close()
+	conn, err := connect(w.near)
+	must(t, err)
+	table := conn.AddTable(&nftables.Table{Name: "later", Family: nftables.TableFamilyINet})
+	conn.AddObj(&nftables.CounterObj{Table: table, Name: "seen"})
+	chain := &nftables.Chain{Name: "in", Table: table}
+	base{nftables.ChainHookPrerouting, 0, ""}.set(chain)
+	conn.AddChain(chain)
+	exprs, err := resolve(conn, table, []part{seen(), count("seen")}, false)
+	must(t, err)
+	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exprs})
+	must(t, conn.Flush())
+	w.send(t, marked(outer{}, 1), marked(outer{dport: 99}, 2), marked(outer{src: far6, dst: near6}, 3))
+	if diff := cmp.Diff(inspected(t, q, func(p []byte) { w.send(t, p) }), []uint32{1, 3}); diff != "" {
+		t.Errorf("inspected (-got +want):\n%s", diff)
+	}
+	w.delivered(t)
+	objects, err := conn.GetObjects(table)
+	must(t, err)
+	if n := objects[0].(*nftables.CounterObj).Packets; n != 2 {
+		t.Errorf("%d packets are known, want 2", n)
+	}
+}
+
+// needVRF makes the VRF blue, or skips the test.
+func needVRF(t *testing.T) {
+	t.Helper()
+	if out, err := try("ip", "link", "add", "blue", "type", "vrf", "table", "10"); err != nil {
+		if strings.Contains(out, "Unknown device type") || strings.Contains(out, "not supported") {
+			t.Skip("this kernel has no VRF (CONFIG_NET_VRF)")
+		}
+		t.Fatal(out)
 	}
 }

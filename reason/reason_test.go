@@ -47,7 +47,7 @@ The nftables table ([table.md](table.md)) and the kernel's queues drop packets t
 
 | name | where | what was seen | what to do |
 | --- | --- | --- | --- |
-` + "| `other_tunnel` | table | another tunnel between two endpoints, which would lead around the firewall | write settings.other_tunnels = \"pass\" if those tunnels are yours |\n" +
+` + "| `other_tunnel` | table | another tunnel between two endpoints, which would lead around the firewall, or STT that SRv6 has put into a VRF of this host | write settings.other_tunnels = \"pass\" if those tunnels are yours; have SRv6 end on another host |\n" +
 	"| `endpoint_interface` | table | STT from a listed endpoint, on another interface than its own | correct the interface in settings.endpoints if the endpoint has moved; else someone forges its address |\n" +
 	"| `encapsulated` | table | a bridged frame in which STT could pass unseen: two VLAN tags, PPPoE, MPLS, or another of docs/table.md | write settings.other_tunnels = \"pass\" if those frames are yours, and see that no STT is in them |\n" +
 	"| `not_stt` | table | a packet between two endpoints that is no STT | take out settings.only_stt if others than tunnels talk there |\n" +

@@ -20,8 +20,8 @@ func Drops(inline *nfq.Inline) (list []control.Drop) {
 func tableDrops(c *nfq.TableCounters) []control.Drop {
 	return []control.Drop{tableDrop(reason.OuterFragment, c.OuterFragment), tableDrop(reason.EndpointUnknown, c.EndpointUnknown), {
 		Reason: "other_tunnel", Count: c.OtherTunnel, Where: "table",
-		Meaning: "another tunnel between two endpoints, which would lead around the firewall",
-		Remedy:  "write settings.other_tunnels = \"pass\" if those tunnels are yours",
+		Meaning: "another tunnel between two endpoints, which would lead around the firewall, or STT that SRv6 has put into a VRF of this host",
+		Remedy:  "write settings.other_tunnels = \"pass\" if those tunnels are yours; have SRv6 end on another host",
 	}, {
 		Reason: "endpoint_interface", Count: c.EndpointInterface, Where: "table",
 		Meaning: "STT from a listed endpoint, on another interface than its own",
