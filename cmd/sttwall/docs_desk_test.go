@@ -170,6 +170,10 @@ func (d *desk) types(c doctest.Command) {
 	var wrong error
 	switch row.way {
 	case elsewhere:
+		if row.without != "" {
+			d.t.Logf("%s:%d: not typed: %s", d.page, c.Line, row.why)
+			break
+		}
 		wrong = typedBy(row)
 	case named:
 		d.names(c)
@@ -244,6 +248,14 @@ func (d *desk) bash(script string) *exec.Cmd {
 	return cmd
 }
 
+// deskPatience is how long a command may take; on an emulated processor that is longer.
+func deskPatience() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("STTWALL_TEST_PATIENCE")); err == nil {
+		return d
+	}
+	return patience
+}
+
 // runs has a script come to its end.
 func (d *desk) runs(script string, row trial) error {
 	cmd := d.bash(script)
@@ -257,8 +269,7 @@ func (d *desk) runs(script string, row trial) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	patience := time.AfterFunc(patience, func() { cmd.Cancel() })
-	defer patience.Stop()
+	defer time.AfterFunc(deskPatience(), func() { cmd.Cancel() }).Stop()
 	if err := cmd.Wait(); err != nil && cmd.ProcessState == nil {
 		return err
 	}
@@ -319,8 +330,7 @@ func (d *desk) follows(script string, row trial) error {
 		return err
 	}
 	write.Close()
-	patience := time.AfterFunc(patience, func() { cmd.Cancel() })
-	defer patience.Stop()
+	defer time.AfterFunc(deskPatience(), func() { cmd.Cancel() }).Stop()
 	var out strings.Builder
 	interrupted := false
 	for b := make([]byte, 1<<16); ; {

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"sttwall/internal/doctest"
@@ -71,7 +73,8 @@ type trial struct {
 	machine bool   // of works: others than root of the whole machine are told so, with status 1
 	by      string // of elsewhere: the part of `make check`, and the file that it types it with
 	has     string // of elsewhere: a pattern for what that file does it by
-	why     string // of named: the reason, and who covers it
+	without string // where the kernel has no interfaces of this kind; "" is anywhere
+	why     string // of named and without: the reason, and who covers it
 }
 
 // trials are tried in order; the first that fits a command counts. A row that names a
@@ -127,6 +130,11 @@ var trials = []trial{
 	{command: `bench/account/`, way: named, why: "minutes"},
 
 	// What a page builds itself.
+	{page: "docs/deploy/vrf.md", way: elsewhere, without: "vrf", why: "this kernel has no VRFs (CONFIG_NET_VRF); scripts/vmpages types the page where there are"},
+	{page: "docs/deploy/vlan.md", way: elsewhere, without: "vlan", why: "this kernel has no VLANs (CONFIG_VLAN_8021Q); scripts/vmpages types the page where there are"},
+	{page: "docs/deploy/vrf.md", command: `ip -n fw route show `, way: steps, want: `10\.47\.2\.0/24 dev right`},
+	{page: "docs/deploy/vlan.md", command: `ip netns exec fw sysctl net\.bridge`, way: steps, want: `= 1`},
+	{page: "docs/deploy/vlan.md", command: `bridge -n fw vlan show`, way: steps, want: `47`},
 	{page: "docs/deploy/", command: `ip netns exec acme-a curl .*:8023`, way: steps, status: 28}, // it waits in vain
 	{page: "docs/deploy/", command: `ip netns exec (fw|a|b) .*&$`, way: starts, want: `the firewall runs|port is open`},
 	{page: "docs/deploy/", command: `ip netns exec acme-a ping `, way: steps, want: ` 1 received`},
@@ -137,12 +145,18 @@ var trials = []trial{
 	{page: "docs/deploy/", command: `sttwall check --against`, way: steps, want: `acme`},
 	{page: "docs/deploy/", command: `sttwall explain `, way: steps, want: `drop: tenant_default`},
 	{page: "docs/deploy/", command: `sttwall drops --recent`, way: steps, want: `10\.0\.0\.2:8023`},
-	{page: "docs/deploy/", command: `(ip|sttwall (stats|reload|nft)|cp|until)\b`, way: steps},
+	{page: "docs/deploy/", command: `(ip|bridge|sttwall (stats|reload|nft)|cp|until)\b`, way: steps},
 }
 
-// tried returns how a command of a page is tried.
-func tried(page, command string) trial {
+// tried returns how a command of a page is tried here.
+func tried(page, command string) trial { return triedWhere(hasKind, page, command) }
+
+// triedWhere is likewise for a kernel that has some kinds of interfaces.
+func triedWhere(has func(kind string) bool, page, command string) trial {
 	for _, t := range trials {
+		if t.without != "" && has(t.without) {
+			continue
+		}
 		if strings.HasPrefix(page, t.page) && regexp.MustCompile(`^(?s:`+t.command+`)`).MatchString(command) {
 			return t
 		}
@@ -150,11 +164,39 @@ func tried(page, command string) trial {
 	return trial{way: runs}
 }
 
+// kinds are the kinds of interfaces that some rows ask for, and what makes one.
+var kinds = map[string]string{
+	"vrf":  "ip link add probe type vrf table 1",
+	"vlan": "ip link add below type veth peer name other && ip link add link below name probe type vlan id 1",
+}
+
+var (
+	kindsMu sync.Mutex
+	kindsOf = map[string]bool{}
+)
+
+// hasKind reports whether the kernel has interfaces of a kind: one is made in a namespace that goes at once.
+func hasKind(kind string) bool {
+	kindsMu.Lock()
+	defer kindsMu.Unlock()
+	has, known := kindsOf[kind]
+	if !known {
+		args := []string{"--net", "sh", "-c", kinds[kind]}
+		if os.Geteuid() != 0 {
+			args = append([]string{"--user", "--map-root-user"}, args...)
+		}
+		has = exec.Command("unshare", args...).Run() == nil
+		kindsOf[kind] = has
+	}
+	return has
+}
+
 // programs are what commands may begin with. A new one has to be there in CI (.ci/run),
 // or to have a row above.
 var programs = []string{
 	"sttwall", "sudo", "go", "make", "cd", "curl", "jq", "nft", "ip", "umask", "ethtool", "sysctl", "ping",
 	"chgrp", "install", "tcpdump", "iptables-restore", "cp", "until", "journalctl", "systemctl", "apt-get", "kubectl", "buildah", "scripts/fuzz",
+	"bridge",
 }
 
 // pages are all pages that tell somebody to type something.
@@ -253,7 +295,7 @@ func TestEachCommandOfTheDocsIsKnown(t *testing.T) {
 		if row.page != "" {
 			unused[row.page+": "+row.command] = true
 		}
-		if row.way == named && row.why == "" {
+		if (row.way == named || row.without != "") && row.why == "" {
 			t.Errorf("%s is not run, and the table does not say why", row.command)
 		}
 	}
@@ -261,12 +303,14 @@ func TestEachCommandOfTheDocsIsKnown(t *testing.T) {
 	for _, page := range pages(t) {
 		for _, c := range doctest.Commands(readme(t, page)) {
 			count++
-			row := tried(page, c.Text)
-			delete(unused, row.page+": "+row.command)
 			words := doctest.Words(c.Text)
-			if len(words) > 0 && row.way != named && !slices.Contains(programs, words[0]) {
-				t.Errorf("%s:%d: %q: not a command that this test knows. If it is none, put the block into a fence that says what it is (```text); "+
-					"if it is one, it needs %q in the list of programs, or a row in the table of trials (docs_test.go)", page, c.Line, c.Text, words[0])
+			for _, all := range []bool{false, true} { // kinds of interfaces
+				row := triedWhere(func(string) bool { return all }, page, c.Text)
+				delete(unused, row.page+": "+row.command)
+				if len(words) > 0 && row.way != named && !slices.Contains(programs, words[0]) {
+					t.Errorf("%s:%d: %q: not a command that this test knows. If it is none, put the block into a fence that says what it is (```text); "+
+						"if it is one, it needs %q in the list of programs, or a row in the table of trials (docs_test.go)", page, c.Line, c.Text, words[0])
+				}
 			}
 			if regexp.MustCompile(`\b[A-Z]{4,}\b|<[a-z]+>|\[-`).MatchString(strings.Join(words, " ")) && !strings.Contains(c.Text, "STTWALL_") && !strings.Contains(c.Text, "-X DELETE") && !strings.Contains(c.Text, "-X POST") {
 				t.Errorf("%s:%d: %q: nobody can type a placeholder: write a real example", page, c.Line, c.Text)
