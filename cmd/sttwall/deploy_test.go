@@ -48,31 +48,6 @@ func TestTheInstalledRulesOnlyWatch(t *testing.T) {
 	}
 }
 
-// Where flags say that STT passes while no sttwall runs, the boot unit drops nothing:
-// its condition says so (ExecCondition, systemd.service(5)).
-func TestTheBootUnitDropsNothingWhereAbsentIsOpen(t *testing.T) {
-	line := regexp.MustCompile(`(?m)^ExecCondition=/bin/sh -c '(.*)'$`).FindStringSubmatch(readme(t, "deploy/sttwall-boot.service"))
-	if line == nil {
-		t.Fatal("it has no condition")
-	}
-	script := strings.ReplaceAll(line[1], "$$", "$") // as systemd hands it over
-	for flags, want := range map[string]int{
-		"": 0, "--fail-open=overload": 0, "--queues 4 --event-log /var/log/sttwall/absent.json": 0,
-		"--fail-open=absent": 1, "--queues 4 --fail-open overload,absent": 1, installedArguments(t): 1,
-	} {
-		cmd := exec.Command("/bin/sh", "-c", script)
-		cmd.Env = []string{"STTWALL_ARGS=" + flags}
-		err := cmd.Run()
-		var exit *exec.ExitError
-		if err != nil && !errors.As(err, &exit) {
-			t.Fatal(err)
-		}
-		if got := cmd.ProcessState.ExitCode(); got != want {
-			t.Errorf("with %q: status %d, want %d", flags, got, want)
-		}
-	}
-}
-
 // cloud-init waits for the network before sysinit.target is reached. A unit that comes
 // behind that and before the network would make a circle, out of which systemd takes
 // something: the network, or the firewall.

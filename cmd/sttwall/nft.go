@@ -18,19 +18,26 @@ func newNFTCommand(s streams) *cobra.Command {
 		inline   inlineFlags
 	)
 	cmd := &cobra.Command{
-		Use:   "nft --rules FILE | --boot | --remove",
+		Use:   "nft --rules FILE | --boot [-- FLAGS OF RUN] | --remove",
 		Short: "Print the packet-filter rules that 'run' installs, or remove them",
 		Long: "nft prints the nftables table that 'run' installs, for those who keep it in a ruleset of their\n" +
 			"own and use 'run --no-nft'; with --iptables the like for iptables-restore. With --remove it takes\n" +
 			"away the table that a firewall left behind: from then on STT passes uninspected. With --boot it\n" +
-			"installs a table that drops all STT until 'run' takes its place; one that is there already stays.",
+			"installs a table that drops all STT until 'run' takes its place; one that is there already stays.\n" +
+			"It reads the flags of 'run' behind '--', and wants the table that 'run' will want: the same hooks,\n" +
+			"and none with --fail-open=absent or --no-nft.",
 		Example: "  sttwall nft --rules rules.hcl > /etc/nftables.d/sttwall.nft\n" +
 			"  sttwall nft --rules rules.hcl --iptables 4 | iptables-restore --noflush\n" +
 			"  sttwall nft --rules rules.hcl --hook bridge,output\n" +
-			"  sttwall nft --boot --rules /etc/sttwall/rules.hcl\n" +
+			"  sttwall nft --boot --rules /etc/sttwall/rules.hcl -- --hook bridge\n" +
 			"  sttwall nft --remove",
-		Args: arguments(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args: arguments(func(cmd *cobra.Command, args []string) error {
+			if boot && cmd.ArgsLenAtDash() == 0 {
+				return nil
+			}
+			return cobra.NoArgs(cmd, args)
+		}),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if remove {
 				if cmd.Flags().NFlag() > 1 {
 					return usageError{errors.New("--remove stands alone")}
@@ -38,7 +45,10 @@ func newNFTCommand(s streams) *cobra.Command {
 				return nfq.RemoveTable(0)
 			}
 			if boot {
-				return installBoot(s, cmd, rules, &inline)
+				if cmd.ArgsLenAtDash() < 0 {
+					args = nil
+				}
+				return installBoot(s, cmd, rules, &inline, args)
 			}
 			if rules == "" {
 				return usageError{errors.New("--rules is missing")}
