@@ -134,6 +134,10 @@ func TestTheManifestsAreWhatKubernetesTakes(t *testing.T) {
 		if at(t, pod, "hostNetwork") != true || !slices.Contains(args, any("--metrics=127.0.0.1:9475")) || !slices.Contains(args, any("--rules=/etc/sttwall/rules.hcl")) {
 			t.Errorf("%s: %v", file, args)
 		}
+		// A node sends as well as it receives: with one of the two it would see each connection half.
+		if !slices.Contains(args, any("--hook=prerouting,output")) {
+			t.Errorf("%s: %v", file, args)
+		}
 		for probe, path := range map[string]string{"startupProbe": "/readyz", "readinessProbe": "/readyz", "livenessProbe": "/healthz"} {
 			get := at(t, container, probe, "httpGet")
 			if at(t, get, "path") != path || at(t, get, "host") != "127.0.0.1" || at(t, get, "port") != json.Number("9475") {

@@ -34,6 +34,23 @@ func TestTheInstalledFlagsAreThoseOfRun(t *testing.T) {
 	}
 }
 
+// Kubernetes' schema takes any arguments; those of the manifests are flags of run.
+func TestTheManifestsFlagsAreThoseOfRun(t *testing.T) {
+	for _, name := range []string{"kube-ovn.yaml", "antrea.yaml"} {
+		args := regexp.MustCompile(`(?s)\n +args:\n +- run\n(.*?)\n +securityContext:`).FindStringSubmatch(readme(t, "deploy/kubernetes/"+name))
+		if args == nil {
+			t.Fatalf("%s does not run sttwall", name)
+		}
+		var flags []string
+		for _, line := range regexp.MustCompile(`(?m)^ +- (--\S+)`).FindAllStringSubmatch(args[1], -1) {
+			flags = append(flags, line[1])
+		}
+		if _, err := wishOf(flags); err != nil || len(flags) < 4 {
+			t.Errorf("%s: %q: %v", name, flags, err)
+		}
+	}
+}
+
 // The rules that come with a package watch, and load without a warning.
 func TestTheInstalledRulesOnlyWatch(t *testing.T) {
 	const rules = "../../deploy/rules.audit.hcl"
