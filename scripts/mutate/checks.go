@@ -49,6 +49,15 @@ var safetyChecks = []check{
 	{"nft: bridged packets are shown to the hooks of IP", []fault{
 		{"nfq/bridge_linux.go", "\treturn b.settings.set(neededSettings())", "\treturn nil"},
 	}, "nfq.TestABridgeIsInspected"},
+	{"boot: the hooks of run", []fault{
+		{"cmd/sttwall/bootflags.go", "wish.table, err = inline.config()", "_, err = inline.config()"},
+	}, "cmd/sttwall.TestTheBootUnitWantsTheTableThatRunWillWant"},
+	{"boot: flags that are wrong", []fault{
+		{"cmd/sttwall/boot.go", "\t\twish, wrong = wishOf(args)\n", "\t\tif wish, wrong = wishOf(args); wrong != nil {\n\t\t\treturn wrong\n\t\t}\n"},
+	}, "cmd/sttwall.TestWithFlagsThatAreWrongTheBootUnitDropsAllTheSame"},
+	{"boot: a bridge without br_netfilter", []fault{
+		{"cmd/sttwall/boot.go", "if err != nil && wish.table.Hooks.Has(nfq.HookBridge) {", "if false {"},
+	}, "cmd/sttwall.TestWithoutBrNetfilterTheBootUnitDropsWhatIsRouted"},
 	{"nft: an endpoint where it does not come in", []fault{
 		{"nfq/interfaces_linux.go", `"not where this endpoint comes in", []part{dropAs(counterInterface)}`, `"not where this endpoint comes in", []part{count(counterInterface)}`},
 	}, "nfq.TestAnInterfaceIsFollowedByName"},
