@@ -90,6 +90,9 @@ var trials = []trial{
 	// TestEventsGoToJournaldWithFieldsToSearchFor has what is in a journal.
 	{page: "docs/events.md", command: `journalctl .*STTWALL_TYPE=drop STTWALL_TENANT=acme$`, way: steps, want: `No journal files were found|No entries`},
 
+	{page: "docs/packages.md", command: `(apt (install|remove|purge) |userdel |systemctl (stop|reload) )`, way: elsewhere,
+		by: "packagestest: scripts/packages-test", has: `-page docs/packages\.md`},
+
 	{page: "docs/captures.md", command: `sttwall capture -w drops\.pcapng `, way: follows, file: "drops.pcapng"},
 	{page: "README.md", command: `ip (link|-n) `, way: prepares},
 
@@ -195,7 +198,7 @@ func hasKind(kind string) bool {
 // or to have a row above.
 var programs = []string{
 	"sttwall", "sudo", "go", "make", "cd", "curl", "jq", "nft", "ip", "umask", "ethtool", "sysctl", "ping",
-	"chgrp", "install", "tcpdump", "iptables-restore", "cp", "until", "journalctl", "systemctl", "apt-get", "kubectl", "buildah", "scripts/fuzz",
+	"chgrp", "install", "tcpdump", "iptables-restore", "cp", "until", "journalctl", "systemctl", "apt-get", "apt", "userdel", "kubectl", "buildah", "scripts/fuzz",
 	"bridge",
 }
 

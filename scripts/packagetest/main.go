@@ -26,6 +26,7 @@ type task struct {
 	OldDeb, NewDeb string
 	OldRPM, NewRPM string
 	NewVersion     string // that of the new ones
+	Page           string // text of docs/packages.md, whose commands are typed
 }
 
 const programName = "packages"
@@ -39,7 +40,14 @@ func main() {
 	flag.StringVar(&t.OldRPM, "old-rpm", "", "rpm that is installed")
 	flag.StringVar(&t.NewRPM, "new-rpm", "", "rpm that it is upgraded to")
 	flag.StringVar(&t.NewVersion, "new-version", "", "version of the new ones")
+	page := flag.String("page", "", "`file`: docs/packages.md, whose commands are typed")
 	flag.Parse()
+	text, err := os.ReadFile(*page)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "packagetest:", err)
+		os.Exit(2)
+	}
+	t.Page = string(text)
 	if t.Root == "" || t.OldDeb == "" || t.NewDeb == "" || t.OldRPM == "" || t.NewRPM == "" || t.NewVersion == "" || flag.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "packagetest: all flags are needed")
 		os.Exit(2)
@@ -86,5 +94,5 @@ func inside(_ context.Context, input json.RawMessage, tell func(any)) (ok bool, 
 			}
 		}
 	}
-	return true, nil
+	return true, s.typedAll()
 }

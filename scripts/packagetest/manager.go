@@ -111,6 +111,11 @@ func (m *manager) systemctl(args []string) (text string, err error) {
 		return "", errors.New("systemctl without a command")
 	}
 	m.asked = append(m.asked, strings.Join(args, " "))
+	for i, name := range args[1:] {
+		if !strings.Contains(name, ".") {
+			args[1+i] = name + ".service"
+		}
+	}
 	ours := slices.Contains(args[1:], serviceName)
 	switch verb := args[0]; {
 	case verb == "daemon-reload":
@@ -141,6 +146,13 @@ func (m *manager) systemctl(args []string) (text string, err error) {
 			}
 		}
 		return "", nil
+	case verb == "reload" && ours:
+		cmd, err := m.command("ExecReload")
+		if err != nil {
+			return "", err
+		}
+		out, err := cmd.CombinedOutput()
+		return string(out), err
 	case verb == "start" && ours:
 		return "", m.start()
 	case verb == "stop" && ours:

@@ -23,28 +23,37 @@ type scenario struct {
 	task
 	lab     *lab.Lab
 	manager *manager
+	typed   []string // of the page
 	say     func(format string, args ...any)
 }
 
 // packages are those of one package manager.
 type packages struct {
 	name                     string
-	install, upgrade, remove []string
-	purge                    []string // nil: there is no such thing
+	install, upgrade, remove func() error
+	purge                    func() error // nil: there is no such thing
 }
 
 func (s *scenario) packages() []packages {
 	rpm := []string{"rpm", "--root", s.Root, "--force-debian", "--nodeps", "--nosignature"}
-	with := func(more ...string) []string { return append(slices.Clone(rpm), more...) }
+	with := func(more ...string) func() error {
+		return func() error { return s.call(append(slices.Clone(rpm), more...)) }
+	}
+	page := func(beginning, folder string) func() error {
+		return func() error {
+			_, err := s.types(beginning, folder)
+			return err
+		}
+	}
 	return []packages{
-		{
-			// In there: it looks users up where it runs.
-			"deb", []string{"chroot", s.Root, "dpkg", "-i", "/packages/" + filepath.Base(s.OldDeb)}, []string{"chroot", s.Root, "dpkg", "-i", "/packages/" + filepath.Base(s.NewDeb)},
-			[]string{"chroot", s.Root, "dpkg", "-r", "sttwall"}, []string{"chroot", s.Root, "dpkg", "-P", "sttwall"},
-		},
+		{"deb", page("apt install", oldFolder), page("apt install", newFolder), page("apt remove", "/"), page("apt purge", "/")},
+		// From outside: there is no rpm in there.
 		{"rpm", with("-i", s.OldRPM), with("-U", s.NewRPM), with("-e", "sttwall"), nil},
 	}
 }
+
+// Folders of the root with a deb each.
+const oldFolder, newFolder = "/packages/old", "/packages/new"
 
 // port is where transfers go to.
 const port = 5201
@@ -54,13 +63,13 @@ func (s *scenario) prepare() (err error) {
 	if err := unix.Mount("proc", s.Root+"/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("proc: %w", err)
 	}
-	if err := os.MkdirAll(s.Root+"/packages", 0o755); err != nil {
-		return err
-	}
-	for _, deb := range []string{s.OldDeb, s.NewDeb} {
+	for folder, deb := range map[string]string{oldFolder: s.OldDeb, newFolder: s.NewDeb} {
+		if err := os.MkdirAll(s.Root+folder, 0o755); err != nil {
+			return err
+		}
 		text, err := os.ReadFile(deb)
 		if err == nil {
-			err = os.WriteFile(filepath.Join(s.Root, "packages", filepath.Base(deb)), text, 0o644)
+			err = os.WriteFile(filepath.Join(s.Root+folder, filepath.Base(deb)), text, 0o644)
 		}
 		if err != nil {
 			return err
@@ -82,15 +91,15 @@ func (s *scenario) call(args []string) error {
 	return nil
 }
 
-// inRoot runs a program in the root.
-func (s *scenario) inRoot(args ...string) (string, error) {
+// inRoot runs a program in the root, in a folder of that.
+func (s *scenario) inRoot(folder string, args ...string) (string, error) {
 	cmd := &exec.Cmd{
-		Path: args[0], Args: args, Dir: "/", Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"},
-		SysProcAttr: &syscall.SysProcAttr{Chroot: s.Root},
+		Path: args[0], Args: args, Dir: folder, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "HOME=/"},
+		SysProcAttr: &syscall.SysProcAttr{Chroot: s.Root}, Stdin: strings.NewReader("y\n"),
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		err = fmt.Errorf("%v: %w\n%s", args, err, out)
+		err = fmt.Errorf("%q: %w\n%s", args, err, out)
 	}
 	return string(out), err
 }
@@ -112,7 +121,7 @@ func (s *scenario) run(p packages, withSystemd bool) error {
 	if err != nil {
 		return err
 	}
-	if err := s.call(p.install); err != nil {
+	if err := p.install(); err != nil {
 		return err
 	}
 	if !withSystemd {
@@ -139,6 +148,10 @@ func (s *scenario) run(p packages, withSystemd bool) error {
 			return err
 		}
 		s.say("%s: reloaded; the event log was rotated, and goes on", p.name)
+		if err := s.outOfTheWay(); err != nil {
+			return err
+		}
+		s.say("%s: stopped and out of the way at once; started again", p.name)
 		if err := s.comesAgain(p); err != nil {
 			return err
 		}
@@ -165,9 +178,18 @@ func (s *scenario) watches() error {
 	if err := errors.Join(t.moves(1<<20), t.finish()); err != nil {
 		return err
 	}
-	seen, err := s.inRoot("/usr/sbin/sttwall", "flows", "--audit")
+	seen, err := s.types("sttwall flows --audit", "/")
 	if err != nil {
 		return err
+	}
+	if _, err := s.types("sttwall stats", "/"); err != nil {
+		return err
+	}
+	if _, err := s.types("sttwall suggest --running", "/tmp"); err != nil {
+		return err
+	}
+	if rules, err := os.ReadFile(s.Root + "/tmp/rules.new.hcl"); err != nil || !strings.Contains(string(rules), "tcp") {
+		return fmt.Errorf("no rule is suggested for it: %v\n%s", err, rules)
 	}
 	if !strings.Contains(seen, "5201") || !strings.Contains(seen, "tenant_default") {
 		return fmt.Errorf("it has not noted what it let pass:\n%s", seen)
@@ -198,7 +220,7 @@ func (s *scenario) upgraded(p packages) error {
 		return err
 	}
 	was := s.manager.cmd.Process.Pid
-	if err := s.call(p.upgrade); err != nil {
+	if err := p.upgrade(); err != nil {
 		return err
 	}
 	if !s.manager.running() || s.manager.cmd.Process.Pid == was {
@@ -215,10 +237,10 @@ func (s *scenario) upgraded(p packages) error {
 
 // comesAgain removes it, and installs it where its configuration has stayed.
 func (s *scenario) comesAgain(p packages) error {
-	if err := errors.Join(s.call(p.remove), s.manager.waitEnd()); err != nil {
+	if err := errors.Join(p.remove(), s.manager.waitEnd()); err != nil {
 		return err
 	}
-	if err := s.call(p.upgrade); err != nil {
+	if err := p.upgrade(); err != nil {
 		return err
 	}
 	if !s.manager.running() {
@@ -235,14 +257,8 @@ func (s *scenario) reloadsAndRotates() error {
 		return err
 	}
 	reload := func() error {
-		cmd, err := s.manager.command("ExecReload")
-		if err != nil {
-			return err
-		}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%w\n%s", err, out)
-		}
-		return nil
+		_, err := s.types("systemctl reload", "/")
+		return err
 	}
 	if err := reload(); err != nil {
 		return fmt.Errorf("the unit's reload: %w", err)
@@ -256,7 +272,7 @@ func (s *scenario) reloadsAndRotates() error {
 	if err := os.WriteFile(rules, good, 0o644); err != nil {
 		return err
 	}
-	if _, err := s.inRoot("/usr/sbin/logrotate", "--force", "--state", "/tmp/logrotate.state", "/etc/logrotate.d/sttwall"); err != nil {
+	if _, err := s.inRoot("/", "/usr/sbin/logrotate", "--force", "--state", "/tmp/logrotate.state", "/etc/logrotate.d/sttwall"); err != nil {
 		return err
 	}
 	log := s.Root + "/var/log/sttwall/eve.json"
@@ -270,9 +286,27 @@ func (s *scenario) reloadsAndRotates() error {
 	return nil
 }
 
+// outOfTheWay ends it as the page says, so that no packet meets it, and starts it again.
+func (s *scenario) outOfTheWay() error {
+	if _, err := s.types("systemctl stop sttwall && ", "/"); err != nil {
+		return err
+	}
+	if there, err := table(); err != nil || there || s.manager.running() {
+		return fmt.Errorf("it is not out of the way: table %v, it runs: %v, %v", there, s.manager.running(), err)
+	}
+	t, err := begin(s.lab, port)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(t.moves(1<<20), t.finish()); err != nil {
+		return err
+	}
+	return s.manager.start()
+}
+
 // removed removes and purges, and looks at what is left.
 func (s *scenario) removed(p packages, before map[string]string) error {
-	if err := s.call(p.remove); err != nil {
+	if err := p.remove(); err != nil {
 		return err
 	}
 	if s.manager.running() {
@@ -310,7 +344,7 @@ func (s *scenario) removed(p packages, before map[string]string) error {
 	if p.purge == nil {
 		return s.sweep(before)
 	}
-	if err := s.call(p.purge); err != nil {
+	if err := p.purge(); err != nil {
 		return err
 	}
 	if after, err = treeOf(s.Root); err != nil {
@@ -333,13 +367,8 @@ func (s *scenario) removed(p packages, before map[string]string) error {
 // sweep takes away what a removal may leave where nothing purges, and looks whether that
 // was all.
 func (s *scenario) sweep(before map[string]string) error {
-	if _, err := s.inRoot("/usr/sbin/userdel", "sttwall"); err != nil {
+	if _, err := s.types("userdel", "/"); err != nil {
 		return err
-	}
-	for _, folder := range []string{"/etc/sttwall", "/var/lib/sttwall", "/var/log/sttwall"} {
-		if err := os.RemoveAll(s.Root + folder); err != nil {
-			return err
-		}
 	}
 	after, err := treeOf(s.Root)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 // no package can leave those as they were. Folders end in "/".
 var kept = []string{
 	"/proc/", "/sys/", "/run/manager.", "/run/systemd/", "/usr/bin/systemctl", "/packages/",
-	"/var/lib/dpkg/", "/var/log/dpkg.log", "/var/lib/rpm/", "/.rpmdb/", "/usr/lib/sysimage/rpm", "/var/cache/", "/run/dpkg", "/run/rpm",
+	"/var/lib/dpkg/", "/var/log/dpkg.log", "/var/lib/apt/", "/var/log/apt/", "/var/lib/rpm/", "/.rpmdb/", "/usr/lib/sysimage/rpm", "/var/cache/", "/run/dpkg", "/run/rpm",
 	"/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock",
 	"/var/lib/systemd/deb-systemd-helper", "/tmp/",
 }
