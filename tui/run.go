@@ -105,7 +105,12 @@ func run(ctx context.Context, c Config, more ...tea.ProgramOption) error {
 	if c.Input == nil {
 		c.Input = os.Stdin
 	}
-	options = append(options, tea.WithInput(watchInput(c.Input, func() { cancel(ErrGone) })))
+	input, release, err := watchInput(ctx, c.Input, func() { cancel(ErrGone) })
+	if err != nil {
+		return fmt.Errorf("screen: %w", err)
+	}
+	defer release()
+	options = append(options, input...)
 	if c.Output != nil {
 		options = append(options, tea.WithOutput(c.Output))
 	}
