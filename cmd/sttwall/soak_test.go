@@ -15,6 +15,8 @@ import (
 // Longer ones are run by `sttwall soak --for 2h`.
 func TestASoakOfSecondsFindsNothingAndDisturbsInEachWay(t *testing.T) {
 	t.Setenv(asProgram, "soak") // what runs in the lab is the program
+	variable, value, _ := strings.Cut(watchRaces(t), "=")
+	t.Setenv(variable, value) // of all that is started there
 	var logs bytes.Buffer
 	var samples []soak.Sample
 	var end *soak.End

@@ -21,17 +21,24 @@ type person struct {
 	t        *testing.T
 	ctx      context.Context
 	terminal *tmux.Terminal
+	command  string // that starts sttwall, for a shell
 }
 
-// sitDown starts sttwall in a terminal of its own.
+// sitDown starts sttwall in a terminal of its own, or c.Command, in which it is to be
+// started.
 func sitDown(t *testing.T, c tmux.Config, args ...string) *person {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Command = append([]string{"env", asProgram + "=1", exe}, args...)
-	return sitBefore(t, c)
+	command := append([]string{"env", asProgram + "=1", exe}, args...)
+	if c.Command == nil {
+		c.Command = command
+	}
+	p := sitBefore(t, c)
+	p.command = strings.Join(command, " ")
+	return p
 }
 
 // sitBefore starts any command in a terminal of its own.
@@ -58,11 +65,11 @@ func sitBefore(t *testing.T, c tmux.Config) *person {
 			t.Error(err)
 		}
 	})
-	return &person{t, t.Context(), terminal}
+	return &person{t: t, ctx: t.Context(), terminal: terminal}
 }
 
 // in is the same person in a subtest.
-func (p *person) in(t *testing.T) *person { return &person{t, t.Context(), p.terminal} }
+func (p *person) in(t *testing.T) *person { return &person{t, t.Context(), p.terminal, p.command} }
 
 func (p *person) must(err error) {
 	p.t.Helper()

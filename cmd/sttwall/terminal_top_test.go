@@ -104,6 +104,30 @@ func TestAHangupLeavesTheTerminalAsItWas(t *testing.T) {
 	p.isLeft()
 }
 
+func TestTopIsStoppedByItsKeyAndGoesOn(t *testing.T) {
+	l := startLab(t)
+	shell := tmux.Config{Width: 100, Height: 30, Command: []string{"sh", "-i"}}
+	p := sitDown(t, shell, "top", "--control", l.socket)
+	p.types(p.command + "\n")
+	p.sees(" up ", "acme")
+	for range 3 {
+		p.press("C-z")
+		p.state("the shell", func(s tmux.State) bool { return !s.Alternate && s.Cursor })
+		p.types("echo $((6 * 7)) of those\n")
+		p.sees("42 of those")
+		p.types("fg\n")
+		p.sees(" up ", "acme")
+		p.press("2")
+		p.sees("SOURCE")
+		p.press("1")
+		p.sees("Tenants")
+	}
+	p.press("q")
+	p.state("the shell", func(s tmux.State) bool { return !s.Alternate && s.Cursor })
+	p.types("exit\n")
+	p.isLeft()
+}
+
 func TestAStoppedTopChangesNothingForPackets(t *testing.T) {
 	l := startLab(t)
 	p := sitDown(t, tmux.Config{Width: 100, Height: 30}, "top", "--control", l.socket)
