@@ -46,6 +46,8 @@ type app struct {
 	width, height int
 	// after brings a tickMsg; tests bring theirs.
 	after func(time.Duration) tea.Cmd
+	// resumable says whether somebody can let it go on after ^Z; tests bring theirs.
+	resumable func() bool
 }
 
 func newApp(ctx context.Context, c Config) (*app, error) {
@@ -73,7 +75,7 @@ func newApp(ctx context.Context, c Config) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &app{config: c, auto: auto, hint: c.Hint, after: everyTick}
+	a := &app{config: c, auto: auto, hint: c.Hint, after: everyTick, resumable: resumable}
 	a.env = &env{
 		theme: look, keys: newKeyMap(c.Inside), now: c.Now, filter: selects, known: make(map[string][]string),
 		where: c.Where, sampleTime: sampleTime, ctx: ctx, source: c.Firewall,
@@ -196,6 +198,9 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 	case key.Matches(msg, k.Suspend):
 		if a.config.Inside {
 			return notice(toneWarn, "^Z would stop the firewall too, and what waits for it: q leaves the screen")
+		}
+		if !a.resumable() {
+			return notice(toneWarn, "there is no shell here that could go on with this after ^Z: q leaves the screen")
 		}
 		return tea.Suspend
 	case a.prompt != nil:

@@ -193,6 +193,15 @@ func TestQuitAndInterruptAreToldApart(t *testing.T) {
 	if _, ok := d.other[len(d.other)-1].(tea.SuspendMsg); !ok {
 		t.Errorf("^Z is %T", d.other[len(d.other)-1])
 	}
+	before := len(d.other)
+	d.resumable = func() bool { return false }
+	d.press("ctrl+z")
+	d.shows("no shell here that could go on with this after ^Z")
+	for _, msg := range d.other[before:] {
+		if _, ok := msg.(tea.SuspendMsg); ok {
+			t.Error("^Z stops it where nobody can let it go on")
+		}
+	}
 }
 
 func TestTheWindowOfManyFlowsFollowsTheSelection(t *testing.T) {

@@ -46,6 +46,7 @@ func drive(t *testing.T, f *fake, width, height int, change ...func(*Config)) *d
 		t.Fatal(err)
 	}
 	a.after = func(time.Duration) tea.Cmd { return nil }
+	a.resumable = func() bool { return true }
 	a.env.sampleTime = 0
 	d.app = a
 	d.run(a.Init())

@@ -128,6 +128,18 @@ func TestTopIsStoppedByItsKeyAndGoesOn(t *testing.T) {
 	p.isLeft()
 }
 
+// In this terminal it is the first program, and no shell is there, as with ssh -t.
+func TestTopIsNotStoppedWhereNobodyCouldLetItGoOn(t *testing.T) {
+	l := startLab(t)
+	p := sitDown(t, tmux.Config{Width: 100, Height: 30}, "top", "--control", l.socket)
+	p.sees(" up ", "acme")
+	p.press("C-z")
+	p.sees("there is no shell here")
+	p.press("2")
+	p.sees("SOURCE")
+	p.leaves()
+}
+
 func TestAStoppedTopChangesNothingForPackets(t *testing.T) {
 	l := startLab(t)
 	p := sitDown(t, tmux.Config{Width: 100, Height: 30}, "top", "--control", l.socket)
