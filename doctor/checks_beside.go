@@ -39,7 +39,7 @@ func besideQueue(h *host) (string, []Finding, error) {
 				}
 				told[c] = true
 				found = append(found, Finding{Severity: severityOf(f), What: fmt.Sprintf("%s lets STT pass before the rule that hands it to the firewall's queue: uninspected", c.where()),
-					Evidence: []string{c.where() + ": " + f.text, "followed: " + p.text()},
+					Evidence: []string{c.where() + ": " + f.text, "for a packet " + p.text()},
 					Cure:     "Put the rule that leads to the queue in front of that one, or give up --no-nft: sttwall nft --rules FILE prints the rules that run puts in"})
 			}
 			if leads {
@@ -66,7 +66,7 @@ func besideQueue(h *host) (string, []Finding, error) {
 		return "no table of sttwall, and no sttwall listens", found, nil
 	}
 	found = append(found, Finding{What: "sttwall runs, and no rule hands STT to its queues: it passes uninspected",
-		Evidence: []string{runs[0].text(), "table inet " + nfq.TableName + ": not there", "followed: " + missed[0].text()},
+		Evidence: []string{runs[0].text(), "table inet " + nfq.TableName + ": not there", "for a packet " + missed[0].text()},
 		Cure:     "Start it without --no-nft, or load rules that lead to its queues: sttwall nft --rules FILE prints them"})
 	return "", found, nil
 }

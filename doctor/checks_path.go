@@ -70,7 +70,7 @@ func reversePath(h *host) (string, []Finding, error) {
 		}
 		f := Finding{What: "the strict reverse path filter of " + name + " drops packets whose way back is another",
 			Evidence: []string{fmt.Sprintf("net.ipv4.conf.all.rp_filter = %d, net.ipv4.conf.%s.rp_filter = %d", all, name, own)},
-			Cure:     "Make it loose: the source must be reachable, by whatever interface", Commands: []Command{sysctl("proc/sys/net/ipv4/conf/"+name+"/rp_filter", "2")}, Safe: true}
+			Cure:     "Make it loose: the source must be reachable, by whatever interface. That holds for all that comes in on it, so --fix leaves it to you", Commands: []Command{sysctl("proc/sys/net/ipv4/conf/"+name+"/rp_filter", "2")}}
 		if wrong {
 			f.Severity = Broken
 			f.Evidence = append(f.Evidence, why)
@@ -159,7 +159,7 @@ func bridgeNetfilter(h *host) (string, []Finding, error) {
 		on, err := h.number(folder + name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", []Finding{{What: "bridged packets meet no rules of IP here: the kernel has no br_netfilter", Evidence: []string{"/" + folder + ": not there", h.config("CONFIG_BRIDGE_NETFILTER")},
-				Cure: "Load br_netfilter", Commands: []Command{command("modprobe br_netfilter")}, Safe: true}}, nil
+				Cure: "Load br_netfilter; from then on the rules of IP hold for all that bridges of this host forward, so --fix leaves it to you", Commands: []Command{command("modprobe br_netfilter")}}}, nil
 		}
 		if err != nil {
 			return "", nil, err
@@ -351,7 +351,7 @@ func mssFloor(h *host) (string, []Finding, error) {
 		most := f.mtu - outer - 20 - 18 - 14 - inner
 		if !f.local && most < floor {
 			return "", []Finding{{What: fmt.Sprintf("settings.mss_floor %d is more than the %d bytes that connections over the way to %v can have", floor, most, f.endpoint),
-				Evidence: []string{fmt.Sprintf("ip route get %v: dev %s, MTU %d", f.endpoint, f.name(), f.mtu), h.Rules + ": settings.mss_floor"},
+				Evidence: []string{fmt.Sprintf("ip route get %v: dev %s, MTU %d", f.endpoint, f.name(), f.mtu), fmt.Sprintf("%s: settings.mss_floor is %d", h.Rules, floor)},
 				Cure:     fmt.Sprintf("Raise the MTU of that way, or write mss_floor = %d in settings", max(most, 1))}}, nil
 		}
 	}

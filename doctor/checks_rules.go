@@ -228,7 +228,7 @@ func (h *host) lost(behind bool, ct tracking, kinds []kind, finding func(packet,
 				}
 				told[m.chain] = true
 				made := finding(p, m.chain, f)
-				made.Evidence = append([]string{m.chain.where() + ": " + f.text, "followed: " + p.text()}, made.Evidence...)
+				made.Evidence = append([]string{m.chain.where() + ": " + f.text, "for a packet " + p.text()}, made.Evidence...)
 				found = append(found, made)
 			}
 		}
@@ -236,7 +236,10 @@ func (h *host) lost(behind bool, ct tracking, kinds []kind, finding func(packet,
 	if len(s.unread) > 0 && len(found) == 0 {
 		return "", nil, errors.New(strings.Join(s.unread, "; "))
 	}
-	return fmt.Sprintf("%d base chains of others let it pass", len(looked)), found, nil
+	if len(looked) == 0 {
+		return "no chain of others stands there", found, nil
+	}
+	return fmt.Sprintf("%s of others, STT passes", counted(len(looked), "base chain")), found, nil
 }
 
 // deedOf says what a chain does with STT.
@@ -318,7 +321,7 @@ func queuedElsewhere(h *host) (string, []Finding, error) {
 					}
 					told[f.text] = true
 					found = append(found, Finding{What: fmt.Sprintf("%s hands STT to queue %d, whose program is another one", m.chain.where(), f.queue),
-						Evidence: []string{m.chain.where() + ": " + f.text, "followed: " + p.text()},
+						Evidence: []string{m.chain.where() + ": " + f.text, "for a packet " + p.text()},
 						Cure:     "Keep STT out of that queue: it drops STT while its program does not run, and cuts super-segments unless that asks for GSO", Commands: m.chain.accept(h.settings.STTPorts)})
 				}
 			}

@@ -58,7 +58,10 @@ func secondFirewall(h *host) (string, []Finding, error) {
 		if len(hidden) > 0 {
 			return "", nil, fmt.Errorf("not allowed: on which queues process %s listens", strings.Join(hidden, ", "))
 		}
-		return fmt.Sprintf("%d listens here", len(list)), nil, nil
+		if len(list) == 0 {
+			return "no sttwall listens on queues here", nil, nil
+		}
+		return list[0].text(), nil, nil
 	}
 	s, err := h.rules()
 	if err != nil {
@@ -66,7 +69,7 @@ func secondFirewall(h *host) (string, []Finding, error) {
 	}
 	numbers, there := h.tableQueues(s)
 	if !there {
-		return fmt.Sprintf("%d listen here; without a table of sttwall, rules of others say which gets what", len(list)), nil, nil
+		return fmt.Sprintf("%d listen on queues here; without a table of sttwall, rules of others say which gets what", len(list)), nil, nil
 	}
 	leads := func(f firewall) bool {
 		return slices.ContainsFunc(f.queues, func(n uint16) bool { return slices.Contains(numbers, n) })

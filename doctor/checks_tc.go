@@ -60,7 +60,7 @@ func trafficControl(h *host) (string, []Finding, error) {
 			}
 		}
 	}
-	return fmt.Sprintf("%d filters, none of which takes STT, on %s", filters, names(links)), found, hidden
+	return fmt.Sprintf("%s on %s, none takes STT", counted(filters, "filter"), names(links)), found, hidden
 }
 
 // filtersOf lists the filters of one side.
@@ -109,7 +109,7 @@ func (h *host) filtered(l netlink.Link, s side, list []netlink.Filter, samples [
 			if fate.deed != anything {
 				f = h.filterFinding(l, s, fate, list)
 			}
-			f.Evidence = []string{fmt.Sprintf("tc filter show dev %s %s: %s", name, s.name, fate.text), "followed: " + p.text()}
+			f.Evidence = []string{fmt.Sprintf("tc filter show dev %s %s: %s", name, s.name, fate.text), "for a packet " + p.text()}
 			found = append(found, f)
 		}
 	}

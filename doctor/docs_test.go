@@ -29,9 +29,9 @@ nothing. What it asks of nftables is in transactions that leave nothing; the ker
 | ` + "`--hook prerouting,output,bridge`" + ` | where the firewall sits or shall sit |
 | ` + "`--control SOCKET`" + ` | asks a running firewall what it has dropped |
 | ` + "`--queue N`, `--cpus LIST`" + ` | as ` + "`run`" + ` is started with |
-| ` + "`--fix`" + ` | runs the commands of findings that are marked so: those that take nothing away that somebody may need. Then it looks again. What it sets is gone after a restart of the host: write it into /etc/sysctl.d and the like |
+| ` + "`--fix`" + ` | runs the commands of findings that are marked so: those that take nothing away that somebody may need, and can be undone. It says which it runs, and which of them failed, and looks again; the exit status is about what is left. What it sets is gone after a restart of the host: write it into /etc/sysctl.d and the like |
 | ` + "`--verbose`" + ` | lists each check, what was seen, and why one could not be made |
-| ` + "`--json`" + ` | the same for machines |
+| ` + "`--json`" + ` | the same for machines: findings (id, severity, what, why, evidence, cure, commands, safe), checks (id, name, seen or unknown, findings), passed, unknown |
 
 | severity | means | exit status |
 | --- | --- | --- |
@@ -40,7 +40,7 @@ nothing. What it asks of nftables is in transactions that leave nothing; the ker
 | hint | it works, and would work better otherwise | 0, if there is nothing worse |
 
 The worst come first. A check that cannot be made (a file that only root may read, a thing that was not named) is listed as such by
-` + "`--verbose`" + `, and does not count as passed. Status 2 is a mistake on the command line.
+` + "`--verbose`" + `, and does not count as passed. The exit status is 0 where nothing is found, and 2 for a mistake on the command line.
 
 Rules of others are followed with an STT packet of which the port is known, that it is no SYN, and, where ` + "`settings.endpoints`" + ` lists
 addresses that this host has routes to, addresses and interfaces. What a rule asks for besides is taken to be true and false in turn.

@@ -137,7 +137,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	}
 	h := &host{Config: c, ctx: ctx, settings: policy.Settings{STTPorts: []uint16{defaultPort}}}
 	h.load()
-	var r Report
+	r := Report{Findings: []Finding{}}
 	for _, check := range Checks() {
 		seen, found, err := check.look(h)
 		o := Outcome{ID: check.ID, Name: check.Name, Seen: seen, Findings: len(found)}
@@ -174,6 +174,14 @@ const (
 
 // Hooks lists them.
 func Hooks() []string { return []string{HookPrerouting, HookOutput, HookBridge} }
+
+// counted writes a number and what it is of.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
 
 // unknown is why something could not be looked at.
 func unknown(err error) string {

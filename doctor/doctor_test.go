@@ -138,7 +138,7 @@ func TestAGoodHostPassesAllChecks(t *testing.T) {
 			r.config.Kernel = nil
 			report := r.run()
 			passed, unknown := report.Passed()
-			if len(report.Findings) > 0 || unknown > 0 || passed != len(Checks()) || report.Hurts() {
+			if report.Findings == nil || len(report.Findings) > 0 || unknown > 0 || passed != len(Checks()) || report.Hurts() {
 				t.Errorf("%d of %d passed, %d unknown\n%s", passed, len(Checks()), unknown, report.text())
 			}
 			for _, o := range report.Checks {

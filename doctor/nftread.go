@@ -272,7 +272,7 @@ func (s *ruleset) readNFTRules(sets *setReader) error {
 // ruleText is the rule as nft lists it, or its handle where nft is not installed.
 func ruleText(c *chain, handle uint64, listed map[string][]string) string {
 	if listed[c.where()] == nil {
-		out, err := exec.Command("nft", "-n", "-a", "list", "chain", c.family, c.table, c.name).Output()
+		out, err := exec.Command("nft", "-a", "list", "chain", c.family, c.table, c.name).Output()
 		if err != nil {
 			out = nil
 		}

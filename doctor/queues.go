@@ -78,7 +78,7 @@ func (f firewall) text() string {
 	for i, n := range f.queues {
 		words[i] = strconv.Itoa(int(n))
 	}
-	return fmt.Sprintf("process %d listens on %s %s", f.pid, map[bool]string{true: "queue", false: "queues"}[len(words) == 1], strings.Join(words, ", "))
+	return fmt.Sprintf("process %d listens on queue %s", f.pid, strings.Join(words, ", "))
 }
 
 // firewalls are the processes that run sttwall and listen on queues here. What a process

@@ -110,7 +110,7 @@ func TestTheFirewallThatTheTableLeadsToIsTheOneThatStays(t *testing.T) {
 		t.Fatalf("got %+v\n%s", found, report.text())
 	}
 	for _, want := range []string{
-		fmt.Sprintf("process %d listens on queue 8000", other.Process.Pid), fmt.Sprintf("process %d listens on queues 7471, 7472, to which the table leads", ours.Process.Pid),
+		fmt.Sprintf("process %d listens on queue 8000", other.Process.Pid), fmt.Sprintf("process %d listens on queue 7471, 7472, to which the table leads", ours.Process.Pid),
 	} {
 		if !strings.Contains(strings.Join(found[0].Evidence, "\n")+"\n", want+"\n") {
 			t.Errorf("no %q in %q", want, found[0].Evidence)

@@ -33,7 +33,8 @@ func newDoctorCommand(s streams) *cobra.Command {
 		Long: "doctor looks at this host as the firewall will find it: rules of others that drop STT, routing, interfaces, the kernel,\n" +
 			"other tunnels, losses. It says what will hurt, why, what was read where, and the command that cures it. It changes nothing,\n" +
 			"unless --fix has it run the commands that take nothing away. Run it as root, in the network namespace of the firewall.\n" +
-			"The exit status is 1 if anything is broken or a risk; a hint alone is none. docs/doctor.md has each check by its number.",
+			"The exit status is 1 if anything is broken or a risk, 0 otherwise (a hint alone is none), 2 for a mistake on the command line.\n" +
+			"docs/doctor.md has each check by its number.",
 		Example: "  sttwall doctor --rules /etc/sttwall/rules.hcl\n" +
 			"  sttwall doctor --rules rules.hcl --hook bridge --verbose\n" +
 			"  sttwall doctor --rules rules.hcl --fix",
@@ -66,7 +67,9 @@ func newDoctorCommand(s streams) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			if fix && fixable(r) > 0 {
+			if fix && fixable(r) == 0 {
+				fmt.Fprint(s.out, "--fix: no finding has a command that is safe to run.\n\n")
+			} else if fix {
 				if err := applyFixes(cmd.Context(), s, r); err != nil {
 					return err
 				}
@@ -92,7 +95,7 @@ func newDoctorCommand(s streams) *cobra.Command {
 	flags.StringVar(&cpus, "cpus", "", "processors that workers are to be pinned to, a `list`\nas of 'run --cpus'")
 	flags.StringVar(&socket, "control", "", "control `socket` of a running firewall, to be asked what it\nhas dropped; \"\" asks nobody")
 	flags.BoolVar(&fix, "fix", false, "run the commands of findings that are marked as safe, and\nlook again")
-	flags.BoolVar(&verbose, "verbose", false, "list each check and what was seen")
+	flags.BoolVar(&verbose, "verbose", false, "list each check and what was seen, or why it could not be\nmade")
 	flags.BoolVar(&asJSON, "json", false, "write the report as JSON")
 	return cmd
 }
@@ -157,6 +160,9 @@ func writeReport(w io.Writer, r *doctor.Report, verbose bool) error {
 	if unknown > 0 || len(r.Findings) > 0 {
 		out.WriteString(".\n")
 	}
+	if len(r.Findings) > 0 {
+		out.WriteString("docs/doctor.md says more of each, by its number.\n")
+	}
 	_, err := io.WriteString(w, out.String())
 	return err
 }
@@ -170,25 +176,32 @@ func fixable(r *doctor.Report) (n int) {
 	return n
 }
 
-// applyFixes runs the commands of findings that are safe. One that fails is told, and the
-// others have their turn.
+// applyFixes runs the commands of findings that are safe, and says what came of them. One
+// that fails is told, and the others have their turn.
 func applyFixes(ctx context.Context, s streams, r *doctor.Report) error {
+	ran, failed := 0, 0
 	for _, f := range r.Findings {
 		if !f.Safe {
 			continue
 		}
 		for _, c := range f.Commands {
 			fmt.Fprintf(s.out, "%s: # %s\n", f.ID, clean(c.String()))
+			ran++
 			said, err := exec.CommandContext(ctx, c[0], c[1:]...).CombinedOutput()
 			if err != nil {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
+				failed++
 				fmt.Fprintf(s.err, "sttwall: %s: %v: %s\n", clean(c.String()), err, clean(strings.TrimSpace(string(said))))
 				break // the others of this finding may rest on it
 			}
 		}
 	}
-	_, err := fmt.Fprintln(s.out)
+	text := "--fix: " + counted(ran, "command") + " run"
+	if failed > 0 {
+		text += fmt.Sprintf(", %d failed", failed)
+	}
+	_, err := fmt.Fprint(s.out, text+". What they set is gone after a restart of the host.\n\n")
 	return err
 }
