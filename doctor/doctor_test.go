@@ -118,6 +118,11 @@ func TestAGoodHostPassesAllChecks(t *testing.T) {
 			sh(r, "iptables-nft -t raw -A PREROUTING -p udp -j ACCEPT", "iptables-nft -t raw -N STT", "iptables-nft -t raw -A PREROUTING -p tcp --dport 7471 -j STT",
 				"iptables-nft -t raw -A STT -j CT --notrack", "iptables-nft -t raw -A STT -j NFQUEUE --queue-num 7471", "iptables-nft -t raw -A PREROUTING -p tcp --dport 7471 -j ACCEPT")
 		}},
+		{"with the firewall's tables on a bridge", func(r *rig) {
+			r.config.Hooks = []string{HookBridge}
+			bridgeTable(r)
+			listens("7471 1 0 2 256 0 0 0 1\n7472 1 0 2 256 0 0 0 1")(r)
+		}},
 		{"with chains at other interfaces and in bridges", func(r *rig) {
 			sh(r, "ip link add c0 type veth peer name c1")
 			nft("add table netdev early", "add chain netdev early in { type filter hook ingress device c0 priority 0; policy drop; }",

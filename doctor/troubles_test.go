@@ -43,11 +43,13 @@ func forwardFilter(rules ...string) func(*rig) {
 	return nft(lines...)
 }
 
-func installTable(r *rig) {
+func installTable(r *rig, hooks ...nfq.Hook) {
 	r.Helper()
-	_, err := nfq.InstallTable(nfq.TableConfig{Ports: []uint16{7471}, FirstQueue: 7471, Queues: 2})
+	_, err := nfq.InstallTable(nfq.TableConfig{Ports: []uint16{7471}, FirstQueue: 7471, Queues: 2, Hooks: nfq.HooksOf(hooks...)})
 	must(r, err)
 }
+
+func bridgeTable(r *rig) { installTable(r, nfq.HookBridge) }
 
 // listens writes the kernel's list of queues with one line.
 func listens(line string) func(*rig) {
@@ -140,7 +142,7 @@ var troubles = []trouble{
 	}},
 	{name: "a filter is a program", id: "STT-D007", want: Risk, says: "a BPF program of tc at ingress of a0", make: attachClassifier, byHand: func(r *rig) { sh(r, "tc qdisc del dev a0 clsact") }},
 	{name: "a program stands without a filter", id: "STT-D007", want: Risk, says: "a BPF program of tc at ingress of a0", make: attachTCX, byHand: func(r *rig) { r.undo() }},
-	{name: "nobody listens", id: "STT-D010", want: Broken, says: "nobody listens", make: installTable, byHand: func(r *rig) {
+	{name: "nobody listens", id: "STT-D010", want: Broken, says: "nobody listens", make: func(r *rig) { installTable(r) }, byHand: func(r *rig) {
 		listens("7471 1 0 2 256 0 0 0 1\n7472 1 0 2 256 0 0 0 1")(r)
 	}},
 	{name: "the table of the boot is left", id: "STT-D010", want: Broken, says: "until sttwall runs", make: func(r *rig) {
