@@ -2,6 +2,8 @@ package nfq
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,28 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whatever a reload changes in the table: STT that both rules let to the queues gets there
-// at any time.
-func TestAReloadLosesNoPacket(t *testing.T) {
+// reloadsUnderLoad sends one packet again and again, has a firewall load settings round by
+// round, and returns how many packets came and how many went past the table. Those that
+// queued are accepted.
+func reloadsUnderLoad(t *testing.T, packet outer, settings []string) (came, passed uint64, counted TableCounters) {
+	t.Helper()
 	needCommand(t, "nft")
 	w := newWire(t)
-	settings := []string{
-		`endpoints = ["10.0.0.0/8"]`,
-		`endpoints = ["10.0.0.0/7"]`,
-		`endpoints = ["10.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"]`,
-		`stt_ports = [7471, 7472]
-		endpoints = ["10.0.0.0/8"]`,
-		`endpoints = ["10.0.0.0/8"]
-		only_stt = true`,
-		`endpoints = ["10.0.0.0/8"]
-		other_tunnels = "pass"
-		endpoint_rate = "10000000/s"`,
-		`endpoints = ["10.0.0.0/8"]
-		endpoint_rate = "20000000/s"`,
-		`endpoints = ["10.0.0.0/8 on near"]`,
-		`endpoints = ["10.64.0.0/10 on near", "10.0.0.0/9 on eth1"]`,
-		``,
-	}
 	in, err := StartInline(InlineConfig{Policy: settingsPolicy(t, settings[0]), Queue: Config{NetNS: w.near}, Queues: 2, FrameIDBits: 10})
 	must(t, err)
 	ctx, stop := context.WithCancel(context.Background())
@@ -39,19 +26,36 @@ func TestAReloadLosesNoPacket(t *testing.T) {
 	running.Go(func() { in.Run(ctx) })
 	defer running.Wait()
 	defer stop()
-	run(t, "nft", `add table inet before
-		add counter inet before came
-		add chain inet before pre { type filter hook prerouting priority -400; }
-		add rule inet before pre tcp dport 7471 counter name came`)
-	came := func() uint64 {
-		objects, err := (&nftables.Conn{NetNS: int(w.near)}).GetObjects(&nftables.Table{Name: "before", Family: nftables.TableFamilyINet})
+	port := "tcp dport 7471"
+	if packet.protocol == unix.IPPROTO_UDP {
+		port = "udp dport 4789"
+	}
+	run(t, "nft", strings.ReplaceAll(`add table inet around
+		add counter inet around came
+		add chain inet around pre { type filter hook prerouting priority -400; }
+		add rule inet around pre PORT counter name came
+		add counter inet around passed
+		add chain inet around post { type filter hook prerouting priority -200; }
+		add rule inet around post PORT counter name passed`, "PORT", port))
+	look := func() {
+		objects, err := (&nftables.Conn{NetNS: int(w.near)}).GetObjects(&nftables.Table{Name: "around", Family: nftables.TableFamilyINet})
 		must(t, err)
-		return objects[0].(*nftables.CounterObj).Packets
+		for _, o := range objects {
+			switch c := o.(*nftables.CounterObj); c.Name {
+			case "came":
+				came = c.Packets
+			case "passed":
+				passed = c.Packets
+			}
+		}
+		counted, err = in.Table().Counters()
+		must(t, err)
 	}
 	sending, ended := context.WithCancel(ctx)
+	defer ended()
 	var sender sync.WaitGroup
 	sender.Go(func() {
-		frame := w.ethernet(offload{}, outer{id: 1}.bytes())
+		frame := w.ethernet(offload{}, packet.bytes())
 		for sending.Err() == nil {
 			if _, err := unix.Write(w.packetSocket, frame); err != nil {
 				t.Error(err)
@@ -69,18 +73,58 @@ func TestAReloadLosesNoPacket(t *testing.T) {
 	}
 	ended()
 	sender.Wait()
-	for start := time.Now(); ; {
-		want := came()
-		c, err := in.Table().Counters()
-		must(t, err)
-		if c.Queued == want {
+	for start, before := time.Now(), uint64(0); ; before = came {
+		look()
+		if counted.Queued+counted.OtherTunnel == came && came == before {
 			break
 		}
 		if time.Since(start) > patience {
-			t.Fatalf("of %d packets %+v", want, c)
+			t.Fatalf("of %d packets %d passed, %+v", came, passed, counted)
 		}
 	}
-	if want := came(); want < 100*rounds {
-		t.Errorf("only %d packets came", want)
+	if came < 100*rounds {
+		t.Errorf("only %d packets came", came)
+	}
+	return came, passed, counted
+}
+
+// stopsTunnels are settings under which other tunnels between the wire's ends are stopped,
+// and STT of them is queued.
+func stopsTunnels() []string {
+	return []string{
+		`endpoints = ["10.0.0.0/8"]`,
+		`endpoints = ["10.0.0.0/7"]`,
+		`endpoints = ["10.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"]`,
+		`stt_ports = [7471, 7472]
+		endpoints = ["10.0.0.0/8"]`,
+		`endpoints = ["10.0.0.0/8"]
+		only_stt = true`,
+		`endpoints = ["10.0.0.0/8"]
+		endpoint_rate = "20000000/s"`,
+		`endpoints = ["10.0.0.0/8 on near"]`,
+		`endpoints = ["10.64.0.0/10 on near", "10.0.0.0/9 on eth1"]`,
+	}
+}
+
+// Whatever a reload changes in the table: STT that both rules let to the queues gets there
+// at any time.
+func TestAReloadLosesNoPacket(t *testing.T) {
+	settings := slices.Concat(stopsTunnels(), []string{
+		`endpoints = ["10.0.0.0/8"]
+		other_tunnels = "pass"
+		endpoint_rate = "10000000/s"`,
+		``,
+	})
+	came, _, counted := reloadsUnderLoad(t, outer{id: 1}, settings)
+	if want := (TableCounters{Queued: came}); counted != want {
+		t.Errorf("got %+v, want %+v", counted, want)
+	}
+}
+
+// And what both stop is stopped.
+func TestAReloadLetsNothingPassThatIsStopped(t *testing.T) {
+	came, passed, counted := reloadsUnderLoad(t, udp(outer{}, 4789), stopsTunnels())
+	if want := (TableCounters{OtherTunnel: came}); passed > 0 || counted != want {
+		t.Errorf("%d passed, %+v, want %+v", passed, counted, want)
 	}
 }
