@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -48,7 +47,7 @@ func newDesk(t *testing.T, page string) *desk {
 	d := &desk{t: t, page: page, folder: filepath.Join(own, "here")}
 	root, err := filepath.Abs("../..")
 	d.must(err)
-	d.must(sealed(root))
+	d.must(doctest.Seal(root))
 	d.must(unix.Mount("tmpfs", own, "tmpfs", 0, "mode=755"))
 	etc, bin := filepath.Join(own, "etc"), filepath.Join(own, "bin")
 	for _, folder := range []string{d.folder, etc, bin, temporaryOfDesk} {
@@ -104,36 +103,6 @@ func newDesk(t *testing.T, page string) *desk {
 	d.must(os.Setenv("GO", compiler))
 	d.must(os.Setenv("PATH", bin+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
 	return d
-}
-
-// sealed makes all file systems of the host read-only for this process and what it starts,
-// but for the folder of temporary files: what a page says may remove or write anything.
-// It has to be inside of the lab's child, which has mounts of its own.
-func sealed(checkout string) error {
-	if os.Getpid() != 1 {
-		return errors.New("this is not the lab's child, which is the first process of its namespaces")
-	}
-	temporary := os.TempDir()
-	for _, folder := range []string{temporary, checkout} { // the checkout may be a temporary one
-		if err := unix.Mount(folder, folder, "", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("%s: %w", folder, err)
-		}
-	}
-	if err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
-		return fmt.Errorf("make / read-only: %w", err)
-	}
-	for _, mount := range []string{temporary, "/proc", "/sys"} { // the last two are of the lab's child
-		if err := unix.MountSetattr(unix.AT_FDCWD, mount, 0, &unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}); err != nil {
-			return fmt.Errorf("make %s writable: %w", mount, err)
-		}
-	}
-	for _, folder := range []string{"/etc", "/var", checkout} {
-		probe := filepath.Join(folder, "sttwall-is-sealed")
-		if err := os.WriteFile(probe, nil, 0o600); err == nil {
-			return errors.Join(fmt.Errorf("%s of the host can be written", folder), os.Remove(probe))
-		}
-	}
-	return nil
 }
 
 func (d *desk) must(err error) {
@@ -318,34 +287,10 @@ func (d *desk) follows(script string, row trial) error {
 	if row.want == "" {
 		row.want = `\S`
 	}
-	want := regexp.MustCompile(row.want)
 	cmd := d.bash(script)
-	read, write, err := os.Pipe()
+	out, interrupted, err := doctest.Follow(cmd, regexp.MustCompile(row.want), deskPatience())
 	if err != nil {
 		return err
 	}
-	defer read.Close()
-	cmd.Stdout, cmd.Stderr = write, write
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	write.Close()
-	defer time.AfterFunc(deskPatience(), func() { cmd.Cancel() }).Stop()
-	var out strings.Builder
-	interrupted := false
-	for b := make([]byte, 1<<16); ; {
-		n, err := read.Read(b)
-		out.Write(b[:n])
-		if err != nil {
-			break
-		}
-		if !interrupted && want.MatchString(out.String()) {
-			interrupted = true
-			syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
-		}
-	}
-	if err := cmd.Wait(); err != nil && cmd.ProcessState == nil {
-		return err
-	}
-	return judge(cmd.ProcessState, out.String(), row, interrupted)
+	return judge(cmd.ProcessState, out, row, interrupted)
 }

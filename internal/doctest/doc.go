@@ -9,8 +9,9 @@
 // is no command (a rules file, output, a picture) stands in a fence that says what it
 // is. It is Markdown as these pages use it, not all of Markdown.
 //
-// What is not here: whether a command works, and where it is tried (the tests of
-// cmd/sttwall).
+// What is tried goes through [Follow], and in a process that [Seal] keeps from the host's
+// files. What is not here: whether a command works, and where it is tried (the tests of
+// cmd/sttwall and of bench).
 //
-// All functions are pure, and may be called from many goroutines.
+// The functions that read pages are pure, and may be called from many goroutines.
 package doctest

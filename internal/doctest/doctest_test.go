@@ -1,8 +1,12 @@
 package doctest
 
 import (
+	"os/exec"
+	"regexp"
 	"slices"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -78,5 +82,29 @@ func TestLinksAndWhereTheyLead(t *testing.T) {
 	anchors := map[string]bool{"a-page-of-code-and-links": true, "a-place": true, "a-place-1": true}
 	if diff := cmp.Diff(anchors, Anchors(page)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestACommandIsFollowedUntilItSaysWhatIsWanted(t *testing.T) {
+	for script, want := range map[string]struct {
+		said        string
+		interrupted bool
+		status      int
+	}{
+		"trap 'echo ^C; exit 3' INT; echo works; while :; do sleep 0.01; done": {"works\n^C\n", true, 3},
+		"echo ends >&2; exit 2": {"ends\n", false, 2},
+	} {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		said, interrupted, err := Follow(cmd, regexp.MustCompile("works"), time.Minute)
+		if err != nil || said != want.said || interrupted != want.interrupted || cmd.ProcessState.ExitCode() != want.status {
+			t.Errorf("%s: %q, %v, %v, %v; want %+v", script, said, interrupted, cmd.ProcessState, err, want)
+		}
+	}
+}
+
+func TestNothingIsSealedOutsideOfTheLab(t *testing.T) {
+	if err := Seal(t.TempDir()); err == nil {
+		t.Error("this process's file systems were made read-only")
 	}
 }
