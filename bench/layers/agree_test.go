@@ -267,7 +267,7 @@ func TestTheLargeCaptureIsWhole(t *testing.T) {
 // The command itself, as short as it can be.
 func TestTheCommandPrintsARowForEachContestant(t *testing.T) {
 	var out, progress strings.Builder
-	if err := run([]string{"--quick", "--rounds", "7", "--only", "checksum", "--json"}, &out, &progress); err != nil {
+	if err := run(t.Context(), []string{"--quick", "--rounds", "7", "--only", "checksum", "--json"}, &out, &progress); err != nil {
 		t.Fatal(err)
 	}
 	for _, variant := range []string{ours, "gvisor", "tailscale", "gopacket"} {
@@ -276,7 +276,7 @@ func TestTheCommandPrintsARowForEachContestant(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{"--rounds", "3"}, {"--only", "teapot"}, {"more"}} {
-		if err := run(args, io.Discard, io.Discard); err == nil {
+		if err := run(t.Context(), args, io.Discard, io.Discard); err == nil {
 			t.Errorf("%v was taken", args)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"math"
 	"runtime"
@@ -35,8 +36,8 @@ var errRefused = errors.New("the packet was refused")
 const ours = "sttwall"
 
 // measure lets each contestant work in turn, for a slot of about that length in
-// each of so many rounds.
-func (c *contest) measure(layer string, rounds int, slot time.Duration) ([]Row, error) {
+// each of so many rounds, unless ctx ends before.
+func (c *contest) measure(ctx context.Context, layer string, rounds int, slot time.Duration) ([]Row, error) {
 	n := make([]int, len(c.contestants))
 	for i := range c.contestants {
 		var err error
@@ -50,6 +51,9 @@ func (c *contest) measure(layer string, rounds int, slot time.Duration) ([]Row, 
 		for i := range c.contestants {
 			// Nobody is always the first, and nobody always follows the same one.
 			i = (i + round) % len(c.contestants)
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 			took, allocs, err := c.contestants[i].turn(n[i])
 			if err != nil {
 				return nil, err

@@ -16,14 +16,17 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -52,13 +55,15 @@ var layers = []layer{
 }
 
 func main() {
-	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "layers:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string, out, progress io.Writer) error {
+func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	flags := flag.NewFlagSet("layers", flag.ContinueOnError)
 	flags.SetOutput(progress)
 	quick := flags.Bool("quick", false, "short slots, small tables: for a look, not for quoting")
@@ -98,7 +103,10 @@ func run(args []string, out, progress io.Writer) error {
 		}
 		for _, c := range contests {
 			fmt.Fprintf(progress, "%s %s\n", l.name, c.job)
-			rows, err := c.measure(l.name, *rounds, slot)
+			rows, err := c.measure(ctx, l.name, *rounds, slot)
+			if ctx.Err() != nil {
+				return errors.New("interrupted; what was whole by then is above")
+			}
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", l.name, c.job, err)
 			}

@@ -128,9 +128,9 @@ var trials = []trial{
 	// What another test types.
 	{page: "README.md", command: `go test `, way: elsewhere, by: "newcomer: scripts/newcomer", has: `<!-- two commands -->.*README\.md`},
 	{page: "docs/packages.md", command: `make packages$`, way: elsewhere, by: "packagestest: scripts/packages-test", has: `scripts/packages "\$work`},
-	{command: `cd bench && go run `, way: named, why: "minutes, as root; make benchmodule tests that module"},
+	{command: `cd bench && go run `, way: elsewhere, by: "benchmodule: bench/docs_test.go", has: `cd bench && go run`},
 	{page: "bench/README.md", command: `bench/peers/suricata-install`, way: named, why: "installs Suricata; make benchmodule says who takes part"},
-	{command: `bench/account/`, way: named, why: "minutes"},
+	{command: `bench/account/record `, way: elsewhere, by: "benchmodule: bench/docs_test.go", has: `bench/account/record`},
 
 	// What a page builds itself.
 	{page: "docs/deploy/vrf.md", way: elsewhere, without: "vrf", why: "this kernel has no VRFs (CONFIG_NET_VRF); scripts/vmpages types the page where there are"},
@@ -199,7 +199,7 @@ func hasKind(kind string) bool {
 var programs = []string{
 	"sttwall", "sudo", "go", "make", "cd", "curl", "jq", "nft", "ip", "umask", "ethtool", "sysctl", "ping",
 	"chgrp", "install", "tcpdump", "iptables-restore", "cp", "until", "journalctl", "systemctl", "apt-get", "apt", "userdel", "kubectl", "buildah", "scripts/fuzz",
-	"bridge",
+	"bridge", "bench/account/record",
 }
 
 // pages are all pages that tell somebody to type something.
