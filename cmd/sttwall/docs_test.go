@@ -328,6 +328,52 @@ func TestEachCommandOfTheDocsIsKnown(t *testing.T) {
 	}
 }
 
+// TestANewcomerTypesWhatTheDeskDoesNot: of the README, scripts/newcomer types what is between
+// its marks, and go test ./... there has the desk type the rest, as an ordinary user too.
+func TestANewcomerTypesWhatTheDeskDoesNot(t *testing.T) {
+	page := readme(t, "README.md")
+	_, block, _ := strings.Cut(page, "<!-- two commands -->\n")
+	block, _, ended := strings.Cut(block, "<!-- end -->\n")
+	newcomers := doctest.Commands(block)
+	if !ended || len(newcomers) != 2 || newcomers[1].Text != "go test ./..." {
+		t.Errorf("between the marks are %q, want two commands, the second of which runs all tests", block)
+	}
+	for _, c := range doctest.Commands(page) {
+		if row := tried("README.md", c.Text); (row.way == elsewhere || row.way == named) && !slices.ContainsFunc(newcomers, func(n doctest.Command) bool { return n.Text == c.Text }) {
+			t.Errorf("README.md:%d: %s: neither the desk types it nor scripts/newcomer", c.Line, c.Text)
+		}
+	}
+	if !strings.Contains(readme(t, "scripts/newcomer"), "setpriv --reuid=") {
+		t.Error("scripts/newcomer is no ordinary user")
+	}
+}
+
+// TestTheStandInsRefuseMistakes: what is typed before them is held to what is there.
+func TestTheStandInsRefuseMistakes(t *testing.T) {
+	if !lab.Inside(t) {
+		return
+	}
+	d := newDesk(t, "README.md")
+	for _, command := range []string{
+		"systemctl enable --now sttwal", "systemctl enable --no sttwall", "systemctl mask sttwall", "apt-get install no-such-package", "apt-get remove tshark",
+		"buildah bud -f deploy/oci/Dockerfil -t a .", "buildah bud -f deploy/oci/Dockerfile -t a .", "buildah push b", "kubectl apply -f deploy/kubernetes/README.md",
+		"kubectl apply -f deploy/kubernetes/none.yaml", "kubectl rollout status daemonset/sttwall", "kubectl -n kube-system rollout status daemonset/stt",
+		"kubectl -n kube-system exec ds/sttwal -- /sttwall version", "kubectl -n kube-system exec ds/sttwall -- sttwall version",
+		"kubectl -n kube-system exec ds/sttwall -- /sttwall flow", "kubectl get pods", "go build .", "make reproducibl",
+	} {
+		if err := d.runs(command, trial{}); err == nil {
+			t.Errorf("%s was taken", command)
+		}
+	}
+	for _, command := range []string{ // the image needs the program
+		"make build && buildah bud -f deploy/oci/Dockerfile -t a . && buildah push a", "kubectl -n kube-system exec ds/sttwall -- /sttwall version", "systemctl enable --now sttwall",
+	} {
+		if err := d.runs(command, trial{}); err != nil {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+}
+
 // TestWhatTheDocsNameIsThere: programs and flags, make targets, tests and scripts that the text names.
 func TestWhatTheDocsNameIsThere(t *testing.T) {
 	d := &desk{t: t}
