@@ -97,11 +97,10 @@ func TestTheCommandsOfThePagesMeasure(t *testing.T) {
 		for _, c := range doctest.Commands(string(text)) {
 			if strings.HasPrefix(c.Text, "cd bench && ") || strings.HasPrefix(c.Text, "bench/account/") {
 				count++
-				command, _, _ := strings.Cut(c.Text, "  ")
-				if before[command] {
+				if before[c.Typed()] {
 					continue // another page has it too
 				}
-				before[command] = true
+				before[c.Typed()] = true
 				began := time.Now()
 				types(t, page, c)
 				t.Logf("%s:%d: %v: %s", page, c.Line, time.Since(began).Round(time.Millisecond), c.Text)

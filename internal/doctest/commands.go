@@ -10,6 +10,12 @@ type Command struct {
 	Text string
 }
 
+// Typed is the text without a comment behind it that is set off by two spaces or more.
+func (c Command) Typed() string {
+	text, _, _ := strings.Cut(c.Text, "  #")
+	return strings.TrimRight(text, " ")
+}
+
 // Commands returns the commands of a page, in their order. A command goes on in the
 // next line of its block after a backslash, or where a quote is still open.
 func Commands(page string) []Command {

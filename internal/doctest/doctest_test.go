@@ -52,6 +52,14 @@ func TestCommandsAreThoseOfIndentedBlocks(t *testing.T) {
 	}
 }
 
+func TestAnEndOfALineInWordsIsNotTyped(t *testing.T) {
+	for text, want := range map[string]string{"a --b   # c": "a --b", "a 'b # c'": "a 'b # c'", "a": "a"} {
+		if got := (Command{Text: text}).Typed(); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestWordsAreThoseOfAShell(t *testing.T) {
 	for text, want := range map[string][]string{
 		"sttwall flows --audit    # what":       {"sttwall", "flows", "--audit"},
