@@ -18,7 +18,7 @@ var standIns = map[string]string{
 "run ./cmd/sttwall "*) shift 2; exec sttwall "$@" ;;
 "build -o "*" ./cmd/sttwall") exec cp ` + own + `/bin/sttwall "$3" ;;
 "build -trimpath -o "*" ./cmd/sttwall") exec cp ` + own + `/bin/sttwall "$4" ;;
-"list -f "* | "env "*) cd "$ROOT" && GOCACHE=` + own + `/cache exec "$GO" "$@" ;;
+"list -f "* | "env "*) cd "$ROOT" && GOFLAGS="$GOFLAGS -buildvcs=false" GOCACHE=` + own + `/cache exec "$GO" "$@" ;;
 "version -m "*) exec "$GO" version "$PROGRAM" ;;
 "test -c -fuzz . -o "*)
 	printf '#!/bin/sh\necho "fuzz: elapsed: 0s, execs: 7 (7/sec), new interesting: 2 (total: 9)"\necho PASS\n' >"$6" && exec chmod 755 "$6" ;;

@@ -67,7 +67,9 @@ func leavesNothing(command string, row trial) string {
 export TMPDIR=` + temporaryOfDesk + `
 there() {
 	ip -brief link; ip netns; nft list tables; ls -A "$TMPDIR"
-	for p in /proc/[0-9]*/exe; do [ ! "$p" -ef "$PROGRAM" ] || echo "$p"; done
+	for p in /proc/[0-9]*; do # outside of the first one's network: its forks are the program until they are another
+		[ ! $p/exe -ef "$PROGRAM" ] || [ $p/ns/net -ef /proc/1/ns/net ] || echo $p
+	done
 }
 before=$(there)
 ` + command + `

@@ -120,7 +120,7 @@ var trials = []trial{
 		says: `sttwall: interrupted: \d+s of 2h0m0s were over; the lab is gone`},
 	// What takes a compiler, a service manager, a cluster: with stand-ins (docs_standins_test.go).
 	{page: "docs/fuzzing.md", command: `scripts/fuzz --record docs/fuzzing.md 30m .*those first`, way: steps, want: `fuzz sttwall/nfq FuzzReceive for 30m\nfuzz: elapsed`},
-	{page: "docs/fuzzing.md", command: `scripts/fuzz --record docs/fuzzing.md 30m \./nfq`, way: steps, want: `^fuzz sttwall/nfq FuzzReceive: has a row of that time`},
+	{page: "docs/fuzzing.md", command: `scripts/fuzz --record docs/fuzzing.md 30m \./nfq`, way: steps, want: `(?m)^fuzz sttwall/nfq FuzzReceive: has a row of that time`},
 	{page: "SECURITY.md", command: `make reproducible`, way: steps, want: `(?m)^[0-9a-f]{64}  sttwall$`},
 	{command: `make build && buildah bud `, way: steps},
 	{command: `(systemctl|apt-get|buildah)\b`, way: steps},
