@@ -137,6 +137,7 @@ var trials = []trial{
 	{page: "docs/deploy/vlan.md", way: elsewhere, without: "vlan", why: "this kernel has no VLANs (CONFIG_VLAN_8021Q); scripts/vmpages types the page where there are"},
 	{page: "docs/deploy/vrf.md", command: `ip -n fw route show `, way: steps, want: `10\.47\.2\.0/24 dev right`},
 	{page: "docs/deploy/vlan.md", command: `ip netns exec fw sysctl net\.bridge`, way: steps, want: `= 1`},
+	{page: "docs/deploy/vlan.md", command: `ip netns exec acme-a ping .* -W `, way: steps, status: 1, want: ` 0 received`},
 	{page: "docs/deploy/vlan.md", command: `bridge -n fw vlan show`, way: steps, want: `47`},
 	{page: "docs/deploy/", command: `ip netns exec acme-a curl .*:8023`, way: steps, status: 28}, // it waits in vain
 	{page: "docs/deploy/", command: `ip netns exec (fw|a|b) .*&$`, way: starts, want: `the firewall runs|port is open`},
