@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 
 	"sttwall/firewall"
 	"sttwall/nfq"
@@ -182,6 +183,42 @@ func TestInPositionHostWhatComesAndWhatIsSentIsInspected(t *testing.T) {
 	}
 	if sent.Contains([]byte("to port 7001")) {
 		t.Error("what a rule drops has left the host")
+	}
+}
+
+// An answer to what the host sends goes to the host itself, and comes in on lo.
+func TestInPositionHostARejectReachesTheTenantThatTheHostSentFor(t *testing.T) {
+	if !Inside(t) {
+		return
+	}
+	const rules = `settings {
+  endpoints = ["10.47.1.1", "10.47.2.1"]
+}
+tenant "acme" {
+  context_ids    = [100]
+  default_action = "drop"
+  rule "arp" {
+    action   = "accept"
+    services = ["arp"]
+  }
+  rule "no-telnet" {
+    action   = "reject"
+    services = ["tcp/8023"]
+  }
+}
+`
+	l := newLab(t, Config{Position: Host, Rules: []byte(rules), RulesName: "reject.hcl"})
+	for _, test := range []struct {
+		from Place
+		to   netip.Addr
+	}{{AcmeA, InnerB}, {AcmeB, InnerA}} {
+		c, err := l.dial(bounded(t), flow{place: test.from, network: "tcp", to: netip.AddrPortFrom(test.to, portTelnet)})
+		if !errors.Is(err, unix.ECONNREFUSED) {
+			t.Errorf("from %s: got %v, want a reset", test.from, err)
+		}
+		if err == nil {
+			c.Close()
+		}
 	}
 }
 
