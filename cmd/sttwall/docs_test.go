@@ -141,7 +141,11 @@ var trials = []trial{
 	{page: "docs/deploy/vlan.md", command: `bridge -n fw vlan show`, way: steps, want: `47`},
 	{page: "docs/deploy/", command: `ip netns exec acme-a curl .*:8023`, way: steps, status: 28}, // it waits in vain
 	{page: "docs/deploy/", command: `ip netns exec (fw|a|b) .*&$`, way: starts, want: `the firewall runs|port is open`},
-	{page: "docs/deploy/", command: `ip netns exec acme-a ping `, way: steps, want: ` 1 received`},
+	{page: "docs/deploy/hypervisor.md", command: `ip netns exec acme-b ping .*-W 1 `, way: steps, status: 1, want: ` 0 received`},
+	{page: "docs/deploy/hypervisor.md", command: `sttwall drops --recent`, way: steps, want: `(?s)10\.0\.0\.2.*10\.0\.0\.1.*10\.0\.0\.2:8023`},
+	{page: "docs/deploy/hypervisor.md", command: `sttwall flows --audit`, way: steps, want: `(?s)acme .*10\.0\.0\.1.*acme .*10\.0\.0\.1`},
+	{page: "docs/deploy/hypervisor.md", command: `ip netns exec a nft list `, way: steps, want: `(?s)hook prerouting.*hook output`},
+	{page: "docs/deploy/", command: `ip netns exec acme-[ab] ping `, way: steps, want: ` 1 received`},
 	{page: "docs/deploy/", command: `ip netns exec fw nft list `, way: steps, want: `7471`},
 	{page: "docs/deploy/", command: `sttwall tenants`, way: steps, want: `acme`},
 	{page: "docs/deploy/", command: `sttwall flows --audit`, way: steps, want: `acme .*10\.0\.0\.1`},
