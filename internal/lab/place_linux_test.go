@@ -192,7 +192,7 @@ func TestInPositionHostARejectReachesTheTenantThatTheHostSentFor(t *testing.T) {
 		return
 	}
 	const rules = `settings {
-  endpoints = ["10.47.1.1", "10.47.2.1"]
+  endpoints = ["10.47.1.1", "10.47.2.1", "fd47:1::1", "fd47:2::1"]
 }
 tenant "acme" {
   context_ids    = [100]
@@ -207,18 +207,22 @@ tenant "acme" {
   }
 }
 `
-	l := newLab(t, Config{Position: Host, Rules: []byte(rules), RulesName: "reject.hcl"})
-	for _, test := range []struct {
-		from Place
-		to   netip.Addr
-	}{{AcmeA, InnerB}, {AcmeB, InnerA}} {
-		c, err := l.dial(bounded(t), flow{place: test.from, network: "tcp", to: netip.AddrPortFrom(test.to, portTelnet)})
-		if !errors.Is(err, unix.ECONNREFUSED) {
-			t.Errorf("from %s: got %v, want a reset", test.from, err)
-		}
-		if err == nil {
-			c.Close()
-		}
+	for _, outer6 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("over IPv6: %v", outer6), func(t *testing.T) {
+			l := newLab(t, Config{Position: Host, Rules: []byte(rules), RulesName: "reject.hcl", OuterIPv6: outer6})
+			for _, test := range []struct {
+				from Place
+				to   netip.Addr
+			}{{AcmeA, InnerB}, {AcmeB, InnerA}} {
+				c, err := l.dial(bounded(t), flow{place: test.from, network: "tcp", to: netip.AddrPortFrom(test.to, portTelnet)})
+				if !errors.Is(err, unix.ECONNREFUSED) {
+					t.Errorf("from %s: got %v, want a reset", test.from, err)
+				}
+				if err == nil {
+					c.Close()
+				}
+			}
+		})
 	}
 }
 
