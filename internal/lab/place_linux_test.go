@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/nftables"
@@ -237,6 +238,21 @@ func TestArrivalsAtTheHostAreWholePackets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer got.Close()
+	// An IPv6 address is the host's some time after its link is up, and nothing tells of it.
+	path6 := stt.Path{Src: OuterA6, Dst: OuterB6, SrcPort: 40000, DstPort: stt.Port, TTL: 64}
+	ready := []byte("an address that is there")
+	ctx, tick := bounded(t), time.NewTicker(lookAgain)
+	defer tick.Stop()
+	for !got.Contains(ready) {
+		if err := l.Inject(EndpointA, stt.AppendSegment(nil, &path6, &stt.Piece{FrameID: 1, FrameLength: len(ready), Payload: ready}), Offload{}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%s is not there", OuterB6)
+		}
+	}
 	for _, test := range []struct {
 		src, dst netip.Addr
 		size     int // of the frame; what is above one packet comes as a GSO packet
