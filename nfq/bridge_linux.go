@@ -152,15 +152,15 @@ func leaveMemory(conn *nftables.Conn, before brSettings) {
 }
 
 // putBack has br_netfilter be as it was before the table of family bridge, and then
-// deletes what is left of that.
+// deletes what is left of that. Where br_netfilter is gone, so are its settings.
 func putBack(ns NetNS, before brSettings) error {
 	if len(before) > 0 {
 		settings, err := openBrNetfilter(ns)
-		if err != nil {
-			return err
+		if err == nil {
+			err = settings.set(before)
+			settings.close()
 		}
-		defer settings.close()
-		if err := settings.set(before); err != nil {
+		if err != nil && !errors.Is(err, ErrNoBridgeNetfilter) {
 			return err
 		}
 	}

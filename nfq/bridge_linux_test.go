@@ -10,6 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+
+	"sttwall/internal/nstest"
 )
 
 func TestFramesInWhichSTTCouldPassUnseenAreDropped(t *testing.T) {
@@ -245,6 +248,66 @@ func TestBrNetfilterIsPutBackAfterACrash(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A firewall without bridges runs wherever it can, whatever an earlier one has left.
+func TestBrNetfilterThatCannotBePutBackStopsNoStart(t *testing.T) {
+	config := TableConfig{Ports: []uint16{testPort}, Queues: 1, Hooks: HooksOf(HookBridge)}
+	for _, c := range []struct {
+		name    string
+		hide    func() error
+		left    bool     // what it was like before is still to be put back
+		removed []string // settings once the table was removed where they can be written
+	}{
+		{"/proc/sys is read-only", func() error {
+			const settings = "/proc/sys/net/bridge"
+			if err := unix.Mount(settings, settings, "", unix.MS_BIND, ""); err != nil {
+				return err
+			}
+			return unix.Mount("", settings, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+		}, true, []string{"0", "1", "0"}},
+		{"br_netfilter is gone", func() error { return unix.Mount("tmpfs", "/proc/sys/net/bridge", "tmpfs", unix.MS_RDONLY, "") },
+			false, []string{"1", "1", "1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			enterNS(t)
+			must(t, os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte("0"), 0))
+			_, err := InstallTable(config)
+			must(t, err)
+			// This thread alone has other mounts, and ends with the test.
+			err = unix.Unshare(unix.CLONE_NEWNS)
+			if err == nil {
+				err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+			}
+			if err == nil {
+				err = c.hide()
+			}
+			if err != nil {
+				nstest.Cannot(t, "no mount can be made here: %v", err)
+			}
+			config := config
+			config.Hooks = HooksOf(HookPrerouting)
+			for range 2 { // the first must not have left what stops the second
+				table, err := InstallTable(config)
+				must(t, err)
+				if left := table.bridgeLeft != nil; left != c.left {
+					t.Errorf("left: %v, want %v", table.bridgeLeft, c.left)
+				}
+				if _, err := table.check(); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := RemoveTable(0); (err != nil) != c.left {
+				t.Errorf("remove: %v", err)
+			}
+			must(t, unix.Unmount("/proc/sys/net/bridge", unix.MNT_DETACH))
+			must(t, RemoveTable(0))
+			if diff := cmp.Diff(allSettings(t), c.removed); diff != "" {
+				t.Errorf("settings at the end (-got +want):\n%s", diff)
+			}
+			noTables(t)
+		})
 	}
 }
 

@@ -112,6 +112,7 @@ type Inline struct {
 
 	guard        *gsoguard.Guard       // once it was loaded; of a start, then of the watch's lock
 	guardMissing atomic.Pointer[error] // see GuardMissing
+	bridgeLeft   error                 // see BridgeLeft
 }
 
 // StartInline opens the queues and then installs the table, so that no packet
@@ -148,6 +149,7 @@ func StartInline(c InlineConfig) (*Inline, error) {
 		in.closeQueues()
 		return nil, err
 	}
+	in.bridgeLeft = table.bridgeLeft
 	in.table.Store(table)
 	return in, nil
 }

@@ -24,7 +24,10 @@ type Table struct {
 	target Target
 	print  tablePrint
 	bridge bridging
-	seen   atomic.Pointer[TableCounters] // read last; nil: never
+	// bridgeLeft is why br_netfilter is still as the table before this one wanted it; nil:
+	// it is not. What it was like before stays in the kernel, for whoever tries next.
+	bridgeLeft error
+	seen       atomic.Pointer[TableCounters] // read last; nil: never
 }
 
 // InstallTable puts the table in, in the place of one that an earlier run left:
@@ -54,10 +57,10 @@ func installTable(c TableConfig, target Target) (*Table, error) {
 		return nil, err
 	}
 	if bridge.there && bridge.settings == nil {
-		t.bridge.there = false
-		err = putBack(c.NetNS, bridge.before)
+		// Without it bridges show this table more than they must: no reason not to start.
+		t.bridge.there, t.bridgeLeft = false, putBack(c.NetNS, bridge.before)
 	}
-	return t, err
+	return t, nil
 }
 
 // putTable makes the table in one transaction, whose first part begin gives, and

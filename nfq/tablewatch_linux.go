@@ -74,6 +74,10 @@ func (in *Inline) TableHealth() TableHealth {
 	return h
 }
 
+// BridgeLeft says why br_netfilter is still as an earlier table with [HookBridge] wanted it,
+// which this one does not have; nil where it is not. It was tried at the start.
+func (in *Inline) BridgeLeft() error { return in.bridgeLeft }
+
 // TableWatch looks after the table of an [Inline]: [Inline.WatchTable] begins it, and
 // [TableWatch.Run] goes on with it and ends it.
 type TableWatch struct {

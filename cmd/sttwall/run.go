@@ -300,6 +300,9 @@ func announce(run runConfig, inline *nfq.Inline, set []temporary.Status) {
 	if missing := inline.GuardMissing(); missing != nil {
 		warnGuard(log, missing)
 	}
+	if left := inline.BridgeLeft(); left != nil {
+		log.Warn("br_netfilter is still as a firewall with --hook bridge has set it: 'sttwall nft --remove' where /proc/sys can be written", "why", left)
+	}
 	if c.FailOpenAbsent {
 		log.Warn("fails open: STT passes uninspected while no sttwall listens")
 	}
