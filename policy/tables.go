@@ -27,7 +27,7 @@ var (
 			{"forward", `"canonical" or "rebuild"`, `"canonical"`, "How accepted frames leave. canonical: as they came where that is canonical, which needs no copy; else encoded anew. rebuild: all are encoded anew, with frame IDs of the firewall's own, cut evenly.", `"rebuild"`},
 			{"mss_floor", "number", "536", "The smallest MSS in bytes, up to 1220, that a frame may ask its receiver to cut inner TCP with; smaller ones are dropped (mss_invalid).", "400"},
 			{"default_action", `"accept", "drop" or "reject"`, `"drop"`, "For context IDs that no tenant claims, and for tenants without a default_action. Nothing is answered for a context ID that no tenant claims: reject is a drop there.", `"drop"`},
-			{"tcp_loose", "true or false", "false", "TCP flows may be picked up in the middle. Meant for the minutes after the firewall was put into a running network.", "true"},
+			{"tcp_loose", "true or false", "false", "TCP flows may be picked up in the middle. Meant for a firewall that was put into a running network: until its rules are enforced, and the connections from before have sent something.", "true"},
 			{"flows", "number", "262144", "How many flows are remembered at once; up to 256 bytes of memory each. One outer endpoint may begin three quarters of them.", "1000000"},
 			{"bindings", "number", "262144", "How many learned bindings of anti_spoof are remembered at once, about 130 bytes of memory each; one endpoint may have a quarter of them. When there are more, whoever has most gives up the oldest.", "50000"},
 			{"reject_rate", "rate", `"100/s"`, "How many rejects are answered in all; what is over it is dropped without an answer.", `"20/s"`},
