@@ -268,7 +268,8 @@ func secondPass() []part { return []part{kindOf(iifKind, "vrf"), forHost(), noIP
 // seenPriority is what packets of STT that this table has seen come in have as priority, so that
 // it knows them on the device of a VRF. SRv6 (End.DT4, End.DT46, End.DT6) gives packets to such a
 // device that came in as something else. A packet from the wire has 0, and one out of another
-// network namespace too; who may set it otherwise may change this table. The low bits are 0,
+// network namespace too. What a program on this host gives it (SO_PRIORITY, with CAP_NET_RAW)
+// does not count: that came in no frame. The low bits are 0,
 // for which queueing disciplines take what has no class of that name.
 const seenPriority = 0x53545430
 

@@ -117,7 +117,7 @@ func (c TableConfig) leadOn(from, between string, before ...part) []rule {
 // onceIn are rules for what passes PREROUTING a second time.
 func (c TableConfig) onceIn() []rule {
 	list := []rule{
-		{chainGuard, "was seen where it came into this VRF", []part{kindOf(iifKind, "vrf"), seen(), jump(expr.VerdictReturn, "")}},
+		{chainGuard, "was seen where it came into this VRF", []part{kindOf(iifKind, "vrf"), forHost(), seen(), jump(expr.VerdictReturn, "")}},
 		{chainGuard, "was not", append(secondPass(), sttPort(in), jump(expr.VerdictJump, chainIntoVRF))},
 		// It cannot be inspected: what is queued there is lost.
 		{chainIntoVRF, "no port is in it", []part{ipv4Fragment("0x1fff", 0x1fff), jump(expr.VerdictReturn, "")}},

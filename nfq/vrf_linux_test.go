@@ -95,6 +95,9 @@ func TestInAVRFEachPacketIsInspectedOnce(t *testing.T) {
 			answers, err := NewInjector(w.near, own)
 			must(t, err)
 			defer answers.Close()
+			forger, err := NewInjector(w.near, Own{Priority: seenPriority})
+			must(t, err)
+			defer forger.Close()
 
 			in4, in6 := marked(outer{}, 1), marked(outer{src: far6, dst: near6}, 2)
 			out4, out6 := marked(outer{src: near4, dst: far4}, 3), marked(outer{src: near6, dst: far6}, 4)
@@ -104,10 +107,11 @@ func TestInAVRFEachPacketIsInspectedOnce(t *testing.T) {
 			sender.Send(out4, device)
 			sender.Send(out6, device)
 			sender.Send(self, vrf.Attrs().Index)
+			forger.Send(marked(outer{src: near4, dst: near4}, 6), vrf.Attrs().Index)
 			var want []uint32
 			last := func(p []byte) { sender.Send(marked(outer{src: near4, dst: far4}, 0xfffffffe), device) }
 			if hooks.Has(HookPrerouting) {
-				want = append(want, 1, 2, 5)
+				want = append(want, 1, 2, 5, 6)
 				last = func(p []byte) { w.send(t, p) }
 			}
 			if hooks.Has(HookOutput) {
@@ -122,7 +126,7 @@ func TestInAVRFEachPacketIsInspectedOnce(t *testing.T) {
 			ids := w.delivered(t)
 			ids = slices.DeleteFunc(ids, func(id uint32) bool { return id == 0 }) // RST of the other's TCP
 			slices.Sort(ids)
-			if diff := cmp.Diff(ids, []uint32{1, 2, 5}); diff != "" {
+			if diff := cmp.Diff(ids, []uint32{1, 2, 5, 6}); diff != "" {
 				t.Errorf("delivered here (-got +want):\n%s", diff)
 			}
 			if a, b := nextSTT(t, far[true]), nextSTT(t, far[false]); a != 3 || b != 4 {
