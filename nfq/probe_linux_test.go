@@ -59,7 +59,7 @@ func TestEachKindOfExpressionIsAskedFor(t *testing.T) {
 		}
 	}
 	// What nf_tables has had since Linux 5.1 without an option.
-	for _, e := range []string{"cmp", "payload", "bitwise", "exthdr", "lookup", "dynset", "verdict", "objref", "meta l4proto", "meta nfproto", "meta protocol",
+	for _, e := range []string{"cmp", "payload", "bitwise", "exthdr", "lookup", "dynset", "verdict", "immediate", "objref", "meta l4proto", "meta nfproto", "meta protocol",
 		"meta iifname", "meta oif", "meta iiftype", "meta pkttype", "meta priority", "meta skuid", "meta oifkind"} {
 		asked[e] = true
 	}
