@@ -131,8 +131,8 @@ func (a *arrivals) receive(b []byte) (length int, outgoing bool, err error) {
 // wait waits for a packet; the error is os.ErrClosed when it is over.
 func (a *arrivals) wait() error {
 	list := []unix.PollFd{{Fd: int32(a.wake), Events: unix.POLLIN}}
-	for _, s := range a.sockets {
-		list = append(list, unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN})
+	for i := range a.sockets { // not a copy: told is written by another goroutine
+		list = append(list, unix.PollFd{Fd: int32(a.sockets[i].fd), Events: unix.POLLIN})
 	}
 	if _, err := unix.Poll(list, -1); err != nil && err != unix.EINTR {
 		return err
