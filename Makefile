@@ -60,8 +60,9 @@ vulncheck:
 test:
 	go test -count=$(COUNT) ./...
 
+# cmd/sttwall types each command of the docs: with -race, on two busy processors, near the 10 minutes that go test gives a package.
 race:
-	go test -race -count=$(COUNT) ./...
+	go test -race -count=$(COUNT) -timeout 20m ./...
 
 # Every fuzz target of every package, with one processor each.
 fuzz:
