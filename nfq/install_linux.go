@@ -51,7 +51,9 @@ func installTable(c TableConfig, target Target) (*Table, error) {
 		bridge.undo()
 		return nil, fmt.Errorf("table %s: %w", TableName, err)
 	}
-	t, err := putTable(c, target, bridge, TableCounters{}, bridge.replaceTable, nil)
+	t, err := c.filled(func(c TableConfig) (*Table, error) {
+		return putTable(c, target, bridge, TableCounters{}, bridge.replaceTable, nil)
+	})
 	if err != nil {
 		bridge.undo()
 		return nil, err
@@ -129,8 +131,13 @@ func (t *Table) update(c TableConfig) (*Table, error) {
 	if err != nil {
 		return t.replace(c)
 	}
+	next.seen.Store(t.seen.Load())
 	return next, nil
 }
+
+// restore puts the table in anew, as replace does, and lets nothing pass while its sets are
+// filled.
+func (t *Table) restore(c TableConfig) (*Table, error) { return c.filled(t.replace) }
 
 // replace puts the table in anew, whatever is there now, and has its counters go on.
 func (t *Table) replace(c TableConfig) (*Table, error) {

@@ -37,13 +37,13 @@ func (c TableConfig) appendNFT(dst []byte, target Target) []byte {
 		ports = append(ports, fmt.Sprint(p))
 	}
 	dst = appendSet(dst, setPorts, "inet_service", "", ports)
-	if len(c.Endpoints) > 0 {
-		dst = appendSet(dst, setEndpoints4, "ipv4_addr", "interval", prefixTexts(c.endpoints(true)))
-		dst = appendSet(dst, setEndpoints6, "ipv6_addr", "interval", prefixTexts(c.endpoints(false)))
-	}
 	for _, s := range c.boundSets() {
 		kind, _ := s.kind()
 		dst = appendSet(dst, s.name, kind, "interval", s.texts())
+	}
+	if len(c.Endpoints) > 0 {
+		dst = appendSet(dst, setEndpoints4, "ipv4_addr", "interval", prefixTexts(c.endpoints(true)))
+		dst = appendSet(dst, setEndpoints6, "ipv6_addr", "interval", prefixTexts(c.endpoints(false)))
 	}
 	dst = c.appendRateSets(dst)
 

@@ -79,6 +79,9 @@ func (c TableConfig) rules(t Target) []rule {
 		number := c.FirstQueue + uint16(i)
 		list = append(list, rule{chainQueue(i), "", []part{queue(t, number, c.FailOpenAbsent)}})
 	}
+	if c.filling {
+		list = append(list, c.fillingRules()...)
+	}
 	return list
 }
 
@@ -105,6 +108,9 @@ func (c TableConfig) leadOn(from, between string, before ...part) []rule {
 	list := []rule{
 		{from, "", slices.Concat([]part{sttPort(in)}, before, []part{jump(expr.VerdictJump, chainSTT)})},
 		{from, "", []part{ipv6Fragment(), jump(expr.VerdictJump, chainIPv6Fragments)}},
+	}
+	if c.filling {
+		return append(list, fillingLeadOn(from, between))
 	}
 	if c.restricted() {
 		for _, v := range []version{v4(), v6()} {
@@ -147,6 +153,14 @@ func (c TableConfig) betweenOut() string {
 		return chainBetweenOut
 	}
 	return chainBetween
+}
+
+// betweens are the chains for what passes between endpoints.
+func (c TableConfig) betweens() []string {
+	if out := c.betweenOut(); c.Hooks.Has(HookOutput) && out != chainBetween {
+		return []string{chainBetween, out}
+	}
+	return []string{chainBetween}
 }
 
 // sttRules are for packets with an STT port, or in whose payload one was read.
@@ -254,9 +268,12 @@ func (c TableConfig) chains() []string {
 	}
 	list = append(list, chainSTT, chainIPv6Fragments)
 	if c.restricted() {
-		list = append(list, chainBetween)
-		if c.Hooks.Has(HookOutput) && c.betweenOut() != chainBetween {
-			list = append(list, chainBetweenOut)
+		list = append(list, c.betweens()...)
+	}
+	if c.filling {
+		for _, between := range c.betweens() {
+			from, to, both := fillingChains(between)
+			list = append(list, from, to, both)
 		}
 	}
 	if len(c.Bound) > 0 {

@@ -60,12 +60,15 @@ func (c TableConfig) namedSets() []namedSet {
 	}
 	list := []namedSet{ports}
 	if c.restricted() {
+		for _, s := range c.boundSets() { // before the others: see filling_linux.go
+			_, kind := s.kind()
+			list = append(list, namedSet{set: &nftables.Set{Name: s.name, KeyType: kind, Interval: true}, elements: s.elements(), made: s.on})
+		}
 		list = append(list,
 			namedSet{set: &nftables.Set{Name: setEndpoints4, KeyType: nftables.TypeIPAddr, Interval: true}, elements: c.intervals(true)},
 			namedSet{set: &nftables.Set{Name: setEndpoints6, KeyType: nftables.TypeIP6Addr, Interval: true}, elements: c.intervals(false)})
-		for _, s := range c.boundSets() {
-			_, kind := s.kind()
-			list = append(list, namedSet{set: &nftables.Set{Name: s.name, KeyType: kind, Interval: true}, elements: s.elements(), made: s.on})
+		if c.filling {
+			list = append(list, c.fillingSets()...)
 		}
 	}
 	list = append(list, c.rateSets()...)

@@ -70,6 +70,8 @@ type TableConfig struct {
 
 	second secondNames // of the table that is installed
 	aside  bool        // to be tried: under another name, and in no hook
+
+	filling bool // with what it needs until its sets are filled
 }
 
 // Own is what packets of the firewall's own have, and no other packet of this network

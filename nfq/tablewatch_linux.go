@@ -203,7 +203,7 @@ func (in *Inline) lookAtTable(by string, restore bool) (loss TableLoss, news boo
 	case !w.budget.Take(in.clock(), 1):
 		loss.Failed = ErrTooManyLosses
 	default:
-		next, err := table.replace(table.config)
+		next, err := table.restore(table.config)
 		if err != nil {
 			loss.Failed = err
 			break
@@ -257,7 +257,7 @@ func (in *Inline) changeTable(table *Table, config TableConfig) error {
 	change := table.update
 	_, lost := table.check()
 	if lost != nil {
-		change = table.replace
+		change = table.restore
 	}
 	next, err := change(config)
 	if err != nil {
