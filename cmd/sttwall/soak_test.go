@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"sttwall/internal/lab"
 	"sttwall/internal/soak"
@@ -72,10 +73,14 @@ func TestARunOfASoakIsInItsDocument(t *testing.T) {
 	}
 	_, run, _ := strings.Cut(string(text), "<!-- soak -->\n")
 	run, _, ended := strings.Cut(run, "<!-- end of soak -->")
-	for _, name := range []string{"resident memory", "heap", "open files", "goroutines", "transfers", "denied packets", "disturbances"} {
+	for _, name := range []string{"resident memory", "heap", "open files", "goroutines", "accepted frames", "transfers", "denied packets", "disturbances"} {
 		if !ended || !strings.Contains(run, "| "+name+" | ok | ") {
 			t.Errorf("docs/soak.md has no run in which %s are as they should be: sttwall soak --for 2h --write docs/soak.md\n%s", name, run)
 		}
+	}
+	long, _, _ := strings.Cut(run, " on ")
+	if d, err := time.ParseDuration(long); err != nil || d < 2*time.Hour {
+		t.Errorf("docs/soak.md has a run of %q, not of two hours: %v", long, err)
 	}
 	for name := range soak.Charts(nil, "") {
 		if !strings.Contains(string(text), "(pictures/"+name+")") {
