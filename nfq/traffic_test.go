@@ -70,7 +70,31 @@ func newWire(t testing.TB) *wire {
 	farUp()
 	w.raw4 = rawSocket(t, unix.AF_INET)
 	w.raw6 = rawSocket(t, unix.AF_INET6)
+	w.awaitIPv6(t)
 	return w
+}
+
+// awaitIPv6 waits until what is sent to the near end's IPv6 address is delivered: the kernel
+// makes it the host's some time after the link is up (addrconf_dad_work in
+// net/ipv6/addrconf.c), and tells nobody.
+func (w *wire) awaitIPv6(t testing.TB) {
+	t.Helper()
+	const lookAgain = 50 * time.Millisecond
+	for id := uint32(1); id <= uint32(patience/lookAgain); id++ {
+		w.send(t, outer{src: far6, dst: near6, dport: 9, id: id}.bytes())
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(w.raw6), Events: unix.POLLIN}}, int(lookAgain.Milliseconds()))
+		if err != nil && err != unix.EINTR {
+			t.Fatal(err)
+		}
+		if n <= 0 {
+			continue
+		}
+		for got := uint32(0); got != id; { // none is left for others to read
+			got, _ = segmentID(receiveRaw(t, w.raw6))
+		}
+		return
+	}
+	t.Fatalf("what is sent to %s is not delivered", near6)
 }
 
 // anotherNS returns a network namespace of its own, with nothing in it.
