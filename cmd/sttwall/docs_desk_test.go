@@ -95,8 +95,7 @@ func newDesk(t *testing.T, page string) *desk {
 
 	exe, err := os.Executable()
 	d.must(err)
-	compiler, err := exec.LookPath("go")
-	d.must(err)
+	compiler, _ := exec.LookPath("go") // a command that wants it fails where there is none
 	d.standsIn(bin)
 	d.must(os.Setenv("ROOT", root))
 	d.must(os.Setenv("PROGRAM", exe))
