@@ -159,20 +159,26 @@ func judgeFlower(f *netlink.Flower, p *packet) (match tri, aimed bool) {
 	return maybe, f.DestPort != 0 || f.DstPortRangeMin != 0
 }
 
-// deedsOf says what a filter does, and whether the packet meets no further one then.
-func deedsOf(f netlink.Filter) (list []filterFate, ends tri) {
-	var actions []netlink.Action
+// actionsOf are the actions of a filter whose kind has them in a list.
+func actionsOf(f netlink.Filter) []netlink.Action {
 	switch f := f.(type) {
 	case *netlink.MatchAll:
-		actions = f.Actions
+		return f.Actions
 	case *netlink.Flower:
-		actions = f.Actions
+		return f.Actions
 	case *netlink.U32:
-		if actions = f.Actions; len(actions) == 0 && f.ClassId != 0 {
-			return nil, yes // it passes
-		}
+		return f.Actions
 	case *netlink.FwFilter:
-		actions = f.Actions
+		return f.Actions
+	}
+	return nil
+}
+
+// deedsOf says what a filter does, and whether the packet meets no further one then.
+func deedsOf(f netlink.Filter) (list []filterFate, ends tri) {
+	actions := actionsOf(f)
+	if u, ok := f.(*netlink.U32); ok && len(actions) == 0 && u.ClassId != 0 {
+		return nil, yes // it passes
 	}
 	if len(actions) == 0 {
 		return []filterFate{{deed: anything}}, maybe
@@ -221,19 +227,8 @@ func filterText(f netlink.Filter, d filterFate) string {
 	if b, ok := f.(*netlink.BpfFilter); ok {
 		text += fmt.Sprintf(" %s, program %d", b.Name, b.Id)
 	}
-	var actions []netlink.Action
-	switch f := f.(type) {
-	case *netlink.MatchAll:
-		actions = f.Actions
-	case *netlink.Flower:
-		actions = f.Actions
-	case *netlink.U32:
-		actions = f.Actions
-	case *netlink.FwFilter:
-		actions = f.Actions
-	}
 	var kinds []string
-	for _, a := range actions {
+	for _, a := range actionsOf(f) {
 		kinds = append(kinds, a.Type())
 	}
 	if len(kinds) > 0 {

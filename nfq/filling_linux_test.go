@@ -1,14 +1,8 @@
 package nfq
 
 import (
-	"context"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
-
-	"github.com/google/nftables"
-	"golang.org/x/sys/unix"
 
 	"sttwall/policy"
 )
@@ -20,40 +14,14 @@ func passesWhileInstalled(t *testing.T, packet []byte, match string, install fun
 	needCommand(t, "nft")
 	w := newWire(t)
 	install(t, w.near)
-	run(t, "nft", strings.ReplaceAll(`add table inet around
-		add counter inet around came
-		add chain inet around pre { type filter hook prerouting priority -400; }
-		add rule inet around pre MATCH counter name came
-		add counter inet around passed
-		add chain inet around post { type filter hook prerouting priority -200; }
-		add rule inet around post MATCH counter name passed`, "MATCH", match))
-	sending, ended := context.WithCancel(t.Context())
-	var sender sync.WaitGroup
-	sender.Go(func() {
-		frame := w.ethernet(offload{}, packet)
-		for sending.Err() == nil {
-			if _, err := unix.Write(w.packetSocket, frame); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	})
+	around := countAround(t, w.near, match)
+	end := w.flood(t, packet)
 	const rounds = 5
 	for range rounds {
 		install(t, w.near)
 	}
-	ended()
-	sender.Wait()
-	objects, err := (&nftables.Conn{NetNS: int(w.near)}).GetObjects(&nftables.Table{Name: "around", Family: nftables.TableFamilyINet})
-	must(t, err)
-	for _, o := range objects {
-		switch c := o.(*nftables.CounterObj); c.Name {
-		case "came":
-			came = c.Packets
-		case "passed":
-			passed = c.Packets
-		}
-	}
+	end()
+	came, passed = around()
 	if came < 100*rounds {
 		t.Errorf("only %d packets came", came)
 	}

@@ -31,7 +31,8 @@ type Table struct {
 }
 
 // InstallTable puts the table in, in the place of one that an earlier run left:
-// in one transaction, so that no packet meets a moment without a table. Errors:
+// in one transaction, so that no packet meets a moment without a table. A second one takes
+// out what stops between endpoints until the sets are filled (filling_linux.go). Errors:
 // [ErrNoCapability], [ErrNoKernelTables], [ErrNoKernelTarget], and with [HookBridge]
 // [ErrNoKernelBridge] and [ErrNoBridgeNetfilter].
 func InstallTable(c TableConfig) (*Table, error) {

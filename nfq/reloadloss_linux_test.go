@@ -3,12 +3,10 @@ package nfq
 import (
 	"context"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,39 +28,14 @@ func reloadsUnderLoad(t *testing.T, packet outer, settings []string) (came, pass
 	if packet.protocol == unix.IPPROTO_UDP {
 		port = "udp dport 4789"
 	}
-	run(t, "nft", strings.ReplaceAll(`add table inet around
-		add counter inet around came
-		add chain inet around pre { type filter hook prerouting priority -400; }
-		add rule inet around pre PORT counter name came
-		add counter inet around passed
-		add chain inet around post { type filter hook prerouting priority -200; }
-		add rule inet around post PORT counter name passed`, "PORT", port))
+	around := countAround(t, w.near, port)
 	look := func() {
-		objects, err := (&nftables.Conn{NetNS: int(w.near)}).GetObjects(&nftables.Table{Name: "around", Family: nftables.TableFamilyINet})
-		must(t, err)
-		for _, o := range objects {
-			switch c := o.(*nftables.CounterObj); c.Name {
-			case "came":
-				came = c.Packets
-			case "passed":
-				passed = c.Packets
-			}
-		}
+		var err error
+		came, passed = around()
 		counted, err = in.Table().Counters()
 		must(t, err)
 	}
-	sending, ended := context.WithCancel(ctx)
-	defer ended()
-	var sender sync.WaitGroup
-	sender.Go(func() {
-		frame := w.ethernet(offload{}, packet.bytes())
-		for sending.Err() == nil {
-			if _, err := unix.Write(w.packetSocket, frame); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	})
+	end := w.flood(t, packet.bytes())
 	const rounds = 10
 	for range rounds {
 		for _, s := range settings {
@@ -71,8 +44,7 @@ func reloadsUnderLoad(t *testing.T, packet outer, settings []string) (came, pass
 			}
 		}
 	}
-	ended()
-	sender.Wait()
+	end()
 	for start, before := time.Now(), uint64(0); ; before = came {
 		look()
 		if counted.Queued+counted.OtherTunnel == came && came == before {

@@ -1,6 +1,7 @@
 package nfq
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,9 +9,12 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -251,6 +255,52 @@ func (w *wire) ethernet(o offload, packet []byte) []byte {
 		binary.NativeEndian.PutUint16(vnet[4:], uint16(o.gsoSize))
 	}
 	return slices.Concat(vnet, w.nearMAC, w.farMAC, binary.BigEndian.AppendUint16(nil, etherType), packet)
+}
+
+// flood sends one packet again and again until end is called, which waits for the last.
+func (w *wire) flood(t testing.TB, packet []byte) (end func()) {
+	t.Helper()
+	sending, stop := context.WithCancel(t.Context())
+	var sender sync.WaitGroup
+	sender.Go(func() {
+		frame := w.ethernet(offload{}, packet)
+		for sending.Err() == nil {
+			if _, err := unix.Write(w.packetSocket, frame); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	end = func() { stop(); sender.Wait() }
+	t.Cleanup(end)
+	return end
+}
+
+// countAround counts packets that nft's match fits before and behind all of our chains in
+// PREROUTING.
+func countAround(t testing.TB, ns NetNS, match string) (counted func() (came, passed uint64)) {
+	t.Helper()
+	run(t, "nft", strings.ReplaceAll(`add table inet around
+		add counter inet around came
+		add chain inet around pre { type filter hook prerouting priority -400; }
+		add rule inet around pre MATCH counter name came
+		add counter inet around passed
+		add chain inet around post { type filter hook prerouting priority -200; }
+		add rule inet around post MATCH counter name passed`, "MATCH", match))
+	return func() (came, passed uint64) {
+		t.Helper()
+		objects, err := (&nftables.Conn{NetNS: int(ns)}).GetObjects(&nftables.Table{Name: "around", Family: nftables.TableFamilyINet})
+		must(t, err)
+		for _, o := range objects {
+			switch c := o.(*nftables.CounterObj); c.Name {
+			case "came":
+				came = c.Packets
+			case "passed":
+				passed = c.Packets
+			}
+		}
+		return came, passed
+	}
 }
 
 // receive returns the next TCP packet delivered to the firewall host, from its
