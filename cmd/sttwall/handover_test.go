@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"sttwall/control"
 	"sttwall/internal/lab"
 )
@@ -32,7 +34,6 @@ const restartWait = 60 * time.Second
 // and is told then what has come.
 type transfer struct {
 	c    net.Conn
-	sent atomic.Int64
 	end  atomic.Bool
 	done chan error
 }
@@ -104,7 +105,6 @@ func (u *transfer) run(seed byte) error {
 		if _, err := u.c.Write(some); err != nil {
 			return err
 		}
-		u.sent.Add(int64(len(some)))
 	}
 	if err := u.c.(*net.TCPConn).CloseWrite(); err != nil {
 		return err
@@ -116,17 +116,38 @@ func (u *transfer) run(seed byte) error {
 	return err
 }
 
-// moves waits until more is sent: at least so many bytes.
+// acknowledged is how many bytes have arrived: what is written may lie in the socket for
+// as long as nothing passes.
+func (u *transfer) acknowledged(t *testing.T) int64 {
+	t.Helper()
+	raw, err := u.c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info *unix.TCPInfo
+	var asked error
+	if err := raw.Control(func(fd uintptr) {
+		info, asked = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	}); err != nil {
+		return -1 // closed: it has ended, and says why
+	}
+	if asked != nil {
+		t.Fatal(asked)
+	}
+	return int64(info.Bytes_acked)
+}
+
+// moves waits until more has arrived: at least so many bytes.
 func (u *transfer) moves(t *testing.T, bytes int64) {
 	t.Helper()
-	for from, until := u.sent.Load(), time.Now().Add(restartWait); u.sent.Load() < from+bytes; {
+	for from, until := u.acknowledged(t), time.Now().Add(restartWait); u.acknowledged(t) < from+bytes; {
 		select {
 		case err := <-u.done:
 			t.Fatalf("a connection has ended: %v", err)
 		case <-time.After(time.Millisecond):
 		}
 		if time.Now().After(until) {
-			t.Fatalf("a connection stands still after %d bytes", u.sent.Load())
+			t.Fatalf("a connection stands still after %d bytes", u.acknowledged(t))
 		}
 	}
 }

@@ -80,4 +80,18 @@ func (b *board) sum(what int) (n uint64) {
 	return n
 }
 
+// sums adds packets and bytes of the sink, of one moment: a sink that counts meanwhile has
+// counted the bytes of at most one packet more.
+func (b *board) sums() (packets, bytes uint64) {
+	for c := range b.cpus {
+		at := boardSeen + c*seenLine
+		p, n := b.word(at+seenPackets).Load(), b.word(at+seenBytes).Load()
+		for again := b.word(at + seenPackets).Load(); again != p; again = b.word(at + seenPackets).Load() {
+			p, n = again, b.word(at+seenBytes).Load()
+		}
+		packets, bytes = packets+p, bytes+n
+	}
+	return packets, bytes
+}
+
 func (b *board) close() error { return errors.Join(unix.Munmap(b.mem), b.bpf.Close()) }

@@ -113,11 +113,14 @@ func (l *Lab) countWhole(t Traffic) {
 }
 
 // seen is how many packets of those that were sent have come.
-func (l *Lab) seen() uint64 {
+func (l *Lab) seen() uint64 { return l.asSent(l.board.sums()) }
+
+// asSent is how many packets that were sent these are.
+func (l *Lab) asSent(pieces, payload uint64) uint64 {
 	if l.whole == 0 {
-		return l.board.sum(seenPackets)
+		return pieces
 	}
-	return (l.board.sum(seenBytes) - l.payloadBefore) / l.whole
+	return (payload - l.payloadBefore) / l.whole
 }
 
 // forgetLost has what was lost before be not on its way any more. It returns how many
@@ -265,6 +268,7 @@ func (l *Lab) look(source string) (r reading, err error) {
 		return r, err
 	}
 	r.full = l.board.word(boardFull).Load()
-	r.packets, r.pieces, r.payload, r.at = l.seen(), l.board.sum(seenPackets), l.board.sum(seenBytes), time.Now()
+	r.pieces, r.payload = l.board.sums()
+	r.packets, r.at = l.asSent(r.pieces, r.payload), time.Now()
 	return r, nil
 }
