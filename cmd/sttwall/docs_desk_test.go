@@ -143,8 +143,6 @@ func (d *desk) types(c doctest.Command) {
 			break
 		}
 		wrong = typedBy(row)
-	case named:
-		d.names(c)
 	case screens:
 		d.lives()
 		wrong = d.sits(c.Text, row)

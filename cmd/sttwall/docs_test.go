@@ -50,8 +50,6 @@ const (
 	answers
 	// asks: to its end, on the host at the other end of the link to what answers.
 	asks
-	// named: what it names is looked for: the make target, the script, the package, the flags.
-	named
 	// elsewhere: by another test of CI, trial.by.
 	elsewhere
 )
@@ -74,7 +72,7 @@ type trial struct {
 	by      string // of elsewhere: the part of `make check`, and the file that it types it with
 	has     string // of elsewhere: a pattern for what that file does it by
 	without string // where the kernel has no interfaces of this kind; "" is anywhere
-	why     string // of named and without: the reason, and who covers it
+	why     string // of without: the reason, and who covers it
 }
 
 // trials are tried in order; the first that fits a command counts. A row that names a
@@ -129,7 +127,7 @@ var trials = []trial{
 	{page: "README.md", command: `go test `, way: elsewhere, by: "newcomer: scripts/newcomer", has: `<!-- two commands -->.*README\.md`},
 	{page: "docs/packages.md", command: `make packages$`, way: elsewhere, by: "packagestest: scripts/packages-test", has: `scripts/packages "\$work`},
 	{command: `cd bench && go run `, way: elsewhere, by: "benchmodule: bench/docs_test.go", has: `cd bench && go run`},
-	{page: "bench/README.md", command: `bench/peers/suricata-install`, way: named, why: "installs Suricata; make benchmodule says who takes part"},
+	{page: "bench/README.md", command: `bench/peers/suricata-install`, way: elsewhere, by: "benchmodule: bench/suricata_install_test.go", has: `bench/peers/suricata-install`},
 	{command: `bench/account/record `, way: elsewhere, by: "benchmodule: bench/docs_test.go", has: `bench/account/record`},
 
 	// What a page builds itself.
@@ -204,7 +202,7 @@ func hasKind(kind string) bool {
 var programs = []string{
 	"sttwall", "sudo", "go", "make", "cd", "curl", "jq", "nft", "ip", "umask", "ethtool", "sysctl", "ping",
 	"chgrp", "install", "tcpdump", "iptables-restore", "cp", "until", "journalctl", "systemctl", "apt-get", "apt", "userdel", "kubectl", "buildah", "scripts/fuzz",
-	"bridge", "bench/account/record",
+	"bridge", "bench/account/record", "bench/peers/suricata-install",
 }
 
 // pages are all pages that tell somebody to type something.
@@ -309,7 +307,7 @@ func TestEachCommandOfTheDocsIsKnown(t *testing.T) {
 		if row.page != "" {
 			unused[row.page+": "+row.command] = true
 		}
-		if (row.way == named || row.without != "") && row.why == "" {
+		if row.without != "" && row.why == "" {
 			t.Errorf("%s is not run, and the table does not say why", row.command)
 		}
 	}
@@ -321,7 +319,7 @@ func TestEachCommandOfTheDocsIsKnown(t *testing.T) {
 			for _, all := range []bool{false, true} { // kinds of interfaces
 				row := triedWhere(func(string) bool { return all }, page, c.Text)
 				delete(unused, row.page+": "+row.command)
-				if len(words) > 0 && row.way != named && !slices.Contains(programs, words[0]) {
+				if len(words) > 0 && !slices.Contains(programs, words[0]) {
 					t.Errorf("%s:%d: %q: not a command that this test knows. If it is none, put the block into a fence that says what it is (```text); "+
 						"if it is one, it needs %q in the list of programs, or a row in the table of trials (docs_test.go)", page, c.Line, c.Text, words[0])
 				}
@@ -350,7 +348,7 @@ func TestANewcomerTypesWhatTheDeskDoesNot(t *testing.T) {
 		t.Errorf("between the marks are %q, want two commands, the second of which runs all tests", block)
 	}
 	for _, c := range doctest.Commands(page) {
-		if row := tried("README.md", c.Text); (row.way == elsewhere || row.way == named) && !slices.ContainsFunc(newcomers, func(n doctest.Command) bool { return n.Text == c.Text }) {
+		if row := tried("README.md", c.Text); row.way == elsewhere && !slices.ContainsFunc(newcomers, func(n doctest.Command) bool { return n.Text == c.Text }) {
 			t.Errorf("README.md:%d: %s: neither the desk types it nor scripts/newcomer", c.Line, c.Text)
 		}
 	}
