@@ -171,6 +171,7 @@ func TestWithFlagsThatAreWrongTheBootUnitDropsAllTheSame(t *testing.T) {
 		{[]string{"--queues", "many", "--hook=output"}, "many", 2},
 		{[]string{"--fail-open", "overload,exeption"}, "exeption", 2},
 		{[]string{"output"}, `"output" is no flag`, 2},
+		{[]string{"--help"}, "--help starts no firewall", 4},
 		{[]string{"--hook", "output", "--no-nft=perhaps"}, "perhaps", 4},
 		{[]string{"--fail-open=absent", "--qeues", "4"}, "unknown flag: --qeues", 0},
 		{[]string{"--no-nft", "--qeues", "4"}, "unknown flag: --qeues", 0},

@@ -33,7 +33,10 @@ func wishOf(args []string) (bootWish, error) {
 		}
 	})
 	err := flags.Parse(args)
-	if err == nil && flags.NArg() > 0 {
+	switch {
+	case errors.Is(err, pflag.ErrHelp): // kept, it would have this command help, and be fine
+		err = errors.New("--help starts no firewall")
+	case err == nil && flags.NArg() > 0:
 		err = fmt.Errorf("%q is no flag", flags.Arg(0))
 	}
 	var wish bootWish
