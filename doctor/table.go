@@ -83,7 +83,7 @@ func Checks() []Check {
 		{
 			ID: "STT-D011", Name: "a second sttwall", Severity: Broken, look: secondFirewall,
 			What:  "two `sttwall run` work in one network namespace, and one table is there",
-			Why:   "There is one table: each puts its own in when it starts, and again when it finds another one. The queues of the other get nothing meanwhile, and what waits in them is lost.",
+			Why:   "`run` does not start beside another one, unless it may not see it (the list of queues is for the host's root) or both start at once. There is one table: each puts its own in then, and again when it finds another one. The queues of the other get nothing meanwhile, and what waits in them is lost.",
 			Reads: "whose the sockets are that listen on queues here (/proc/net/netfilter/nfnetlink_queue and /proc/net/netlink, then the descriptors and files of processes: what a process calls itself does not count); to which queues the table `inet sttwall` leads",
 			Cure:  "end all but one; `run --take-over` replaces one without a gap, and for some seconds both are there",
 			Leave: "frames are lost each time that the table changes hands",

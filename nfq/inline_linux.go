@@ -124,6 +124,11 @@ func StartInline(c InlineConfig) (*Inline, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Table != TableForeign {
+		if err := c.rival(); err != nil {
+			return nil, err
+		}
+	}
 	c.spreadSeed = NewSeed()
 	if c.Hooks.Has(HookOutput) {
 		c.own = NewOwn()

@@ -2,6 +2,7 @@ package nfq
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -67,6 +68,57 @@ func TestAQueueThatCannotBeOpenedLeavesNothingBehind(t *testing.T) {
 	in.closeQueues()
 	if err := in.Table().Remove(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Two firewalls would take the table from each other: the second does not start, be its
+// queues others, and leaves the table as it is. What one that has ended left is no reason.
+func TestWhereAFirewallRunsASecondOneDoesNotStart(t *testing.T) {
+	ns := enterNS(t)
+	if openProcQueue(ns, 0) == nil {
+		if os.Getenv("CI") != "" && os.Geteuid() == 0 {
+			t.Fatal("root may not read who listens on queues")
+		}
+		t.Log("who listens on queues is not told to this user: a second firewall cannot be noticed")
+		return
+	}
+	config := func(number uint16, queues int) InlineConfig {
+		return InlineConfig{Policy: inlinePolicy(t), Queue: Config{NetNS: ns, Number: number}, Queues: queues, FrameIDBits: 10}
+	}
+	for _, queues := range []int{1, 3} {
+		first, err := StartInline(config(7, queues))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := tableQueues(ns); err != nil || len(got) != queues || got[0] != 7 || int(got[queues-1]) != 6+queues {
+			t.Errorf("%d queues: the table leads to %v, %v", queues, got, err)
+		}
+		_, err = StartInline(config(20, 2))
+		if !errors.Is(err, ErrTableInUse) || !strings.Contains(err.Error(), "queue 7, on which the program with netlink port ") {
+			t.Fatalf("%d queues: a second firewall: %v", queues, err)
+		}
+		if _, err := first.Table().check(); err != nil {
+			t.Errorf("%d queues: after that: %v", queues, err)
+		}
+		if _, err := StartInline(config(5, 4)); !errors.Is(err, ErrQueueTaken) && !errors.Is(err, ErrTableInUse) {
+			t.Errorf("%d queues: one with some of its queues: %v", queues, err)
+		}
+		foreign := config(20, 2)
+		foreign.Table = TableForeign
+		beside, err := StartInline(foreign)
+		if err != nil {
+			t.Fatalf("%d queues: behind a table of others: %v", queues, err)
+		}
+		beside.closeQueues()
+		first.closeQueues()
+		second, err := StartInline(config(20, 2))
+		if err != nil {
+			t.Fatalf("%d queues: after the first has ended: %v", queues, err)
+		}
+		second.closeQueues()
+		if err := second.Table().Remove(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

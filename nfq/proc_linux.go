@@ -46,6 +46,14 @@ func (p *procQueue) read() (KernelStats, bool) {
 	if p == nil {
 		return KernelStats{}, false
 	}
+	return p.of(p.number)
+}
+
+// of reads the line of another queue.
+func (p *procQueue) of(number uint16) (KernelStats, bool) {
+	if p == nil {
+		return KernelStats{}, false
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.file == nil {
@@ -56,7 +64,7 @@ func (p *procQueue) read() (KernelStats, bool) {
 		p.buf = make([]byte, 2*n)
 		n, _ = p.file.ReadAt(p.buf, 0)
 	}
-	return parseProcQueue(p.buf[:n], p.number)
+	return parseProcQueue(p.buf[:n], number)
 }
 
 func (p *procQueue) close() {
