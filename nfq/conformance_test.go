@@ -265,28 +265,8 @@ func conformance(t *testing.T, driver Driver) {
 			flood[i] = outer{id: 1, payload: make([]byte, 1400)}.bytes()
 		}
 		w.send(t, flood...)
-		// A last packet may be lost too; the first one that is not ends the flood.
-		batch := make([]firewall.Packet, 64)
-		received, sent := 0, len(flood)
-		for last := uint32(2); last != 0; {
-			w.send(t, outer{id: last}.bytes())
-			sent++
-			for n := 1; n > 0 && last != 0; {
-				var err error
-				n, err = q.Receive(batch, 100*time.Millisecond)
-				must(t, err)
-				received += n
-				for _, p := range batch[:n] {
-					if frameID(p) == last {
-						last = 0
-					}
-				}
-				must(t, q.SetVerdicts(accept(batch[:n]...)))
-			}
-			if last != 0 {
-				last++
-			}
-		}
+		received, sent := untilLast(t, w, q)
+		sent += len(flood)
 		s := q.Stats()
 		if received >= sent || s.Overruns == 0 {
 			t.Errorf("got %d of %d packets and %d overruns counted, want some lost and counted", received, sent, s.Overruns)
@@ -439,16 +419,39 @@ func conformance(t *testing.T, driver Driver) {
 		must(t, q.SetVerdicts(accept(take(t, q, 1)...)))
 		close(stop)
 		must(t, <-stopped)
-		w.send(t, outer{id: 12345}.bytes())
-		for last := uint32(0); last != 12345; {
-			p := take(t, q, 1)
-			must(t, q.SetVerdicts(accept(p...)))
-			last = frameID(p[0])
-		}
+		untilLast(t, w, q)
 		if s := q.Stats(); s.KernelKnown && s.Kernel.Waiting != 0 {
 			t.Errorf("got %d packets left in the kernel's queue, want 0", s.Kernel.Waiting)
 		}
 	})
+}
+
+// untilLast accepts what waits in a queue behind a flood of packets with frame ID 1, up to a
+// last one that is sent for it: that may be lost too, and the first that is not ends it. It
+// returns how many were received in all, and how many of these last ones were sent.
+func untilLast(t *testing.T, w *wire, q Queue) (received, sent int) {
+	t.Helper()
+	batch := make([]firewall.Packet, 64)
+	for last := uint32(2); last != 0; {
+		w.send(t, outer{id: last}.bytes())
+		sent++
+		for n := 1; n > 0 && last != 0; {
+			var err error
+			n, err = q.Receive(batch, 100*time.Millisecond)
+			must(t, err)
+			received += n
+			for _, p := range batch[:n] {
+				if frameID(p) == last {
+					last = 0
+				}
+			}
+			must(t, q.SetVerdicts(accept(batch[:n]...)))
+		}
+		if last != 0 {
+			last++
+		}
+	}
+	return received, sent
 }
 
 // benchmarkDriver measures a driver on a real kernel, the sending of the

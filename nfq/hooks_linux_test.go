@@ -87,11 +87,7 @@ func framed(dst []byte, packet []byte, before ...byte) []byte {
 
 func (b *hostBridge) send(t *testing.T, frames ...[]byte) {
 	t.Helper()
-	for _, f := range frames {
-		if _, err := unix.Write(b.left, f); err != nil {
-			t.Fatal(err)
-		}
-	}
+	must(t, writeInOrder(b.left, frames...))
 }
 
 // forwarded sends a last frame that no rule touches, and returns the frame IDs of STT and

@@ -24,7 +24,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 const testPort = 7471
 
@@ -207,6 +207,16 @@ func (w *wire) sendOffload(t testing.TB, o offload, packets ...[]byte) {
 }
 
 func (w *wire) write(o offload, packets ...[]byte) error {
+	var frames [][]byte
+	for _, p := range packets {
+		frames = append(frames, w.ethernet(o, p))
+	}
+	return writeInOrder(w.packetSocket, frames...)
+}
+
+// writeInOrder writes frames, all from one processor: each has a backlog of its own, and
+// what lies in one may be overtaken by what is sent from another.
+func writeInOrder(socket int, frames ...[]byte) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // pinned, and never unlocked
@@ -214,8 +224,8 @@ func (w *wire) write(o offload, packets ...[]byte) error {
 			done <- err
 			return
 		}
-		for _, p := range packets {
-			if _, err := unix.Write(w.packetSocket, w.ethernet(o, p)); err != nil {
+		for _, f := range frames {
+			if _, err := unix.Write(socket, f); err != nil {
 				done <- err
 				return
 			}
