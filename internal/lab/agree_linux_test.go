@@ -54,7 +54,7 @@ func TestTheRealQueueGivesTheVerdictsOfReplay(t *testing.T) {
 	if rules == nil {
 		t.Fatal(diagnostics)
 	}
-	l := newLab(t, Config{Rules: text, RulesName: mixedRules, Without: Endpoints, ReassemblyTimeout: waitBound, FragmentWait: waitBound})
+	l := newLab(t, Config{Rules: text, RulesName: mixedRules, Without: Endpoints, ReassemblyTimeout: testBound, FragmentWait: testBound})
 	reasons := map[string]int{}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {

@@ -131,7 +131,7 @@ func (v *running) mustBeGone(t *testing.T) {
 	t.Helper()
 	poll := []unix.PollFd{{Fd: int32(v.child), Events: unix.POLLIN}}
 	for {
-		n, err := unix.Poll(poll, int(10*time.Second/time.Millisecond))
+		n, err := unix.Poll(poll, int(testBound/time.Millisecond))
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}

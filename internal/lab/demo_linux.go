@@ -18,7 +18,7 @@ const DefaultBulk = 100_000_000
 // stepBound is how long one line of the demo may take; the bulk transfers
 // may take longer.
 const (
-	stepBound = 10 * time.Second
+	stepBound = 30 * time.Second
 	bulkBound = 2 * time.Minute
 )
 

@@ -39,7 +39,7 @@ tenant "acme" {
 
 func fragmentLab(t *testing.T) (*Lab, *services) {
 	t.Helper()
-	l := newLab(t, Config{Rules: []byte(fragmentRules), RulesName: "fragments.hcl", Queues: 2, FragmentWait: waitBound})
+	l := newLab(t, Config{Rules: []byte(fragmentRules), RulesName: "fragments.hcl", Queues: 2, FragmentWait: testBound})
 	var s *services
 	if err := l.Do(AcmeB, func() (err error) {
 		s, err = serve()

@@ -34,7 +34,7 @@ func (l *Lab) buildHost() error {
 		return fmt.Errorf("lab: %s: %w", a.endpoint, err)
 	}
 	if err := l.Do(Firewall, func() error {
-		return errors.Join(address(a.firewallLink, b.outer, 32), address(a.firewallLink, b.outer6, 128), refuseResets())
+		return errors.Join(address(a.firewallLink, b.outer, 32), address(a.firewallLink, b.outer6, 128), awaitAddress(b.outer6), refuseResets())
 	}); err != nil {
 		return fmt.Errorf("lab: %s: %w", b.endpoint, err)
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // waitBound is how long a part of the lab may take to be ready.
-const waitBound = 10 * time.Second
+const waitBound = 30 * time.Second
 
 // Config says what a [Lab] is made of.
 type Config struct {

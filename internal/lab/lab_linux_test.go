@@ -6,13 +6,17 @@ import (
 	"fmt"
 	"net"
 	"testing"
+	"time"
 
 	"sttwall/stt"
 )
 
+// testBound is how long a test, or a part of one, may take on a busy machine.
+const testBound = 3 * time.Minute
+
 // bounded returns a context that ends before a hanging test does.
 func bounded(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), waitBound)
+	ctx, cancel := context.WithTimeout(context.Background(), testBound)
 	t.Cleanup(cancel)
 	return ctx
 }

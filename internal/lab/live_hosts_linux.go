@@ -91,7 +91,7 @@ func (t *traffic) serveLive(h liveHosts) error {
 			if err != nil {
 				return err
 			}
-			server := &http.Server{Handler: pages(h.tenant.name), ReadHeaderTimeout: waitBound, IdleTimeout: waitBound}
+			server := &http.Server{Handler: pages(h.tenant.name), ReadHeaderTimeout: standBound, IdleTimeout: standBound}
 			t.closers = append(t.closers, server)
 			t.running.Go(func() { server.Serve(listener) })
 		}

@@ -21,6 +21,9 @@ import (
 // dropped is not answered.
 const attemptBound = 1500 * time.Millisecond
 
+// standBound is how long a connection of the live demo may stand still.
+const standBound = 10 * time.Second
+
 // traffic is what goes on in the live demo until it is closed: a fixed number of
 // clients, each with one thing at a time.
 type traffic struct {
@@ -250,7 +253,7 @@ func (t *traffic) session(c client, s session) {
 			if request[0] = byte(r.Uint32()); s.query {
 				n = 1000 + int(request[0])*40
 			}
-			conn.SetDeadline(time.Now().Add(waitBound))
+			conn.SetDeadline(time.Now().Add(standBound))
 			if _, err := conn.Write(request); err != nil {
 				return err
 			}
@@ -280,7 +283,7 @@ func (t *traffic) bulk(c client, b bulk) {
 			}
 			// Up and down in waves, so that there is something to see.
 			wave := math.Sin(math.Pi*float64(i)/float64(ticks)) * (0.75 + 0.25*math.Sin(float64(i)/5))
-			conn.SetDeadline(time.Now().Add(waitBound))
+			conn.SetDeadline(time.Now().Add(standBound))
 			if _, err := conn.Write(data[:int(wave*float64(len(data)))]); err != nil {
 				return err
 			}

@@ -109,7 +109,7 @@ func migrationLab(t *testing.T) *Lab {
 	for place, e := range l.endpoints {
 		select {
 		case <-e.Ready():
-		case <-time.After(waitBound):
+		case <-time.After(testBound):
 			t.Fatalf("%s: no way to the other endpoints", place)
 		}
 	}

@@ -82,7 +82,7 @@ func TestCapturesThroughTheRealQueueDecodeAsTheyWereRecorded(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no captures: %v", err)
 	}
-	l := newLab(t, Config{Rules: []byte(acceptAll), RulesName: "all.hcl", KeepInner: 1 << 16, Without: Endpoints, ReassemblyTimeout: waitBound})
+	l := newLab(t, Config{Rules: []byte(acceptAll), RulesName: "all.hcl", KeepInner: 1 << 16, Without: Endpoints, ReassemblyTimeout: testBound})
 	for _, file := range files {
 		name := strings.TrimSuffix(file, ".pcap")
 		t.Run(filepath.Base(name), func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -179,7 +180,13 @@ func (l *Lab) buildSide(s *side) error {
 		if err := enslave(s.firewallLink, s.master); err != nil {
 			return err
 		}
-		return errors.Join(address(s.firewallLink, s.router, 24), address(s.firewallLink, s.router6, 64), raise(s.firewallLink))
+		if err := errors.Join(address(s.firewallLink, s.router, 24), address(s.firewallLink, s.router6, 64), raise(s.firewallLink)); err != nil {
+			return err
+		}
+		if s.master != "" {
+			return nil // its routes stand in another table
+		}
+		return awaitAddress(s.router6)
 	}); err != nil {
 		return err
 	}
@@ -187,7 +194,7 @@ func (l *Lab) buildSide(s *side) error {
 		return errors.Join(
 			address(Underlay, s.outer, 24), address(Underlay, s.outer6, 64), raise(Underlay),
 			route(Underlay, "0.0.0.0/0", s.router, 0), route(Underlay, "::/0", s.router6, 0),
-			refuseSTT())
+			awaitAddress(s.outer6), refuseSTT())
 	})
 }
 
@@ -261,6 +268,9 @@ func configureHost(s *side) error {
 	if err := errors.Join(address(HostInterface, s.inner, 32), address(HostInterface, s.inner6, 128), raise(HostInterface)); err != nil {
 		return err
 	}
+	if err := awaitAddress(s.inner6); err != nil {
+		return err
+	}
 	// The hosts' own packets keep to an MTU of 1,500: only crafted ones are larger.
 	v4, v6 := netip.PrefixFrom(s.inner, 24).Masked(), netip.PrefixFrom(s.inner6, 64).Masked()
 	return errors.Join(route(HostInterface, v4.String(), netip.Addr{}, hostMTU), route(HostInterface, v6.String(), netip.Addr{}, hostMTU))
@@ -307,6 +317,21 @@ func address(name string, ip netip.Addr, bits int) error {
 		return fmt.Errorf("link %s: add address %s: %w", name, ip, err)
 	}
 	return nil
+}
+
+// awaitAddress waits until an address is one of the calling thread's namespace: the kernel makes
+// an IPv6 address so some time after it was added (addrconf_dad_work in net/ipv6/addrconf.c),
+// and until then answers nobody who looks for it.
+func awaitAddress(ip netip.Addr) error {
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		routes, err := netlink.RouteGet(ip.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		if time.Since(start) > waitBound {
+			return errors.Join(fmt.Errorf("address %s is not there within %v", ip, waitBound), err)
+		}
+	}
 }
 
 // route adds one through a gateway, or on the link if that is the zero Addr.
