@@ -45,6 +45,8 @@ type Config struct {
 	reap time.Duration
 	// last is how long it may take to put what is left into words; 0 is a second.
 	last time.Duration
+	// write is how long it may take then to write it; 0 is three seconds.
+	write time.Duration
 	// Where the syslog daemon is, for tests; "" is the local one.
 	syslogNetwork, syslogAddress string
 }

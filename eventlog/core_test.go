@@ -162,7 +162,7 @@ func start(t testing.TB, rules string, c Config) *rig {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	log, err := New(c)
+	log, err := New(c.Slow())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,12 @@ import (
 // Hasty has what waits for seconds wait for milliseconds.
 func (c Config) Hasty() Config {
 	c.retry, c.reap = time.Millisecond, time.Millisecond
+	return c.Slow()
+}
+
+// Slow gives the last words and writes as long as a slow machine may need.
+func (c Config) Slow() Config {
+	c.last, c.write = time.Minute, time.Minute
 	return c
 }
 
@@ -28,7 +34,7 @@ func (s Said) Handle(_ context.Context, r slog.Record) error {
 // Wait waits for a message with those words, and returns those before it.
 func (s Said) Wait(t *testing.T, words string) (before []string) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(time.Minute)
 	for {
 		select {
 		case m := <-s:

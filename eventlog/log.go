@@ -59,6 +59,9 @@ func New(c Config) (*Log, error) {
 	if c.last == 0 {
 		c.last = lastWords
 	}
+	if c.write == 0 {
+		c.write = lastWrites
+	}
 	l := &Log{config: c, frames: ring.New[seen](framesRoom)}
 	if c.Sampled.Validate() == nil {
 		for i := range l.samplers {
@@ -155,7 +158,7 @@ func (l *Log) Run(ctx context.Context, fw Running) {
 	}()
 	select {
 	case <-written:
-	case <-time.After(lastWrites):
+	case <-time.After(l.config.write):
 		l.config.Log.Error("the event log cannot be written to its end: a target hangs")
 	}
 }

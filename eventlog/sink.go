@@ -20,6 +20,7 @@ type sink struct {
 	to     writer
 	log    *slog.Logger
 	retry  time.Duration
+	stuck  time.Duration // after which it hangs
 
 	written, lost, errors atomic.Uint64
 	failing               atomic.Bool
@@ -36,7 +37,7 @@ type sink struct {
 }
 
 func newSink(t Target, c *Config) *sink {
-	return &sink{target: t, to: c.open(t), log: c.Log, retry: c.retry, wake: make(chan struct{}, 1)}
+	return &sink{target: t, to: c.open(t), log: c.Log, retry: c.retry, stuck: hangsAfter, wake: make(chan struct{}, 1)}
 }
 
 // offer hands a line over, unless there is no room.
@@ -80,7 +81,7 @@ func (s *sink) putWaiting(ctx context.Context, l line) {
 		if s.offer(l) { // or there was room just before
 			return
 		}
-		patience := time.NewTimer(hangsAfter)
+		patience := time.NewTimer(s.stuck)
 		if s.hangs {
 			patience.Reset(0)
 		}
