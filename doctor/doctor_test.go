@@ -67,7 +67,7 @@ func TestEachTroubleIsFoundAndGoneAfterItsCure(t *testing.T) {
 				}
 			}
 			// A process that was told to end takes its time.
-			for end := time.Now().Add(10 * time.Second); ; {
+			for end := time.Now().Add(patience); ; {
 				report := r.run()
 				if len(report.of(tt.id)) == 0 {
 					break
@@ -419,7 +419,7 @@ func attachXDP(r *rig) {
 func spoof(r *rig) {
 	r.Helper()
 	h := &host{Config: r.config}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		sendUDP(r, "a1", "a0", netip.MustParseAddr("10.0.2.9"), netip.MustParseAddr("10.0.1.1"))
 		if n, err := h.counter(procNet+"netstat", "IPReversePathFilter"); err != nil || n > 0 {

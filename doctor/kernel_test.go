@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -166,7 +165,7 @@ func newWire(r *rig) *wire {
 	must(r, err)
 	r.Cleanup(func() { unix.Close(w.out) })
 	must(r, unix.Bind(w.out, &unix.SockaddrLinklayer{Protocol: ip, Ifindex: b1.Attrs().Index}))
-	timeout := unix.NsecToTimeval(int64(10 * time.Second))
+	timeout := unix.NsecToTimeval(int64(patience))
 	must(r, unix.SetsockoptTimeval(w.out, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout))
 	// One processor: what is sent first arrives first.
 	var now, one unix.CPUSet

@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
 
 	"sttwall/internal/nstest"
 	"sttwall/nfq"
@@ -50,6 +53,9 @@ type rig struct {
 	undo   func() // what a trouble's byHand does, where it takes what was made
 }
 
+// patience is how long a test waits for what must come.
+const patience = time.Minute
+
 const goodRules = `settings {
   endpoints = [ENDPOINTS]
   receivers = "linux"
@@ -67,6 +73,9 @@ func newRig(t testing.TB) *rig {
 		"ip link set a0 up; ip link set a1 up; ip link set b0 up; ip link set b1 up",
 		"ip address add 10.0.1.1/24 dev a0; ip address add 10.0.2.1/24 dev b0",
 		"sysctl -q -w net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.a0.rp_filter=0 net.ipv4.conf.b0.rp_filter=0")
+	for _, name := range []string{"a0", "a1", "b0", "b1"} {
+		linkUp(t, name)
+	}
 	r := &rig{TB: t, root: t.TempDir()}
 	r.Setenv("XTABLES_LOCKFILE", filepath.Join(r.root, "xtables.lock")) // that of the host is root's
 	r.config.Root = over{os.DirFS(r.root), os.DirFS("/")}
@@ -85,6 +94,21 @@ func newRig(t testing.TB) *rig {
 	}
 	r.rules(`"10.0.1.2", "10.0.2.2"`, "")
 	return r
+}
+
+// linkUp waits until a link carries packets: until then the kernel loses them without an error.
+func linkUp(t testing.TB, name string) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		link, err := netlink.LinkByName(name)
+		must(t, err)
+		if link.Attrs().OperState == netlink.OperUp {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("link %s is %s", name, link.Attrs().OperState)
+		}
+	}
 }
 
 // rules writes the rules file.
