@@ -2,6 +2,9 @@ package probe
 
 import (
 	"context"
+	"errors"
+	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"sttwall/endpoint"
@@ -25,7 +29,7 @@ const probeContext = 0xfffe
 
 // patient is long enough for an answer that comes to have come on a busy machine; it is
 // waited for in full only where something is lost.
-const patient = 20 * time.Second
+const patient = time.Minute
 
 // newPath is a lab in which endpoint B answers.
 func newPath(t *testing.T, c lab.Config) *lab.Lab {
@@ -79,6 +83,7 @@ func ask(t *testing.T, l *lab.Lab, change func(*Host, *Config)) *Report {
 	if change != nil {
 		change(&h, &c)
 	}
+	awaitNextHop(t, l, c.Remote)
 	var r *Report
 	if err := l.Do(lab.EndpointA, func() (err error) {
 		r, err = Ask(t.Context(), h, c)
@@ -92,6 +97,47 @@ func ask(t *testing.T, l *lab.Lab, change func(*Host, *Config)) *Report {
 	}
 	t.Logf("\n%s", &text)
 	return r
+}
+
+// awaitNextHop waits until the kernel of endpoint A knows its next hop: for that Ask waits no
+// longer than for some answers.
+func awaitNextHop(t *testing.T, l *lab.Lab, remote netip.Addr) {
+	t.Helper()
+	known := func() (is bool, err error) {
+		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(remote, 9)))
+		if err != nil {
+			return false, err
+		}
+		defer c.Close()
+		c.Write(nil) // it may be refused: what counts is that the kernel looks for the next hop
+		link, err := netlink.LinkByName(lab.Underlay)
+		if err != nil {
+			return false, err
+		}
+		list, err := netlink.NeighList(link.Attrs().Index, netlink.FAMILY_ALL)
+		if errors.Is(err, netlink.ErrDumpInterrupted) {
+			err = nil
+		}
+		return slices.ContainsFunc(list, func(n netlink.Neigh) bool {
+			const usable = netlink.NUD_REACHABLE | netlink.NUD_STALE | netlink.NUD_DELAY | netlink.NUD_PROBE
+			return n.State&usable != 0 && !n.IP.IsLinkLocalUnicast() && (n.IP.To4() != nil) == remote.Is4()
+		}), err
+	}
+	for end := time.Now().Add(patient); ; time.Sleep(time.Millisecond) {
+		var is bool
+		if err := l.Do(lab.EndpointA, func() (err error) {
+			is, err = known()
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if is {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no next hop to %v", remote)
+		}
+	}
 }
 
 // impair puts rules into the router, before it routes.
@@ -274,7 +320,7 @@ func TestAHoleInTheMTUIsMeasured(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			l := newPath(t, lab.Config{Without: lab.Inspection, Segmentation: endpoint.SegmentMTU})
 			test.make(t, l)
-			r := ask(t, l, func(_ *Host, c *Config) { c.Timeout = time.Second })
+			r := ask(t, l, func(_ *Host, c *Config) { c.Timeout = 3 * time.Second })
 			if r.MTUForward != test.forward || r.MTUBack != test.back {
 				t.Errorf("got %d forward, %d back, want %d and %d", r.MTUForward, r.MTUBack, test.forward, test.back)
 			}
@@ -357,7 +403,7 @@ func TestNobodyAnswersWhereNobodyListens(t *testing.T) {
 		return
 	}
 	l := newPath(t, lab.Config{Without: lab.Inspection})
-	r := ask(t, l, func(_ *Host, c *Config) { c.ContextID, c.Timeout = 7, 50*time.Millisecond })
+	r := ask(t, l, func(_ *Host, c *Config) { c.ContextID, c.Timeout = 7, time.Second })
 	if r.Answered || len(r.Findings) != 1 || !strings.Contains(r.Findings[0], "--answer-probes 7") {
 		t.Errorf("got answered %v, findings %q", r.Answered, r.Findings)
 	}
