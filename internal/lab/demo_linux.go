@@ -19,7 +19,7 @@ const DefaultBulk = 100_000_000
 // may take longer.
 const (
 	stepBound = 30 * time.Second
-	bulkBound = 2 * time.Minute
+	bulkBound = 10 * time.Minute
 )
 
 // Options say how the demo runs.

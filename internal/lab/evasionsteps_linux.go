@@ -11,7 +11,7 @@ import (
 )
 
 // evasionBound is how long all attacks on one way may take.
-const evasionBound = 5 * time.Minute
+const evasionBound = 15 * time.Minute
 
 // evasionSteps has all attacks of docs/evasion.md meet real queues, a line for each way.
 // They have a lab of their own.
