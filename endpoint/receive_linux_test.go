@@ -29,6 +29,8 @@ func takesWhatTheKernelModuleTakes(t *testing.T, sockets Sockets) {
 	host, other, tenant := newNamespace(t), newNamespace(t), newNamespace(t)
 	connect(t, host, underlayName, other, underlayName)
 	const local, peer, context = "10.99.0.1", "10.99.0.2", 100
+	// One frame is waited for so long; the packets of others may come some time apart.
+	const timeout = 3 * time.Second
 	host.address(t, underlayName, local+"/24")
 	other.address(t, underlayName, peer+"/24")
 	e := open(t, host, Config{
@@ -39,7 +41,7 @@ func takesWhatTheKernelModuleTakes(t *testing.T, sockets Sockets) {
 			{Name: "port1", Peer: "tenant1", Kind: KindPacket, ContextID: 200},
 			{Name: "port2", Peer: "tenant2", Kind: KindPacket, ContextID: 300, TCI: 42},
 		},
-		ReassemblyTimeout: 50 * time.Millisecond, Sockets: sockets,
+		ReassemblyTimeout: timeout, Sockets: sockets,
 	})
 	host.give(t, tenantName, tenant)
 	tenant.address(t, tenantName)
