@@ -48,7 +48,7 @@ func addBridge() error {
 	if err := netlink.LinkAdd(bridge); err != nil {
 		return fmt.Errorf("link %s: add: %w", bridgeDevice, err)
 	}
-	return errors.Join(address(bridgeDevice, bridgeAddress, bridgedBits), address(bridgeDevice, bridgeAddress6, bridgedBits6), raise(bridgeDevice))
+	return errors.Join(address(bridgeDevice, bridgeAddress, bridgedBits), address(bridgeDevice, bridgeAddress6, bridgedBits6), raise(bridgeDevice), awaitAddress(bridgeAddress6))
 }
 
 // buildPort makes a port of the bridge and gives the endpoint its addresses. facing is
@@ -77,6 +77,6 @@ func (l *Lab) buildPort(s *side, facing Place) error {
 		}
 	}
 	return l.Do(s.endpoint, func() error {
-		return errors.Join(address(Underlay, s.outer, bridgedBits), address(Underlay, s.outer6, bridgedBits6), raise(Underlay), refuseSTT())
+		return errors.Join(address(Underlay, s.outer, bridgedBits), address(Underlay, s.outer6, bridgedBits6), raise(Underlay), awaitAddress(s.outer6), refuseSTT())
 	})
 }
