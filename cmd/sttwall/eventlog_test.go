@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"sttwall/internal/eve"
 	"sttwall/internal/lab"
@@ -33,6 +34,20 @@ func typesIn(t *testing.T, path string) map[string]int {
 	return count
 }
 
+// waitThere waits until a file is there.
+func waitThere(t *testing.T, path string) {
+	t.Helper()
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		_, err := os.Stat(path)
+		if err == nil {
+			return
+		}
+		if time.Since(start) > sayPatience {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestSIGHUPOpensTheEventLogAnew(t *testing.T) {
 	if !lab.Inside(t) {
 		return
@@ -40,7 +55,8 @@ func TestSIGHUPOpensTheEventLogAnew(t *testing.T) {
 	dir := t.TempDir()
 	path, other := filepath.Join(dir, "eve.json"), filepath.Join(dir, "other.json")
 	fw := start(t, "--queues", "1", "--no-nft", "--event-log", path, "--event-log", "file:"+other, "--event-log-stats", "1h")
-	if err := os.Rename(path, path+".1"); err != nil && !os.IsNotExist(err) { // or it is not there yet
+	waitThere(t, path)
+	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
 	if err := fw.cmd.Process.Signal(syscall.SIGHUP); err != nil {
@@ -49,6 +65,7 @@ func TestSIGHUPOpensTheEventLogAnew(t *testing.T) {
 	if err := fw.waitFor(1, "the rules are in force"); err != nil {
 		t.Fatal(err)
 	}
+	waitThere(t, path) // what comes before that is written to the old one
 	status, said := fw.stop(t, syscall.SIGTERM)
 	if status != statusFine || strings.Contains(said, "event log") {
 		t.Errorf("status %d\n%s", status, said)
