@@ -44,15 +44,15 @@ func TestTemporaryRulesOfARunningFirewall(t *testing.T) {
 	}
 	out, _ = ask(statusFine, "allow", "any > any", "--for", "2d", "--name", "open")
 	matches(`^open: packets of 'any > any' pass for 2d, until`, out)
-	out, _ = ask(statusFine, "block", "udp any > any", "--for", "90s", "--reject")
-	matches(`^t2: packets of 'udp any > any' are rejected for 90s, until`, out)
+	out, _ = ask(statusFine, "block", "udp any > any", "--for", "3h", "--reject")
+	matches(`^t2: packets of 'udp any > any' are rejected for 3h, until`, out)
 
 	_, stderr = ask(statusRefused, "block", "tcp any > nobody:443", "--for", "1h")
 	matches(`^sttwall: pattern: column 11: expected any, addresses, or an address_group of the rules file; there is no "nobody"`, stderr)
 	_, stderr = ask(statusRefused, "unblock", "open", "9")
 	matches(`no such temporary rule: "t9"`, stderr)
 
-	const list = head + `t2 +reject +1m[23]\d?s +0 +0 +- +\S+ +udp any > any +-
+	const list = head + `t2 +reject +(3h|2h5\S+) +0 +0 +- +\S+ +udp any > any +-
 open +accept +\S+ +0 +0 +- +\S+ +any > any +-
 t1 +drop +\S+ +0 +0 +- +\S+ +tenant:acme tcp 10.1.9.9 > web:443 +ticket 7`
 	out, _ = ask(statusFine, "temporary")
