@@ -74,7 +74,7 @@ func waitDropped(t *testing.T, socket string, frames uint64) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(sayPatience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		s, err := c.Status(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -28,7 +28,7 @@ import (
 )
 
 // restartWait is how long anything may take in a test of restarts.
-const restartWait = 60 * time.Second
+const restartWait = 2 * time.Minute
 
 // transfer is a TCP connection through the firewall that sends until it is told to end,
 // and is told then what has come.
@@ -90,7 +90,7 @@ func beginTransfer(t *testing.T, l *lab.Lab, seed byte) *transfer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(3 * restartWait))
+	c.SetDeadline(time.Now().Add(8 * restartWait)) // for as long as all restarts take
 	u := &transfer{c: c, done: make(chan error, 1)}
 	go func() { u.done <- u.run(seed) }()
 	return u

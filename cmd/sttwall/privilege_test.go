@@ -89,7 +89,7 @@ func waitTotals(t *testing.T, socket string, what string, is func(control.Totals
 	}
 	defer c.Close()
 	var s control.Status
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(sayPatience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if s, err = c.Status(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -312,7 +312,7 @@ func TestTheServiceManagerIsToldHowTheFirewallDoes(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer manager.Close()
-		if err := manager.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		if err := manager.SetReadDeadline(time.Now().Add(5 * sayPatience)); err != nil {
 			t.Fatal(err)
 		}
 		// hear waits for a message with that in it.

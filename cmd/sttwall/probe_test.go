@@ -59,7 +59,7 @@ func TestTheProbeAsksAnEndpointThatAnswers(t *testing.T) {
 	case status := <-ended:
 		ended <- status
 		t.Fatalf("the endpoint has ended\n%s", &logged.all)
-	case <-time.After(time.Minute):
+	case <-time.After(sayPatience):
 		t.Fatal("the endpoint finds no way to the other side")
 	}
 	asking := ctx
@@ -74,7 +74,7 @@ func TestTheProbeAsksAnEndpointThatAnswers(t *testing.T) {
 		return status, stdout.String(), stderr.String()
 	}
 	// Underlay and address are those of the route.
-	status, out, said := ask("--context", "0xfffe", "--count", "20", "--interval", "2ms", "--timeout", "20s", "--json")
+	status, out, said := ask("--context", "0xfffe", "--count", "20", "--interval", "2ms", "--timeout", "1m", "--json")
 	var r probe.Report
 	if err := json.Unmarshal([]byte(out), &r); err != nil || status != statusFine || said != "" {
 		t.Fatalf("status %d, %v\n%s\n%s", status, err, out, said)
@@ -82,7 +82,7 @@ func TestTheProbeAsksAnEndpointThatAnswers(t *testing.T) {
 	if !r.Answered || r.MTUForward != 1500 || r.MTUBack != 1500 || r.Forward.Received != 21 {
 		t.Errorf("got %+v", r)
 	}
-	status, out, said = ask("--context", "0xfffe", "--count", "20", "--interval", "2ms", "--timeout", "20s")
+	status, out, said = ask("--context", "0xfffe", "--count", "20", "--interval", "2ms", "--timeout", "1m")
 	if status != statusFine || !strings.Contains(out, "fine: nothing was lost") {
 		t.Errorf("status %d\n%s\n%s", status, out, said)
 	}

@@ -190,7 +190,7 @@ rule "dns" {
 `
 	var status int
 	var out, notes string
-	for deadline := time.Now().Add(20 * time.Second); out != want && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(sayPatience); out != want && time.Now().Before(deadline); {
 		status, out, notes = ask("--tenant", "trial", "--exact")
 	}
 	if status != statusFine || out != want || !strings.HasSuffix(notes, ": 1\nsuggested rules: 1\n") {

@@ -27,7 +27,7 @@ func TestATableThatIsRemovedIsPutInAgain(t *testing.T) {
 		if strings.Contains(body, "\nsttwall_table_restored_total 1\n") && strings.Contains(body, "\nsttwall_table_installed 1\n") {
 			break
 		}
-		if time.Since(start) > 10*time.Second {
+		if time.Since(start) > sayPatience {
 			t.Fatalf("the table is not there again: %s", body)
 		}
 	}
