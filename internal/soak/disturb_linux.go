@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -49,6 +50,8 @@ type step struct {
 const (
 	// attachedFor is how long a screen stays.
 	attachedFor = 5 * time.Second
+	// slowBound is how much longer all may take where others have the processor.
+	slowBound = time.Minute
 	// mostFailed bounds what is told of failures.
 	mostFailed = 8
 )
@@ -185,7 +188,7 @@ func (d *disturber) temporaryGone(ctx context.Context) error {
 
 // client asks what the screens of the TUI ask, twice a second.
 func (d *disturber) client(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, attachedFor+10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, attachedFor+slowBound)
 	defer cancel()
 	c, err := control.Dial(d.steady.Path("control.sock"))
 	if err != nil {
@@ -210,17 +213,22 @@ func (d *disturber) client(ctx context.Context) error {
 	return nil
 }
 
-// follow follows events for a while, and goes without a word.
+// follow follows events for a while, until one has come at least, and goes without a word.
 func (d *disturber) follow(ctx context.Context) error {
 	c, err := control.Dial(d.steady.Path("control.sock"))
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(ctx, attachedFor)
+	ctx, cancel := context.WithTimeout(ctx, attachedFor+slowBound)
 	defer cancel()
-	n := 0
-	err = c.Events(ctx, "", func(*control.Event) error { n++; return nil })
+	begun, n := time.Now(), 0
+	err = c.Events(ctx, "", func(*control.Event) error {
+		if n++; time.Since(begun) >= attachedFor {
+			cancel()
+		}
+		return nil
+	})
 	if ctx.Err() == nil {
 		return fmt.Errorf("the feed has ended by itself after %d events: %w", n, err)
 	}
@@ -258,11 +266,18 @@ func (d *disturber) screen(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("top: %w", err)
 	}
-	drawn := make(chan int64, 1)
+	var drawn drawing
+	over := make(chan struct{})
 	go func() {
-		n, _ := io.Copy(io.Discard, master) // ends with the terminal
-		drawn <- n
+		defer close(over)
+		io.Copy(&drawn, master) // ends with the terminal
 	}()
+	// It may take long to begin, and is not to be told to quit before.
+	for begun := time.Now(); drawn.n.Load() < leastDrawn && !ended(over) && time.Since(begun) < quitBound; {
+		if err = pause(ctx, 10*time.Millisecond); err != nil {
+			break
+		}
+	}
 	for _, key := range []string{"1", "2", "3", "4", "5", "6"} {
 		if err = pause(ctx, attachedFor/7); err != nil {
 			break
@@ -270,28 +285,50 @@ func (d *disturber) screen(ctx context.Context) error {
 		master.WriteString(key)
 	}
 	master.WriteString("q")
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	quit := make(chan error, 1)
+	go func() { quit <- cmd.Wait() }()
 	select {
-	case e := <-ended:
+	case e := <-quit:
 		if e != nil {
 			e = fmt.Errorf("%w: %s", e, bytes.TrimSpace(said.Bytes()))
 		}
 		err = errors.Join(err, e)
 	case <-time.After(quitBound):
 		cmd.Process.Kill()
-		<-ended
+		<-quit
 		err = errors.Join(err, fmt.Errorf("top has not ended within %v after q", quitBound))
 	}
 	master.Close()
-	if n := <-drawn; err == nil && n < 1000 {
+	<-over
+	if n := drawn.n.Load(); err == nil && n < leastDrawn {
 		err = fmt.Errorf("top has drawn %d bytes: no screen", n)
 	}
 	return err
 }
 
-// quitBound is how long top may take to end.
-const quitBound = 30 * time.Second
+const (
+	// quitBound is how long top may take to draw something, and to end.
+	quitBound = 30 * time.Second
+	// leastDrawn is how many bytes a screen has at least.
+	leastDrawn = 1000
+)
+
+func ended(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// drawing counts what is drawn.
+type drawing struct{ n atomic.Int64 }
+
+func (d *drawing) Write(b []byte) (int, error) {
+	d.n.Add(int64(len(b)))
+	return len(b), nil
+}
 
 // openTerminal makes one (pty(7)).
 func openTerminal(columns, rows uint16) (master, slave *os.File, err error) {

@@ -114,6 +114,9 @@ func (r *run) carry(ctx context.Context) error {
 			}
 		}
 	}
+	for r.disturber.at < len(r.disturber.steps) { // a short run on a busy machine: each at least once
+		r.disturber.next(ctx)
+	}
 	r.disturber.wait()
 	if err := pause(ctx, chaos.Late); err != nil { // so that what was asked last counts too
 		return err
