@@ -21,6 +21,8 @@ import (
 const (
 	// recoverBound is how long recovery may take after the end of a cause.
 	recoverBound = 30 * time.Second
+	// askBound is how long the firewall may take to answer over its socket.
+	askBound = 30 * time.Second
 	// settle is how long late answers are waited for.
 	settle = 300 * time.Millisecond
 	// grace is how long packets that passed while a case was open may be on their way.
@@ -119,7 +121,7 @@ func (b *bench) ensure(ctx context.Context, flags []string) error {
 
 // ask asks the firewall over its control socket.
 func (b *bench) ask(ctx context.Context, f func(context.Context, *control.Client) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, askBound)
 	defer cancel()
 	c, err := control.Dial(b.path("control.sock"))
 	if err != nil {
@@ -355,7 +357,7 @@ func (b *bench) repair(ctx context.Context) error {
 
 // heard proves that what is to see denied packets sees each sort: no firewall is there yet.
 func (b *bench) heard(ctx context.Context) error {
-	for range 100 {
+	for range 600 {
 		if len(b.traffic.denied.unseen()) == 0 {
 			return nil
 		}

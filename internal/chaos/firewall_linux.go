@@ -19,7 +19,7 @@ import (
 )
 
 // startBound is how long the firewall may take until it runs, and to end when told to.
-const startBound = 20 * time.Second
+const startBound = time.Minute
 
 // runs is what the log of a firewall says when packets are taken.
 const runs = `msg="the firewall runs"`
