@@ -21,6 +21,8 @@ import (
 const (
 	// recoverBound is how long recovery may take after the end of a cause.
 	recoverBound = 30 * time.Second
+	// beforeBound is the same before there is one: nothing is judged yet.
+	beforeBound = 4 * recoverBound
 	// askBound is how long the firewall may take to answer over its socket.
 	askBound = 30 * time.Second
 	// settle is how long late answers are waited for.
@@ -220,8 +222,8 @@ func (b *bench) onlyOpen() string {
 }
 
 // steady waits until accepted traffic goes through since a time, and returns when it did.
-func (b *bench) steady(ctx context.Context, since time.Time) (time.Time, error) {
-	verified, bound := b.traffic.transfers.verified.Load(), time.Now().Add(recoverBound)
+func (b *bench) steady(ctx context.Context, since time.Time, within time.Duration) (time.Time, error) {
+	verified, bound := b.traffic.transfers.verified.Load(), time.Now().Add(within)
 	var at time.Time
 	for {
 		if at.IsZero() {
@@ -235,7 +237,7 @@ func (b *bench) steady(ctx context.Context, since time.Time) (time.Time, error) 
 			if !at.IsZero() {
 				what = "transfers do not go on"
 			}
-			return at, fmt.Errorf("%s within %v after the end of the cause", what, recoverBound)
+			return at, fmt.Errorf("%s within %v after the end of the cause", what, within)
 		}
 		if err := b.lab.Failure(); err != nil {
 			return at, err
@@ -267,7 +269,7 @@ func (b *bench) try(ctx context.Context, f *fault, open Case) (row Row, err erro
 		}
 		return row, err
 	}
-	if _, err := b.steady(ctx, time.Now()); err != nil {
+	if _, err := b.steady(ctx, time.Now(), beforeBound); err != nil {
 		return row, fmt.Errorf("before %s: %w", f.name, err)
 	}
 	if err := b.empty(); err != nil {
@@ -292,7 +294,7 @@ func (b *bench) try(ctx context.Context, f *fault, open Case) (row Row, err erro
 			return row, fmt.Errorf("after %s: %w", f.name, errors.Join(errors.New(wrong[0]), err))
 		}
 	}
-	at, err := b.steady(ctx, b.causeOver)
+	at, err := b.steady(ctx, b.causeOver, recoverBound)
 	if err != nil {
 		if ctx.Err() != nil {
 			return row, ctx.Err()
@@ -351,7 +353,7 @@ func (b *bench) repair(ctx context.Context) error {
 	if err := b.again(ctx); err != nil {
 		return err
 	}
-	_, err := b.steady(ctx, time.Now())
+	_, err := b.steady(ctx, time.Now(), recoverBound)
 	return err
 }
 

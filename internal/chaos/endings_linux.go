@@ -72,7 +72,7 @@ func (b *bench) keptFlows(ctx context.Context, f func() (string, error)) (string
 		return "", fmt.Errorf("a connection that is to go on: %w", err)
 	}
 	defer s.close()
-	if err := s.exchange(stalled); err != nil {
+	if err := s.exchange(stalledMost); err != nil {
 		return "", fmt.Errorf("a connection that is to go on: %w", err)
 	}
 	seen, err := f()

@@ -103,7 +103,7 @@ func (b *bench) flooded(ctx context.Context, tells string) (string, error) {
 		return "", err
 	}
 	// What waited is decided; then the case is over.
-	if _, err := b.steady(ctx, time.Now()); err != nil {
+	if _, err := b.steady(ctx, time.Now(), recoverBound); err != nil {
 		return "", err
 	}
 	b.nowShut()

@@ -33,7 +33,7 @@ type probe struct {
 func newProbe() *probe { return &probe{changed: make(chan struct{})} }
 
 func (t *traffic) startProbe() error {
-	c, err := t.dial(lab.AcmeA, "udp4", portEcho, stalled)
+	c, err := t.dial(lab.AcmeA, "udp4", portEcho, stalledMost)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ type session struct {
 }
 
 func (t *traffic) openSession() (*session, error) {
-	c, err := t.dial(lab.AcmeA, "tcp4", portWeb, stalled)
+	c, err := t.dial(lab.AcmeA, "tcp4", portWeb, stalledMost)
 	if err != nil {
 		return nil, err
 	}

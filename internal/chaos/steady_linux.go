@@ -66,7 +66,7 @@ func (s *Steady) Start(ctx context.Context, flags ...string) error {
 	if err := s.b.ensure(ctx, append(s.b.flags(nil, NoCase), flags...)); err != nil {
 		return err
 	}
-	at, err := s.b.steady(ctx, time.Now())
+	at, err := s.b.steady(ctx, time.Now(), beforeBound)
 	if err != nil {
 		return err
 	}

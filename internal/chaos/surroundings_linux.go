@@ -164,7 +164,7 @@ func conntrackFull(ctx context.Context, b *bench) (string, error) {
 	if err := wait(ctx, time.Second); err != nil {
 		return "", err
 	}
-	_, err = b.steady(ctx, time.Now())
+	_, err = b.steady(ctx, time.Now(), recoverBound)
 	b.over()
 	if err != nil {
 		return "", fmt.Errorf("with connection tracking full: %w", err)

@@ -36,8 +36,11 @@ const (
 	transferLength = 4 << 20
 	transferRate   = 2 << 20
 	chunkLength    = 16 << 10
-	// stalled is how long a transfer may stand still; then it is given up and begun anew.
-	stalled = time.Second
+	// stalled is how long a transfer may stand still; then it is given up and begun anew,
+	// and the next one may twice as long, up to stalledMost: on a busy machine none else
+	// would ever come to its end.
+	stalled     = time.Second
+	stalledMost = 8 * stalled
 )
 
 // traffic goes through the firewall until it is closed.
@@ -207,18 +210,21 @@ func (t *traffic) wait(d time.Duration) bool {
 
 // transferAll makes one transfer after the other.
 func (t *traffic) transferAll(seed uint64, up bool) {
+	bound := stalled
 	for t.wait(20 * time.Millisecond) {
 		seed += 2
-		if err := t.transfer(seed, up); err == nil {
+		if err := t.transfer(seed, up, bound); err == nil {
 			t.transfers.whole.Add(1)
+			bound = stalled
 		} else {
 			t.transfers.broken.Add(1)
+			bound = min(2*bound, stalledMost)
 		}
 	}
 }
 
-func (t *traffic) transfer(seed uint64, up bool) error {
-	c, err := t.dial(lab.AcmeA, "tcp4", portTransfer, stalled)
+func (t *traffic) transfer(seed uint64, up bool, bound time.Duration) error {
+	c, err := t.dial(lab.AcmeA, "tcp4", portTransfer, bound)
 	if err != nil {
 		return err
 	}
@@ -231,37 +237,37 @@ func (t *traffic) transfer(seed uint64, up bool) error {
 	} else {
 		request = append(request, 0)
 	}
-	c.SetDeadline(time.Now().Add(stalled))
+	c.SetDeadline(time.Now().Add(bound))
 	if _, err := c.Write(request); err != nil {
 		return err
 	}
 	if up {
-		if err := t.send(c, seed); err != nil {
+		if err := t.send(c, seed, bound); err != nil {
 			return err
 		}
-		c.SetReadDeadline(time.Now().Add(stalled))
+		c.SetReadDeadline(time.Now().Add(bound))
 		_, err := io.ReadFull(c, make([]byte, 1)) // the other side has all of it
 		return err
 	}
-	return t.receive(c, seed)
+	return t.receive(c, seed, bound)
 }
 
-// serve is the other side of a transfer.
+// serve is the other side of a transfer; it is the client that gives up.
 func (t *traffic) serve(c net.Conn) {
 	request := make([]byte, 9)
-	c.SetDeadline(time.Now().Add(stalled))
+	c.SetDeadline(time.Now().Add(stalledMost))
 	if _, err := io.ReadFull(c, request); err != nil {
 		return
 	}
 	seed := binary.BigEndian.Uint64(request)
 	if request[8] == 0 {
-		if t.send(c, seed) == nil {
+		if t.send(c, seed, stalledMost) == nil {
 			c.Read(make([]byte, 1)) // until the client has closed
 		}
 		return
 	}
-	if t.receive(c, seed) == nil {
-		c.SetWriteDeadline(time.Now().Add(stalled))
+	if t.receive(c, seed, stalledMost) == nil {
+		c.SetWriteDeadline(time.Now().Add(stalledMost))
 		c.Write([]byte{1})
 		c.Read(make([]byte, 1))
 	}
@@ -273,11 +279,11 @@ func stream(seed uint64) *rand.ChaCha8 {
 	return rand.NewChaCha8(key)
 }
 
-func (t *traffic) send(c net.Conn, seed uint64) error {
+func (t *traffic) send(c net.Conn, seed uint64, bound time.Duration) error {
 	data, chunk := stream(seed), make([]byte, chunkLength)
 	for range transferLength / chunkLength {
 		data.Read(chunk)
-		c.SetWriteDeadline(time.Now().Add(stalled))
+		c.SetWriteDeadline(time.Now().Add(bound))
 		if _, err := c.Write(chunk); err != nil {
 			return err
 		}
@@ -290,11 +296,11 @@ func (t *traffic) send(c net.Conn, seed uint64) error {
 
 var errCorrupt = errors.New("other bytes came than were sent")
 
-func (t *traffic) receive(c net.Conn, seed uint64) error {
+func (t *traffic) receive(c net.Conn, seed uint64, bound time.Duration) error {
 	data, chunk, want := stream(seed), make([]byte, chunkLength), make([]byte, chunkLength)
 	for range transferLength / chunkLength {
 		data.Read(want)
-		c.SetReadDeadline(time.Now().Add(stalled))
+		c.SetReadDeadline(time.Now().Add(bound))
 		n, err := io.ReadFull(c, chunk)
 		if !bytes.Equal(chunk[:n], want[:n]) {
 			t.transfers.corrupt.Add(1)
