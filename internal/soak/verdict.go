@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"sttwall/internal/chaos"
 )
 
 // Check is one part of the verdict.
@@ -74,10 +76,12 @@ func Judge(samples []Sample, end *End) Verdict {
 			l.Level/s.divide, s.unit, l.Growth/s.divide, l.Least/s.divide, allowed/s.divide)
 	}
 	var asked, lost, overloaded, excused int
-	for _, s := range samples {
+	for i, s := range samples {
 		asked += s.Asked
 		if s.Overload {
 			overloaded++
+		}
+		if overloadOf(samples, i) {
 			excused += s.Lost
 		} else {
 			lost += s.Lost
@@ -96,6 +100,21 @@ func Judge(samples []Sample, end *End) Verdict {
 	}
 	add("disturbances", len(end.Failed) == 0, "%s", what)
 	return v
+}
+
+// overloadOf reports whether there was overload since the first of a sample's questions was
+// asked, which is [chaos.Late] before the sample.
+func overloadOf(samples []Sample, i int) bool {
+	var asked time.Duration
+	if i > 0 {
+		asked = samples[i-1].After - chaos.Late
+	}
+	for ; i >= 0 && samples[i].After > asked; i-- {
+		if samples[i].Overload {
+			return true
+		}
+	}
+	return false
 }
 
 func allowedBytes(level float64) float64 { return max(allowedMemory, allowedShare*level) }

@@ -76,6 +76,8 @@ func TestWhatIsNotAsItShouldBeIsFound(t *testing.T) {
 		{"growth that is allowed", each(func(p float64, s *Sample) { s.Resident += int64(p * 3 * (1 << 20)) }), ""},
 		{"a lost question", func(s []Sample, _ *End) { s[900].Lost = 1 }, "accepted frames"},
 		{"lost questions under overload", func(s []Sample, _ *End) { s[900].Lost, s[900].Overload = 9, true }, ""},
+		{"lost questions that were asked under overload", func(s []Sample, _ *End) { s[898].Overload, s[900].Lost = true, 9 }, ""},
+		{"lost questions long after an overload", func(s []Sample, _ *End) { s[897].Overload, s[900].Lost = true, 9 }, "accepted frames"},
 		{"no questions", each(func(_ float64, s *Sample) { s.Asked = 0 }), "accepted frames"},
 		{"other bytes", func(_ []Sample, e *End) { e.Corrupt = 1 }, "transfers"},
 		{"no transfers", func(_ []Sample, e *End) { e.Verified = 0 }, "transfers"},
