@@ -11,7 +11,7 @@ import (
 // Whoever waits for an event gets it, and not only with the next one.
 func TestWhoWaitsGetsEachEvent(t *testing.T) {
 	r := newRing()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	got := make(chan int)
 	go func() {

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -94,7 +95,7 @@ func raw(t *testing.T, c net.Conn, request string) (code int, body string) {
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err != nil {
+	if err != nil && !errors.Is(err, unix.ECONNRESET) { // instead of an end, where it has closed so
 		t.Fatal(err)
 	}
 	return response.StatusCode, string(text)
@@ -259,6 +260,7 @@ func TestWhoMayNotReloadDoesNotFillTheLogEither(t *testing.T) {
 	s, connect, uid := as(t, "a stranger")
 	c := connect()
 	const asked = 200
+	began := time.Now()
 	answers := bufio.NewReader(c)
 	for range asked {
 		if _, err := io.WriteString(c, post("/v1/reload", "")); err != nil {
@@ -270,7 +272,7 @@ func TestWhoMayNotReloadDoesNotFillTheLogEither(t *testing.T) {
 		}
 		io.Copy(io.Discard, response.Body)
 	}
-	if n := strings.Count(s.log.String(), fmt.Sprintf("uid=%d pid=%d allowed=false", uid, os.Getpid())); n < 10 || n > asked/2 {
+	if n := strings.Count(s.log.String(), fmt.Sprintf("uid=%d pid=%d allowed=false", uid, os.Getpid())); n < 10 || n > 11+int(time.Since(began).Seconds()) { // one a second, and ten at once
 		t.Errorf("%d lines about %d calls:\n%s", n, asked, s.log)
 	}
 }
