@@ -25,7 +25,8 @@ type stuck struct {
 
 func (s *stuck) wait(ctx context.Context, name string) error {
 	s.mu.Lock()
-	s.now[name] = append(slices.DeleteFunc(s.now[name], func(c context.Context) bool { return c.Err() != nil }), ctx)
+	// Who asks may have been given up before he comes to it.
+	s.now[name] = slices.DeleteFunc(append(s.now[name], ctx), func(c context.Context) bool { return c.Err() != nil })
 	s.most[name] = max(s.most[name], len(s.now[name]))
 	s.mu.Unlock()
 	<-ctx.Done()
