@@ -22,7 +22,7 @@ const (
 	// lookEvery is how often [Terminal.WaitFor] looks at the screen.
 	lookEvery = 25 * time.Millisecond
 	// commandBound is how long tmux itself may take.
-	commandBound = 20 * time.Second
+	commandBound = time.Minute
 )
 
 // wrapper runs the program, notes its PID and status, and keeps the terminal as it
@@ -237,6 +237,9 @@ type State struct {
 
 // State returns the state of the terminal now.
 func (t *Terminal) State(ctx context.Context) (s State, err error) {
+	// Before the terminal is looked at, so that one that has ended had left it.
+	s.PID, _ = t.number("pid")
+	s.Status, s.Ended = t.number("status")
 	out, err := t.command(ctx, "display-message", "-p", "#{alternate_on}\t#{cursor_flag}\t#{mouse_any_flag}\t#{scroll_region_lower}\t#{pane_title}")
 	if err != nil {
 		return s, err
@@ -249,8 +252,6 @@ func (t *Terminal) State(ctx context.Context) (s State, err error) {
 	if s.Bottom, err = strconv.Atoi(fields[3]); err != nil {
 		return s, fmt.Errorf("tmux: its state is %q", out)
 	}
-	s.PID, _ = t.number("pid")
-	s.Status, s.Ended = t.number("status")
 	return s, nil
 }
 

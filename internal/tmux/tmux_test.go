@@ -11,7 +11,7 @@ import (
 
 func start(t *testing.T, c Config) (context.Context, *Terminal) {
 	t.Helper()
-	ctx, end := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, end := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(end)
 	terminal, err := Start(ctx, c)
 	if errors.Is(err, ErrMissing) {
@@ -86,8 +86,11 @@ func TestWhatTheProgramMakesOfItsTerminalIsKnown(t *testing.T) {
 	if err != nil || state.Ended || state.PID == 0 {
 		t.Fatalf("got %+v, %v", state, err)
 	}
-	if copied, err := terminal.Clipboard(ctx); err != nil || copied != "copied" {
-		t.Errorf("copied %q, %v", copied, err)
+	if _, err := terminal.WaitFor(ctx, "the clipboard", func(Screen) bool { // there is none before
+		copied, err := terminal.Clipboard(ctx)
+		return err == nil && copied == "copied"
+	}); err != nil {
+		t.Error(err)
 	}
 	if state.Bottom != 23 {
 		t.Errorf("row %d is the last that scrolls", state.Bottom)
