@@ -112,10 +112,10 @@ var trials = []trial{
 	{command: `sudo sttwall bench\b`, way: works, once: true, machine: true, want: `round 1, accept-all: 2 of`, key: "C-c", status: 1,
 		says: `sttwall: interrupted: \d+ of \d+ measurements were done; the lab is gone`},
 	{command: `sudo sttwall flood\b`, way: works, once: true, want: `round 2 of 4`, key: "C-c", status: 1, says: `sttwall: interrupted: 0 attacks made; the lab is gone`},
-	{command: `sudo sttwall chaos --fault `, way: works, once: true, want: `\d faults in \d+s`},
+	{command: `sudo sttwall chaos --fault `, way: works, once: true, want: `\d faults in (\d+m)?\d+s`},
 	{command: `sudo sttwall chaos\b`, way: works, once: true, want: `ok +[a-z-]+ +closed`, key: "C-c", status: 1, says: `sttwall: interrupted: \d faults? put in; the lab is gone`},
 	{command: `sttwall soak\b`, way: works, once: true, want: `\d files, \d+ goroutines; last: `, key: "C-c", status: 1,
-		says: `sttwall: interrupted: \d+s of 2h0m0s were over; the lab is gone`},
+		says: `sttwall: interrupted: (\d+m)?\d+s of 2h0m0s were over; the lab is gone`},
 	// What takes a compiler, a service manager, a cluster: with stand-ins (docs_standins_test.go).
 	{page: "docs/fuzzing.md", command: `scripts/fuzz --record docs/fuzzing.md 30m .*those first`, way: steps, want: `fuzz sttwall/nfq FuzzReceive for 30m\nfuzz: elapsed`},
 	{page: "docs/fuzzing.md", command: `scripts/fuzz --record docs/fuzzing.md 30m \./nfq`, way: steps, want: `(?m)^fuzz sttwall/nfq FuzzReceive: has a row of that time`},
