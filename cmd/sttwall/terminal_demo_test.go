@@ -97,6 +97,21 @@ func column(s tmux.Screen, head string) (row, at int) {
 	return -1, -1
 }
 
+// sortedBy is the head of the column by which the rows are sorted, with its mark; "": there
+// is none.
+func sortedBy(s tmux.Screen) string {
+	for _, line := range s {
+		if strings.Contains(line, "TENANT") {
+			for _, head := range strings.Fields(line) {
+				if strings.ContainsAny(head, "▼▲") {
+					return head
+				}
+			}
+		}
+	}
+	return ""
+}
+
 func columnsAreSorted(p *person) {
 	// s goes from column to column; the mark says by which the rows are sorted.
 	p.sees("RATE▼")
@@ -109,10 +124,10 @@ func columnsAreSorted(p *person) {
 		if s := p.sees("TENANT"); s.Contains("TENANT▲") || s.Contains("TENANT▼") {
 			break
 		}
-		before := p.sees("TENANT")
-		row, _ := column(before, "TENANT")
+		// Not the whole row: the widths of columns change by themselves.
+		before := sortedBy(p.waits("a sorted column", func(s tmux.Screen) bool { return sortedBy(s) != "" }))
 		p.press("s")
-		p.waits("the next column", func(s tmux.Screen) bool { return s[row] != before[row] })
+		p.waits("the next column", func(s tmux.Screen) bool { return sortedBy(s) != "" && sortedBy(s) != before })
 	}
 	p.waits("acme on top", func(s tmux.Screen) bool {
 		row, _ := column(s, "TENANT")
@@ -258,7 +273,11 @@ func export(p *person, dir string) {
 		p.press("e")
 		p.sees("export what is shown as")
 		p.press(form[:1])
-		p.waits("the file", func(s tmux.Screen) bool { return len(files("*."+form)) == 1 && !s.Contains("export what is shown as") })
+		// It is there before it is whole.
+		p.waits("the file", func(s tmux.Screen) bool {
+			row := s.Row("wrote ")
+			return len(files("*."+form)) == 1 && !s.Contains("export what is shown as") && row >= 0 && strings.Contains(s[row], "."+form)
+		})
 		text, err := os.ReadFile(files("*." + form)[0])
 		p.must(err)
 		var rows int
