@@ -23,7 +23,7 @@ func TestDroppedFramesAreShownOneByOne(t *testing.T) {
 	w.send(t, 200, "udp 10.0.0.1:40000 > 10.0.0.2:9", 1)
 	w.send(t, 100, "tcp 10.0.0.1:40000 > 10.0.0.2:23 syn", 1)
 	w.send(t, 9, "arp request 10.0.0.1 > 10.0.0.2", 1)
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(sayPatience); ; time.Sleep(10 * time.Millisecond) {
 		if _, out, _ := sttwall("drops", "--control", fw.socket, "--recent"); strings.Count(out, "\n") == 3 {
 			break
 		} else if time.Now().After(deadline) {

@@ -152,13 +152,13 @@ func startSink(t *testing.T, l *lab.Lab, at lab.Place, port uint16) {
 func upload(l *lab.Lab, to netip.AddrPort, bytes int64) (time.Duration, error) {
 	var c net.Conn
 	if err := l.Do(lab.AcmeA, func() (err error) {
-		c, err = net.DialTimeout("tcp", to.String(), 10*time.Second)
+		c, err = net.DialTimeout("tcp", to.String(), time.Minute)
 		return err
 	}); err != nil {
 		return 0, err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(time.Minute))
+	c.SetDeadline(time.Now().Add(5 * time.Minute))
 	start := time.Now()
 	if _, err := io.CopyN(c, zeros{}, bytes); err != nil {
 		return 0, err
@@ -218,7 +218,7 @@ func TestWhatAScreenCosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute+time.Duration(rounds)*4*roundTime)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute+time.Duration(rounds)*4*roundTime)
 	defer stop()
 	startSink(t, l, lab.AcmeB, 5201)
 	to := netip.AddrPortFrom(lab.InnerB, 5201)

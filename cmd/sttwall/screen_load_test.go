@@ -28,7 +28,7 @@ const (
 	// loadKeys is how many keys are pressed where something is measured, fewKeys else.
 	loadKeys, fewKeys = 40, 4
 	// keyBound is how long the screen may take to answer before the test gives up.
-	keyBound = 30 * time.Second
+	keyBound = 2 * time.Minute
 )
 
 // pty is a terminal, and what its screen was sent.
@@ -175,7 +175,7 @@ func TestTheScreenUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer stop()
 	if err := (&screened{l, c}).beginFlows(ctx, flows); err != nil {
 		t.Fatal(err)
@@ -225,6 +225,12 @@ func TestTheScreenUnderLoad(t *testing.T) {
 	after, err := c.Status(ctx)
 	if err != nil {
 		t.Fatal(err)
+	}
+	// The keys may have been answered before the firewall came to the first frame.
+	for again := time.NewTicker(50 * time.Millisecond); after.Totals.FramesDropped == before.Totals.FramesDropped; <-again.C {
+		if after, err = c.Status(ctx); err != nil {
+			t.Fatal(err)
+		}
 	}
 	lasted := time.Since(start)
 	end()

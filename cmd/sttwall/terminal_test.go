@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long a screen may take on a machine that has other things to do.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // person sits before a terminal in which sttwall runs.
 type person struct {

@@ -152,6 +152,19 @@ func TestAStoppedTopChangesNothingForPackets(t *testing.T) {
 	client := l.ask(t)
 	ctx, end := context.WithTimeout(t.Context(), patience)
 	defer end()
+	lost := func() (n uint64) {
+		drops, err := client.Drops(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range drops {
+			if d.Where == "queue" {
+				n += d.Count
+			}
+		}
+		return n
+	}
+	lostBefore := lost()
 	before, err := client.Status(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -167,18 +180,8 @@ func TestAStoppedTopChangesNothingForPackets(t *testing.T) {
 		}
 		<-again.C
 	}
-	lost := 0
-	drops, err := client.Drops(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, d := range drops {
-		if d.Where == "queue" {
-			lost += int(d.Count)
-		}
-	}
-	if lost > 0 {
-		t.Errorf("%d packets lost in the queues", lost)
+	if n := lost() - lostBefore; n > 0 {
+		t.Errorf("%d packets lost in the queues", n)
 	}
 	if err := unix.Kill(pid, unix.SIGCONT); err != nil {
 		t.Fatal(err)
