@@ -238,7 +238,6 @@ type State struct {
 // State returns the state of the terminal now.
 func (t *Terminal) State(ctx context.Context) (s State, err error) {
 	// Before the terminal is looked at, so that one that has ended had left it.
-	s.PID, _ = t.number("pid")
 	s.Status, s.Ended = t.number("status")
 	out, err := t.command(ctx, "display-message", "-p", "#{alternate_on}\t#{cursor_flag}\t#{mouse_any_flag}\t#{scroll_region_lower}\t#{pane_title}")
 	if err != nil {
@@ -252,6 +251,7 @@ func (t *Terminal) State(ctx context.Context) (s State, err error) {
 	if s.Bottom, err = strconv.Atoi(fields[3]); err != nil {
 		return s, fmt.Errorf("tmux: its state is %q", out)
 	}
+	s.PID, _ = t.number("pid") // behind it: what has done something has begun
 	return s, nil
 }
 
