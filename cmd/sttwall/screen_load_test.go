@@ -29,11 +29,14 @@ const (
 	loadKeys, fewKeys = 40, 4
 	// keyBound is how long the screen may take to answer before the test gives up.
 	keyBound = 2 * time.Minute
+	// anewAfter is how long a word may be on its way before all is drawn anew.
+	anewAfter = 5 * time.Second
 )
 
 // pty is a terminal, and what its screen was sent.
 type pty struct {
 	master, slave *os.File
+	program       *os.Process // in it; nil: none yet
 
 	mu    sync.Mutex
 	sent  bytes.Buffer
@@ -81,7 +84,9 @@ func (p *pty) read() {
 	}
 }
 
-// press sends keys, and returns how long it took until the screen was sent a word.
+// press sends keys, and returns how long it took until the screen was sent a word. Letters
+// that stand there already are not sent: where the word does not come, all is drawn anew, in
+// another size.
 func (p *pty) press(keys, word string) (time.Duration, error) {
 	p.mu.Lock()
 	p.sent.Reset()
@@ -90,7 +95,8 @@ func (p *pty) press(keys, word string) (time.Duration, error) {
 	if _, err := p.master.WriteString(keys); err != nil {
 		return 0, err
 	}
-	late := time.After(keyBound)
+	late, anew := time.After(keyBound), time.NewTicker(anewAfter)
+	defer anew.Stop()
 	for {
 		p.mu.Lock()
 		there, all := bytes.Contains(p.sent.Bytes(), []byte(word)), p.sent.Len()
@@ -100,10 +106,31 @@ func (p *pty) press(keys, word string) (time.Duration, error) {
 		}
 		select {
 		case <-p.added:
+		case <-anew.C:
+			if err := p.anew(); err != nil {
+				return 0, err
+			}
 		case <-late:
 			return 0, fmt.Errorf("after %q %d bytes came within %v, and no %q", keys, all, keyBound, word)
 		}
 	}
+}
+
+// anew has the program draw all of its screen.
+func (p *pty) anew() error {
+	if p.program == nil {
+		return nil
+	}
+	fd := int(p.master.Fd())
+	size, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
+	if err != nil {
+		return err
+	}
+	size.Col ^= 1
+	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, size); err != nil {
+		return err
+	}
+	return p.program.Signal(unix.SIGWINCH) // it is not the terminal that it was started from
 }
 
 // processorTime is what a process has used of the processors, and the most memory that it
@@ -188,6 +215,7 @@ func TestTheScreenUnderLoad(t *testing.T) {
 	if err := top.Start(); err != nil {
 		t.Fatal(err)
 	}
+	terminal.program = top.Process
 	if _, err := terminal.press("", "Throughput"); err != nil {
 		t.Fatal(err)
 	}
