@@ -293,10 +293,20 @@ func (m *manager) heard(what string) error {
 	if err := m.notify.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
+	// It has gone when this returns: what it does must not be done to the next one that starts.
+	heard, gone := make(chan struct{}), make(chan struct{})
 	go func(ended chan struct{}) {
-		<-ended
-		m.notify.SetReadDeadline(time.Now())
+		defer close(gone)
+		select {
+		case <-ended:
+			m.notify.SetReadDeadline(time.Now())
+		case <-heard:
+		}
 	}(m.ended)
+	defer func() {
+		close(heard)
+		<-gone
+	}()
 	buffer := make([]byte, 4096)
 	for {
 		n, err := m.notify.Read(buffer)

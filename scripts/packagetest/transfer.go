@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"sttwall/internal/lab"
 )
 
@@ -19,7 +21,6 @@ import (
 // that sends until it is told to end.
 type transfer struct {
 	c    net.Conn
-	sent atomic.Int64
 	end  atomic.Bool
 	done chan error
 }
@@ -76,7 +77,6 @@ func (t *transfer) run() error {
 		if _, err := t.c.Write(some); err != nil {
 			return err
 		}
-		t.sent.Add(int64(len(some)))
 	}
 	if err := t.c.(*net.TCPConn).CloseWrite(); err != nil {
 		return err
@@ -88,19 +88,46 @@ func (t *transfer) run() error {
 	return err
 }
 
-// moves waits until more is sent.
+// acknowledged is how many bytes have arrived: what is written may lie in the socket for
+// as long as nothing passes.
+func (t *transfer) acknowledged() (int64, error) {
+	raw, err := t.c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var info *unix.TCPInfo
+	var asked error
+	if err := raw.Control(func(fd uintptr) {
+		info, asked = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	}); err != nil {
+		return 0, nil // closed: it has ended, and says why
+	}
+	if asked != nil {
+		return 0, asked
+	}
+	return int64(info.Bytes_acked), nil
+}
+
+// moves waits until more has arrived.
 func (t *transfer) moves(bytes int64) error {
-	for from, until := t.sent.Load(), time.Now().Add(patience); t.sent.Load() < from+bytes; {
+	from, err := t.acknowledged()
+	if err != nil {
+		return err
+	}
+	for until := time.Now().Add(patience); ; {
+		now, err := t.acknowledged()
+		if err != nil || now >= from+bytes {
+			return err
+		}
 		select {
 		case err := <-t.done:
 			return fmt.Errorf("the connection has ended: %v", err)
 		case <-time.After(time.Millisecond):
 		}
 		if time.Now().After(until) {
-			return fmt.Errorf("the connection stands still after %d bytes", t.sent.Load())
+			return fmt.Errorf("the connection stands still after %d bytes", now)
 		}
 	}
-	return nil
 }
 
 // finish ends it, and returns an error unless all of it has come.
