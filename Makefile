@@ -73,12 +73,12 @@ bench:
 
 # Each benchmark once: one that nobody runs breaks and nobody knows.
 benchonce:
-	go test -run '^$$' -bench . -benchtime 1x ./...
+	go test -timeout 20m -run '^$$' -bench . -benchtime 1x ./...
 
 # The module in bench/, which `go build ./...` here does not see: that it builds, and that
 # all who take part in a contest come to the same result. `cd bench && go run .` measures.
 benchmodule:
-	cd bench && go vet ./... && go mod tidy -diff && $$(cd .. && go tool -n staticcheck) ./... && go test -short -count=$(COUNT) ./...
+	cd bench && go vet ./... && go mod tidy -diff && $$(cd .. && go tool -n staticcheck) ./... && go test -short -timeout 20m -count=$(COUNT) ./...
 
 # Random packets against plain models, far more than `make test` takes; each prints
 # its seed, which -seed repeats.
