@@ -38,7 +38,7 @@ const (
 	// desk is in memory, and gone with that process.
 	desk = "/mnt"
 	// patience is how long a command may take on a machine that has other things to do.
-	patience = 2 * time.Minute
+	patience = 5 * time.Minute
 )
 
 // A compiler has built what these commands build; perf is not there in CI, and what it
