@@ -70,7 +70,7 @@ func NewLab(c LabConfig) (*Lab, error) {
 	if c.Ends, err = c.Ends.withDefaults(); err != nil {
 		return nil, err
 	}
-	l := &Lab{config: c, patience: openBound, firewall: -1, sides: [2]*side{{
+	l := &Lab{config: c, patience: drainBound, firewall: -1, sides: [2]*side{{
 		name: "left", outer: c.Ends.Left.AsSlice(), router: []byte{169, 254, 48, 1},
 		mac: [6]byte{2, 0x48, 0, 0, 1, 1}, routerMAC: [6]byte{2, 0x48, 0, 0, 1, 0xfe}, ns: -1,
 	}, {

@@ -196,7 +196,7 @@ func TestALossIsSeen(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "of 4 packets that were sent 4 did not arrive") {
 			break
 		}
-		if err == nil || l.patience > openBound {
+		if err == nil || l.patience > drainBound {
 			t.Fatalf("open: %v", err)
 		}
 	}

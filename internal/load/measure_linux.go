@@ -32,13 +32,11 @@ type Result struct {
 	Elapsed time.Duration
 }
 
-// How long the rest of the packets may take, and how often that is looked at.
+// How long the rest of the packets may take, since a host may be busy, and how often that
+// is looked at.
 const (
-	drainBound = 2 * time.Second
+	drainBound = 10 * time.Second
 	drainLook  = time.Millisecond
-	// openBound is the same for packets that open flows: they are all there or it is an
-	// error, and a host may be busy.
-	openBound = 10 * time.Second
 )
 
 // Measure sends traffic from left to right for a time and says how much arrived. Flows
