@@ -15,11 +15,12 @@ import (
 // DefaultBulk is how many bytes the demo sends each way.
 const DefaultBulk = 100_000_000
 
-// stepBound is how long one line of the demo may take; the bulk transfers
-// may take longer.
+// stepBound is how long one line of the demo may take. The bulk transfers may take longer, and
+// have failed when no byte moves: an emulated processor takes minutes for them.
 const (
-	stepBound = 30 * time.Second
-	bulkBound = 10 * time.Minute
+	stepBound  = 30 * time.Second
+	bulkBound  = 10 * time.Minute
+	stallBound = 2 * time.Minute
 )
 
 // Options say how the demo runs.

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sttwall/stt"
@@ -219,24 +220,32 @@ func (l *Lab) transfer(ctx context.Context, f flow, d direction, length int64) (
 		return 0, err
 	}
 	defer c.Close()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var passed atomic.Int64
+	stalled := time.AfterFunc(stallBound, func() {
+		stop(fmt.Errorf("no byte within %v, after %.1f of %.0f MB", stallBound, float64(passed.Load())/1e6, float64(length)/1e6))
+	})
+	defer stalled.Stop()
 	defer context.AfterFunc(ctx, func() { c.Close() })()
+	conn := moving{c, func(n int) { passed.Add(int64(n)); stalled.Reset(stallBound) }}
 	seed, ask := uint64(length)^0x5747, uint64(length)
 	if d == download {
 		ask |= 1 << 63
 	}
 	start := time.Now()
-	if _, err := c.Write(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, seed), ask)); err != nil {
+	if _, err := conn.Write(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, seed), ask)); err != nil {
 		return 0, err
 	}
 	var here, there []byte
 	if d == download {
-		if here, err = receiveBulk(c, length); err == nil {
+		if here, err = receiveBulk(conn, length); err == nil {
 			there, err = sendBulk(io.Discard, seed, length)
 		}
 	} else {
-		if here, err = sendBulk(c, seed, length); err == nil {
+		if here, err = sendBulk(conn, seed, length); err == nil {
 			there = make([]byte, sha256.Size)
-			_, err = io.ReadFull(c, there)
+			_, err = io.ReadFull(conn, there)
 		}
 	}
 	took := time.Since(start)
@@ -247,6 +256,28 @@ func (l *Lab) transfer(ctx context.Context, f flow, d direction, length int64) (
 		return 0, fmt.Errorf("transfer: SHA-256 %x is not %x", here, there)
 	}
 	return took, nil
+}
+
+// moving tells of bytes that it has read or written.
+type moving struct {
+	net.Conn
+	moved func(n int)
+}
+
+func (m moving) Read(b []byte) (int, error) {
+	n, err := m.Conn.Read(b)
+	if n > 0 {
+		m.moved(n)
+	}
+	return n, err
+}
+
+func (m moving) Write(b []byte) (int, error) {
+	n, err := m.Conn.Write(b)
+	if n > 0 {
+		m.moved(n)
+	}
+	return n, err
 }
 
 // because returns why ctx ended, if that is what led to err, else err.

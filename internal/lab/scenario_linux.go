@@ -110,7 +110,7 @@ func (s *scenario) try(ctx context.Context, st step) Row {
 	if bound == 0 {
 		bound = stepBound
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("nothing of it within %v", bound))
+	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("not over within %v", bound))
 	defer cancel()
 	row := Row{What: st.What, Tenant: st.Tenant, Expected: st.Expected}
 	happened, err := st.run(ctx, s)
