@@ -17,7 +17,8 @@ var ErrTableInUse = errors.New("another firewall runs in this network namespace"
 
 // rival returns an error that wraps [ErrTableInUse] where the table leads to a queue that is
 // none of c's, which are refused by their numbers, and on which somebody listens. Who may not
-// read whether somebody does (others than root of the host) learns nothing.
+// read whether somebody does (others than root of the host) learns nothing; a table that
+// cannot be read is no reason not to start, and whoever replaces it says what is wrong.
 func (c *InlineConfig) rival() error {
 	ns := c.Queue.NetNS
 	proc := openProcQueue(ns, 0)
@@ -25,16 +26,14 @@ func (c *InlineConfig) rival() error {
 		return nil
 	}
 	defer proc.close()
-	numbers, err := tableQueues(ns)
-	if err != nil {
-		return fmt.Errorf("table %s: look: %w", TableName, refusal(err, ErrNoKernelTables))
-	}
+	numbers, _ := tableQueues(ns)
 	for _, number := range numbers {
 		if own := int(number) - int(c.Queue.Number); own >= 0 && own < c.Queues {
 			continue
 		}
 		if owner, listens := proc.of(number); listens {
-			return fmt.Errorf("table %s: %w: the table leads to queue %d, on which the program with netlink port %d (usually its process ID) listens; end that one, or take over from it", TableName, ErrTableInUse, number, owner.Owner)
+			return fmt.Errorf("table %s: %w: the table leads to queue %d, on which the program with netlink port %d (usually its process ID) listens; end that one, or take over from it; "+
+				"if it is no sttwall, 'sttwall nft --remove' takes the old table away", TableName, ErrTableInUse, number, owner.Owner)
 		}
 	}
 	return nil
@@ -50,7 +49,7 @@ func tableQueues(ns NetNS) (numbers []uint16, err error) {
 	for {
 		rules, err := conn.GetRules(ourTable(), &nftables.Chain{Name: chainQueue(len(numbers)), Table: ourTable()})
 		if err != nil {
-			return nil, err
+			return numbers, err
 		}
 		number, ok := queueOf(rules)
 		if !ok {
