@@ -118,7 +118,8 @@ type Inline struct {
 // StartInline opens the queues and then installs the table, so that no packet
 // passes uninspected and none is lost for want of a listener. Nothing is left
 // open after an error, and no table installed. Packets wait in the queues
-// until [Inline.Run].
+// until [Inline.Run]. Errors: [ErrTableInUse], [ErrQueueTaken], [ErrNoKernelQueue], and those
+// of [InstallTable].
 func StartInline(c InlineConfig) (*Inline, error) {
 	settings, err := c.validate()
 	if err != nil {

@@ -36,7 +36,7 @@ const (
 // pty is a terminal, and what its screen was sent.
 type pty struct {
 	master, slave *os.File
-	program       *os.Process // in it; nil: none yet
+	program       *os.Process // in it, before keys are pressed
 
 	mu    sync.Mutex
 	sent  bytes.Buffer
@@ -118,9 +118,6 @@ func (p *pty) press(keys, word string) (time.Duration, error) {
 
 // anew has the program draw all of its screen.
 func (p *pty) anew() error {
-	if p.program == nil {
-		return nil
-	}
 	fd := int(p.master.Fd())
 	size, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
 	if err != nil {
