@@ -31,20 +31,29 @@ func goFirst() (undo func() error, err error) {
 			return nil, fmt.Errorf("priority of thread %d: %w", id, err)
 		}
 	}
-	// Where sessions share the CPUs among them (CONFIG_SCHED_AUTOGROUP), a process's
-	// priority is one within its session: "/autogroup-7 nice 0".
-	before, err := os.ReadFile(autogroup)
+	return sessionFirst("/proc/self/autogroup")
+}
+
+// sessionFirst raises the session whose share is in file: where sessions share the CPUs among
+// them (CONFIG_SCHED_AUTOGROUP), a process's priority is one within its session.
+func sessionFirst(file string) (undo func() error, err error) {
+	nothing := func() error { return nil }
+	before, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return func() error { return nil }, nil
+		return nothing, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	_, old, _ := strings.Cut(string(before), " nice ")
-	if err := os.WriteFile(autogroup, []byte(strconv.Itoa(highestNice)), 0); err != nil {
+	// "/autogroup-7 nice 0"; empty for who descends from init without a setsid(2) between: these
+	// are beside the sessions, each with its own priority, and a share for all is refused
+	// (kernel/sched/autogroup.c).
+	_, old, inSession := strings.Cut(string(before), " nice ")
+	if !inSession {
+		return nothing, nil
+	}
+	if err := os.WriteFile(file, []byte(strconv.Itoa(highestNice)), 0); err != nil {
 		return nil, fmt.Errorf("priority of the session: %w", err)
 	}
-	return func() error { return os.WriteFile(autogroup, []byte(strings.TrimSpace(old)), 0) }, nil
+	return func() error { return os.WriteFile(file, []byte(strings.TrimSpace(old)), 0) }, nil
 }
-
-const autogroup = "/proc/self/autogroup"
