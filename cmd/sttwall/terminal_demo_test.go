@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sttwall/internal/tmux"
 )
@@ -175,21 +177,40 @@ func selectionStays(p *person) {
 	})
 }
 
-// finds goes through the table, from the top, until a text is on the screen: how many
-// flows there are depends on how slow the machine is.
+// finds goes through the table until a text is on the screen: how many flows there are
+// depends on how slow the machine is. Rows may change places meanwhile, and be missed.
 func (p *person) finds(text string) tmux.Screen {
 	p.t.Helper()
-	p.press("g")
-	s := p.waits("the top", func(s tmux.Screen) bool {
-		row, _ := column(s, "TENANT")
-		return row >= 0 && strings.HasPrefix(s[row+1], "> ")
-	})
-	for !s.Contains(text) {
-		before := selected(s)
-		p.press("NPage")
-		s = p.waits("a page on which there is "+text, func(s tmux.Screen) bool { return selected(s) != "" && selected(s) != before })
+	const (
+		pages    = 20
+		pageTime = 5 * time.Second // after which this is taken for the end of the table
+	)
+	for begun := time.Now(); ; {
+		p.press("g")
+		s := p.waits("the top", func(s tmux.Screen) bool {
+			row, _ := column(s, "TENANT")
+			return row >= 0 && strings.HasPrefix(s[row+1], "> ")
+		})
+		var err error
+		for range pages {
+			if s.Contains(text) {
+				return s
+			}
+			before := selected(s)
+			p.press("NPage")
+			ctx, end := context.WithTimeout(p.ctx, pageTime)
+			s, err = p.terminal.WaitFor(ctx, "another page", func(s tmux.Screen) bool {
+				return s.Contains(text) || selected(s) != "" && selected(s) != before
+			})
+			end()
+			if err != nil {
+				break
+			}
+		}
+		if time.Since(begun) > patience {
+			p.t.Fatalf("%q is not in the table: %v; the screen is:\n%s", text, err, s)
+		}
 	}
-	return s
 }
 
 // firstAddress is the first inner end in a row.
