@@ -16,6 +16,7 @@ import (
 //	admit        checksum to verify, part of a frame        (firewall.go)
 //	judge        headers that do not end in the part        (stt/, inspect/)
 //	wantsRest    what is written anew; inner checksums      (here)
+//	decideFrame  a later inner fragment that has to wait    (firewall.go)
 //
 // What is left is a frame ID that another worker claims between the look and the
 // claim. The flow has moved by then; that the packet moves it again is what a
@@ -24,7 +25,7 @@ import (
 // again asks for a packet to come again.
 func (f *Firewall) again(id uint64) {
 	f.out.List = append(f.out.List, Verdict{ID: id, Action: Again})
-	f.repeated = !f.fragment.late
+	f.repeated = true
 }
 
 // wantsRest reports whether a frame, whose headers were read and verified in the

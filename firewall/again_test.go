@@ -15,6 +15,7 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"sttwall/conntrack"
+	"sttwall/reason"
 	"sttwall/reassembly"
 	"sttwall/stt"
 )
@@ -40,7 +41,7 @@ func TestWhatIsDecidedOnAPartOfAPacket(t *testing.T) {
 		checksum ChecksumState
 		gso      bool
 		want     Action // on the part
-		held     bool   // the whole one waits; else it is accepted
+		held     bool   // the whole one waits, for its frame or its first fragment; else it is accepted
 	}{
 		{name: "an outer checksum that an offload finishes", data: one(plain, udp), checksum: ChecksumPartial, gso: true, want: Accept},
 		{name: "one that the kernel found right", data: one(plain, udp), checksum: ChecksumGood, want: Accept},
@@ -61,6 +62,7 @@ func TestWhatIsDecidedOnAPartOfAPacket(t *testing.T) {
 		{name: "an ICMP error that quotes a packet", data: one(plain, icmpErrorAbout(t, 3000)), copied: 40 + 18 + 14 + 20 + 8 + 20, checksum: ChecksumGood, want: Again},
 		{name: "an ICMP error of which the part has what it quotes", data: one(plain, icmpErrorAbout(t, 3000)), checksum: ChecksumGood, want: Accept},
 		{name: "an ICMP error in fragments", data: one(plain, fragmented(icmpErrorAbout(t, 3004))), copied: 40 + 18 + 14 + 20 + 8 + 20, checksum: ChecksumGood, want: Again},
+		{name: "a later fragment whose first is not known", data: one(plain, laterFragment(innerUDP(t, 1200))), checksum: ChecksumGood, want: Again, held: true},
 		{name: "rules that change packets, of whatever tenant", rules: sets, data: one(plain, udp), checksum: ChecksumGood, want: Again},
 		{name: "a rule with a limit", rules: limited, data: one(plain, udp), checksum: ChecksumUnverified, want: Again},
 		{name: "a tenant that learns", rules: learns, data: one(plain, udp), checksum: ChecksumUnverified, want: Again},
@@ -91,19 +93,22 @@ func TestWhatIsDecidedOnAPartOfAPacket(t *testing.T) {
 			if diff := cmp.Diff(totals, Totals{PacketsAgain: 1}); diff != "" {
 				t.Errorf("counted (-got +want):\n%s", diff)
 			}
-			if held := b.fw.Held(); b.shared.flows.Stats().Flows != 0 || len(b.events) != 0 || held.Packets != 0 {
-				t.Errorf("%d flows, %d events, %d held of a packet that was not decided", b.shared.flows.Stats().Flows, len(b.events), held.Packets)
+			held := func() int { h := b.fw.Held(); return h.Packets + h.FragmentPackets }
+			if b.shared.flows.Stats().Flows != 0 || len(b.events) != 0 || held() != 0 {
+				t.Errorf("%d flows, %d events, %d held of a packet that was not decided", b.shared.flows.Stats().Flows, len(b.events), held())
 			}
-			// Without the right to ask again it is a drop.
+			// Without the right to ask again it is decided, or waits as it is.
 			p.More = false
-			if list := b.sendAll(p); len(list) != 1 || list[0].Action == Again {
-				t.Errorf("a part of which there is no more: got %+v", list)
+			list = b.sendAll(p)
+			before := held()
+			if len(list)+before != 1 || before == 0 && list[0].Action == Again {
+				t.Errorf("a part of which there is no more: got %+v, %d held", list, before)
 			}
 			p.ID, p.Data = 2, c.data
 			list = b.sendAll(p)
 			if c.held {
-				if len(list) != 0 || b.fw.Held().Packets != 1 {
-					t.Errorf("whole: got %+v, %d held, want it to wait for the rest of its frame", list, b.fw.Held().Packets)
+				if len(list) != 0 || held() != before+1 {
+					t.Errorf("whole: got %+v, %d held, want it to wait for the rest of its frame or packet", list, held()-before)
 				}
 			} else if len(list) != 1 || list[0].Action != Accept {
 				t.Errorf("whole: got %+v, want accept", list)
@@ -126,6 +131,37 @@ func icmpErrorAbout(t testing.TB, payload int) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// A later fragment that shares the verdict of a first one that was too short is not too
+// short itself: it is dropped as that one was, and not asked for again.
+func TestAFragmentOfWhatWasTooShortDoesNotComeAgain(t *testing.T) {
+	b := newBench(t, benchConfig{rules: smallHead + tenantAll})
+	send := func(frame uint32, inner []byte, more bool) []Verdict {
+		data := cut(path(), frame, sttFrame(stt.FrameHeader{ContextID: 100, Padding: 1}, inner), 0)[0] // it would leave as another
+		return b.sendAll(Packet{ID: uint64(frame), Data: data[:256:256], Length: len(data), More: more, Checksum: ChecksumGood})
+	}
+	if list := send(1, fragmented(innerUDP(t, 1200)), false); len(list) != 1 || list[0].Action != Drop || b.fw.Counters().Reasons[reason.CopyTooShort].Load() != 1 {
+		t.Fatalf("the first: %+v", list)
+	}
+	list := send(2, laterFragment(innerUDP(t, 1200)), true)
+	if len(list) != 1 || list[0].Action != Again { // its padding has to go, whatever becomes of it
+		t.Errorf("one that has to be written anew: %+v", list)
+	}
+	plain := cut(path(), 3, sttFrame(stt.FrameHeader{ContextID: 100}, laterFragment(innerUDP(t, 1200))), 0)[0]
+	list = b.sendAll(Packet{ID: 3, Data: plain[:256:256], Length: len(plain), More: true, Checksum: ChecksumGood})
+	if len(list) != 1 || list[0].Action != Drop || b.fw.Counters().Reasons[reason.CopyTooShort].Load() != 2 {
+		t.Errorf("one that could leave as it came: %+v", list)
+	}
+}
+
+// laterFragment makes an inner IPv4 packet a later fragment of that which [fragmented] makes
+// of it, not the last.
+func laterFragment(inner []byte) []byte {
+	inner[20], inner[21] = 0x20, 200 // in units of 8 bytes
+	clear(inner[24:26])
+	binary.BigEndian.PutUint16(inner[24:], stt.Checksum(inner[14:34]))
+	return inner
 }
 
 // fragmented makes an inner IPv4 packet the first fragment of a larger one.

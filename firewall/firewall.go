@@ -309,7 +309,11 @@ func (f *Firewall) decideFrame(now int64, fr *reassembly.Frame) {
 	cut := len(fr.Data) < fr.FrameLength
 	r := f.judge(now, fr)
 	if f.fragment.waits {
-		if !f.fragment.late {
+		switch {
+		case f.fragment.late:
+		case cut && f.more: // whether it can leave as it came is not known until it leaves
+			f.again(fr.Packets[0].ID)
+		default:
 			f.keep(now, fr)
 		}
 		return
@@ -317,7 +321,8 @@ func (f *Firewall) decideFrame(now int64, fr *reassembly.Frame) {
 	if r == reason.None {
 		r = f.release(now, fr, cut)
 	}
-	if r == reason.CopyTooShort && f.more && !f.fragment.first {
+	// A later fragment may share the fate of a first one that was too short.
+	if r == reason.CopyTooShort && e.Decision.Reason != r && f.more && !f.fragment.first {
 		f.again(fr.Packets[0].ID)
 		return
 	}

@@ -204,7 +204,7 @@ func (f *Firewall) keep(now int64, fr *reassembly.Frame) {
 		h.entered = entered
 	}
 	held := h.add(now, fr, &id)
-	held.device, held.more = f.device, f.more
+	held.device = f.device
 	f.at(StageHold)
 	f.counts.fragmentsHeld++
 	f.work.inHold = false
@@ -225,7 +225,7 @@ func (f *Firewall) visitHeld(decided func(*heldFragment) bool) {
 func (f *Firewall) decideHeld(now int64, h *heldFragment, why reason.Reason) bool {
 	device, more := f.device, f.more
 	f.work.mark = len(f.out.List)
-	f.device, f.more, f.fragment.late, f.fragment.why = h.device, h.more, true, why
+	f.device, f.more, f.fragment.late, f.fragment.why = h.device, false, true, why
 	f.decide(now, &h.frame)
 	f.device, f.more, f.fragment.late, f.fragment.why = device, more, false, reason.None
 	return !f.fragment.waits

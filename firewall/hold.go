@@ -105,7 +105,6 @@ type heldFragment struct {
 	frame   reassembly.Frame
 	packets []reassembly.Packet // room for those of the frame
 	device  int
-	more    bool // see [Packet.More]
 	until   int64
 }
 
