@@ -284,7 +284,9 @@ func TestADeskSeesWhatIsLeftBehind(t *testing.T) {
 	row := trial{want: over, status: 99, says: "left behind:"}
 	for _, command := range []string{
 		"ip link add left type veth peer name behind", "ip netns add left", "nft add table inet left", `touch "$TMPDIR/left"`,
-		"sttwall endpoint --underlay eth0 --local 10.47.1.1 --remote 10.47.2.1 --answer-probes 1 &",
+		// Until it is that program it is the shell.
+		"sttwall endpoint --underlay eth0 --local 10.47.1.1 --remote 10.47.2.1 --answer-probes 1 &\n" +
+			`until [ /proc/$!/exe -ef "$PROGRAM" ] || [ ! -e /proc/$! ]; do sleep 0.01; done`,
 	} {
 		if err := d.sits(inANetwork+leavesNothing(command, row), row); err != nil {
 			t.Errorf("%s: %v", command, err)
