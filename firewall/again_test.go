@@ -133,25 +133,52 @@ func icmpErrorAbout(t testing.TB, payload int) []byte {
 	return b.Bytes()
 }
 
+// partOf is the first 256 bytes of a packet whose outer checksum is good, with a frame and an
+// ID for both.
+func partOf(id uint32, h stt.FrameHeader, inner []byte, more bool) Packet {
+	data := cut(path(), id, sttFrame(h, inner), 0)[0]
+	return Packet{ID: uint64(id), Data: data[:256:256], Length: len(data), More: more, Checksum: ChecksumGood}
+}
+
 // A later fragment that shares the verdict of a first one that was too short is not too
 // short itself: it is dropped as that one was, and not asked for again.
 func TestAFragmentOfWhatWasTooShortDoesNotComeAgain(t *testing.T) {
 	b := newBench(t, benchConfig{rules: smallHead + tenantAll})
-	send := func(frame uint32, inner []byte, more bool) []Verdict {
-		data := cut(path(), frame, sttFrame(stt.FrameHeader{ContextID: 100, Padding: 1}, inner), 0)[0] // it would leave as another
-		return b.sendAll(Packet{ID: uint64(frame), Data: data[:256:256], Length: len(data), More: more, Checksum: ChecksumGood})
+	plain, padded := stt.FrameHeader{ContextID: 100}, stt.FrameHeader{ContextID: 100, Padding: 1} // that one has to leave as another
+	for _, c := range []struct {
+		name   string
+		packet Packet
+		want   Action
+		short  uint64 // dropped as too short until then
+	}{
+		{"the first", partOf(1, padded, fragmented(innerUDP(t, 1200)), false), Drop, 1},
+		{"one that has to be written anew, whatever becomes of it", partOf(2, padded, laterFragment(innerUDP(t, 1200)), true), Again, 1},
+		{"one that could leave as it came", partOf(3, plain, laterFragment(innerUDP(t, 1200)), true), Drop, 2},
+	} {
+		list := b.sendAll(c.packet)
+		if want := []Verdict{{ID: c.packet.ID, Action: c.want}}; !reflect.DeepEqual(list, want) {
+			t.Errorf("%s: got %+v, want %+v", c.name, list, want)
+		}
+		if n := b.fw.Counters().Reasons[reason.CopyTooShort].Load(); n != c.short {
+			t.Errorf("%s: %d dropped as too short, want %d", c.name, n, c.short)
+		}
 	}
-	if list := send(1, fragmented(innerUDP(t, 1200)), false); len(list) != 1 || list[0].Action != Drop || b.fw.Counters().Reasons[reason.CopyTooShort].Load() != 1 {
-		t.Fatalf("the first: %+v", list)
+}
+
+// A part of which there is no more waits as it is, and is not asked for when its first one
+// comes, though there is more of that.
+func TestAFragmentThatWaitedDoesNotComeAgain(t *testing.T) {
+	b := newBench(t, benchConfig{rules: smallHead + tenantAll})
+	padded := stt.FrameHeader{ContextID: 100, Padding: 1}
+	if list := b.sendAll(partOf(1, padded, laterFragment(innerUDP(t, 1200)), false)); len(list) != 0 || b.fw.Held().FragmentPackets != 1 {
+		t.Fatalf("got %+v, want it to wait", list)
 	}
-	list := send(2, laterFragment(innerUDP(t, 1200)), true)
-	if len(list) != 1 || list[0].Action != Again { // its padding has to go, whatever becomes of it
-		t.Errorf("one that has to be written anew: %+v", list)
+	list := b.sendAll(partOf(2, stt.FrameHeader{ContextID: 100}, fragmented(innerUDP(t, 1200)), true))
+	if want := []Verdict{{ID: 2, Action: Accept}, {ID: 1, Action: Drop}}; !reflect.DeepEqual(list, want) {
+		t.Errorf("got %+v, want %+v", list, want)
 	}
-	plain := cut(path(), 3, sttFrame(stt.FrameHeader{ContextID: 100}, laterFragment(innerUDP(t, 1200))), 0)[0]
-	list = b.sendAll(Packet{ID: 3, Data: plain[:256:256], Length: len(plain), More: true, Checksum: ChecksumGood})
-	if len(list) != 1 || list[0].Action != Drop || b.fw.Counters().Reasons[reason.CopyTooShort].Load() != 2 {
-		t.Errorf("one that could leave as it came: %+v", list)
+	if n := b.fw.Counters().Reasons[reason.CopyTooShort].Load(); n != 1 {
+		t.Errorf("%d dropped as too short, want 1", n)
 	}
 }
 

@@ -221,7 +221,8 @@ func (f *Firewall) visitHeld(decided func(*heldFragment) bool) {
 
 // decideHeld decides anew about a fragment that waits, by whatever holds now, and
 // reports whether it is decided. It always is if why is not None: that is the
-// reason then if its first fragment is still not known.
+// reason then if its first fragment is still not known. Of what waits there is no more: a
+// part was asked for again before.
 func (f *Firewall) decideHeld(now int64, h *heldFragment, why reason.Reason) bool {
 	device, more := f.device, f.more
 	f.work.mark = len(f.out.List)
